@@ -1,0 +1,78 @@
+"""Everything that Tidemark raises on purpose, in families by what a person does next.
+
+The family decides the exit code of the command line, so a new error belongs where its remedy is, not where it arose.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class TidemarkError(Exception):
+    """Be the root of all errors that Tidemark raises on purpose.
+
+    `advice` says what to do next and is kept apart from the message, so that a caller may show it on a line of its own.
+    The facts (table, key, batch, …) are attributes as well as items of `facts`.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, advice: str = "", **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.advice}" if self.advice else self.message
+
+    def __getattr__(self, name: str) -> object:
+        # Asked only for names that are no ordinary attribute; goes by __dict__, because unpickling asks before __init__.
+        facts: dict[str, object] = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        error = f"{type(self).__name__!r} has no attribute {name!r}"
+        raise AttributeError(error)
+
+
+class ConfigError(TidemarkError):
+    """Say that settings, model or credentials are wrong; `problems` names every one that was found."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), advice: str = "", **facts: object) -> None:
+        super().__init__(message, advice=advice, **facts)
+        self.problems: tuple[str, ...] = tuple(problems) or (message,)
+
+    @classmethod
+    def of(cls, problems: Sequence[str], *, advice: str = "") -> "ConfigError":
+        """Gather several problems, at least one, in one error whose message lists them all."""
+        message = problems[0] if len(problems) == 1 else "\n".join([f"{len(problems)} problems:", *problems])
+        return cls(message, problems=problems, advice=advice)
+
+
+class TransientError(TidemarkError):
+    """Say that something outside was away, busy or slow, so that the same run may succeed later."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class ContractError(TidemarkError):
+    """Say that a source table changed shape so that the model cannot go on; nothing was written."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class DataError(TidemarkError):
+    """Say that rows break a rule that stops the run, or that a verification found a difference."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class StateError(TidemarkError):
+    """Say that our own records disagree; never repaired silently."""
+
+    exit_code: ClassVar[int] = 6
+
+
+class OvertakenError(StateError):
+    """Say that another run committed first; this one harmed nothing and need not be run again."""
