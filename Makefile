@@ -1,0 +1,112 @@
+# The commands of a day's work; `make` lists them. Everything is installed into .venv, nothing outside of it.
+
+# The first Python that is new enough; `make install PYTHON=/path/to/python3.13` takes another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+# More arguments for the demo or pytest: `make demo ARGS=--keep`, `make test ARGS="-k sweep"`.
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
+SELECTS := $(wildcard src/tidemark/models/*/dimension src/tidemark/models/*/fact)
+WAREHOUSES := $(wildcard src/tidemark/models/*/warehouse.sql)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(VENV)/.package ## set up .venv with all that tidemark needs, and .venv/bin/tidemark
+	@echo "tidemark is installed: $(BIN)/tidemark --help"
+
+.PHONY: demo
+demo: $(VENV)/.package ## the whole pipeline on this machine, with a database of its own (ARGS=--keep)
+	@$(BIN)/tidemark demo $(ARGS)
+
+.PHONY: check
+check: lint unit ## what to run before each commit: format, lint, types, SQL, security, unit tests
+
+.PHONY: test
+test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep")
+	@echo "running all tests"
+	@$(BIN)/pytest --numprocesses=2 $(ARGS)
+
+.PHONY: unit
+unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone
+	@echo "running the unit tests"
+	@$(BIN)/pytest --quiet tests/unit $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev $(VENV)/.package ## format, lint, types, SQL and security, without any test
+	@echo "checking format, lint, types, SQL and security"
+	@$(BIN)/ruff format --quiet --diff .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+ifneq ($(SELECTS),)
+	@$(BIN)/sqlfluff lint --dialect duckdb $(SELECTS)
+endif
+ifneq ($(WAREHOUSES),)
+	@$(BIN)/sqlfluff lint --dialect postgres $(WAREHOUSES)
+endif
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
+
+.PHONY: format
+format: $(VENV)/.dev ## put code and SQL into the project's format
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+ifneq ($(SELECTS),)
+	@$(BIN)/sqlfluff fix --quiet --dialect duckdb $(SELECTS)
+endif
+
+.PHONY: bench
+bench: $(VENV)/.package ## measure a full load and an increment at 100 times the real size (bench/README.md)
+	@$(BIN)/python bench/run.py $(ARGS)
+
+.PHONY: lock
+lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
+	@for name in build runtime dev; do \
+		echo "resolving requirements/$$name.in" && \
+		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
+			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+			--output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## remove what these commands made; .tidemark, which may hold your change log, stays
+	@rm -rf $(VENV) .venv-lock build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is made when its step is through: an interrupted step is done again, a finished one is not.
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "tidemark needs Python 3.11 or newer and found none; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tidemark needs Python 3.11 or newer; $(PYTHON) is not" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks venv; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "making .venv with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt $(VENV)/.made
+	@echo "installing the libraries (about 200 MB; a minute or two, once)"
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "installing the tools for checks and tests (about 100 MB, once)"
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.package: pyproject.toml $(VENV)/.runtime
+	@echo "installing tidemark itself"
+	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+.venv-lock/.made: $(VENV)/.made
+	@$(VENV)/bin/python -m venv --clear .venv-lock
+	@.venv-lock/bin/python -m pip --quiet --disable-pip-version-check install pip-tools
+	@touch $@
