@@ -1,0 +1,83 @@
+"""The fixtures of all tests: a PostgreSQL server, an S3, the real rows of totesys."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import Postgres, running_postgres
+from tests.support.s3 import S3, running_s3
+
+pytest_plugins = ["tests.support.no_skips"]
+
+REPOSITORY = Path(__file__).parent.parent
+ENVIRONMENT = os.environ  # noqa: TID251 -- the tests' own switches, read here and nowhere else
+TOTESYS_ROWS = Path(ENVIRONMENT.get("TIDEMARK_TOTESYS_ROWS") or REPOSITORY.parent / "shared" / "totesys")
+RUNTIME_FOLDER = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the embedded server a directory of our own for its locks."""
+    # It takes one only from a user's private directory (mode 0700), warns where there is none, and the warning is an error.
+    config.stash[RUNTIME_FOLDER] = ENVIRONMENT["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="tidemark-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that directory."""
+    shutil.rmtree(config.stash[RUNTIME_FOLDER], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in list(ENVIRONMENT):
+        if name.startswith(("TIDEMARK_", "AWS_", "PG")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One PostgreSQL server for the session; with xdist one for each worker."""
+    with running_postgres(tmp_path_factory.mktemp("pg")) as server:
+        yield server
+
+
+@pytest.fixture
+def new_database(postgres: Postgres) -> Iterator[Callable[..., str]]:
+    """Make databases for one test: `new_database(template=None)` copies the template and returns the address."""
+    names = []
+
+    def create(template: str | None = None) -> str:
+        names.append(postgres.create(template))
+        return postgres.url(names[-1])
+
+    yield create
+    for name in names:
+        postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def totesys_rows() -> Path:
+    """The directory with the real rows of totesys: a CSV file for each table, and schema.sql."""
+    if not TOTESYS_ROWS.is_dir():
+        pytest.skip(f"the real rows are not at {TOTESYS_ROWS}; TIDEMARK_TOTESYS_ROWS may name another directory")
+    return TOTESYS_ROWS
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """One S3 server for the session; a test takes `s3`."""
+    with running_s3(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An empty S3 that boto3, obstore and delta-rs reach through the environment in this test."""
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    s3_server.reset()
+    return s3_server

@@ -1,0 +1,99 @@
+"""An S3 for the tests: moto's server, in a process of its own.
+
+In this process it could deadlock: delta-rs waits for an answer while it holds the interpreter lock.
+"""
+
+import http.client
+import itertools
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+
+HOST = "127.0.0.1"
+START_TIMEOUT_SECONDS = 60.0
+REGION = "eu-west-2"
+
+
+class S3:
+    """A running server with the interfaces of AWS (S3 and the rest), and what a client needs to reach it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.endpoint_url = f"http://{HOST}:{port}"
+        self._numbers = itertools.count(1)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables by which boto3, obstore and delta-rs find this server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",  # moto takes any
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def create_bucket(self) -> str:
+        """Create an empty bucket and return its name; `s3://<name>` is its address."""
+        name = f"bucket-{next(self._numbers)}"
+        session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
+        session.client("s3", endpoint_url=self.endpoint_url).create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        return name
+
+    def reset(self) -> None:
+        """Forget every bucket, parameter and secret."""
+        self._request("POST", "/moto-api/reset")
+
+    def is_ready(self) -> bool:
+        """Say whether the server answers."""
+        try:
+            self._request("GET", "/moto-api/data.json")
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    def _request(self, method: str, path: str) -> None:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=START_TIMEOUT_SECONDS)
+        try:
+            connection.request(method, path)
+            connection.getresponse().read()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_s3(log: Path) -> Iterator[S3]:
+    """Run a server that writes its log to `log`; it has ended afterwards."""
+    port = _free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-p", str(port), "-H", HOST], stdout=output, stderr=output
+        )
+        try:
+            s3 = S3(port)
+            deadline = time.monotonic() + START_TIMEOUT_SECONDS
+            while not s3.is_ready():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"moto's server did not start; its log:\n{log.read_text()}")
+                time.sleep(0.1)
+            yield s3
+        finally:
+            process.terminate()
+            process.wait(timeout=START_TIMEOUT_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
