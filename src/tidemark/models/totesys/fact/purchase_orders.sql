@@ -1,0 +1,37 @@
+-- A time is text HH:MM:SS.ffffff. It is cut from the timestamp's own text, because strftime's %f becomes Trino's, which
+-- prints milliseconds only; the text ends at the last digit that is not zero, hence the padding.
+with purchase_orders as (
+    select
+        purchase_order_id,
+        created_at,
+        cast(created_at as varchar) as created_at_text,
+        last_updated,
+        cast(last_updated as varchar) as last_updated_text,
+        staff_id,
+        counterparty_id,
+        item_code,
+        item_quantity,
+        item_unit_price,
+        currency_id,
+        agreed_delivery_date,
+        agreed_payment_date,
+        agreed_delivery_location_id
+    from purchase_order
+)
+
+select
+    purchase_order_id,
+    cast(created_at as date) as created_date,
+    rpad(substring(created_at_text, 12, 8) || '.' || substring(created_at_text, 21, 6), 15, '0') as created_time,
+    cast(last_updated as date) as last_updated_date,
+    rpad(substring(last_updated_text, 12, 8) || '.' || substring(last_updated_text, 21, 6), 15, '0') as last_updated_time,
+    staff_id,
+    counterparty_id,
+    item_code,
+    item_quantity,
+    cast(item_unit_price as decimal(10, 2)) as item_unit_price,
+    currency_id,
+    cast(agreed_delivery_date as date) as agreed_delivery_date,
+    cast(agreed_payment_date as date) as agreed_payment_date,
+    agreed_delivery_location_id
+from purchase_orders
