@@ -53,9 +53,9 @@ class EmbeddedServer:
     """Run one PostgreSQL server in `directory`, which is created when it is missing.
 
     It listens on a Unix socket alone, in a directory that only its owner may enter; whoever may enter is superuser
-    without a password. It stops when the context ends and at the interpreter's exit, unless `keep` is given or the server
-    had been running before `start`. As root the server runs as `nobody`, which for that must be able to pass (not to
-    list) every directory above `directory` and above the binaries: `start` grants that right.
+    without a password. It stops when the context ends and at the interpreter's exit, unless `keep` is given or the
+    server had been running before `start`. As root the server runs as `nobody`, which for that must be able to pass
+    (not to list) every directory above `directory` and above the binaries: `start` grants that right.
     """
 
     def __init__(self, directory: Path | str, *, keep: bool = False) -> None:
@@ -160,7 +160,7 @@ class EmbeddedServer:
         if self._started_in == os.getpid() and not self.keep:
             self.stop()
 
-    def _administer(self, statement: sql.Composable) -> None:
+    def _administer(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
@@ -227,7 +227,8 @@ class EmbeddedServer:
         unfinished.rename(self._pgdata)
 
     def _write_configuration(self, socket_directory: Path) -> None:
-        # Written at each start, because the directory may have been moved; in a file, because pg_ctl's -o passes a shell.
+        # Written at each start, because the directory may have been moved; in a file, because pg_ctl's -o goes through
+        # a shell.
         # Two quotations: a string of the configuration file that holds a list of double-quoted names.
         listed = str(socket_directory).replace('"', '""').replace("\\", "\\\\").replace("'", "''")
         text = (
