@@ -4,9 +4,9 @@ with payments as (
     select
         payment_id,
         created_at,
-        cast(created_at as varchar) as created_at_text,
+        cast(created_at as varchar) as created_text,
         last_updated,
-        cast(last_updated as varchar) as last_updated_text,
+        cast(last_updated as varchar) as updated_text,
         transaction_id,
         counterparty_id,
         payment_amount,
@@ -20,9 +20,9 @@ with payments as (
 select
     payment_id,
     cast(created_at as date) as created_date,
-    rpad(substring(created_at_text, 12, 8) || '.' || substring(created_at_text, 21, 6), 15, '0') as created_time,
+    rpad(substring(created_text, 12, 8) || '.' || substring(created_text, 21, 6), 15, '0') as created_time,
     cast(last_updated as date) as last_updated_date,
-    rpad(substring(last_updated_text, 12, 8) || '.' || substring(last_updated_text, 21, 6), 15, '0') as last_updated_time,
+    rpad(substring(updated_text, 12, 8) || '.' || substring(updated_text, 21, 6), 15, '0') as last_updated_time,
     transaction_id,
     counterparty_id,
     cast(payment_amount as decimal(18, 2)) as payment_amount,

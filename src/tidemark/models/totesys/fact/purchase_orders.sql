@@ -4,9 +4,9 @@ with purchase_orders as (
     select
         purchase_order_id,
         created_at,
-        cast(created_at as varchar) as created_at_text,
+        cast(created_at as varchar) as created_text,
         last_updated,
-        cast(last_updated as varchar) as last_updated_text,
+        cast(last_updated as varchar) as updated_text,
         staff_id,
         counterparty_id,
         item_code,
@@ -22,9 +22,9 @@ with purchase_orders as (
 select
     purchase_order_id,
     cast(created_at as date) as created_date,
-    rpad(substring(created_at_text, 12, 8) || '.' || substring(created_at_text, 21, 6), 15, '0') as created_time,
+    rpad(substring(created_text, 12, 8) || '.' || substring(created_text, 21, 6), 15, '0') as created_time,
     cast(last_updated as date) as last_updated_date,
-    rpad(substring(last_updated_text, 12, 8) || '.' || substring(last_updated_text, 21, 6), 15, '0') as last_updated_time,
+    rpad(substring(updated_text, 12, 8) || '.' || substring(updated_text, 21, 6), 15, '0') as last_updated_time,
     staff_id,
     counterparty_id,
     item_code,
