@@ -26,7 +26,7 @@ class TidemarkError(Exception):
         return f"{self.message}: {self.advice}" if self.advice else self.message
 
     def __getattr__(self, name: str) -> object:
-        # Asked only for names that are no ordinary attribute; goes by __dict__, because unpickling asks before __init__.
+        # Asked only for names that are no ordinary attribute, and by unpickling before there are any: hence __dict__.
         facts: dict[str, object] = self.__dict__.get("facts", {})
         if name in facts:
             return facts[name]

@@ -1,0 +1,27 @@
+"""Keep objects in a directory or in an S3 bucket, behind the same few verbs.
+
+Nothing is ever overwritten: a put is "only if absent", so two runs that write the same key cannot both believe that
+they did.
+"""
+
+from pathlib import Path
+
+from tidemark.errors import ConfigError
+from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects
+from tidemark.objects.directory import DirectoryObjects
+
+__all__ = ["ObjectExistsError", "ObjectMeta", "ObjectMissingError", "Objects", "open_objects"]
+
+
+def open_objects(url: str) -> Objects:
+    """Open `s3://bucket[/prefix]` or a directory, which need not exist yet; nothing is read or written."""
+    scheme, separator, rest = url.partition("://")
+    if not separator and url:
+        return DirectoryObjects(Path(url))
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ConfigError(f"expected s3://bucket[/prefix] or a directory, got {url!r}")
+    # boto3 costs a tenth of a second, which a run on directories need not pay.
+    from tidemark.objects.s3 import S3Objects  # noqa: PLC0415
+
+    return S3Objects(bucket, prefix.strip("/"))

@@ -1,0 +1,166 @@
+"""Keep objects as files."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from tidemark.errors import ConfigError, TransientError
+from tidemark.objects.base import CHUNK_BYTES, ObjectMeta, Objects, checked
+
+
+class DirectoryObjects(Objects):
+    """Keep each object in a file; the file system must know hard links.
+
+    A file is written under a temporary name and then linked to its own, which fails if that exists: a rename would
+    overwrite, and an exclusive open would show readers half a file.
+    """
+
+    _TEMPORARY = ".tidemark-tmp"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().absolute()
+
+    def local_path(self, key: str) -> Path:
+        """Return the file that holds an object."""
+        return self._root / checked(key)
+
+    def url(self, key: str) -> str:
+        """Return the object's absolute path."""
+        return str(self.local_path(key))
+
+    def storage_options(self) -> dict[str, str]:
+        """Return nothing: a path says it all."""
+        return {}
+
+    def _create(self, key: str, body: bytes) -> bool:
+        with self._errors(), self._temporary() as path:
+            with path.open("wb") as file:
+                file.write(body)
+                _sync_file(file)
+            return self._link(path, key)
+
+    def _create_from_file(self, key: str, path: Path) -> bool:
+        with self._errors():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            try:
+                return self._link(path, key)
+            except OSError as exc:
+                # Another file system, or someone else's file (fs.protected_hardlinks): only a copy can be linked.
+                if exc.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK}:
+                    raise
+            with self._temporary() as copy:
+                with path.open("rb") as source, copy.open("wb") as target:
+                    shutil.copyfileobj(source, target, CHUNK_BYTES)
+                    _sync_file(target)
+                return self._link(copy, key)
+
+    def _link(self, path: Path, key: str) -> bool:
+        target = self.local_path(key)
+        _make_directory(target.parent)
+        try:
+            target.hardlink_to(path)
+        except FileExistsError:
+            return False
+        _sync_directory(target.parent)
+        return True
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with self._errors():
+            try:
+                file = self.local_path(key).open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+                raise self._missing(key) from exc
+            with file:
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+
+    def _find(self, key: str) -> ObjectMeta | None:
+        path = self.local_path(key)
+        with self._errors():
+            try:
+                return _meta(key, path.stat()) if path.is_file() else None
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def _list(self, prefix: str, start_after: str) -> Iterator[ObjectMeta]:
+        with self._errors():
+            yield from self._walk("", prefix, start_after)
+
+    def _walk(self, above: str, prefix: str, start_after: str) -> Iterator[ObjectMeta]:
+        try:
+            with os.scandir(self._root / above) as entries:
+                # A directory sorts with its slash, as its objects' keys do: a-b comes before a/b.
+                found = sorted((above + entry.name + "/" * entry.is_dir(), entry) for entry in entries)
+        except FileNotFoundError:
+            return
+        for key, entry in found:
+            if key == f"{self._TEMPORARY}/":
+                continue
+            if not key.endswith("/"):
+                if key.startswith(prefix) and key > start_after:
+                    with suppress(FileNotFoundError):
+                        yield _meta(key, entry.stat())
+            elif key.startswith(prefix[: len(key)]) and key >= start_after[: len(key)]:
+                yield from self._walk(key, prefix, start_after)
+
+    def _delete(self, keys: Iterator[str]) -> None:
+        with self._errors():
+            for key in keys:
+                self.local_path(key).unlink(missing_ok=True)
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        directory = self._root / self._TEMPORARY
+        _make_directory(directory)
+        path = directory / uuid.uuid4().hex
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+            message = f"directory {self._root} cannot be used: {exc}"
+            raise ConfigError(message, advice="check its rights and what lies there") from exc
+        except OSError as exc:
+            if exc.errno in {errno.EROFS, errno.ENAMETOOLONG, errno.ENOTSUP, errno.ELOOP}:
+                message = f"directory {self._root} cannot be used: {exc}"
+                raise ConfigError(message, advice="name another directory") from exc
+            message = f"directory {self._root} did not work: {exc}"
+            raise TransientError(message, advice="check the disk, then run it again") from exc
+
+
+def _meta(key: str, stat: os.stat_result) -> ObjectMeta:
+    return ObjectMeta(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+
+
+def _make_directory(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_directory(path.parent)
+
+
+def _sync_file(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a new name last: on POSIX a file's fsync does not reach the directory that names it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
