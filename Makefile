@@ -39,7 +39,7 @@ test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep
 .PHONY: unit
 unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone
 	@echo "running the unit tests"
-	@$(BIN)/pytest --quiet tests/unit $(ARGS)
+	@$(BIN)/pytest tests/unit $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev $(VENV)/.package ## format, lint, types, SQL and security, without any test
@@ -48,10 +48,10 @@ lint: $(VENV)/.dev $(VENV)/.package ## format, lint, types, SQL and security, wi
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 ifneq ($(SELECTS),)
-	@$(BIN)/sqlfluff lint --dialect duckdb $(SELECTS)
+	@$(BIN)/sqlfluff lint --quiet --dialect duckdb $(SELECTS)
 endif
 ifneq ($(WAREHOUSES),)
-	@$(BIN)/sqlfluff lint --dialect postgres $(WAREHOUSES)
+	@$(BIN)/sqlfluff lint --quiet --dialect postgres $(WAREHOUSES)
 endif
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
 

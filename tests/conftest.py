@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.postgres import Postgres, running_postgres
@@ -17,6 +18,10 @@ REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = os.environ  # noqa: TID251 -- the tests' own switches, read here and nowhere else
 TOTESYS_ROWS = Path(ENVIRONMENT.get("TIDEMARK_TOTESYS_ROWS") or REPOSITORY.parent / "shared" / "totesys")
 RUNTIME_FOLDER = pytest.StashKey[str]()
+
+# A deadline for one example would fail on a busy machine.
+hypothesis.settings.register_profile("tidemark", deadline=None)
+hypothesis.settings.load_profile("tidemark")
 
 
 def pytest_configure(config: pytest.Config) -> None:
