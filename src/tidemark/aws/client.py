@@ -53,7 +53,7 @@ def open_session() -> boto3.session.Session:
         return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=variables))
 
 
-def open_client(session: boto3.session.Session, service: str) -> Any:  # noqa: ANN401 -- boto3 makes its classes at run time
+def open_client(session: Any, service: str) -> Any:  # noqa: ANN401 -- boto3 makes its clients at run time
     """Return a client of one service, which repeats what fails for about a minute."""
     config = Config(connect_timeout=_CONNECT_TIMEOUT_SECONDS, read_timeout=_READ_TIMEOUT_SECONDS)
     with aws_errors(f"the AWS settings for {service}"):
@@ -84,6 +84,7 @@ def aws_errors(place: str) -> Iterator[None]:
         raise _translated(place, error_code(exc), exc) from exc
     except (
         exceptions.HTTPClientError,
+        exceptions.ConnectionError,
         exceptions.IncompleteReadError,
         exceptions.ChecksumError,
         exceptions.FlexibleChecksumError,

@@ -1,0 +1,198 @@
+"""Gather the settings from flags, environment and `tidemark.toml`, and name everything that is wrong with them at once.
+
+Nothing else reads the environment. The AWS variables are not settings: boto3 and delta-rs read them.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tidemark.errors import ConfigError
+
+FILE = "tidemark.toml"
+PREFIX = "TIDEMARK_"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)")
+_UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the length of `500ms`, `5s`, `10m`, `2h` or `1d`, or of several in a row, such as `1h30m`.
+
+    Raises:
+        ConfigError: it is nothing of the kind.
+
+    """
+    rest = text.strip()
+    total = timedelta()
+    try:
+        while match := _DURATION.match(rest):
+            total += timedelta(**{_UNITS[match[2]]: float(match[1])})
+            rest = rest[match.end() :].lstrip()
+    except OverflowError as exc:
+        raise ConfigError(f"expected a shorter duration, got {text!r}") from exc
+    if rest or not text.strip():
+        raise ConfigError(f"expected a duration such as 500ms, 5s, 10m, 2h or 1d, got {text!r}")
+    return total
+
+
+def mask_password(url: str) -> str:
+    """Return the URL with `***` for its password, wherever libpq takes one from; text that is no URL is all hidden."""
+    try:
+        parts = urlsplit(url)
+        has_password = parts.password is not None
+    except ValueError:
+        return "***"
+    if not parts.scheme or not (parts.netloc or parts.query):
+        return "***"
+    netloc = parts.netloc
+    if has_password or "@" in netloc:
+        user, _, host = netloc.rpartition("@")
+        netloc = f"{user.partition(':')[0]}{':***' if has_password else ''}@{host}"
+    query = re.sub(r"(?i)(^|&)((?:ssl)?password)=[^&]*", r"\1\2=***", parts.query)
+    return parts._replace(netloc=netloc, query=query, fragment="***" if parts.fragment else "").geturl()
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """Hold the settings, in the words of the documentation; a URL may hold a password and is masked when shown."""
+
+    source_url: str | None = None
+    warehouse_url: str | None = None
+    ingestion: str = ".tidemark/ingestion"
+    processed: str = ".tidemark/processed"
+    pointer: str = ".tidemark/pointer.json"
+    source_secret: str | None = None
+    warehouse_secret: str | None = None
+    model: str = "totesys"
+    lag: timedelta = field(default=timedelta(seconds=5))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.masked().items())
+        return f"Settings({shown})"
+
+    def masked(self) -> dict[str, Any]:
+        """Return the settings by name, as they may be shown and logged."""
+        return {
+            each.name: mask_password(value) if each.name.endswith("_url") and value else value
+            for each in fields(self)
+            for value in [getattr(self, each.name)]
+        }
+
+    def require(self, *names: str) -> None:
+        """Raise one ConfigError that names every one of these settings that has no value."""
+        missing = [name for name in names if getattr(self, name) is None]
+        if missing:
+            raise ConfigError.of([f"{variable(name)} is not set: set it, or give {flag(name)}" for name in missing])
+
+
+NAMES = tuple(each.name for each in fields(Settings))
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def load(flags: Mapping[str, str | None], *, environ: Mapping[str, str] | None = None, directory: Path) -> Settings:
+    """Return the settings: flags win over the environment, the environment over `tidemark.toml` in the directory.
+
+    Args:
+        flags: what the command line gave, by the setting's name; None where it gave nothing.
+        environ: the environment, or None for that of this process. A variable that is empty counts as not set.
+        directory: where `tidemark.toml` may lie.
+
+    Raises:
+        ConfigError: its `problems` name every unknown setting and every bad value.
+
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    given: dict[str, tuple[str, str]] = {}
+    for name, value in _read_file(directory / FILE, problems).items():
+        _take(given, name, value, f"{name!r} in {FILE}", problems)
+    for key, value in environ.items():
+        if key.startswith(PREFIX) and value:
+            _take(given, key.removeprefix(PREFIX).lower(), value, key, problems)
+    for name, value in flags.items():
+        if value is not None:
+            _take(given, name, value, flag(name), problems)
+
+    values: dict[str, Any] = {}
+    for name, (text, place) in given.items():
+        try:
+            values[name] = _PARSERS.get(name, str)(text)
+        except ConfigError as exc:
+            problems.append(f"{place}: {exc.message}")
+    if problems:
+        raise ConfigError.of(problems)
+    return Settings(**values)
+
+
+def _take(given: dict[str, tuple[str, str]], name: str, value: object, place: str, problems: list[str]) -> None:
+    if name not in NAMES:
+        problems.append(f"{place} is not a setting; there are {', '.join(NAMES)}")
+    elif not isinstance(value, str) or not value:
+        problems.append(f"{place}: expected a text that is not empty, got {type(value).__name__}")
+    else:
+        given[name] = (value, place)
+
+
+def _read_file(path: Path, problems: list[str]) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        problems.append(f"{path} cannot be read: {exc}")
+    except tomllib.TOMLDecodeError as exc:
+        problems.append(f"{path} is not TOML: {exc}")
+    return {}
+
+
+def _parse_postgres_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ConfigError(f"expected postgresql://user:password@host:port/database, got {mask_password(text)!r}")
+    try:
+        urlsplit(text).port  # noqa: B018 -- reading it parses it
+    except ValueError as exc:
+        # Not the parser's own words: where a password holds a bare '/' or '@', they quote it.
+        message = (
+            "expected a port number behind the host; a special character in user or password must be written as %XX"
+        )
+        raise ConfigError(message) from exc
+    return text
+
+
+def _parse_place(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if separator and (scheme != "s3" or not rest.partition("/")[0]):
+        raise ConfigError(f"expected s3://bucket[/prefix] or a directory, got {mask_password(text)!r}")
+    return text
+
+
+def _parse_pointer(text: str) -> str:
+    if "://" in text or (text.startswith("ssm:") and not text.startswith("ssm:/")):
+        raise ConfigError(f"expected ssm:/path or a file, got {text!r}")
+    return text
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "source_url": _parse_postgres_url,
+    "warehouse_url": _parse_postgres_url,
+    "ingestion": _parse_place,
+    "processed": _parse_place,
+    "pointer": _parse_pointer,
+    "lag": parse_duration,
+}
