@@ -19,12 +19,16 @@ _SSM = "ssm:"
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """Hold what the last poll left behind; all times are in UTC."""
+    """Hold what the last poll left behind; all times are in UTC.
+
+    `polls` counts the polls, for tables that are swept in every so many of them only.
+    """
 
     pipeline_id: str
     batch: int
     watermark: datetime | None
     checked_at: datetime
+    polls: int = 0
 
     def encode(self) -> str:
         """Return the pointer as JSON."""
@@ -45,6 +49,7 @@ class Pointer:
             batch=batch,
             watermark=None if watermark is None else _decode_time(_text(members, "watermark")),
             checked_at=_decode_time(_text(members, "checked_at")),
+            polls=int(members.get("polls", 0)),
         )
 
 

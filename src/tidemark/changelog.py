@@ -1,0 +1,188 @@
+"""The change log: JSON Lines objects in the ingestion bucket, and the manifests that make them batches.
+
+A batch exists when its manifest exists. An object that no manifest names is part of nothing, whatever its name says.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from tidemark.contract import Column
+from tidemark.errors import OvertakenError, StateError
+from tidemark.objects import ObjectExistsError, Objects
+
+FORMAT = 1
+MANIFESTS = "batches/"
+DIGITS = 10
+
+
+@dataclass(frozen=True)
+class LogObject:
+    """One object of a batch: its key, rows, size and SHA-256."""
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """What a manifest says of one source table.
+
+    `rows` and `hash_sum` are those of the whole table in the batch's snapshot, as Postgres counted them (`swept`) or, in a
+    poll without a sweep, as the log implies; `hash_sum` is a decimal number as text, because it exceeds 2^53.
+    `first_ordinal` is the number of the table's first change in this batch among all of its changes.
+    """
+
+    columns: tuple[Column, ...]
+    first_ordinal: int
+    rows: int
+    hash_sum: str
+    objects: tuple[LogObject, ...] = ()
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    latest_row_id: str | None = None
+    latest_timestamp: str | None = None
+    swept: bool = True
+    hashed_by: str = ""
+
+    @property
+    def changes(self) -> int:
+        """Count the changes of this batch."""
+        return self.inserted + self.updated + self.deleted
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The commit record of a batch."""
+
+    batch: int
+    run_id: str
+    pipeline_id: str
+    source: Mapping[str, Any]
+    snapshot: str
+    captured_at: datetime
+    watermark: datetime | None
+    tables: Mapping[str, TableEntry]
+    highest: datetime | None = None
+    format: int = field(default=FORMAT)
+
+    def encode(self) -> bytes:
+        """Write the manifest as JSON, times in UTC by ISO 8601."""
+        content = asdict(self) | {
+            "captured_at": self.captured_at.isoformat(),
+            "watermark": self.watermark and self.watermark.isoformat(),
+            "highest": self.highest and self.highest.isoformat(),
+        }
+        return (json.dumps(content, indent=1) + "\n").encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Manifest":
+        """Read a manifest; StateError when it is none."""
+        try:
+            content = json.loads(body)
+            tables = {name: _entry(table) for name, table in content["tables"].items()}
+            times = {name: _time(content[name]) for name in ("captured_at", "watermark", "highest")}
+            return cls(**{**content, **times, "tables": tables})
+        except (ValueError, KeyError, TypeError) as exc:
+            message = f"a manifest cannot be read: {exc}"
+            raise StateError(message, advice="restore it from the bucket's older versions") from exc
+
+    @cached_property
+    def changes(self) -> int:
+        """Count the changes of all tables."""
+        return sum(table.changes for table in self.tables.values())
+
+
+class ChangeLog:
+    """The manifests and objects in the ingestion bucket."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+
+    def newest(self, after: int = 0) -> Manifest | None:
+        """Give the newest manifest, or None when there is no batch; `after` is a batch known to exist (0: none is)."""
+        newest = newest_batch(self.objects, after)
+        return self.manifest(newest) if newest else None
+
+    def manifest(self, batch: int) -> Manifest:
+        """Read the manifest of a batch that must exist."""
+        found = Manifest.decode(self.objects.get(manifest_key(batch)))
+        if found.batch != batch:
+            message = f"{manifest_key(batch)} says that it is batch {found.batch}"
+            raise StateError(message, advice="restore it from the bucket's older versions", batch=batch)
+        return found
+
+    def manifests(self, first: int, last: int) -> Iterator[Manifest]:
+        """Read the manifests of the batches `first` to `last`, both included."""
+        return (self.manifest(batch) for batch in range(first, last + 1))
+
+    def commit(self, manifest: Manifest) -> None:
+        """Make the batch exist; OvertakenError when another run made one of that number first."""
+        put_manifest(self.objects, manifest.batch, manifest.encode(), manifest.run_id)
+
+
+def newest_batch(objects: Objects, after: int = 0) -> int:
+    """Find the highest batch that has a manifest in a bucket, 0 for none; StateError when a number is missing."""
+    start = manifest_key(after) if after else None
+    batches = [_batch_of(meta.key) for meta in objects.list(MANIFESTS, start_after=start)]
+    newest = max(batches, default=after)
+    if batches and len(batches) != newest - after:
+        missing = sorted(set(range(after + 1, newest + 1)).difference(batches))
+        message = f"the manifests of batches {missing[:20]} are missing, though {newest} exists"
+        raise StateError(message, advice="restore them from the bucket's older versions", batches=missing)
+    return newest
+
+
+def put_manifest(objects: Objects, batch: int, body: bytes, run_id: str) -> None:
+    """Put a manifest only if absent; one of our own run that had arrived already is a success."""
+    try:
+        objects.put_new(manifest_key(batch), body)
+    except ObjectExistsError as exc:
+        if json.loads(objects.get(manifest_key(batch)))["run_id"] == run_id:
+            return
+        message = f"batch {batch} was committed by another run first"
+        raise OvertakenError(message, advice="nothing is lost; the next run goes on from there", batch=batch) from exc
+
+
+def manifest_key(batch: int) -> str:
+    """Name the manifest of a batch."""
+    return f"{MANIFESTS}{batch:0{DIGITS}d}.json"
+
+
+def object_key(batch: int, table: str, latest_row_id: object, captured_at: datetime, part: int | None = None) -> str:
+    """Name an object of the log; `part` counts from 1 where a table has several in one batch."""
+    folder = "baseline" if batch == 1 else "changes"
+    moment = captured_at.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
+    return f"{folder}/{table}/{latest_row_id}-{moment}{f'-p{part:04d}' if part else ''}.jsonl"
+
+
+def carried_over(entry: TableEntry) -> TableEntry:
+    """Give a table's entry for the next batch if nothing of it changes."""
+    return replace(
+        entry,
+        first_ordinal=entry.first_ordinal + entry.changes,
+        objects=(),
+        inserted=0,
+        updated=0,
+        deleted=0,
+    )
+
+
+def _batch_of(key: str) -> int:
+    return int(key.rpartition("/")[2].removesuffix(".json"))
+
+
+def _entry(table: Mapping[str, Any]) -> TableEntry:
+    columns = tuple(Column(**column) for column in table["columns"])
+    objects = tuple(LogObject(**each) for each in table["objects"])
+    return TableEntry(**{**table, "columns": columns, "objects": objects})
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

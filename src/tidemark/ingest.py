@@ -1,0 +1,239 @@
+"""Ingest: one poll of the source, whose changes become a batch of the change log.
+
+A batch exists from the moment its manifest is put. All before it leaves at most objects that no reader looks at, all after
+it (latest, the pointer) is made good by the next poll.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+from tidemark.capture import Captured, Poll, capture_changes, capture_whole
+from tidemark.changelog import ChangeLog, Manifest
+from tidemark.contract import Column, check_contract, describe_drift
+from tidemark.engine import Engine, open_engine
+from tidemark.errors import ContractError, OvertakenError, StateError
+from tidemark.latest import open_latest
+from tidemark.model import Model, SourceTable
+from tidemark.objects import Objects
+from tidemark.pointer import Pointer, PointerStore
+from tidemark.recovery import bring_latest_up_to
+from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.source import Snapshot, Source, SourceIdentity, open_source
+from tidemark.watermark import Floor, cursor_start, next_watermark, precision_of
+
+logger = logging.getLogger(__name__)
+FLOOR_HELD_TOO_LONG = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """The parts that a poll works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text."""
+
+    model: Model
+    source_url: str
+    ingestion: Objects
+    pointer: PointerStore
+    lag: timedelta
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    def run(self, progress: Progress = quiet) -> StageReport:
+        """Poll once.
+
+        Returns:
+            What the batch holds; no batch if nothing had changed.
+
+        Raises:
+            ContractError: a source table changed shape; nothing was written.
+            OvertakenError: another poll committed this batch first; nothing is lost.
+            StateError: pointer, manifests and source disagree on who they are.
+        """
+        started = time.perf_counter()
+        log = ChangeLog(self.ingestion)
+        # One thread: DuckDB's JSON and Parquet writers spend more time on handing rows over than a second one saves.
+        with open_engine([self.ingestion], threads=1) as engine:
+            head, pointer = self._recover(engine, log)
+            with open_source(self.source_url) as source:
+                identity = source.identity()
+                _check_identity(head, identity)
+                floor = source.floor()
+                _warn_of_floor(floor, self.clock())
+                with source.snapshot(self.model.sources.values()) as snapshot:
+                    poll = self._poll(engine, log, snapshot, head, identity)
+                    captured = self._capture(poll, head, pointer, floor, progress)
+                manifest = self._manifest(poll, head, identity, floor, captured)
+            changed = head is None or any(each.has_changes for each in captured.values())
+            if changed:
+                log.commit(manifest)
+                head = manifest
+            batch = head.batch if head else 0
+            for each in captured.values():
+                _apply(each, batch)
+            polls = pointer.polls + 1 if pointer else 1
+            self.pointer.write(Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls))
+        return _report(manifest if changed else None, captured, time.perf_counter() - started)
+
+    def _recover(self, engine: Engine, log: ChangeLog) -> tuple[Manifest | None, Pointer | None]:
+        pointer = self.pointer.read()
+        head = log.newest(pointer.batch if pointer else 0)
+        if head is None:
+            if pointer is not None and pointer.batch:
+                message = f"the pointer names batch {pointer.batch}, but there is no batch in the ingestion bucket"
+                raise StateError(message, advice="check TIDEMARK_INGESTION; if it is right, delete the pointer")
+            return None, None
+        if pointer is not None and pointer.pipeline_id != head.pipeline_id:
+            message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {head.pipeline_id}"
+            raise StateError(message, advice="check TIDEMARK_POINTER and TIDEMARK_INGESTION: they do not belong together")
+        known = pointer.batch if pointer else 0
+        bring_latest_up_to(engine, log, self.model, head, known, self.clock())
+        if known != head.batch:
+            polls = pointer.polls if pointer else 0
+            pointer = Pointer(head.pipeline_id, head.batch, head.watermark, self.clock(), polls)
+            self.pointer.write(pointer)
+        return head, pointer
+
+    def _poll(
+        self,
+        engine: Engine,
+        log: ChangeLog,
+        snapshot: Snapshot,
+        head: Manifest | None,
+        identity: SourceIdentity,
+    ) -> Poll:
+        return Poll(
+            engine=engine,
+            log=log,
+            snapshot=snapshot,
+            batch=head.batch + 1 if head else 1,
+            now_milliseconds=int(self.clock().timestamp() * 1000),
+            major_version=identity.major_version,
+            timezone=self.model.timezone,
+        )
+
+    def _capture(
+        self,
+        poll: Poll,
+        head: Manifest | None,
+        pointer: Pointer | None,
+        floor: Floor,
+        progress: Progress,
+    ) -> dict[str, Captured]:
+        columns = {name: _contract(table, poll.snapshot, head) for name, table in self.model.sources.items()}
+        captured = {}
+        for name, table in self.model.sources.items():
+            started = time.perf_counter()
+            progress("ingest", name, 0, 0, 0.0)
+            latest = open_latest(self.ingestion, table, columns[name])
+            before = head.tables.get(name) if head else None
+            if before is None or latest.batch == 0:
+                captured[name] = capture_whole(poll, latest, columns[name], before.first_ordinal if before else 1)
+            else:
+                since = _since(table, columns[name], pointer.watermark if pointer else None, self.model)
+                sweeps = floor.at is None or ((pointer.polls if pointer else 0) % table.sweep_every == 0)
+                captured[name] = capture_changes(poll, latest, columns[name], before, since=since, sweeps=sweeps)
+            entry = captured[name].entry
+            size = sum(each.bytes for each in entry.objects)
+            progress("ingest", name, entry.changes, size, time.perf_counter() - started)
+        return captured
+
+    def _manifest(
+        self,
+        poll: Poll,
+        head: Manifest | None,
+        identity: SourceIdentity,
+        floor: Floor,
+        captured: Mapping[str, Captured],
+    ) -> Manifest:
+        seen = [each.highest for each in captured.values()] + [head.highest if head else None]
+        highest = max((each for each in seen if each), default=None)
+        types = [
+            column.type
+            for name, table in self.model.sources.items()
+            for column in captured[name].entry.columns
+            if column.name == table.updated
+        ]
+        previous = head.watermark if head else None
+        return Manifest(
+            batch=poll.batch,
+            run_id=self.new_id(),
+            pipeline_id=head.pipeline_id if head else self.new_id(),
+            source=asdict(identity),
+            snapshot=poll.snapshot.name,
+            captured_at=poll.snapshot.captured_at,
+            watermark=next_watermark(floor, highest, previous, lag=self.lag, precision=precision_of(types)),
+            tables={name: each.entry for name, each in captured.items()},
+            highest=highest,
+        )
+
+
+def _contract(table: SourceTable, snapshot: Snapshot, head: Manifest | None) -> tuple[Column, ...]:
+    columns = snapshot.columns(table)
+    check_contract(table.name, table.key, [name for name in (table.created, table.updated) if name], columns)
+    if not snapshot.has_unique_key(table):
+        message = f"source table {table.name!r} has no unique index over its key {list(table.key)}, all of it not null"
+        raise ContractError(message, advice="add one, or give the model the right key", table=table.name)
+    before = head.tables.get(table.name) if head else None
+    for sentence in describe_drift(table.name, before.columns, columns) if before else ():
+        logger.warning(sentence)
+    return columns
+
+
+def _since(
+    table: SourceTable,
+    columns: tuple[Column, ...],
+    watermark: datetime | None,
+    model: Model,
+) -> datetime | None:
+    column = next((column for column in columns if column.name == table.updated), None)
+    if column is None or watermark is None:
+        return None
+    return watermark if "with time zone" in column.type else cursor_start(watermark, model.timezone)
+
+
+def _apply(captured: Captured, batch: int) -> None:
+    if not captured.change.added and not captured.change.removed and captured.latest.batch:
+        return
+    try:
+        captured.latest.lake.commit(captured.change, batch=batch)
+    except OvertakenError:
+        # Another run recovered this batch from the log at the same time, or is about to.
+        logger.info("latest %s was brought up to date by another run", captured.latest.source.name)
+
+
+def _check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
+    if head is None:
+        return
+    before = (head.source["system_identifier"], head.source["database"])
+    now = (identity.system_identifier, identity.database)
+    if before != now:
+        message = f"the source is {now[1]!r} of system {now[0]}, the manifests are of {before[1]!r} of system {before[0]}"
+        advice = "check TIDEMARK_SOURCE_URL; after a deliberate move of the source: tidemark init --new-source"
+        raise StateError(message, advice=advice)
+
+
+def _warn_of_floor(floor: Floor, now: datetime) -> None:
+    if floor.at is None:
+        logger.warning("the floor is unknown: %s; this poll sweeps every table", floor.reason)
+    elif now - floor.at > FLOOR_HELD_TOO_LONG:
+        logger.warning("the floor is held back since %s by the session with pid %s", floor.at.isoformat(), floor.holder_pid)
+    if floor.stays:
+        logger.warning("a prepared transaction exists, whose start nobody records: the watermark stays where it is")
+
+
+def _report(manifest: Manifest | None, captured: Mapping[str, Captured], seconds: float) -> StageReport:
+    tables = {
+        name: TableReport(
+            rows=each.entry.changes,
+            bytes=sum(one.bytes for one in each.entry.objects),
+            inserted=each.entry.inserted,
+            updated=each.entry.updated,
+            deleted=each.entry.deleted,
+        )
+        for name, each in captured.items()
+    }
+    watermark = replace(manifest).watermark if manifest else None
+    return StageReport("ingest", (manifest.batch,) if manifest else (), tables, seconds, watermark)

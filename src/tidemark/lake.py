@@ -1,0 +1,234 @@
+"""A Delta table whose data files DuckDB writes and delta-rs commits.
+
+delta-rs's own MERGE rewrites a table in memory that grows with the table; here only the files that hold a changed row are
+rewritten, one at a time, in the order of their key. A commit goes through the handle on which the table was read: delta-rs
+then refuses it when another with our application id came in between.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from tidemark.engine import Engine, from_parquet, quoted, text
+from tidemark.errors import OvertakenError, StateError
+from tidemark.objects import Objects
+
+APPLICATION = "tidemark"
+# The log must outlive every batch that has not been transformed or loaded yet; `compact` is what shortens it.
+CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
+DELTA_TYPES = {
+    "SMALLINT": "short",
+    "INTEGER": "integer",
+    "BIGINT": "long",
+    "BOOLEAN": "boolean",
+    "VARCHAR": "string",
+    "DATE": "date",
+    "REAL": "float",
+    "FLOAT": "float",
+    "DOUBLE": "double",
+    "TIMESTAMP": "timestamp_ntz",
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Files to add to and to remove from a Delta table in one commit."""
+
+    added: tuple[AddAction, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A Delta table opened at one version.
+
+    `columns` are DuckDB types by name; `batch` is the last batch that was applied, 0 for none.
+    """
+
+    objects: Objects
+    path: str
+    columns: Mapping[str, str]
+    delta: DeltaTable = field(repr=False)
+
+    @property
+    def version(self) -> int:
+        """Give the Delta version."""
+        return self.delta.version()
+
+    @property
+    def batch(self) -> int:
+        """Give the last batch that was applied, 0 for none."""
+        return self.delta.transaction_version(APPLICATION) or 0
+
+    @property
+    def files(self) -> list[str]:
+        """Name the data files, relative to the table's folder, in a fixed order."""
+        actions = self.delta.get_add_actions(flatten=True)
+        return sorted(actions["path"].to_pylist())
+
+    def metadata(self) -> Mapping[str, str]:
+        """Give what the last commit said of itself: `batch` and `model`."""
+        return self.delta.history(1)[0]
+
+    def uri(self, file: str) -> str:
+        """Give the address of a data file."""
+        return self.objects.url(f"{self.path}/{file}")
+
+    def rows(self, files: Sequence[str] | None = None) -> str:
+        """Give a FROM item over the table's rows, or over those of some of its files."""
+        wanted = self.files if files is None else files
+        return from_parquet([self.uri(file) for file in wanted], self.columns)
+
+    def commit(self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None) -> None:
+        """Commit added and removed files; the handle is spent afterwards.
+
+        Raises:
+            OvertakenError: another commit of ours came in between.
+        """
+        removed = set(change.removed)
+        actions = self.delta.get_add_actions(flatten=True)
+        sizes = dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)) if removed else {}
+        now = max((action.modification_time for action in change.added), default=0)
+        removals = [RemoveAction(path, True, now, sizes[path], {}) for path in sorted(removed)]
+        properties = CommitProperties(
+            custom_metadata={"batch": str(batch), **(metadata or {})},
+            app_transactions=[Transaction(APPLICATION, batch)],
+        )
+        try:
+            self.delta.create_write_transaction(
+                [*change.added, *removals],
+                "append",
+                self.delta.schema(),
+                commit_properties=properties,
+            )
+        except CommitFailedError as exc:
+            message = f"{self.path} was changed by another run at the same time"
+            raise OvertakenError(message, advice="nothing is lost; run again", table=self.path) from exc
+
+
+def open_table(objects: Objects, path: str, *, version: int | None = None) -> LakeTable | None:
+    """Open a Delta table at its newest version or at another; None when there is no such table."""
+    try:
+        delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
+    except TableNotFoundError:
+        return None
+    return LakeTable(objects, path, _columns_of(delta), delta)
+
+
+def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
+    """Open a Delta table as it was when a batch had been applied and no later one.
+
+    Raises:
+        StateError: that version is no longer there.
+    """
+    table = open_table(objects, path)
+    if table is None or table.batch <= batch:
+        return table
+    for commit in table.delta.history():
+        if "batch" in commit and int(commit["batch"]) <= batch:
+            return open_table(objects, path, version=commit["version"])
+    message = f"{path} has been vacuumed: its state as of batch {batch} is gone"
+    raise StateError(message, advice="`tidemark rebuild` makes it again from the log", batch=batch)
+
+
+def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> LakeTable:
+    """Open a Delta table, creating it empty if it is missing.
+
+    Args:
+        objects: the bucket.
+        path: the table's folder in it.
+        columns: DuckDB types by name.
+    """
+    table = open_table(objects, path)
+    if table is not None:
+        return table
+    schema = Schema([Field(name, _delta_type(kind)) for name, kind in columns.items()])
+    delta = DeltaTable.create(
+        objects.url(path),
+        schema,
+        mode="ignore",
+        configuration=CONFIGURATION,
+        storage_options=objects.storage_options(),
+    )
+    return LakeTable(objects, path, dict(columns), delta)
+
+
+def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
+    """Add the columns that the table lacks; older rows hold null there."""
+    missing = [Field(name, _delta_type(kind)) for name, kind in columns.items() if name not in table.columns]
+    if not missing:
+        return table
+    table.delta.alter.add_columns(missing)
+    reopened = open_table(table.objects, table.path)
+    return reopened or table
+
+
+def write_file(
+    engine: Engine,
+    table: LakeTable,
+    select: str,
+    *,
+    batch: int,
+    now_milliseconds: int,
+    statistics: Sequence[str] = (),
+) -> AddAction | None:
+    """Write the rows of a SELECT as one data file that no commit names yet; None when there are none.
+
+    Args:
+        engine: runs the SELECT.
+        table: the Delta table that the file is for.
+        select: yields the table's columns by name.
+        batch: the batch that brought the file, part of its name.
+        now_milliseconds: the time of the file, Unix milliseconds.
+        statistics: the columns of integers whose lowest and highest value readers may skip the file by.
+    """
+    local = engine.new_file(".parquet")
+    fields = ", ".join(f"cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in table.columns.items())
+    engine.execute(f"copy (select {fields} from ({select})) to {text(str(local))} (format parquet, compression zstd)")
+    return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
+
+
+def add_file(
+    engine: Engine,
+    table: LakeTable,
+    local: Path,
+    *,
+    batch: int,
+    now_milliseconds: int,
+    statistics: Sequence[str] = (),
+) -> AddAction | None:
+    """Put a local Parquet file, written in the table's columns, beside the table's others; see `write_file`."""
+    bounds = "".join(f", min({quoted(name)}), max({quoted(name)})" for name in statistics)
+    found = engine.execute(f"select count(*){bounds} from read_parquet({text(str(local))})").fetchone()
+    if not found or not found[0]:
+        local.unlink()
+        return None
+    name = f"{batch:010d}-{uuid.uuid4()}.parquet"
+    size_bytes = local.stat().st_size
+    table.objects.put_file_new(f"{table.path}/{name}", local)
+    local.unlink(missing_ok=True)
+    lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))
+    stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
+    return AddAction(name, size_bytes, {}, now_milliseconds, True, json.dumps(stats))
+
+
+def _delta_type(kind: str) -> str:
+    if kind.startswith("DECIMAL"):
+        return kind.lower().replace(" ", "")
+    return DELTA_TYPES[kind]
+
+
+def _columns_of(delta: DeltaTable) -> dict[str, str]:
+    kinds = {delta_type: kind for kind, delta_type in DELTA_TYPES.items() if kind != "FLOAT"}
+    found = {}
+    for each in delta.schema().fields:
+        kind = str(getattr(each.type, "type", each.type))
+        found[each.name] = kinds.get(kind) or kind.upper().replace(",", ", ")
+    return found

@@ -1,0 +1,261 @@
+"""The model: which source tables there are and how they become a star schema, read from a directory.
+
+The engine names no table; all that is true of one database alone comes out of this module's values.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tidemark.errors import ConfigError
+
+Sweep = Literal["rows", "keys"]
+Kind = Literal["fact", "dimension", "calendar"]
+FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
+PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar": "dim_"}
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table of the source: its key, and the columns that say when a row was created and last changed."""
+
+    name: str
+    key: tuple[str, ...]
+    schema: str = "public"
+    created: str | None = None
+    updated: str | None = None
+    sweep: Sweep = "rows"
+    sweep_every: int = 1
+
+
+@dataclass(frozen=True)
+class StarTable:
+    """A table of the star schema and where its rows come from.
+
+    `source_key` are the columns that hold the driving table's key, in its order; only a fact has them, as only a fact has
+    a driving table. `references` maps a column to the dimension whose key it holds.
+    """
+
+    name: str
+    kind: Kind
+    key: tuple[str, ...]
+    reads: tuple[str, ...]
+    sql: str
+    driving: str = ""
+    source_key: tuple[str, ...] = ()
+    references: Mapping[str, str] | None = None
+
+    @property
+    def path(self) -> str:
+        """Give the table's folder in the processed bucket: fact_sales_order lies in `fact/sales_order`."""
+        return f"{FOLDERS[self.kind]}/{self.name.removeprefix(PREFIXES[self.kind])}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that is true of one source alone."""
+
+    name: str
+    directory: Path
+    timezone: ZoneInfo
+    sources: Mapping[str, SourceTable]
+    stars: Mapping[str, StarTable]
+
+    @property
+    def facts(self) -> tuple[StarTable, ...]:
+        """Give the facts, in the model's order."""
+        return tuple(star for star in self.stars.values() if star.kind == "fact")
+
+    @property
+    def dimensions(self) -> tuple[StarTable, ...]:
+        """Give the dimensions and the calendar, in the model's order."""
+        return tuple(star for star in self.stars.values() if star.kind != "fact")
+
+    @cached_property
+    def seeds(self) -> Mapping[str, Path]:
+        """Give the constant tables by name, each a CSV file with a header."""
+        return {path.stem: path for path in sorted((self.directory / "seed").glob("*.csv"))}
+
+    @cached_property
+    def checks(self) -> Mapping[str, str]:
+        """Give the laws by name, each a SELECT over the warehouse that returns the rows that break it."""
+        return {path.stem: path.read_text("utf-8") for path in sorted((self.directory / "checks").glob("*.sql"))}
+
+    @cached_property
+    def warehouse_sql(self) -> str:
+        """Give the statements that make the warehouse's tables, keys, indexes and views."""
+        return (self.directory / "warehouse.sql").read_text("utf-8")
+
+    @cached_property
+    def hash(self) -> str:
+        """Give the SHA-256 over all that decides what the star's rows are: model.toml, the SELECTs and the seeds."""
+        digest = hashlib.sha256()
+        for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv"):
+            for path in sorted(self.directory.glob(pattern)):
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(self.directory).as_posix()} {len(content)}\n".encode() + content)
+        return digest.hexdigest()
+
+
+def load_model(model: str) -> Model:
+    """Read the model named or lying in the directory `model`.
+
+    Raises:
+        ConfigError: there is no such model, or its files do not fit together; every problem is named.
+    """
+    directory = find_model(model)
+    try:
+        text = tomllib.loads((directory / "model.toml").read_text("utf-8"))
+    except tomllib.TOMLDecodeError as exc:
+        message = f"{directory / 'model.toml'} is no TOML: {exc}"
+        raise ConfigError(message, advice="mend that line") from exc
+    reader = _Reader(directory)
+    loaded = Model(
+        name=str(text.get("name", directory.name)),
+        directory=directory,
+        timezone=reader.timezone(str(text.get("timezone", "UTC"))),
+        sources={name: reader.source(name, table) for name, table in reader.tables(text, "source")},
+        stars={name: reader.star(name, table) for name, table in reader.tables(text, "star")},
+    )
+    reader.check(loaded)
+    if reader.problems:
+        raise ConfigError.of([f"model {directory}: {problem}" for problem in reader.problems])
+    return loaded
+
+
+def shipped_models() -> list[str]:
+    """Name the models that come with Tidemark."""
+    return sorted(path.name for path in _shipped().iterdir() if (path / "model.toml").is_file())
+
+
+def find_model(model: str) -> Path:
+    """Find the directory of a model by path or by the name of one that ships; ConfigError when there is none."""
+    for directory in (Path(model), _shipped() / model):
+        if (directory / "model.toml").is_file():
+            return directory.absolute()
+    message = f"no model {model!r}: neither a directory with a model.toml nor one of those that ship: {shipped_models()}"
+    raise ConfigError(message, advice="set TIDEMARK_MODEL or --model")
+
+
+def _shipped() -> Path:
+    return Path(str(resources.files("tidemark") / "models"))
+
+
+class _Reader:
+    """Turn TOML tables into the model's values, and gather what is wrong instead of stopping at the first."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.problems: list[str] = []
+
+    def tables(self, text: Mapping[str, object], section: str) -> Iterator[tuple[str, dict[str, object]]]:
+        tables = text.get(section)
+        if not isinstance(tables, dict) or not tables:
+            self.problems.append(f"model.toml has no [{section}.<table>]")
+            return
+        yield from tables.items()
+
+    def timezone(self, name: str) -> ZoneInfo:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            self.problems.append(f"timezone {name!r} is none of the IANA time zones")
+            return ZoneInfo("UTC")
+
+    def source(self, name: str, table: Mapping[str, object]) -> SourceTable:
+        where = f"[source.{name}]"
+        self._known(where, table, {"key", "schema", "created", "updated", "sweep", "sweep_every"})
+        sweep = table.get("sweep", "rows")
+        if sweep not in ("rows", "keys"):
+            self.problems.append(f'{where} sweep is {sweep!r}: expected "rows" or "keys"')
+        every = table.get("sweep_every", 1)
+        if not isinstance(every, int) or every < 1:
+            self.problems.append(f"{where} sweep_every is {every!r}: expected a number of polls, 1 or more")
+            every = 1
+        updated = self._optional(where, table, "updated")
+        return SourceTable(
+            name=name,
+            key=self._names(where, table, "key"),
+            schema=str(table.get("schema", "public")),
+            created=self._optional(where, table, "created"),
+            updated=updated,
+            sweep="keys" if sweep == "keys" and updated else "rows",
+            sweep_every=every if updated else 1,
+        )
+
+    def star(self, name: str, table: Mapping[str, object]) -> StarTable:
+        where = f"[star.{name}]"
+        self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
+        kind = table.get("kind")
+        if kind not in ("fact", "dimension", "calendar"):
+            self.problems.append(f'{where} kind is {kind!r}: expected "fact", "dimension" or "calendar"')
+            kind = "dimension"
+        if not name.startswith(PREFIXES[kind]):
+            self.problems.append(f"{where} is a {kind}: its name must begin with {PREFIXES[kind]!r}")
+        references = table.get("references", {})
+        star = StarTable(
+            name=name,
+            kind=kind,
+            key=self._names(where, table, "key"),
+            reads=() if kind == "calendar" else self._names(where, table, "reads"),
+            sql="",
+            driving=str(table.get("driving", "")) if kind == "fact" else "",
+            source_key=self._names(where, table, "source_key") if kind == "fact" else (),
+            references=dict(references) if isinstance(references, dict) else {},
+        )
+        path = self.directory / f"{star.path}.sql"
+        if not path.is_file():
+            self.problems.append(f"{where} has no {star.path}.sql")
+            return star
+        return StarTable(**{**star.__dict__, "sql": path.read_text("utf-8").strip().removesuffix(";")})
+
+    def check(self, model: Model) -> None:
+        calendars = [star.name for star in model.dimensions if star.kind == "calendar"]
+        if len(calendars) > 1:
+            self.problems.append(f"more than one calendar: {calendars}")
+        if not (self.directory / "warehouse.sql").is_file():
+            self.problems.append("there is no warehouse.sql")
+        for star in model.stars.values():
+            where = f"[star.{star.name}]"
+            self.problems += [
+                f"{where} reads {name!r}, which is no [source.{name}]"
+                for name in star.reads
+                if name not in model.sources
+            ]
+            self.problems += [
+                f"{where} {column} references {name!r}, which is no dimension"
+                for column, name in (star.references or {}).items()
+                if name not in {dimension.name for dimension in model.dimensions}
+            ]
+            if star.kind != "fact":
+                continue
+            if star.driving not in star.reads:
+                self.problems.append(f"{where} driving is {star.driving!r}: expected one of its reads {star.reads}")
+            elif len(star.source_key) != len(model.sources[star.driving].key):
+                key = model.sources[star.driving].key
+                self.problems.append(f"{where} source_key {star.source_key} does not match {star.driving}'s key {key}")
+            if len(star.key) != 1:
+                self.problems.append(f"{where} key is {star.key}: a fact has one surrogate key")
+
+    def _known(self, where: str, table: Mapping[str, object], names: set[str]) -> None:
+        self.problems += [f"{where} has an unknown {name!r}: expected {sorted(names)}" for name in table.keys() - names]
+
+    def _names(self, where: str, table: Mapping[str, object], field: str) -> tuple[str, ...]:
+        names = table.get(field)
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            self.problems.append(f"{where} {field} is {names!r}: expected a list of names")
+            return ()
+        return tuple(names)
+
+    def _optional(self, where: str, table: Mapping[str, object], field: str) -> str | None:
+        name = table.get(field)
+        if name is not None and not isinstance(name, str):
+            self.problems.append(f"{where} {field} is {name!r}: expected a column's name")
+            return None
+        return name

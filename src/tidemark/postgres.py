@@ -1,0 +1,74 @@
+"""Connections to PostgreSQL and the translation of its errors, for the source and the warehouse alike.
+
+Sessions keep no state that a transaction pooler could lose: no prepared statements, no session settings, no session locks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import errors
+
+from tidemark.errors import ConfigError, DataError, TransientError
+
+CONNECT_TIMEOUT_SECONDS = 10
+# SQLSTATE classes and codes (PostgreSQL manual, appendix A) by what a person does next.
+TRANSIENT = ("08", "40", "53", "55P03", "57", "58", "25P03", "25006")
+CREDENTIALS = ("28", "3D000")
+RIGHTS = ("42501",)
+
+
+def connect(url: str, *, application: str) -> psycopg.Connection:
+    """Open a connection in autocommit mode.
+
+    Raises:
+        ConfigError: the server refuses the role, its password or the database.
+        TransientError: there is no way to the server at present.
+    """
+    with translated(f"the database at {where(url)}"):
+        return psycopg.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name=application,
+        )
+
+
+def where(url: str) -> str:
+    """Name a database by host and name only, for messages: no user, no password."""
+    parts = urlsplit(url)
+    host = parts.hostname or "local socket"
+    return f"{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn psycopg's errors into Tidemark's families, by SQLSTATE; `what` says in messages what was being talked to."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        code = exc.sqlstate or ""
+        first = str(exc).strip().split("\n")[0]
+        facts = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
+        if code.startswith(CREDENTIALS):
+            message = f"{what} refuses: {first}"
+            raise ConfigError(message, advice="check user, password and database in the URL", **facts) from exc
+        if code.startswith(RIGHTS):
+            message = f"{what} denies a right: {first}"
+            raise ConfigError(message, advice="`tidemark doctor` names the rights that are missing", **facts) from exc
+        if isinstance(exc, errors.OperationalError) and not _is_programming(code):
+            message = f"{what} is away, busy or full: {first}"
+            raise TransientError(message, advice="run again; nothing was lost", **facts) from exc
+        if code.startswith(TRANSIENT):
+            message = f"{what} cannot answer at present: {first}"
+            raise TransientError(message, advice="run again; nothing was lost", **facts) from exc
+        if code.startswith(("22", "23")):
+            message = f"{what} refuses a row: {first} {exc.diag.message_detail or ''}".strip()
+            raise DataError(message, advice="nothing of this batch was written", **facts) from exc
+        raise
+
+
+def _is_programming(code: str) -> bool:
+    return code.startswith(("42", "22", "23", "0A"))

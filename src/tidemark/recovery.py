@@ -1,0 +1,69 @@
+"""Recovery: bringing latest up to the newest manifest from the log, after a poll that ended between the two."""
+
+import logging
+from datetime import datetime
+
+from tidemark import diff
+from tidemark.changelog import ChangeLog, Manifest, TableEntry
+from tidemark.engine import Engine, from_json, names
+from tidemark.errors import OvertakenError
+from tidemark.latest import latest_batch, open_latest, stage_changes
+from tidemark.model import Model, SourceTable
+
+logger = logging.getLogger(__name__)
+
+
+def bring_latest_up_to(
+    engine: Engine,
+    log: ChangeLog,
+    model: Model,
+    head: Manifest,
+    known: int,
+    now: datetime,
+) -> None:
+    """Apply the batches that latest lacks.
+
+    Args:
+        engine: reads the log.
+        log: the change log.
+        model: names the tables.
+        head: the newest manifest.
+        known: the batch up to which the pointer says that latest is complete; 0 when it says nothing.
+        now: the present time.
+    """
+    if known == head.batch:
+        return
+    reached = {name: latest_batch(log.objects, table) for name, table in model.sources.items()}
+    for manifest in log.manifests(max(1, known), head.batch):
+        for name, entry in manifest.tables.items():
+            if name in reached and reached[name] < manifest.batch and (entry.changes or manifest.batch == 1):
+                logger.warning("latest %s lacks batch %d: taking it from the log", name, manifest.batch)
+                apply_from_log(engine, log, model.sources[name], entry, manifest.batch, now)
+
+
+def apply_from_log(
+    engine: Engine,
+    log: ChangeLog,
+    table: SourceTable,
+    entry: TableEntry,
+    batch: int,
+    now: datetime,
+) -> None:
+    """Apply one batch of one table to latest out of the log's objects; its rows have no hash until the next sweep."""
+    latest = open_latest(log.objects, table, entry.columns)
+    if latest.batch >= batch:
+        return
+    types = {column.name: column.log_type for column in entry.columns}
+    for statement in diff.create_tables(types, table.key):
+        engine.execute(statement)
+    uris = [log.objects.url(each.key) for each in entry.objects]
+    operation = "'insert'" if batch == 1 else "_op"
+    lines = from_json(uris, types if batch == 1 else types | {"_op": "VARCHAR"})
+    engine.execute(
+        f"insert into {diff.CHANGE} select {names(types)}, null, {operation}, null, null from {lines}",
+    )
+    change = stage_changes(engine, latest, diff.CHANGE, batch=batch, now_milliseconds=int(now.timestamp() * 1000))
+    try:
+        latest.lake.commit(change, batch=batch)
+    except OvertakenError:
+        logger.info("latest %s was brought up to batch %d by another run", table.name, batch)

@@ -1,0 +1,282 @@
+"""The source: one read-only transaction over all of the model's tables, whose rows stream out as CSV with their hashes.
+
+The order of the statements before the snapshot is the guarantee: clock, oldest transaction, locks, and only then the
+snapshot. TRUNCATE and rewriting ALTERs are not MVCC-safe, so a snapshot older than one would see an empty table.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from tidemark.contract import HASHED_AS_THEY_ARE, INTEGERS, TEXTS, Column
+from tidemark.model import SourceTable
+from tidemark.postgres import connect, translated
+from tidemark.queries import query
+from tidemark.sweep import Bucketing, Sum
+from tidemark.watermark import Floor
+
+LOCK_TIMEOUT = "15s"
+# SET, not set_config(): a SELECT would take the transaction's snapshot before the locks are held.
+SESSION = (
+    "set local timezone to 'UTC'",
+    "set local datestyle to 'ISO'",
+    "set local intervalstyle to 'postgres'",
+    "set local bytea_output to 'hex'",
+    "set local extra_float_digits to 1",
+    "set local row_security to off",
+    "set local statement_timeout to 0",
+    "set local idle_in_transaction_session_timeout to 0",
+    "set local transaction_timeout to 0",
+    f"set local lock_timeout to '{LOCK_TIMEOUT}'",
+)
+TRANSACTION_TIMEOUT_SINCE = 17
+KEYS_PER_REQUEST = 10_000
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """Which database this is, also after a dump and restore under the same name."""
+
+    system_identifier: str
+    database: str
+    major_version: int
+
+
+class Source:
+    """An open connection to the source."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._what = f"the source ({connection.info.host or 'local socket'}/{connection.info.dbname})"
+
+    def identity(self) -> SourceIdentity:
+        """Ask who the server says it is."""
+        with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
+            return SourceIdentity(**cursor.execute(query("source", "identity")).fetchone() or {})
+
+    def floor(self) -> Floor:
+        """Find the oldest moment at which a transaction that a snapshot taken after this call cannot see may have begun."""
+        with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
+            clock: datetime = _one(cursor, query("source", "clock"))["clock_timestamp"]
+            state = _one(cursor, query("source", "visibility"))
+            oldest = cursor.execute(query("source", "oldest_transaction")).fetchone()
+        reasons = {
+            "the role may not see other sessions (it lacks pg_read_all_stats)": not state["may_see"],
+            "the server is a replica": state["is_replica"],
+            "a subscription feeds this database": state["is_subscriber"],
+            "a session does not track its activity": state["has_untracked"],
+        }
+        reason = next((reason for reason, holds in reasons.items() if holds), "")
+        if reason:
+            return Floor(at=None, reason=reason)
+        if oldest and oldest["xact_start"] < clock:
+            return Floor(oldest["xact_start"], stays=state["has_prepared"], holder_pid=oldest["pid"])
+        return Floor(clock, stays=state["has_prepared"])
+
+    @contextmanager
+    def snapshot(self, tables: Iterable[SourceTable]) -> Iterator["Snapshot"]:
+        """Lock the tables against rewriting, take one snapshot and hold it until the block ends."""
+        wanted = list(tables)
+        major = self._connection.info.server_version // 10000
+        with translated(self._what):
+            self._connection.execute("begin isolation level repeatable read, read only")
+            try:
+                for statement in SESSION:
+                    if "transaction_timeout to" in statement and "idle" not in statement and major < TRANSACTION_TIMEOUT_SINCE:
+                        continue
+                    self._connection.execute(statement)
+                names = sql.SQL(", ").join(_identifier(table) for table in wanted)
+                self._connection.execute(query("source", "lock", tables=names))
+                with self._connection.cursor(row_factory=dict_row) as cursor:
+                    taken = _one(cursor, query("source", "take_snapshot"))
+                yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"])
+            finally:
+                if not self._connection.closed:
+                    self._connection.execute("rollback")
+
+
+class Snapshot:
+    """What every table held at one moment; every method reads in the same transaction.
+
+    `name` is `pg_current_snapshot()`, `captured_at` the source's clock just after it was taken.
+    """
+
+    def __init__(self, connection: psycopg.Connection, tables: Sequence[SourceTable], name: str, captured_at: datetime) -> None:
+        self._connection = connection
+        self.name = name
+        self.captured_at = captured_at
+        places = {"schemas": [table.schema for table in tables], "tables": [table.name for table in tables]}
+        self._columns: dict[str, list[Column]] = {table.name: [] for table in tables}
+        with connection.cursor(row_factory=dict_row) as cursor:
+            for row in cursor.execute(query("source", "columns"), places):
+                self._columns[row["table_name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
+            rows = cursor.execute(query("source", "unique_keys"), places).fetchall()
+        self._unique = {(row["table_name"], frozenset(row["columns"])) for row in rows}
+
+    def columns(self, table: SourceTable) -> tuple[Column, ...]:
+        """Give the table's columns in its own order."""
+        return tuple(self._columns[table.name])
+
+    def has_unique_key(self, table: SourceTable) -> bool:
+        """Say whether a valid unique index covers exactly the key's columns and none of them may be null."""
+        nullable = {column.name for column in self.columns(table) if column.nullable}
+        return (table.name, frozenset(table.key)) in self._unique and not nullable.intersection(table.key)
+
+    def rows(self, table: SourceTable) -> Iterator[bytes]:
+        """Stream all rows in the order of their key, each a CSV line of all columns and the row's hash."""
+        return self._copy(query("source", "rows", key=_list(table.key), **self._parts(table)))
+
+    def rows_since(self, table: SourceTable, since: datetime) -> Iterator[bytes]:
+        """Stream the rows whose `updated` column is at or after `since` (naive where the column is)."""
+        updated = next(column for column in self.columns(table) if column.name == table.updated)
+        # The type without its precision: a cast to timestamp(3) would round up past rows.
+        bound = sql.SQL("{}::{}").format(sql.Literal(since), sql.SQL(updated.base_type))  # type: ignore[arg-type]
+        parts = self._parts(table)
+        return self._copy(
+            query("source", "rows_since", updated=sql.Identifier(updated.name), since=bound, **parts),
+        )
+
+    def rows_of_keys(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[bytes]:
+        """Stream the rows that have these keys, each a sequence of the key columns' texts."""
+        types = {column.name: column.type for column in self.columns(table)}
+        names = [f"k{position}" for position in range(len(table.key))]
+        matches = sql.SQL(" and ").join(
+            sql.SQL("t.{} = wanted.{}").format(sql.Identifier(column), sql.Identifier(name))
+            for column, name in zip(table.key, names, strict=True)
+        )
+        for batch in _batched(keys, KEYS_PER_REQUEST):
+            arrays = sql.SQL(", ").join(
+                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))  # type: ignore[arg-type]
+                for column, texts in zip(table.key, zip(*batch, strict=True), strict=True)
+            )
+            yield from self._copy(
+                query("source", "rows_of_keys", keys=arrays, names=_list(names), matches=matches, **self._parts(table, "t")),
+            )
+
+    def key_range(self, table: SourceTable) -> tuple[int, int] | None:
+        """Give the lowest and highest key of a table whose key is one integer; None when it has no rows."""
+        statement = query("source", "key_range", key=sql.Identifier(table.key[0]), table=_identifier(table))
+        low, high = self._connection.execute(statement).fetchone() or (None, None)
+        return None if low is None else (low, high)
+
+    def sums(self, table: SourceTable, bucketing: Bucketing) -> dict[int, Sum]:
+        """Count the rows and add up their hashes in each bucket, in the server."""
+        parts = self._parts(table)
+        bucket = self._bucket(table, bucketing, parts["hash"])
+        statement = query("source", "sums", bucket=bucket, hash=parts["hash"], table=parts["table"])
+        return {row[0]: Sum(row[1], int(row[2])) for row in self._connection.execute(statement)}
+
+    def hashes_in_buckets(self, table: SourceTable, bucketing: Bucketing, buckets: Sequence[int]) -> Iterator[bytes]:
+        """Stream key and hash of the rows in these buckets as CSV, by one scan."""
+        parts = self._parts(table)
+        bucket = self._bucket(table, bucketing, parts["hash"])
+        wanted = sql.SQL("{}::bigint[]").format(sql.Literal(list(buckets)))
+        return self._copy(
+            query(
+                "source",
+                "hashes_in_buckets",
+                key=_list(table.key),
+                hash=parts["hash"],
+                table=parts["table"],
+                bucket=bucket,
+                buckets=wanted,
+            ),
+        )
+
+    def hashes_in_ranges(self, table: SourceTable, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """Stream key and hash of the rows in these ranges of the one integer key (ends included), by its index."""
+        parts = self._parts(table)
+        lows, highs = (sql.SQL("{}::bigint[]").format(sql.Literal(list(ends))) for ends in zip(*ranges, strict=True))
+        return self._copy(
+            query(
+                "source",
+                "hashes_in_ranges",
+                key=_list(table.key),
+                hash=parts["hash"],
+                table=parts["table"],
+                lows=lows,
+                highs=highs,
+            ),
+        )
+
+    def _bucket(self, table: SourceTable, bucketing: Bucketing, hash_of_row: sql.Composable) -> sql.Composable:
+        if bucketing.by_key:
+            return sql.SQL("{}::bigint >> {}").format(sql.Identifier(table.key[0]), sql.Literal(bucketing.shift))
+        return sql.SQL("{} & {}::bigint").format(hash_of_row, sql.Literal(bucketing.mask))
+
+    def _parts(self, table: SourceTable, alias: str = "") -> dict[str, sql.Composable]:
+        columns = self.columns(table)
+        wanted = columns if table.sweep == "rows" else [c for c in columns if c.name in (*table.key, table.updated)]
+        prefix = sql.SQL("t.") if alias else sql.SQL("")
+        return {
+            "table": _identifier(table),
+            "columns": sql.SQL(", ").join(prefix + sql.Identifier(column.name) for column in columns),
+            "hash": hash_of(wanted, prefix),
+        }
+
+    def _copy(self, statement: sql.Composed) -> Iterator[bytes]:
+        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+            yield from copy  # type: ignore[misc]
+
+
+@contextmanager
+def open_source(url: str) -> Iterator[Source]:
+    """Connect to the source for the length of a block."""
+    connection = connect(url, application="tidemark ingest")
+    try:
+        yield Source(connection)
+    finally:
+        connection.close()
+
+
+def hash_of(columns: Sequence[Column], prefix: sql.Composable) -> sql.Composable:
+    """Compose the 64-bit hash of a row, in which any two rows with different text differ.
+
+    Equality is coarser than text for some types (1.0 and 1.00 are equal numerics and hash alike), so a numeric brings its
+    scale along, text its bytes whatever its collation, and every type not known to be exact goes in as its text.
+    """
+    fields = []
+    for column in columns:
+        name = prefix + sql.Identifier(column.name)
+        if column.type in INTEGERS or column.base_type in HASHED_AS_THEY_ARE:
+            fields.append(name)
+        elif column.base_type in TEXTS:
+            fields.append(name + sql.SQL(' collate "C"'))
+        elif column.base_type == "numeric":
+            fields += [name, sql.SQL("scale({})").format(name)]
+        else:
+            fields.append(sql.SQL("cast({} as text) collate \"C\"").format(name))
+    return sql.SQL("hash_record_extended(row({}), 0)").format(sql.SQL(", ").join(fields))
+
+
+def _identifier(table: SourceTable) -> sql.Identifier:
+    return sql.Identifier(table.schema, table.name)
+
+
+def _list(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed) -> Mapping[str, Any]:
+    row = cursor.execute(statement).fetchone()
+    if row is None:  # pragma: no cover - these statements always give a row
+        message = "a statement that always gives a row gave none"
+        raise LookupError(message)
+    return row
+
+
+def _batched(keys: Iterable[Sequence[str]], size: int) -> Iterator[list[Sequence[str]]]:
+    batch: list[Sequence[str]] = []
+    for key in keys:
+        batch.append(key)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

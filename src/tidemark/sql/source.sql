@@ -1,0 +1,168 @@
+-- name: clock
+select clock_timestamp();
+
+-- name: visibility
+select
+    pg_has_role('pg_read_all_stats', 'usage') as may_see,
+    pg_is_in_recovery() as is_replica,
+    exists (select from pg_prepared_xacts where database = current_database()) as has_prepared,
+    exists (
+        select from pg_stat_activity
+        where
+            datname = current_database() and pid <> pg_backend_pid() and state = 'disabled'
+    ) as has_untracked,
+    exists (
+        select from pg_subscription as s
+        inner join pg_database as d on s.subdbid = d.oid
+        where d.datname = current_database() and s.subenabled
+    ) as is_subscriber;
+
+-- name: oldest_transaction
+select
+    pid,
+    xact_start
+from pg_stat_activity
+where
+    datname = current_database()
+    and pid <> pg_backend_pid()
+    and backend_type in ('client backend', 'background worker')
+    and xact_start is not null
+order by xact_start
+limit 1;
+
+-- name: identity
+select
+    (select system_identifier::text from pg_control_system()) as system_identifier,
+    current_database()::text as database,
+    current_setting('server_version_num')::integer / 10000 as major_version;
+
+-- name: lock
+lock table {tables} in access share mode;
+
+-- name: take_snapshot
+select
+    pg_current_snapshot()::text as snapshot,
+    clock_timestamp() as captured_at;
+
+-- name: columns
+with recursive wanted as (
+    select
+        w.schema_name,
+        w.table_name
+    from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
+),
+
+attributes as (
+    select
+        w.table_name,
+        a.attnum,
+        a.attname,
+        a.attnotnull,
+        a.atttypid,
+        a.atttypmod
+    from wanted as w
+    inner join pg_namespace as n on w.schema_name = n.nspname
+    inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname
+    inner join pg_attribute as a on c.oid = a.attrelid
+    where c.relkind in ('r', 'p', 'm', 'f', 'v') and a.attnum > 0 and not a.attisdropped
+),
+
+based as (
+    select
+        a.table_name,
+        a.attnum,
+        a.attname,
+        a.attnotnull,
+        a.atttypid,
+        a.atttypmod
+    from attributes as a
+    union all
+    select
+        b.table_name,
+        b.attnum,
+        b.attname,
+        b.attnotnull,
+        t.typbasetype,
+        t.typtypmod
+    from based as b
+    inner join pg_type as t on b.atttypid = t.oid
+    where t.typtype = 'd'
+)
+
+select
+    b.table_name::text,
+    b.attname::text as column_name,
+    format_type(b.atttypid, b.atttypmod) as type,
+    not b.attnotnull as nullable
+from based as b
+inner join pg_type as t on b.atttypid = t.oid
+where t.typtype <> 'd'
+order by b.table_name, b.attnum;
+
+-- name: unique_keys
+select
+    n.nspname::text as schema_name,
+    c.relname::text as table_name,
+    array_agg(a.attname::text order by a.attname) as columns
+from pg_index as i
+inner join pg_class as c on i.indrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+inner join pg_attribute as a on c.oid = a.attrelid and a.attnum = any(i.indkey)
+where
+    i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+    and i.indnkeyatts = i.indnatts
+    and (n.nspname::text, c.relname::text) in (
+        select w.schema_name, w.table_name
+        from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
+    )
+group by n.nspname, c.relname, i.indexrelid;
+
+-- name: key_range
+select
+    min({key})::bigint as low,
+    max({key})::bigint as high
+from {table};
+
+-- name: rows
+copy (select {columns}, {hash} as _hash from {table} order by {key}) to stdout (format csv);
+
+-- name: rows_since
+copy (
+    select {columns}, {hash} as _hash
+    from {table}
+    where {updated} >= {since}
+) to stdout (format csv);
+
+-- name: rows_of_keys
+copy (
+    select {columns}, {hash} as _hash
+    from {table} as t
+    inner join unnest({keys}) as wanted ({names}) on {matches}
+) to stdout (format csv);
+
+-- name: sums
+select
+    {bucket} as bucket,
+    count(*) as row_count,
+    sum({hash}) as hash_sum
+from {table}
+group by 1;
+
+-- name: hashes_in_buckets
+copy (
+    select {key}, {hash} as _hash
+    from {table}
+    where {bucket} = any({buckets})
+) to stdout (format csv);
+
+-- name: hashes_in_ranges
+copy (
+    select {key}, _hash
+    from unnest({lows}, {highs}) as wanted (low, high)
+    cross join lateral (
+        select {key}, {hash} as _hash
+        from {table}
+        where {key} between wanted.low and wanted.high
+        offset 0
+    ) as found
+) to stdout (format csv);
