@@ -18,8 +18,11 @@ from tidemark.errors import ConfigError
 FILE = "tidemark.toml"
 PREFIX = "TIDEMARK_"
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|m|h|d)")
 _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
+_USER_PASSWORD = re.compile(r"^([^:]*://[^:]*):.*@", re.DOTALL)
+_QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -43,20 +46,14 @@ def parse_duration(text: str) -> timedelta:
 
 
 def mask_password(url: str) -> str:
-    """Return the URL with `***` for its password, wherever libpq takes one from; text that is no URL is all hidden."""
-    try:
-        parts = urlsplit(url)
-        has_password = parts.password is not None
-    except ValueError:
+    """Return the URL with `***` for its passwords; text that is no URL is hidden as a whole.
+
+    A password that holds a bare `@`, `/`, `?` or `#` may not be one to the server, but is to whoever reads the log: so
+    everything up to the last `@` is taken for it.
+    """
+    if not _URL.match(url):
         return "***"
-    if not parts.scheme or not (parts.netloc or parts.query):
-        return "***"
-    netloc = parts.netloc
-    if has_password or "@" in netloc:
-        user, _, host = netloc.rpartition("@")
-        netloc = f"{user.partition(':')[0]}{':***' if has_password else ''}@{host}"
-    query = re.sub(r"(?i)(^|&)((?:ssl)?password)=[^&]*", r"\1\2=***", parts.query)
-    return parts._replace(netloc=netloc, query=query, fragment="***" if parts.fragment else "").geturl()
+    return _QUERY_PASSWORD.sub(r"\1***", _USER_PASSWORD.sub(r"\1:***@", url))
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,11 +82,12 @@ class Settings:
             for value in [getattr(self, each.name)]
         }
 
-    def require(self, *names: str) -> None:
-        """Raise one ConfigError that names every one of these settings that has no value."""
+    def require(self, *names: str) -> tuple[str, ...]:
+        """Return the values of these settings, or raise one ConfigError that names every one that has none."""
         missing = [name for name in names if getattr(self, name) is None]
         if missing:
             raise ConfigError.of([f"{variable(name)} is not set: set it, or give {flag(name)}" for name in missing])
+        return tuple(getattr(self, name) for name in names)
 
 
 NAMES = tuple(each.name for each in fields(Settings))
@@ -163,7 +161,8 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, object]:
 
 def _parse_postgres_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
-        raise ConfigError(f"expected postgresql://user:password@host:port/database, got {mask_password(text)!r}")
+        # Nothing of the text is shown: without the form of a URL nobody can say where in it the password is.
+        raise ConfigError("expected postgresql://user:password@host:port/database, got something else")
     try:
         urlsplit(text).port  # noqa: B018 -- reading it parses it
     except ValueError as exc:

@@ -86,8 +86,8 @@ class Objects(ABC):
 
         The order is by code point, which is S3's UTF-8 order; what comes before `start_after` costs nothing.
         """
-        if prefix:
-            checked(prefix.removesuffix("/"))
+        if "/" in prefix:
+            checked(prefix.rpartition("/")[0])
         return self._list(prefix, start_after or "")
 
     def delete(self, keys: Iterable[str]) -> None:

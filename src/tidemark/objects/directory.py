@@ -67,6 +67,8 @@ class DirectoryObjects(Objects):
         try:
             target.hardlink_to(path)
         except FileExistsError:
+            if target.is_dir():
+                raise
             return False
         _sync_directory(target.parent)
         return True

@@ -1,0 +1,398 @@
+"""What every place for objects does alike: a directory, a bucket, a prefix in a bucket."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import deltalake
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.s3 import S3
+from tidemark.errors import ConfigError, StateError, TransientError
+from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, open_objects
+
+# What S3 and every file system take; "a.b" and "a-b" sort before "a/b", "ab" after it.
+NAMES = st.text(alphabet="ab.-_~ %#?&=+*\\\"'é\u4e2d\U0001f600", min_size=1, max_size=12).filter(
+    lambda name: name not in {".", ".."}
+)
+KEYS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+
+
+@pytest.fixture(params=["directory", "bucket", "prefix"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the objects of a test lie."""
+    if request.param == "directory":
+        return str(tmp_path / "not" / "there" / "yet")
+    s3: S3 = request.getfixturevalue("s3")
+    return f"s3://{s3.create_bucket()}" + ("/some/prefix" if request.param == "prefix" else "")
+
+
+@pytest.fixture
+def objects(url: str) -> Objects:
+    """An empty place for objects."""
+    return open_objects(url)
+
+
+@pytest.fixture
+def new_file(tmp_path: Path) -> Callable[[bytes], Path]:
+    """Make a local file with the given bytes."""
+
+    def create(body: bytes) -> Path:
+        path = tmp_path / f"file-{len(list(tmp_path.iterdir()))}"
+        path.write_bytes(body)
+        return path
+
+    return create
+
+
+def keys(objects: Objects, prefix: str = "", start_after: str | None = None) -> list[str]:
+    return [found.key for found in objects.list(prefix, start_after=start_after)]
+
+
+def test_what_was_put_is_got(objects: Objects) -> None:
+    objects.put_new("changes/staff/17.jsonl", b"one\n")
+
+    assert objects.get("changes/staff/17.jsonl") == b"one\n"
+    assert objects.exists("changes/staff/17.jsonl")
+    assert objects.size("changes/staff/17.jsonl") == 4
+
+
+def test_an_empty_object_is_an_object(objects: Objects) -> None:
+    objects.put_new("empty", b"")
+
+    assert objects.get("empty") == b""
+    assert objects.size("empty") == 0
+
+
+def test_a_file_that_was_put_is_got_and_downloaded(
+    objects: Objects, new_file: Callable[[bytes], Path], tmp_path: Path
+) -> None:
+    body = os.urandom(3_000_001)
+
+    objects.put_file_new("baseline/staff/1-p0001.jsonl", new_file(body))
+    objects.download("baseline/staff/1-p0001.jsonl", tmp_path / "copy")
+
+    assert objects.get("baseline/staff/1-p0001.jsonl") == body
+    assert (tmp_path / "copy").read_bytes() == body
+
+
+def test_the_same_bytes_may_be_put_again(objects: Objects, new_file: Callable[[bytes], Path]) -> None:
+    objects.put_new("k", b"same")
+
+    objects.put_new("k", b"same")
+    objects.put_file_new("k", new_file(b"same"))
+
+    assert objects.get("k") == b"same"
+
+
+def test_other_bytes_never_take_an_objects_place(objects: Objects, new_file: Callable[[bytes], Path]) -> None:
+    objects.put_new("k", b"first")
+
+    for other in (b"other", b"longer than the first"):
+        with pytest.raises(ObjectExistsError, match="holds other bytes"):
+            objects.put_new("k", other)
+        with pytest.raises(ObjectExistsError, match="holds other bytes"):
+            objects.put_file_new("k", new_file(other))
+
+    assert objects.get("k") == b"first"
+
+
+def test_of_many_puts_at_once_one_succeeds(url: str) -> None:
+    def put(number: int) -> bool:
+        try:
+            open_objects(url).put_new("batches/0000000001.json", b"%d" % number)
+        except ObjectExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(put, range(8)))
+
+    assert won.count(True) == 1
+    assert open_objects(url).get("batches/0000000001.json") == b"%d" % won.index(True)
+
+
+def test_a_missing_object_is_named(objects: Objects, tmp_path: Path) -> None:
+    assert not objects.exists("batches/1.json")
+    for ask in (objects.get, objects.size, lambda key: objects.download(key, tmp_path / "copy")):
+        with pytest.raises(ObjectMissingError, match=r"batches/1\.json is not there") as caught:
+            ask("batches/1.json")
+        assert caught.value.key == "batches/1.json"
+        assert isinstance(caught.value, StateError)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_key_is_not_taken_for_one_that_it_starts(objects: Objects) -> None:
+    objects.put_new("batches/10", b"")
+
+    assert not objects.exists("batches/1")
+    assert not objects.exists("batches")
+
+
+def test_a_listing_is_in_the_order_of_keys(objects: Objects) -> None:
+    written = ["a/b", "a-b", "a.b", "ab", "a/b-c/d", "a/b.c", "a/bc", "Z", "é", "\uffee", "\U0001f600", "b/1", "b/10"]
+    for key in written:
+        objects.put_new(key, key.encode())
+
+    assert keys(objects) == sorted(written)
+    assert keys(objects, "a/b") == ["a/b", "a/b-c/d", "a/b.c", "a/bc"]
+    assert keys(objects, "b/") == ["b/1", "b/10"]
+    assert keys(objects, "c/") == []
+
+
+def test_a_listing_starts_after_any_key(objects: Objects) -> None:
+    written = sorted(["a/1", "a/2", "a/3/x", "a-", "b/1", "b/2", "c"])
+    for key in written:
+        objects.put_new(key, b"")
+
+    for after in [*written, "0", "a", "a/", "a/25", "a/3", "a/3/", "a/3/y", "zz"]:
+        assert keys(objects, start_after=after) == [key for key in written if key > after]
+        assert keys(objects, "a/", after) == [key for key in written if key > after and key.startswith("a/")]
+
+
+def test_a_listing_tells_size_and_age(objects: Objects) -> None:
+    objects.put_new("k", b"12345")
+
+    (found,) = objects.list()
+
+    assert (found.key, found.size) == ("k", 5)
+    assert found.last_modified.tzinfo is UTC
+    assert abs(datetime.now(UTC) - found.last_modified) < timedelta(minutes=5)  # noqa: TID251 -- the server's clock
+
+
+def test_nothing_is_listed_where_nothing_was_put(objects: Objects) -> None:
+    assert keys(objects) == []
+    assert keys(objects, "batches/") == []
+
+
+def test_a_listing_goes_on_beyond_a_page(objects: Objects) -> None:
+    written = [f"batches/{number:010}" for number in range(1005)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda key: objects.put_new(key, b""), written))
+
+    assert keys(objects, "batches/") == written
+    objects.delete(written[:-1])
+    assert keys(objects, "batches/") == written[-1:]
+
+
+def test_what_was_deleted_is_gone(objects: Objects) -> None:
+    objects.put_new("a/1", b"")
+    objects.put_new("a/2", b"")
+
+    objects.delete(["a/1", "a/never-there"])
+
+    assert keys(objects) == ["a/2"]
+    objects.put_new("a/1", b"other")
+    assert objects.get("a/1") == b"other"
+
+
+@pytest.mark.parametrize("key", ["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../../b", "a/.", "a\0b", "a\nb"])
+def test_no_key_leaves_the_root(objects: Objects, key: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for use in (
+        objects.get,
+        objects.exists,
+        objects.size,
+        objects.url,
+        objects.local_path,
+        lambda key: objects.put_new(key, b""),
+        lambda key: objects.put_file_new(key, tmp_path / "file"),
+        lambda key: objects.download(key, tmp_path / "copy"),
+        lambda key: objects.delete([key]),
+    ):
+        with pytest.raises(ConfigError, match="expected a key"):
+            use(key)
+
+
+def test_no_listing_leaves_the_root(objects: Objects) -> None:
+    for prefix in ("../", "a/../", "/"):
+        with pytest.raises(ConfigError, match="expected a key"):
+            keys(objects, prefix)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=KEYS, body=st.binary(max_size=100))
+def test_any_key_comes_back_as_it_was(objects: Objects, key: str, body: bytes) -> None:
+    folder = f"{uuid.uuid4()}/"
+    key = folder + key
+
+    objects.put_new(key, body)
+
+    assert objects.get(key) == body
+    assert objects.size(key) == len(body)
+    assert keys(objects, folder) == [key]
+    assert keys(objects, key) == [key]
+    assert keys(objects, folder, start_after=key) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(written=st.sets(KEYS, max_size=8), prefix=KEYS, after=KEYS)
+def test_a_directory_lists_as_s3_would(written: set[str], prefix: str, after: str) -> None:
+    # A file cannot have others below it.
+    written = {key for key in written if not any(other.startswith(f"{key}/") for other in written)}
+    with tempfile.TemporaryDirectory() as root:
+        for key in written:
+            (Path(root) / key).parent.mkdir(parents=True, exist_ok=True)
+            (Path(root) / key).touch()
+
+        got = keys(open_objects(root), prefix[:1], after)
+
+    assert got == sorted(key for key in written if key.startswith(prefix[:1]) and key > after)
+
+
+def test_delta_tables_lie_where_the_objects_do(objects: Objects) -> None:
+    for _ in range(2):
+        deltalake.write_deltalake(
+            objects.url("latest/staff"),
+            duckdb.connect().from_query("select 1 as staff_id"),
+            mode="append",
+            storage_options=objects.storage_options(),
+        )
+
+    reopened = deltalake.DeltaTable(objects.url("latest/staff"), storage_options=objects.storage_options())
+
+    assert reopened.version() == 1
+    assert "latest/staff/_delta_log/00000000000000000001.json" in keys(objects, "latest/staff/")
+
+
+def test_a_directorys_objects_are_readable_in_place(tmp_path: Path) -> None:
+    objects = open_objects(str(tmp_path))
+    objects.put_new("a/b", b"body")
+
+    path = objects.local_path("a/b")
+
+    assert path == tmp_path / "a" / "b"
+    assert path.read_bytes() == b"body"
+    assert objects.url("a/b") == str(path)
+
+
+def test_a_relative_directory_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert open_objects("lake").url("a") == str(tmp_path / "lake" / "a")
+
+
+def test_a_put_leaves_nothing_else_behind(tmp_path: Path, new_file: Callable[[bytes], Path]) -> None:
+    file = new_file(b"file")
+    objects = open_objects(str(tmp_path / "lake"))
+
+    objects.put_new("a", b"a")
+    objects.put_file_new("b", file)
+    with pytest.raises(ObjectExistsError):
+        objects.put_new("a", b"b")
+
+    assert [path.name for path in (tmp_path / "lake").rglob("*") if path.is_file()] in (["a", "b"], ["b", "a"])
+    assert file.read_bytes() == b"file"
+
+
+def test_a_half_written_object_is_not_listed(tmp_path: Path) -> None:
+    objects = open_objects(str(tmp_path))
+    objects.put_new("a", b"a")
+
+    (tmp_path / ".tidemark-tmp").mkdir(exist_ok=True)
+    (tmp_path / ".tidemark-tmp" / "left-by-a-killed-run").touch()
+
+    assert keys(objects) == ["a"]
+
+
+def test_a_directory_is_no_object(tmp_path: Path) -> None:
+    objects = open_objects(str(tmp_path))
+    objects.put_new("a/b", b"")
+
+    assert not objects.exists("a")
+    assert not objects.exists("a/b/c")
+    with pytest.raises(ObjectMissingError):
+        objects.get("a")
+    with pytest.raises(ObjectMissingError):
+        objects.get("a/b/c")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        objects.put_new("a", b"")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        objects.put_new("a/b/c", b"")
+
+
+def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
+    memory = Path("/dev/shm")  # noqa: S108 -- a second file system, where there is one
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        memory = tmp_path
+    with tempfile.NamedTemporaryFile(dir=memory) as file:
+        file.write(b"body")
+        file.flush()
+
+        open_objects(str(tmp_path / "lake")).put_file_new("a", Path(file.name))
+
+    assert open_objects(str(tmp_path / "lake")).get("a") == b"body"
+
+
+def test_a_directory_that_cannot_be_used_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match="cannot be used"):
+        open_objects(str(tmp_path / "file")).put_new("a", b"")
+
+
+@pytest.mark.parametrize("url", ["", "s3://", "s3:///prefix", "gs://bucket", "https://bucket/x"])
+def test_an_address_of_another_kind_is_a_config_error(url: str) -> None:
+    with pytest.raises(ConfigError, match="expected s3://"):
+        open_objects(url)
+
+
+def test_a_missing_bucket_is_a_config_error(s3: S3, new_file: Callable[[bytes], Path]) -> None:
+    assert s3.endpoint_url
+    objects = open_objects("s3://there-is-none")
+
+    for use in (
+        lambda: objects.get("k"),
+        lambda: objects.exists("k"),
+        lambda: objects.put_new("k", b""),
+        lambda: objects.put_file_new("k", new_file(b"")),
+        lambda: list(objects.list()),
+        lambda: objects.delete(["k"]),
+    ):
+        with pytest.raises(ConfigError, match="s3://there-is-none names a bucket that does not exist"):
+            use()
+
+
+def test_missing_credentials_are_a_config_error(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bucket = s3.create_bucket()
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+    for use in (lambda: open_objects(f"s3://{bucket}").get("k"), open_objects(f"s3://{bucket}").storage_options):
+        with pytest.raises(ConfigError, match="no AWS credentials"):
+            use()
+
+
+def test_an_unreachable_endpoint_is_transient(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert s3.endpoint_url
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+
+    with pytest.raises(TransientError, match="could not be reached"):
+        open_objects("s3://bucket").put_new("k", b"")
+
+
+def test_an_endpoint_that_is_no_url_is_a_config_error(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert s3.endpoint_url
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+
+    with pytest.raises(ConfigError, match="AWS settings"):
+        open_objects("s3://bucket").put_new("k", b"")
+
+
+def test_the_region_is_taken_from_either_variable(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert s3.endpoint_url
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert open_objects("s3://bucket").storage_options()["aws_region"] == "eu-north-1"
+
+    monkeypatch.delenv("AWS_REGION")
+    assert open_objects("s3://bucket").storage_options()["aws_region"] == "eu-west-2"

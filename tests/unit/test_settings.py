@@ -1,0 +1,186 @@
+"""Where the settings come from, and what is said about wrong ones."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidemark.errors import ConfigError
+from tidemark.settings import NAMES, Settings, flag, load, mask_password, parse_duration, variable
+
+SOURCE = "postgresql://reader:s3cr3t@db.example:5432/totesys"
+
+
+def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
+    got = load({}, environ={}, directory=tmp_path)
+
+    assert got == Settings(
+        source_url=None,
+        warehouse_url=None,
+        ingestion=".tidemark/ingestion",
+        processed=".tidemark/processed",
+        pointer=".tidemark/pointer.json",
+        source_secret=None,
+        warehouse_secret=None,
+        model="totesys",
+        lag=timedelta(seconds=5),
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_path: Path, name: str) -> None:
+    texts = {
+        "source_url": "postgresql://{}/db",
+        "warehouse_url": "postgresql://{}/db",
+        "lag": "{}s",
+        "pointer": "ssm:/{}",
+    }
+    in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))
+    parsed = parse_duration if name == "lag" else str
+    (tmp_path / "tidemark.toml").write_text(f'{name} = "{in_file}"\n')
+    environ = {variable(name): in_environment, "HOME": "/root"}
+
+    assert getattr(load({name: None}, environ={}, directory=tmp_path), name) == parsed(in_file)
+    assert getattr(load({name: None}, environ=environ, directory=tmp_path), name) == parsed(in_environment)
+    assert getattr(load({name: in_flag}, environ=environ, directory=tmp_path), name) == parsed(in_flag)
+
+
+def test_the_environment_is_that_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_MODEL", "other")
+
+    assert load({}, directory=tmp_path).model == "other"
+
+
+def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
+    assert load({}, environ={"TIDEMARK_SOURCE_URL": ""}, directory=tmp_path).source_url is None
+
+
+def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text('modle = "totesys"\nlag = 5\nsource_url = ""\n')
+    environ = {
+        "TIDEMARK_SOURCE_URL": "mysql://reader:s3cr3t@db/totesys",
+        "TIDEMARK_INGESTION": "gs://bucket",
+        "TIDEMARK_WAREHOUSE": "x",
+    }
+
+    with pytest.raises(ConfigError) as caught:
+        load({"pointer": "s3://bucket/pointer", "lag": "soon"}, environ=environ, directory=tmp_path)
+
+    problems = "\n".join(sorted(caught.value.problems))
+    assert len(caught.value.problems) == 8
+    for said in (
+        "'modle' in tidemark.toml is not a setting",
+        "'lag' in tidemark.toml: expected a text that is not empty, got int",
+        "'source_url' in tidemark.toml: expected a text that is not empty, got str",
+        "TIDEMARK_WAREHOUSE is not a setting",
+        "TIDEMARK_SOURCE_URL: expected postgresql://",
+        "TIDEMARK_INGESTION: expected s3://",
+        "--pointer: expected ssm:/path or a file",
+        "--lag: expected a duration",
+    ):
+        assert said in problems
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://reader:s3cr3t@db/totesys",
+        "postgresql://reader:s3cr3t/with/slashes@db/totesys",
+        "postgresql://reader:s3cr3t@db:port/totesys",
+        "postgresql://[reader:s3cr3t@db/totesys",
+        "reader:s3cr3t@db",
+        "host=db user=reader password=s3cr3t",
+        "s3cr3t",
+    ],
+)
+def test_no_message_shows_a_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"source_url": url}, environ={}, directory=tmp_path)
+
+    assert "s3cr3t" not in f"{caught.value} {caught.value!r} {caught.value.problems} {caught.value.facts}"
+
+
+def test_showing_the_settings_shows_no_password(tmp_path: Path) -> None:
+    flags = {"source_url": SOURCE, "warehouse_url": "postgresql://db/x?user=a&password=s3cr3t"}
+
+    got = load(flags, environ={}, directory=tmp_path)
+
+    assert got.source_url == SOURCE
+    assert "s3cr3t" not in f"{got} {got!r} {got.masked()}"
+    assert "postgresql://reader:***@db.example:5432/totesys" in repr(got)
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        (SOURCE, "postgresql://reader:***@db.example:5432/totesys"),
+        ("postgresql://reader@db/totesys", "postgresql://reader@db/totesys"),
+        ("postgresql://db/totesys", "postgresql://db/totesys"),
+        ("postgresql:///totesys?host=/run/pg&user=x", "postgresql:///totesys?host=/run/pg&user=x"),
+        ("postgresql://u:s3@cr3t@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://db/x?password=a%26b&user=u", "postgresql://db/x?password=***&user=u"),
+        ("postgresql://db/x?user=u&sslpassword=a", "postgresql://db/x?user=u&sslpassword=***"),
+        ("postgresql://u:s3cr3t#x@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:s3cr3t?x@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:s3cr3t/x@db/x", "postgresql://u:***@db/x"),
+        ("host=db password=s3cr3t", "***"),
+    ],
+)
+def test_a_password_is_masked_and_the_rest_shown(url: str, masked: str) -> None:
+    assert mask_password(url) == masked
+
+
+@given(st.text(alphabet="abc:/?#@%[]&=", max_size=30))
+def test_no_password_survives_masking(noise: str) -> None:
+    for url in (f"postgresql://user:{noise}SECRET@host/db", f"postgresql://user:SECRET{noise}@host/db"):
+        assert "SECRET" not in mask_password(url)
+
+
+def test_what_a_command_needs_is_named(tmp_path: Path) -> None:
+    got = load({"source_url": SOURCE}, environ={}, directory=tmp_path)
+
+    assert got.require("source_url", "model") == (SOURCE, "totesys")
+    with pytest.raises(ConfigError, match="TIDEMARK_WAREHOUSE_URL is not set: set it, or give --warehouse-url"):
+        got.require("source_url", "warehouse_url")
+    with pytest.raises(ConfigError) as caught:
+        Settings().require("source_url", "warehouse_url")
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize("text", ["a = ", "lag = 5s"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tidemark.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match=r"tidemark\.toml is not TOML"):
+        load({}, environ={}, directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0s", timedelta()),
+        ("500ms", timedelta(milliseconds=500)),
+        ("5s", timedelta(seconds=5)),
+        ("1.5s", timedelta(seconds=1.5)),
+        ("1m", timedelta(minutes=1)),
+        ("2h", timedelta(hours=2)),
+        ("1d", timedelta(days=1)),
+        ("1h30m", timedelta(minutes=90)),
+        (" 10m ", timedelta(minutes=10)),
+    ],
+)
+def test_durations_are_read(text: str, expected: timedelta) -> None:
+    assert parse_duration(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", " ", "5", "s", "-5s", "5 parsecs", "5s!", "1e3s", "٣s", "9" * 30 + "d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="duration"):
+        parse_duration(text)
+
+
+def test_names_of_variables_and_flags() -> None:
+    assert variable("source_url") == "TIDEMARK_SOURCE_URL"
+    assert flag("source_url") == "--source-url"
