@@ -191,8 +191,14 @@ class EmbeddedServer:
             yield
 
     def _prepare_directory(self) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+        except OSError as error:
+            message = (
+                f"the embedded PostgreSQL needs a directory of its own, but {str(self.directory)!r}: {error.strerror}"
+            )
+            raise ConfigError(message, advice="remove it, or choose another", directory=str(self.directory)) from error
         if self._user is not None:
             os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
             _let_pass(self.directory)
