@@ -6,7 +6,7 @@
 -- Source ids and counts are integer, as they are in the source. The surrogate keys are bigint: they number all changes
 -- ever made, which outgrow an integer long before the source's own ids do.
 --
--- sqlfluff would put a constraint's second line at the margin, and knows no view that is meant to show all columns:
+-- The linter would put a constraint's second line at the margin, and knows no view that is meant to show all columns:
 -- noqa: disable=LT02,AM04
 
 create table dim_date (
@@ -254,29 +254,20 @@ as $$
     from fact_payment
     where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
 $$;
+
 -- For whoever meets these tables in a database client.
-comment on table dim_date is
-    'Every day of each year that a fact names, and no other.';
-comment on column dim_date.day_of_week is
-    '1 is Monday, 7 is Sunday.';
-comment on table dim_staff is
-    'Staff with the department that they belong to now.';
-comment on column dim_staff.location is
-    'Where the department sits.';
-comment on table dim_location is
-    'Addresses, named by the source''s address_id: where orders are delivered.';
-comment on table dim_design is
-    'Designs, each with the file that holds it.';
-comment on table dim_currency is
-    'Currencies that orders and payments are made in.';
+comment on table dim_date is 'Every day of each year that a fact names, and no other.';
+comment on column dim_date.day_of_week is '1 is Monday, 7 is Sunday.';
+comment on table dim_staff is 'Staff with the department that they belong to now.';
+comment on column dim_staff.location is 'Where the department sits.';
+comment on table dim_location is 'Addresses, named by the source''s address_id: where orders are delivered.';
+comment on table dim_design is 'Designs, each with the file that holds it.';
+comment on table dim_currency is 'Currencies that orders and payments are made in.';
 comment on column dim_currency.currency_name is
     'The name in ISO 4217, null for a code that the standard does not have.';
-comment on table dim_counterparty is
-    'Counterparties with their legal address as it is now.';
-comment on table dim_payment_type is
-    'Kinds of payment.';
-comment on table dim_transaction is
-    'What a payment was for: a sales order or a purchase order.';
+comment on table dim_counterparty is 'Counterparties with their legal address as it is now.';
+comment on table dim_payment_type is 'Kinds of payment.';
+comment on table dim_transaction is 'What a payment was for: a sales order or a purchase order.';
 comment on column dim_transaction.sales_order_id is
     'The sales order, for a sale. Not a foreign key: fact_sales_order has a row for each version.';
 comment on column dim_transaction.purchase_order_id is
@@ -285,16 +276,12 @@ comment on table fact_sales_order is
     'Each version of a sales order. Now: fact_sales_order_current, earlier: fact_sales_order_as_of.';
 comment on column fact_sales_order.sales_record_id is
     'This version''s own number. A change of the sales order gets a new one.';
-comment on column fact_sales_order.sales_order_id is
-    'The sales order, the same in all its versions.';
-comment on column fact_sales_order.valid_from is
-    'From this moment (UTC, inclusive) the row was as this version says.';
-comment on column fact_sales_order.valid_to is
-    'Until this moment (UTC, exclusive). Null: this is the newest version.';
+comment on column fact_sales_order.sales_order_id is 'The sales order, the same in all its versions.';
+comment on column fact_sales_order.valid_from is 'From this moment (UTC, inclusive) the row was as this version says.';
+comment on column fact_sales_order.valid_to is 'Until this moment (UTC, exclusive). Null: this is the newest version.';
 comment on column fact_sales_order.is_deleted is
     'The sales order was deleted at valid_from. The other columns hold its last known values.';
-comment on column fact_sales_order.batch_id is
-    'The batch that brought this version, see tidemark.batch.';
+comment on column fact_sales_order.batch_id is 'The batch that brought this version, see tidemark.batch.';
 comment on view fact_sales_order_current is
     'The live rows of fact_sales_order as they stand now, one for each sales order.';
 comment on function fact_sales_order_as_of(timestamp) is
@@ -303,35 +290,27 @@ comment on table fact_purchase_orders is
     'Each version of a purchase order. Now: fact_purchase_orders_current, earlier: fact_purchase_orders_as_of.';
 comment on column fact_purchase_orders.purchase_record_id is
     'This version''s own number. A change of the purchase order gets a new one.';
-comment on column fact_purchase_orders.purchase_order_id is
-    'The purchase order, the same in all its versions.';
+comment on column fact_purchase_orders.purchase_order_id is 'The purchase order, the same in all its versions.';
 comment on column fact_purchase_orders.valid_from is
     'From this moment (UTC, inclusive) the row was as this version says.';
 comment on column fact_purchase_orders.valid_to is
     'Until this moment (UTC, exclusive). Null: this is the newest version.';
 comment on column fact_purchase_orders.is_deleted is
     'The purchase order was deleted at valid_from. The other columns hold its last known values.';
-comment on column fact_purchase_orders.batch_id is
-    'The batch that brought this version, see tidemark.batch.';
+comment on column fact_purchase_orders.batch_id is 'The batch that brought this version, see tidemark.batch.';
 comment on view fact_purchase_orders_current is
     'The live rows of fact_purchase_orders as they stand now, one for each purchase order.';
 comment on function fact_purchase_orders_as_of(timestamp) is
     'The live rows of fact_purchase_orders as they stood at a moment, given in UTC.';
-comment on table fact_payment is
-    'Each version of a payment. Now: fact_payment_current, earlier: fact_payment_as_of.';
+comment on table fact_payment is 'Each version of a payment. Now: fact_payment_current, earlier: fact_payment_as_of.';
 comment on column fact_payment.payment_record_id is
     'This version''s own number. A change of the payment gets a new one.';
-comment on column fact_payment.payment_id is
-    'The payment, the same in all its versions.';
-comment on column fact_payment.valid_from is
-    'From this moment (UTC, inclusive) the row was as this version says.';
-comment on column fact_payment.valid_to is
-    'Until this moment (UTC, exclusive). Null: this is the newest version.';
+comment on column fact_payment.payment_id is 'The payment, the same in all its versions.';
+comment on column fact_payment.valid_from is 'From this moment (UTC, inclusive) the row was as this version says.';
+comment on column fact_payment.valid_to is 'Until this moment (UTC, exclusive). Null: this is the newest version.';
 comment on column fact_payment.is_deleted is
     'The payment was deleted at valid_from. The other columns hold its last known values.';
-comment on column fact_payment.batch_id is
-    'The batch that brought this version, see tidemark.batch.';
-comment on view fact_payment_current is
-    'The live rows of fact_payment as they stand now, one for each payment.';
+comment on column fact_payment.batch_id is 'The batch that brought this version, see tidemark.batch.';
+comment on view fact_payment_current is 'The live rows of fact_payment as they stand now, one for each payment.';
 comment on function fact_payment_as_of(timestamp) is
     'The live rows of fact_payment as they stood at a moment, given in UTC.';

@@ -1,0 +1,7 @@
+select
+    patient_no,
+    family_name,
+    given_name,
+    born,
+    insured
+from patient

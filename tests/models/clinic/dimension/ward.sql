@@ -1,0 +1,6 @@
+select
+    ward_code,
+    ward_name,
+    building,
+    beds
+from ward
