@@ -7,17 +7,14 @@ the log, which holds none: the next sweep finds those rows to differ, reads them
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deltalake.transaction import AddAction
-
 from tidemark.contract import INTEGERS, Column
-from tidemark.engine import Engine, names, quoted, text
-from tidemark.lake import Change, LakeTable, add_columns, create_table, open_as_of, open_table, write_file
+from tidemark.engine import Engine
+from tidemark.lake import Change, LakeTable, add_columns, create_table, open_as_of, open_table
+from tidemark.merge import stage_merge
 from tidemark.model import SourceTable
 from tidemark.objects import Objects
 
 HASH = "_hash"
-# A file smaller than this takes in new rows; a larger one is left alone.
-SMALL_FILE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -67,42 +64,16 @@ def latest_batch(objects: Objects, table: SourceTable) -> int:
 
 
 def stage_changes(engine: Engine, latest: LatestTable, change: str, *, batch: int, now_milliseconds: int) -> Change:
-    """Write the files in which a batch's changes are applied, without committing them.
-
-    Args:
-        engine: has the table `change`.
-        latest: the table of latest to change.
-        change: the name of a DuckDB table with the source's columns, `_hash` and `_op`: `insert`, `update`, `delete`, or
-            `rehash` for a row of which only the hash is new.
-        batch: the batch's number.
-        now_milliseconds: the time of the files, Unix milliseconds.
-    """
-    lake, key = latest.lake, names(latest.source.key)
-    stats = statistics_of(latest.source, lake.columns)
-    touched = _touched_files(engine, latest, change)
-    has_inserts = bool(engine.value(f"select count(*) from {change} where _op = 'insert'"))
-    host = _file_for_inserts(lake, touched) if has_inserts else None
-    removed = sorted(touched | ({host} if host else set()))
-    added: list[AddAction | None] = []
-    fields = names(lake.columns)
-    known = engine.describe(f"select * from {change}")
-    new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
-
-    def write(select: str) -> None:
-        added.append(
-            write_file(engine, lake, select, batch=batch, now_milliseconds=now_milliseconds, statistics=stats),
-        )
-
-    for file in removed:
-        old = lake.rows([file])
-        taken = f"select {new} from {change} where _op in ('update', 'rehash') and ({key}) in (select ({key}) from {old})"
-        if file == host:
-            taken += f" union all select {new} from {change} where _op = 'insert'"
-        kept = f"select {fields} from {old} as o anti join (select * from {change} where _op <> 'insert') using ({key})"
-        write(f"select * from ({kept} union all {taken}) order by {key}")
-    if has_inserts and host is None:
-        write(f"select {new} from {change} where _op = 'insert' order by {key}")
-    return Change(tuple(action for action in added if action), tuple(removed))
+    """Write the files in which a batch's changes are applied to a table of latest; see `stage_merge`."""
+    return stage_merge(
+        engine,
+        latest.lake,
+        latest.source.key,
+        change,
+        batch=batch,
+        now_milliseconds=now_milliseconds,
+        statistics=statistics_of(latest.source, latest.lake.columns),
+    )
 
 
 def has_integer_key(table: SourceTable, columns: Sequence[Column]) -> bool:
@@ -114,25 +85,3 @@ def has_integer_key(table: SourceTable, columns: Sequence[Column]) -> bool:
 def statistics_of(table: SourceTable, columns: Mapping[str, str]) -> list[str]:
     """Name the columns whose bounds a data file of the table carries: an integer key."""
     return [name for name in table.key if len(table.key) == 1 and columns.get(name) == "BIGINT"]
-
-
-def _touched_files(engine: Engine, latest: LatestTable, change: str) -> set[str]:
-    files = latest.lake.files
-    if not files:
-        return set()
-    key = names(latest.source.key)
-    uris = {latest.lake.uri(file): file for file in files}
-    listed = ", ".join(text(uri) for uri in uris)
-    found = engine.execute(
-        f"select distinct filename from read_parquet([{listed}], filename = true, union_by_name = true)"
-        f" semi join (select {key} from {change} where _op <> 'insert') using ({key})",
-    ).fetchall()
-    return {uris[row[0]] for row in found}
-
-
-def _file_for_inserts(lake: LakeTable, touched: set[str]) -> str | None:
-    actions = lake.delta.get_add_actions(flatten=True)
-    sizes = dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
-    small = {path: size for path, size in sizes.items() if size < SMALL_FILE_BYTES}
-    candidates = {path: size for path, size in small.items() if path in touched} or small
-    return min(candidates, key=lambda path: (candidates[path], path)) if candidates else None

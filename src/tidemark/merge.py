@@ -1,0 +1,82 @@
+"""The merge: applying inserts, updates and deletes to a Delta table by rewriting only the files that they touch.
+
+Each file is rewritten alone and in the order of its key, so memory does not grow with the table.
+"""
+
+from collections.abc import Sequence
+
+from deltalake.transaction import AddAction
+
+from tidemark.engine import Engine, names, quoted, text
+from tidemark.lake import Change, LakeTable, write_file
+
+# A file smaller than this takes in new rows; a larger one is left alone.
+SMALL_FILE_BYTES = 8 << 20
+
+
+def stage_merge(
+    engine: Engine,
+    lake: LakeTable,
+    key: Sequence[str],
+    change: str,
+    *,
+    batch: int,
+    now_milliseconds: int,
+    statistics: Sequence[str] = (),
+) -> Change:
+    """Write the files in which changes are applied, without committing them.
+
+    Args:
+        engine: has the table `change`.
+        lake: the Delta table to change.
+        key: the columns by which rows are the same.
+        change: a DuckDB table with columns of `lake` (one that it lacks becomes null) and `_op`: `insert`, `delete`, or
+            anything else for a row that takes the place of the one with its key.
+        batch: the batch's number.
+        now_milliseconds: the time of the files, Unix milliseconds.
+        statistics: see `write_file`.
+    """
+    keys, fields = names(key), names(lake.columns)
+    known = engine.describe(f"select * from {change}")
+    new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
+    touched = _touched_files(engine, lake, keys, change)
+    has_inserts = bool(engine.value(f"select count(*) from {change} where _op = 'insert'"))
+    host = _file_for_inserts(lake, touched) if has_inserts else None
+    removed = sorted(touched | ({host} if host else set()))
+    added: list[AddAction | None] = []
+
+    def write(select: str) -> None:
+        added.append(
+            write_file(engine, lake, select, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics),
+        )
+
+    for file in removed:
+        old = lake.rows([file])
+        taken = f"select {new} from {change} semi join {old} using ({keys}) where _op not in ('insert', 'delete')"
+        if file == host:
+            taken += f" union all select {new} from {change} where _op = 'insert'"
+        kept = f"select {fields} from {old} as o anti join (select * from {change} where _op <> 'insert') using ({keys})"
+        write(f"select * from ({kept} union all {taken}) order by {keys}")
+    if has_inserts and host is None:
+        write(f"select {new} from {change} where _op = 'insert' order by {keys}")
+    return Change(tuple(action for action in added if action), tuple(removed))
+
+
+def _touched_files(engine: Engine, lake: LakeTable, keys: str, change: str) -> set[str]:
+    uris = {lake.uri(file): file for file in lake.files}
+    if not uris:
+        return set()
+    listed = ", ".join(text(uri) for uri in uris)
+    found = engine.execute(
+        f"select distinct filename from read_parquet([{listed}], filename = true, union_by_name = true)"
+        f" semi join (select {keys} from {change} where _op <> 'insert') using ({keys})",
+    ).fetchall()
+    return {uris[row[0]] for row in found}
+
+
+def _file_for_inserts(lake: LakeTable, touched: set[str]) -> str | None:
+    actions = lake.delta.get_add_actions(flatten=True)
+    sizes = dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
+    small = {path: size for path, size in sizes.items() if size < SMALL_FILE_BYTES}
+    candidates = {path: size for path, size in small.items() if path in touched} or small
+    return min(candidates, key=lambda path: (candidates[path], path)) if candidates else None

@@ -1,0 +1,116 @@
+-- name: create_ledger
+create schema if not exists tidemark;
+
+create table if not exists tidemark.batch (
+    batch bigint primary key,
+    pipeline_id uuid not null,
+    run_id uuid not null,
+    captured_at timestamp with time zone not null,
+    loaded_at timestamp with time zone not null default clock_timestamp(),
+    model text not null,
+    row_counts jsonb not null
+);
+
+comment on table tidemark.batch is 'the ledger: one row for each batch that has been loaded, written with its rows';
+
+-- name: ledger_exists
+select to_regclass('tidemark.batch') is not null;
+
+-- name: ledger
+select
+    batch,
+    pipeline_id::text as pipeline_id,
+    captured_at,
+    loaded_at,
+    row_counts
+from tidemark.batch
+order by batch;
+
+-- name: newest_in_ledger
+select
+    batch,
+    pipeline_id::text as pipeline_id
+from tidemark.batch
+order by batch desc
+limit 1;
+
+-- name: record_batch
+insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts)
+values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s);
+
+-- name: wait_for_turn
+select pg_advisory_xact_lock(hashtext('tidemark load'), hashtext(current_schema()));
+
+-- name: tables
+select
+    c.relname::text as table_name,
+    pg_has_role(c.relowner, 'usage') as is_owned
+from pg_class as c
+where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('r', 'p');
+
+-- name: indexes
+select c.relname::text as index_name
+from pg_class as c
+where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('i', 'I');
+
+-- name: columns
+select
+    c.relname::text as table_name,
+    a.attname::text as column_name,
+    format_type(a.atttypid, a.atttypmod) as type,
+    a.attnotnull as is_not_null,
+    pg_get_expr(d.adbin, d.adrelid) as default_expression
+from pg_class as c
+inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
+where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('r', 'p')
+order by c.relname, a.attnum;
+
+-- name: constraints
+select
+    c.relname::text as table_name,
+    k.conname::text as constraint_name,
+    pg_get_constraintdef(k.oid) as definition
+from pg_constraint as k
+inner join pg_class as c on k.conrelid = c.oid
+where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and k.contype in ('p', 'u', 'f', 'c')
+order by k.contype = 'f', c.relname, k.conname;
+
+-- name: foreign_keys
+select
+    k.conname::text as constraint_name,
+    pg_get_constraintdef(k.oid) as definition
+from pg_constraint as k
+where k.conrelid = to_regclass(quote_ident(%(table)s)) and k.contype = 'f' and k.conparentid = 0;
+
+-- name: is_empty
+select not exists (select from {table});
+
+-- name: create_staging
+create temporary table {staging} (like {table}) on commit drop;
+
+-- name: copy_in
+copy {table} ({columns}) from stdin (format csv);
+
+-- name: upsert
+insert into {table} ({columns})
+select {columns}
+from {staging}
+on conflict ({key}) do update set {assignments};
+
+-- name: insert_missing
+insert into {table} ({columns})
+select {columns}
+from {staging}
+on conflict ({key}) do nothing;
+
+-- name: close_versions
+update {table} as old
+set valid_to = new.valid_from
+from {staging} as new
+where {matches} and old.valid_to is null;
+
+-- name: insert_versions
+insert into {table} ({columns})
+select {columns}
+from {staging};
