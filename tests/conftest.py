@@ -81,7 +81,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 @pytest.fixture
 def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
-    """An empty S3 that boto3, obstore and delta-rs reach through the environment in this test."""
+    """An empty S3 that boto3 and delta-rs reach through the environment in this test."""
     for name, value in s3_server.variables.items():
         monkeypatch.setenv(name, value)
     s3_server.reset()

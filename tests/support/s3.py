@@ -32,7 +32,7 @@ class S3:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment variables by which boto3, obstore and delta-rs find this server."""
+        """The environment variables by which boto3 and delta-rs find this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": ANY_KEY,

@@ -38,7 +38,12 @@ class S3Objects(Objects):
 
     def url(self, key: str) -> str:
         """Return the object's `s3://` URL."""
-        return f"s3://{self._bucket}/{self._prefix}{checked(key)}"
+        return f"{self.root}{checked(key)}"
+
+    @property
+    def root(self) -> str:
+        """Return the URL that all objects' URLs begin with."""
+        return f"s3://{self._bucket}/{self._prefix}"
 
     def storage_options(self) -> dict[str, str]:
         """Return endpoint, region and credentials as boto3 found them, so that delta-rs goes where this goes."""
@@ -54,6 +59,13 @@ class S3Objects(Objects):
             "aws_conditional_put": "etag",
         }
         return {name: value for name, value in options.items() if value}
+
+    def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Return the object's bytes from `start` up to but not including `end`."""
+        with self._errors():
+            answer = self._client.get_object(**self._address(checked(key)), Range=f"bytes={start}-{end - 1}")
+            body: bytes = answer["Body"].read()
+        return body
 
     def _create(self, key: str, body: bytes) -> bool:
         return self._put(key, body)
