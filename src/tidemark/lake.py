@@ -230,5 +230,5 @@ def _columns_of(delta: DeltaTable) -> dict[str, str]:
     found = {}
     for each in delta.schema().fields:
         kind = str(getattr(each.type, "type", each.type))
-        found[each.name] = kinds.get(kind) or kind.upper().replace(",", ", ")
+        found[each.name] = kinds.get(kind) or kind.upper().replace(" ", "")
     return found
