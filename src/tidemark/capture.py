@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 from tidemark import diff
 from tidemark.changelog import ChangeLog, LogObject, TableEntry, carried_over, object_key
 from tidemark.contract import Column
-from tidemark.engine import Engine, from_csv, from_parquet, names, quoted, text
+from tidemark.engine import Engine
 from tidemark.lake import Change, add_file
 from tidemark.latest import LatestTable, columns_of, has_integer_key, stage_changes, statistics_of
 from tidemark.model import SourceTable
 from tidemark.source import Snapshot
+from tidemark.sqltext import from_csv, from_parquet, names, quoted, text
 from tidemark.sweep import SCAN_SHARE, Bucketing, Sum, bucketing_for, differing, ranges, total
 from tidemark.watermark import to_utc
 

@@ -6,7 +6,7 @@ and one under `sweep = "keys"` has one of its key and time alone.
 
 from collections.abc import Mapping, Sequence
 
-from tidemark.engine import names, quoted
+from tidemark.sqltext import names, quoted
 
 CHANGE = "change"
 STAGED = "staged"

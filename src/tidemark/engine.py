@@ -1,11 +1,11 @@
-"""The engine: one DuckDB connection, and the few pieces of its SQL that every stage needs.
+"""The engine: one DuckDB connection with its scratch directory.
 
 Memory is bounded, so what does not fit spills into the scratch directory, which belongs to one run and is removed with it.
 """
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import duckdb
 from tidemark.objects import Objects
 
 MEMORY_LIMIT = "256MB"
-LONGEST_LINE_BYTES = 2_097_152
 PROBE = "probe"
 
 
@@ -77,64 +76,3 @@ class Engine:
     def describe(self, select: str) -> dict[str, str]:
         """Give the columns of a SELECT with their DuckDB types."""
         return {row[0]: row[1] for row in self.execute(f"describe {select}").fetchall()}
-
-
-def quoted(name: str) -> str:
-    """Quote an identifier."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
-
-
-def names(columns: Iterable[str], prefix: str = "") -> str:
-    """Quote and list identifiers, each behind `prefix` (`"l."`)."""
-    return ", ".join(prefix + quoted(column) for column in columns)
-
-
-def text(value: str) -> str:
-    """Write a text literal."""
-    escaped = value.replace("'", "''")
-    return f"'{escaped}'"
-
-
-def empty(columns: Mapping[str, str]) -> str:
-    """Write a SELECT that has the columns and no rows."""
-    fields = ", ".join(f"cast(null as {kind}) as {quoted(name)}" for name, kind in columns.items())
-    return f"(select {fields} where false)"
-
-
-def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> str:
-    """Read Postgres's CSV, in which an empty field is null and a quoted empty one a text."""
-    if not paths:
-        return empty(columns)
-    longest = f", max_line_size = {longest_line_bytes + 1}" if longest_line_bytes >= LONGEST_LINE_BYTES else ""
-    return (
-        f"read_csv({_list(map(str, paths))}, auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"',"
-        f" nullstr = '', allow_quoted_nulls = false, new_line = '\\n', columns = {_struct(columns)}{longest})"
-    )
-
-
-def from_json(uris: Sequence[str], columns: Mapping[str, str]) -> str:
-    """Read objects of the change log."""
-    if not uris:
-        return empty(columns)
-    return f"read_json({_list(uris)}, format = 'newline_delimited', columns = {_struct(columns)})"
-
-
-def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> str:
-    """Read data files of a Delta table; a column that an older file lacks is null in its rows."""
-    if not uris:
-        return empty(columns)
-    fields = names(columns)
-    return f"(select {fields} from read_parquet([{_literals(uris)}], union_by_name = true, hive_partitioning = false))"
-
-
-def _list(values: Iterable[str]) -> str:
-    return f"[{_literals(values)}]"
-
-
-def _literals(values: Iterable[str]) -> str:
-    return ", ".join(text(value) for value in values)
-
-
-def _struct(columns: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{text(name)}: {text(kind)}" for name, kind in columns.items()) + "}"

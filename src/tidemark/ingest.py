@@ -22,7 +22,7 @@ from tidemark.objects import Objects
 from tidemark.pointer import Pointer, PointerStore
 from tidemark.recovery import bring_latest_up_to
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.source import Snapshot, Source, SourceIdentity, open_source
+from tidemark.source import Snapshot, SourceIdentity, open_source
 from tidemark.watermark import Floor, cursor_start, next_watermark, precision_of
 
 logger = logging.getLogger(__name__)

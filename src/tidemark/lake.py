@@ -15,9 +15,10 @@ from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from tidemark.engine import Engine, from_parquet, quoted, text
+from tidemark.engine import Engine
 from tidemark.errors import OvertakenError, StateError
 from tidemark.objects import Objects
+from tidemark.sqltext import from_parquet, quoted, text
 
 APPLICATION = "tidemark"
 # The log must outlive every batch that has not been transformed or loaded yet; `compact` is what shortens it.

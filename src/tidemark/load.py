@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidemark.changelog import newest_batch
-from tidemark.engine import Engine, from_parquet, names, open_engine, text
+from tidemark.engine import Engine, open_engine
 from tidemark.errors import DataError, StateError
 from tidemark.lake import LakeTable, open_table
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.sqltext import from_parquet, names, text
 from tidemark.transform import Processed, read_processed
 from tidemark.warehouse import Warehouse, open_warehouse
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from deltalake.transaction import AddAction
 
-from tidemark.engine import Engine, names, quoted, text
+from tidemark.engine import Engine
 from tidemark.lake import Change, LakeTable, write_file
+from tidemark.sqltext import names, quoted, text
 
 # A file smaller than this takes in new rows; a larger one is left alone.
 SMALL_FILE_BYTES = 8 << 20

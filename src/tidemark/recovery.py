@@ -5,10 +5,11 @@ from datetime import datetime
 
 from tidemark import diff
 from tidemark.changelog import ChangeLog, Manifest, TableEntry
-from tidemark.engine import Engine, from_json, names
+from tidemark.engine import Engine
 from tidemark.errors import OvertakenError
 from tidemark.latest import latest_batch, open_latest, stage_changes
 from tidemark.model import Model, SourceTable
+from tidemark.sqltext import from_json, names
 
 logger = logging.getLogger(__name__)
 

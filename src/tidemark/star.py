@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tidemark.contract import Column
-from tidemark.engine import names, quoted, text
 from tidemark.model import Model, SourceTable, StarTable
+from tidemark.sqltext import names, quoted, text
 
 HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGINT"}
 BATCH = {"batch_id": "BIGINT"}

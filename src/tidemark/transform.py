@@ -17,7 +17,7 @@ import duckdb
 
 from tidemark import star as sql
 from tidemark.changelog import ChangeLog, LogObject, Manifest, manifest_key, newest_batch, put_manifest
-from tidemark.engine import Engine, empty, from_json, names, open_engine, quoted, text
+from tidemark.engine import Engine, open_engine
 from tidemark.errors import DataError, OvertakenError, StateError
 from tidemark.lake import Change, LakeTable, add_columns, create_table, open_table, write_file
 from tidemark.latest import open_latest_as_of
@@ -25,6 +25,7 @@ from tidemark.merge import stage_merge
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.sqltext import empty, from_json, names, quoted, text
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
