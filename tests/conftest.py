@@ -1,8 +1,6 @@
 """The fixtures of all tests: a PostgreSQL server, an S3, the real rows of totesys."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,22 +15,10 @@ pytest_plugins = ["tests.support.no_skips"]
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = os.environ  # noqa: TID251 -- the tests' own switches, read here and nowhere else
 TOTESYS_ROWS = Path(ENVIRONMENT.get("TIDEMARK_TOTESYS_ROWS") or REPOSITORY.parent / "shared" / "totesys")
-RUNTIME_FOLDER = pytest.StashKey[str]()
 
 # A deadline for one example would fail on a busy machine.
 hypothesis.settings.register_profile("tidemark", deadline=None)
 hypothesis.settings.load_profile("tidemark")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Give the embedded server a directory of our own for its locks."""
-    # It wants a private one (mode 0700) and warns where there is none; a warning is an error here.
-    config.stash[RUNTIME_FOLDER] = ENVIRONMENT["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="tidemark-")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove that directory."""
-    shutil.rmtree(config.stash[RUNTIME_FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +30,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """One PostgreSQL server for the session; with xdist one for each worker."""
-    with running_postgres(tmp_path_factory.mktemp("pg")) as server:
+    with running_postgres() as server:
         yield server
 
 
