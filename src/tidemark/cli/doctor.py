@@ -1,0 +1,52 @@
+"""The command `doctor`: what stands in the way of a run, and what to do about it."""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from tidemark.cli.options import invocation
+from tidemark.cli.output import masked, out, print_json
+from tidemark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tidemark.doctor import Finding
+
+STYLES = {"pass": "green", "hint": "yellow", "failure": "bold red"}
+
+
+def doctor(ctx: typer.Context) -> None:
+    """Check settings, connections, rights and versions: each line a pass, a hint or a failure with what to do.
+
+    Ends with 2 when there is a failure. It writes one small object into each bucket and deletes it again.
+
+    Example: `tidemark doctor`
+    """
+    from tidemark.doctor import examine  # noqa: PLC0415 -- `--help` does without DuckDB
+
+    called = invocation(ctx)
+    counts: Counter[str] = Counter()
+    findings = []
+    for finding in examine(called.pipeline):
+        counts[finding.outcome] += 1
+        findings.append(finding)
+        if not called.as_json:
+            _show(finding)
+    if called.as_json:
+        print_json({"findings": [asdict(each) for each in findings], "failures": counts["failure"]})
+    else:
+        out().print(f"{counts['pass']} passed, {counts['hint']} hints, {counts['failure']} failures")
+    if counts["failure"]:
+        raise typer.Exit(ConfigError.exit_code)
+
+
+def _show(finding: "Finding") -> None:
+    from rich.text import Text  # noqa: PLC0415 -- `--json` does without
+
+    line = Text(f"{finding.outcome:<8}", style=STYLES[finding.outcome])
+    line.append(f"{finding.area:<10} ", style="default bold")
+    line.append(masked(finding.found), style="default")
+    out().print(line, soft_wrap=True)
+    if finding.advice:
+        out().print(Text(f"{'':8}{'':10} what to do: {finding.advice}"), soft_wrap=True)

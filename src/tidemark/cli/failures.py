@@ -1,0 +1,66 @@
+"""How an error is shown: one block on stderr or, with `--json`, one object on stdout."""
+
+import traceback
+from collections.abc import Mapping
+
+from typer.exceptions import TyperException
+
+from tidemark import errors
+from tidemark.cli.output import err, masked, print_json
+from tidemark.errors import ConfigError, TidemarkError
+
+UNEXPECTED = 1
+
+
+def show_error(exc: TidemarkError, *, as_json: bool, verbose: bool = False) -> int:
+    """Show an error that Tidemark raised on purpose; return its family's exit code."""
+    if verbose:
+        _show_traceback(exc)
+    facts = {name: value for name, value in exc.facts.items() if value not in {None, ""}} if exc.facts else {}
+    if isinstance(exc, ConfigError) and len(exc.problems) > 1:
+        facts["problems"] = list(exc.problems)
+    _show(family_of(exc), exc.message, exc.advice, facts, as_json=as_json)
+    return exc.exit_code
+
+
+def show_usage(exc: TyperException, *, as_json: bool) -> int:
+    """Show what is wrong with the command line itself; return the exit code."""
+    context = getattr(exc, "ctx", None)
+    command = context.command_path if context else "tidemark"
+    message = exc.format_message()
+    advice = f"`{command} --help` shows what there is"
+    _show(ConfigError.__name__, message[:1].lower() + message[1:].removesuffix("."), advice, {}, as_json=as_json)
+    return ConfigError.exit_code
+
+
+def show_unexpected(exc: Exception, *, as_json: bool, verbose: bool) -> int:
+    """Show an error that nobody foresaw; return 1."""
+    if verbose:
+        _show_traceback(exc)
+    first = str(exc).strip().split("\n")[0]
+    advice = "this is a mistake in Tidemark: please report it with the traceback"
+    if not verbose:
+        advice += ", which the same command with --verbose prints"
+    _show("unexpected", f"{type(exc).__name__}: {first}", advice, {}, as_json=as_json)
+    return UNEXPECTED
+
+
+def family_of(exc: TidemarkError) -> str:
+    """Name the nearest class of the error that tells a person what to do."""
+    return next(cls.__name__ for cls in type(exc).__mro__ if cls.__module__ == errors.__name__)
+
+
+def _show(family: str, message: str, advice: str, facts: Mapping[str, object], *, as_json: bool) -> None:
+    message, advice = masked(message), masked(advice)
+    if as_json:
+        print_json({"error": {"family": family, "message": message, "advice": advice, "facts": facts}})
+        return
+    err().print("error: ", style="bold red", end="")
+    err().print(message, markup=False, soft_wrap=True)
+    if advice:
+        err().print("what to do: ", style="bold", end="")
+        err().print(advice, markup=False, soft_wrap=True)
+
+
+def _show_traceback(exc: BaseException) -> None:
+    err().print(masked("".join(traceback.format_exception(exc))), markup=False, soft_wrap=True)

@@ -1,0 +1,27 @@
+"""Logs, one plain line each, on stderr."""
+
+import logging
+import time
+
+from tidemark.cli.output import err, masked
+
+FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+class _ConsoleHandler(logging.Handler):
+    # Through the console that shows the progress, which else would write over the line.
+    def emit(self, record: logging.LogRecord) -> None:
+        err().print(masked(self.format(record)), markup=False, highlight=False, soft_wrap=True)
+
+
+def configure_logging(*, verbose: bool) -> None:
+    """Send warnings and errors to stderr; with `verbose` what Tidemark does as well."""
+    formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = _ConsoleHandler()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    for before in [each for each in root.handlers if isinstance(each, _ConsoleHandler)]:
+        root.removeHandler(before)
+    root.addHandler(handler)
+    logging.getLogger("tidemark").setLevel(logging.INFO if verbose else logging.WARNING)

@@ -1,0 +1,104 @@
+"""The flags that every command has, before or behind its name: the settings, `--json` and `--verbose`.
+
+They are declared once, as the signature of a command that nobody calls, and their values travel in the context, so that
+no command's own signature repeats them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from tidemark.pipeline import Pipeline, wire
+from tidemark.settings import Settings, load
+
+GIVEN = "tidemark.given"
+PANEL = "Settings (also as TIDEMARK_… in the environment, or in tidemark.toml)"
+
+
+def _remember(ctx: typer.Context, param: typer.CallbackParam, value: object) -> object:
+    if value not in {None, False}:
+        ctx.meta.setdefault(GIVEN, {})[param.name] = value
+    return value
+
+
+def _flag(*names: str, text: str) -> Any:  # noqa: ANN401 -- Typer's own word for it
+    return typer.Option(*names, help=text, callback=_remember, expose_value=False)
+
+
+def _setting(metavar: str, text: str) -> Any:  # noqa: ANN401 -- as above
+    return typer.Option(help=text, metavar=metavar, rich_help_panel=PANEL, callback=_remember, expose_value=False)
+
+
+def _shared(
+    *,
+    as_json: Annotated[bool, _flag("--json", text="Print one JSON document; logs stay on stderr.")] = False,
+    verbose: Annotated[bool, _flag("--verbose", "-v", text="Log more, and show tracebacks.")] = False,
+    source_url: Annotated[str | None, _setting("URL", "postgresql://… of the source.")] = None,
+    warehouse_url: Annotated[str | None, _setting("URL", "postgresql://… of the warehouse.")] = None,
+    source_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the source's URL.")] = None,
+    warehouse_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the warehouse's.")] = None,
+    ingestion: Annotated[str | None, _setting("PLACE", "s3://bucket/prefix or a directory: the change log.")] = None,
+    processed: Annotated[str | None, _setting("PLACE", "s3://bucket/prefix or a directory: the star.")] = None,
+    pointer: Annotated[str | None, _setting("PLACE", "ssm:/path or a file.")] = None,
+    model: Annotated[str | None, _setting("MODEL", "A model's directory, or the name of one that ships.")] = None,
+    lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
+) -> None:
+    pass
+
+
+def _shared_parameters() -> list[Any]:
+    carrier = typer.Typer(add_completion=False)
+    carrier.command()(_shared)
+    return list(typer.main.get_command(carrier).params)
+
+
+class TidemarkCommand(TyperCommand):
+    """A command that also takes the shared flags."""
+
+    def __init__(self, *args: Any, params: list[Any] | None = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
+        super().__init__(*args, params=[*(params or []), *_shared_parameters()], **rest)
+
+
+class TidemarkGroup(TyperGroup):
+    """The group of all commands, which takes the shared flags before a command's name."""
+
+    def __init__(self, *args: Any, params: list[Any] | None = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
+        super().__init__(*args, params=[*(params or []), *_shared_parameters()], **rest)
+        for parameter in self.params:
+            # Each command lists them; here they would stand before the commands.
+            if isinstance(parameter, TyperOption) and parameter.rich_help_panel == PANEL:
+                parameter.hidden = True
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 -- Typer keeps the class of contexts to itself
+        """Name the commands in the order in which they were added."""
+        del ctx
+        return list(self.commands)
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What the shared flags of one command line said."""
+
+    flags: dict[str, str]
+    as_json: bool
+    verbose: bool
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, from flags, environment and file; ConfigError names everything that is wrong with them."""
+        return load(self.flags, directory=Path.cwd())
+
+    def pipeline(self) -> Pipeline:
+        """Wire a pipeline from the settings."""
+        return wire(self.settings)
+
+
+def invocation(ctx: typer.Context) -> Invocation:
+    """Return what the shared flags said."""
+    given = dict(ctx.meta.get(GIVEN, {}))
+    as_json, verbose = bool(given.pop("as_json", False)), bool(given.pop("verbose", False))
+    return Invocation(given, as_json=as_json, verbose=verbose)

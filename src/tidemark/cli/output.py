@@ -1,0 +1,107 @@
+"""What commands print: results on stdout, everything else on stderr."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Rich takes 80 columns where there is no terminal and cuts what does not fit; a file or pipe can take any line.
+UNLIMITED = 10_000
+_PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*):\S*@")
+_PASSWORD_OPTION = re.compile(r"(\bpassword\s*=\s*)('(?:\\.|[^'])*'|[^\s&]+)", re.IGNORECASE)
+_KIB = 1024
+
+
+@cache
+def out() -> "Console":
+    """Return the console of results."""
+    from rich.console import Console  # noqa: PLC0415 -- `--json` does without
+
+    return Console(width=None if sys.stdout.isatty() else UNLIMITED, highlight=False)
+
+
+@cache
+def err() -> "Console":
+    """Return the console of logs, progress and errors."""
+    from rich.console import Console  # noqa: PLC0415 -- as above
+
+    return Console(stderr=True, width=None if sys.stderr.isatty() else UNLIMITED, highlight=False)
+
+
+def masked(text: str) -> str:
+    """Return the text with `***` for every password in a URL or a connection string in it.
+
+    Messages are written without passwords; this is for the words of others, such as a parser that quotes a whole URL.
+    """
+    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
+
+
+def print_json(document: object, *, in_one_line: bool = False) -> None:
+    """Print one JSON document: times in ISO 8601, decimals as text, durations in seconds."""
+    typer.echo(json.dumps(document, default=_plain, indent=None if in_one_line else 2, ensure_ascii=False))
+
+
+def new_table(*columns: str, numbers: tuple[str, ...] = (), title: str | None = None) -> "Table":
+    """Make a compact table; the columns named in `numbers` are aligned to the right."""
+    from rich import box  # noqa: PLC0415 -- as above
+    from rich.table import Table  # noqa: PLC0415 -- as above
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+def shown_count(number: int) -> str:
+    """Write a number of rows: 11187 is `11,187`."""
+    return f"{number:,}"
+
+
+def shown_bytes(size_bytes: int) -> str:
+    """Write a size: 3145728 is `3.0 MiB`."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < _KIB:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= _KIB
+    return f"{size:.1f} TiB"
+
+
+def shown_time(moment: datetime | None) -> str:
+    """Write a moment in UTC to the second, `-` for none."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "-"
+
+
+def shown_age(age: timedelta) -> str:
+    """Write how long ago something was, in its two largest units: `2 h 5 min`."""
+    seconds = max(0, int(age.total_seconds()))
+    parts = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return str(value)

@@ -1,0 +1,118 @@
+"""Trying again and going on: back-off within one run, and runs one after the other until a signal asks to stop."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+from tidemark.errors import TransientError
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+LONGEST_PAUSE_SECONDS = 300.0
+_SLICE_SECONDS = 0.1
+_STDERR = 2
+
+
+class Stop:
+    """Whether somebody asked to stop, and a sleep that ends when they do."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self) -> None:
+        """Ask to stop."""
+        self.requested = True
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep; return at once, and True, when somebody asked to stop."""
+        # In slices, and not on a threading.Event: to set one within a signal handler can deadlock, because the handler
+        # may interrupt the very thread that holds the event's lock.
+        until = time.monotonic() + seconds
+        while not self.requested and (rest := until - time.monotonic()) > 0:
+            time.sleep(min(rest, _SLICE_SECONDS))
+        return self.requested
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Stop]:
+    """Turn the first SIGTERM or SIGINT into a request to stop; a second one interrupts at once."""
+    stop = Stop()
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        del frame
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.request()
+        # Not by a log: its stream may be in the middle of a write, and refuses another.
+        os.write(_STDERR, b"stopping after the batch in hand; once more stops at once\n")
+        del number
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Callable[[float], bool]) -> Result:
+    """Do the work, and again after 1, 2, 4 … seconds while something outside is away.
+
+    Args:
+        work: may raise anything; only a TransientError is tried again.
+        name: what the log calls it.
+        attempts: how often at most.
+        wait: sleeps, and says whether to give up.
+
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            return work()
+        except TransientError as exc:
+            pause_seconds = pause_after(attempt)
+            if attempt == attempts:
+                raise
+            logger.warning(
+                "%s: %s; trying again in %g s (attempt %d of %d)", name, exc.message, pause_seconds, attempt, attempts
+            )
+            if wait(pause_seconds):
+                raise
+    raise AssertionError
+
+
+def repeated(
+    tick: Callable[[], bool],
+    *,
+    every_seconds: float,
+    stop: Stop,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Do `tick` at once and then every so many seconds until asked to stop; a tick that is missed is not made up.
+
+    Args:
+        tick: says whether all went well; while it does not, the pauses grow.
+        every_seconds: from the beginning of one tick to that of the next.
+        stop: ends it, at once while it waits.
+        clock: counts seconds.
+
+    """
+    due, failures = clock(), 0
+    while not stop.requested:
+        failures = 0 if tick() else failures + 1
+        now = clock()
+        due = max(due + every_seconds, now)
+        if failures:
+            due = max(due, now + pause_after(failures))
+            logger.warning("next attempt in %.0f s", due - now)
+        stop.wait(due - now)
+
+
+def pause_after(failures: int) -> float:
+    """Return how many seconds to wait after so many failures in a row: 1, 2, 4 … and five minutes at most."""
+    return min(2.0 ** min(failures - 1, 30), LONGEST_PAUSE_SECONDS)

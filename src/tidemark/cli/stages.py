@@ -1,0 +1,174 @@
+"""The commands that move rows: `run`, and each of its stages alone."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidemark.cli.options import Invocation, invocation
+from tidemark.cli.output import new_table, out, print_json, shown_bytes, shown_count, shown_time
+from tidemark.cli.progress import progress_shown
+from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals
+from tidemark.errors import ConfigError, OvertakenError, TransientError
+from tidemark.pipeline import Database, Pipeline
+from tidemark.settings import parse_duration
+
+if TYPE_CHECKING:
+    from tidemark.report import Progress, StageReport
+
+logger = logging.getLogger(__name__)
+
+Attempts = Annotated[
+    int, typer.Option(min=1, help="How often a stage is tried while something is away, with growing pauses.")
+]
+ATTEMPTS = 4
+
+
+def run(
+    ctx: typer.Context,
+    *,
+    every: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Keep going: once every 30s, 10m or 2h, until stopped.")
+    ] = None,
+    attempts: Attempts = ATTEMPTS,
+) -> None:
+    """Bring the warehouse up to date: ingest, transform, load.
+
+    With --every it keeps going: SIGTERM or Ctrl-C finishes the batch in hand and ends with 0, a source or warehouse
+    that is away is tried again, and --json prints one document a line for each round.
+
+    Example: `tidemark run --every 10m`
+    """
+    called = invocation(ctx)
+    called.pipeline().require("source", "warehouse")
+    if every is None:
+        _run_once(called, ("ingest", "transform", "load"), attempts)
+        return
+    every_seconds = parse_duration(every).total_seconds()
+    if every_seconds <= 0:
+        raise ConfigError(f"expected a time above zero behind --every, got {every!r}")
+    with stopped_by_signals() as stop:
+        repeated(partial(_tick, called, attempts, stop), every_seconds=every_seconds, stop=stop)
+
+
+def ingest(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
+    """Poll the source once: what changed becomes a batch of the change log.
+
+    Example: `tidemark ingest --source-url postgresql://reader@db/shop`
+    """
+    _run_stage(ctx, "ingest", attempts, "source")
+
+
+def transform(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
+    """Turn the batches that are new in the change log into rows of the star schema.
+
+    Example: `tidemark transform --ingestion s3://shop-log --processed s3://shop-star`
+    """
+    _run_stage(ctx, "transform", attempts)
+
+
+def load(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
+    """Bring the batches that are new in the star schema into the warehouse.
+
+    Example: `tidemark load --warehouse-url postgresql://loader@db/warehouse`
+    """
+    _run_stage(ctx, "load", attempts, "warehouse")
+
+
+def show_reports(reports: Sequence["StageReport"]) -> None:
+    """Print for each stage its tables with rows, bytes and seconds."""
+    for report in reports:
+        if not report.batches:
+            out().print(f"[bold]{report.stage}[/bold]: nothing new ({report.seconds:.1f} s)")
+            continue
+        out().print(_table(report))
+        if report.watermark:
+            out().print(f"watermark {shown_time(report.watermark)}", style="dim")
+
+
+def describe(report: "StageReport") -> dict[str, object]:
+    """Return a stage's report as `--json` prints it."""
+    return {**asdict(report), "rows": report.rows, "bytes": sum(table.bytes for table in report.tables.values())}
+
+
+def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: Database) -> None:
+    called = invocation(ctx)
+    called.pipeline().require(*databases)
+    _run_once(called, (stage,), attempts)
+
+
+def _run_once(called: Invocation, stages: Sequence[str], attempts: int) -> None:
+    pipeline = called.pipeline()
+    with progress_shown() as progress:
+        # Ctrl-C ends the wait as it ends everything else.
+        wait = Stop().wait
+        reports = [
+            attempted(partial(_work, pipeline, stage, progress), name=stage, attempts=attempts, wait=wait)
+            for stage in stages
+        ]
+    if called.as_json:
+        print_json({"stages": [describe(report) for report in reports]})
+    else:
+        show_reports(reports)
+
+
+def _tick(called: Invocation, attempts: int, stop: Stop) -> bool:
+    # Wired anew each time: a password in Secrets Manager may have been changed, a token have expired.
+    pipeline = called.pipeline()
+    reports, went_well = [], True
+    with progress_shown() as progress:
+        for stage in ("ingest", "transform", "load"):
+            work: Callable[[], StageReport] = partial(_work, pipeline, stage, progress)
+            try:
+                reports.append(attempted(work, name=stage, attempts=attempts, wait=stop.wait))
+            except OvertakenError as exc:
+                logger.warning("%s: %s", stage, exc.message)
+            except TransientError as exc:
+                # The stages behind it go on: they may have batches of earlier rounds to bring in.
+                logger.error("%s: %s", stage, exc.message)  # noqa: TRY400 -- foreseen, no traceback
+                went_well = False
+    if called.as_json:
+        print_json({"stages": [describe(report) for report in reports]}, in_one_line=True)
+    else:
+        out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(map(_sentence, reports)) or 'nothing done'}")
+    return went_well
+
+
+def _work(pipeline: Pipeline, stage: str, progress: "Progress") -> "StageReport":
+    # By name, because the part itself is made here, within the attempt: that may take AWS.
+    report: StageReport = getattr(pipeline, stage).run(progress)
+    return report
+
+
+def _sentence(report: "StageReport") -> str:
+    if not report.batches:
+        return f"{report.stage}: nothing new"
+    return f"{report.stage}: {_batches(report)}, {shown_count(report.rows)} rows, {report.seconds:.1f} s"
+
+
+def _batches(report: "StageReport") -> str:
+    first, last = min(report.batches), max(report.batches)
+    return f"batch {first}" if first == last else f"batches {first} to {last}"
+
+
+def _table(report: "StageReport"):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- Rich is imported late
+    kinds = ("inserted", "updated", "deleted") if report.stage == "ingest" else ()
+    columns = ("rows", *kinds, "bytes", "seconds")
+    table = new_table("table", *columns, numbers=columns, title=f"{report.stage}: {_batches(report)}")
+    moved = {name: each for name, each in report.tables.items() if each.rows}
+    for name, each in moved.items():
+        counts = [shown_count(getattr(each, kind)) for kind in ("rows", *kinds)]
+        seconds = f"{each.seconds:.2f}" if each.seconds else ""
+        table.add_row(name, *counts, shown_bytes(each.bytes) if each.bytes else "", seconds)
+    if len(moved) < len(report.tables):
+        table.add_row(f"{len(report.tables) - len(moved)} more tables", "0", style="dim")
+    table.add_section()
+    totals = [shown_count(sum(getattr(each, kind) for each in report.tables.values())) for kind in ("rows", *kinds)]
+    total_bytes = sum(each.bytes for each in report.tables.values())
+    table.add_row(
+        "all", *totals, shown_bytes(total_bytes) if total_bytes else "", f"{report.seconds:.2f}", style="bold"
+    )
+    return table

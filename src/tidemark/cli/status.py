@@ -1,0 +1,64 @@
+"""The command `status`: how far log, star and warehouse are, and what the next run would do."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from tidemark.cli.options import invocation
+from tidemark.cli.output import new_table, out, print_json, shown_age, shown_count, shown_time
+from tidemark.cli.progress import waiting
+
+if TYPE_CHECKING:
+    from tidemark.status import Place, Status
+
+
+def status(ctx: typer.Context) -> None:
+    """Show batches, watermark, freshness, rows and what the next run would do, whatever is away at the moment.
+
+    Example: `tidemark status --json`
+    """
+    from tidemark.status import read_status  # noqa: PLC0415 -- `--help` does without DuckDB
+
+    called = invocation(ctx)
+    with waiting("asking source, buckets and warehouse"):
+        found = read_status(called.pipeline())
+    if called.as_json:
+        print_json({**asdict(found), "freshness_seconds": found.freshness and found.freshness.total_seconds()})
+    else:
+        _show(found)
+
+
+def _show(found: "Status") -> None:
+    from rich.text import Text  # noqa: PLC0415 -- `--json` does without
+
+    table = new_table("place", "newest batch", "source as of", "rows", numbers=("newest batch", "rows"))
+    for name, place in (
+        ("change log", found.log),
+        ("star", found.processed),
+        ("warehouse", found.warehouse),
+    ):
+        table.add_row(name, str(place.batch or "-"), shown_time(place.captured_at), _rows(place))
+    out().print(table)
+    for name, place in (
+        ("source", found.source),
+        ("change log", found.log),
+        ("pointer", found.pointer),
+        ("star", found.processed),
+        ("warehouse", found.warehouse),
+    ):
+        if place.problem:
+            out().print(Text(f"{name} cannot be asked: {place.problem}", style="red"))
+    fresh = shown_time(found.fresh_as_of)
+    facts = [
+        ("watermark", shown_time(found.watermark)),
+        ("last poll", shown_time(found.checked_at)),
+        ("warehouse fresh as of", f"{fresh}, {shown_age(found.freshness)} ago" if found.freshness else fresh),
+        *(("" if number else "the next run would", step) for number, step in enumerate(found.next_steps)),
+    ]
+    for name, text in facts:
+        out().print(Text(f"{name:<23}{text}"), soft_wrap=True)
+
+
+def _rows(place: "Place") -> str:
+    return shown_count(sum(place.rows.values())) if place.rows else "-"

@@ -1,0 +1,239 @@
+"""What stands in the way of a run: settings, rights, connections and versions, each looked at by itself.
+
+A failure stops a run; a hint makes it slower or less certain, and says what is given up.
+"""
+
+import platform
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tidemark import __version__
+from tidemark.errors import ConfigError, TidemarkError
+from tidemark.model import Model
+from tidemark.objects import ObjectExistsError, Objects
+from tidemark.pipeline import Pipeline
+from tidemark.postgres import connect, translated, where
+from tidemark.queries import query
+from tidemark.schema import plan_init
+
+Outcome = Literal["pass", "hint", "failure"]
+LIBRARIES = ("psycopg", "duckdb", "deltalake", "boto3")
+# hash_record_extended(), on which the sweep stands, came with this version.
+OLDEST_SOURCE = 14
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what was found, and what to do unless it is a pass."""
+
+    area: str
+    outcome: Outcome
+    found: str
+    advice: str = ""
+
+
+def examine(make_pipeline: Callable[[], Pipeline]) -> Iterator[Finding]:
+    """Yield what is found, in the order of a run; an area that cannot be looked at is a failure and ends no other."""
+    yield Finding("versions", "pass", _versions())
+    try:
+        pipeline = make_pipeline()
+    except ConfigError as exc:
+        yield from (Finding("settings", "failure", problem, exc.advice) for problem in exc.problems)
+        return
+    yield from _guarded("settings", _settings(pipeline))
+    yield from _guarded("source", _source(pipeline))
+    for name, bucket in (("ingestion", lambda: pipeline.ingestion), ("processed", lambda: pipeline.processed)):
+        yield from _guarded(name, _bucket(name, bucket))
+    yield from _guarded("pointer", _pointer(pipeline))
+    yield from _guarded("warehouse", _warehouse(pipeline))
+
+
+def _guarded(area: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except TidemarkError as exc:
+        yield Finding(area, "failure", exc.message, exc.advice)
+
+
+def _versions() -> str:
+    libraries = ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES)
+    libpq = psycopg.pq.version()
+    shown = f"libpq {libpq // 10000}.{libpq % 10000}"
+    return f"tidemark {__version__}, Python {platform.python_version()}, {libraries}, {shown}"
+
+
+def _settings(pipeline: Pipeline) -> Iterator[Finding]:
+    model = pipeline.model
+    tables = f"{len(model.sources)} source tables, {len(model.stars)} star tables"
+    yield Finding("settings", "pass", f"model {model.name} at {model.directory}: {tables}")
+
+
+def _source(pipeline: Pipeline) -> Iterator[Finding]:
+    url = pipeline.source_url
+    with _connected(url, "source") as cursor:
+        server = _one(cursor, "server")
+        yield Finding("source", "pass", f"{where(url)}: PostgreSQL {server['version']}, as role {server['role']}")
+        if server["major_version"] < OLDEST_SOURCE:
+            advice = f"move it to PostgreSQL {OLDEST_SOURCE} or newer"
+            yield Finding("source", "failure", f"PostgreSQL {server['version']} cannot hash whole rows", advice)
+        if not server["may_identify"]:
+            advice = f"grant execute on function pg_control_system() to {server['role']}"
+            yield Finding("source", "failure", "the role may not ask which server this is", advice)
+        yield from _source_visibility(cursor, str(server["role"]))
+        yield from _source_tables(cursor, pipeline.model, str(server["role"]))
+
+
+def _source_visibility(cursor: psycopg.Cursor[dict[str, Any]], role: str) -> Iterator[Finding]:
+    state = cursor.execute(query("source", "visibility")).fetchone() or {}
+    sweep = "the watermark rests on the rows' own times, and every poll sweeps every table"
+    if state["may_see"]:
+        yield Finding("source", "pass", "the role sees when other transactions began")
+    else:
+        found = f"the role may not see when other transactions began: {sweep}"
+        yield Finding("source", "hint", found, f"grant pg_read_all_stats to {role}")
+    if state["is_replica"]:
+        advice = "point at the primary, or set hot_standby_feedback = on so that long polls are not cancelled"
+        yield Finding("source", "hint", f"the server is a replica: {sweep}", advice)
+    if state["is_subscriber"]:
+        yield Finding(
+            "source", "hint", f"a subscription feeds this database: {sweep}", "point at the publisher, if you can"
+        )
+    if state["has_untracked"]:
+        found = f"a session does not track its activity: {sweep}"
+        yield Finding("source", "hint", found, "set track_activities = on for every role")
+    prepared = cursor.execute(query("doctor", "prepared")).fetchall()
+    if prepared:
+        gids = ", ".join(f"{row['gid']!r} of {row['prepared']:%Y-%m-%d %H:%M}" for row in prepared)
+        found = f"prepared transactions hold the watermark where it is: {gids}"
+        yield Finding("source", "hint", found, "commit prepared or rollback prepared what nobody waits for")
+    else:
+        yield Finding("source", "pass", "no prepared transaction holds the watermark back")
+
+
+def _source_tables(cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: str) -> Iterator[Finding]:
+    places: dict[str, list[str | None]] = {
+        "schemas": [table.schema for table in model.sources.values()],
+        "tables": list(model.sources),
+        "updated": [table.updated for table in model.sources.values()],
+    }
+    rows = {row["table_name"]: row for row in cursor.execute(query("doctor", "source_tables"), places)}
+    unique = {
+        (row["table_name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), places)
+    }
+    columns = {
+        (row["table_name"], row["column_name"]): row for row in cursor.execute(query("source", "columns"), places)
+    }
+    found, unindexed = 0, []
+    for name, table in model.sources.items():
+        row, problems = rows[name], []
+        of_table = f"{table.schema}.{name}"
+        wanted = [column for column in (*table.key, table.created, table.updated) if column]
+        missing = [column for column in wanted if (name, column) not in columns]
+        if not row["is_there"]:
+            problems.append((f"table {of_table} is not there", "create it, or mend the model"))
+        elif missing:
+            problems.append((f"table {of_table} has no column {', '.join(missing)}", "add it, or mend the model"))
+        elif (name, frozenset(table.key)) not in unique or any(columns[name, key]["nullable"] for key in table.key):
+            text = f"table {of_table} has no unique index over {', '.join(table.key)}, all of it not null"
+            problems.append((text, "add one, or give the model the right key"))
+        if row["is_there"] and not row["may_select"]:
+            grant = f"grant usage on schema {table.schema} to {role}; grant select on {of_table} to {role}"
+            problems.append((f"the role may not read {of_table}", grant))
+        elif row["is_filtered"]:
+            advice = f"alter role {role} bypassrls, or let the table's owner read it"
+            problems.append((f"a policy hides rows of {of_table} from the role", advice))
+        yield from (Finding("source", "failure", *problem) for problem in problems)
+        found += not problems
+        if not problems and not row["has_cursor_index"]:
+            unindexed.append((row["pages"], f"{of_table} ({table.updated})"))
+    if found:
+        text = f"{found} of {len(model.sources)} tables have a unique key and may be read"
+        yield Finding("source", "pass", text)
+    if unindexed:
+        names = ", ".join(name for _, name in sorted(unindexed, reverse=True))
+        text = f"there is no index for the cursor, so every poll reads these from end to end: {names}"
+        advice = f"for large tables: create index concurrently on {max(unindexed)[1]}"
+        yield Finding("source", "hint", text, advice)
+
+
+def _bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Finding]:
+    bucket = open_bucket()
+    next(bucket.list("batches/"), None)
+    yield Finding(area, "pass", f"{bucket.url('batches').removesuffix('/batches')} can be listed")
+    key = f"doctor-{uuid.uuid4().hex}"
+    bucket.put_new(key, b"one")
+    try:
+        bucket.put_new(key, b"other")
+    except ObjectExistsError:
+        yield Finding(area, "pass", "an object can be put, and only once")
+    else:
+        advice = "use S3, or a store that honours If-None-Match: without it two runs could overwrite each other"
+        yield Finding(area, "failure", "a put that is only for an absent object replaced one", advice)
+    try:
+        bucket.delete([key])
+    except TidemarkError as exc:
+        yield Finding(area, "hint", f"{exc.message}; it is part of nothing", f"delete {bucket.url(key)}")
+
+
+def _pointer(pipeline: Pipeline) -> Iterator[Finding]:
+    pointer = pipeline.pointer.read()
+    found = f"{pipeline.settings.pointer}: batch {pointer.batch}" if pointer else "none yet: the first run makes it"
+    yield Finding("pointer", "pass", found)
+
+
+def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
+    url, model = pipeline.warehouse_url, pipeline.model
+    with _connected(url, "warehouse") as cursor:
+        server = _one(cursor, "server")
+        role = server["role"]
+        yield Finding("warehouse", "pass", f"{where(url)}: PostgreSQL {server['version']}, as role {role}")
+        if not server["may_stage"]:
+            advice = f"grant temporary on database {cursor.connection.info.dbname} to {role}"
+            yield Finding("warehouse", "failure", "the role may not make temporary tables, which a load needs", advice)
+        rows = _tables(cursor, (*model.stars, "tidemark.batch"))
+    missing = [row["table_name"] for row in rows if not row["is_there"]]
+    closed = [row["table_name"] for row in rows if row["is_there"] and not row["may_write"]]
+    if missing:
+        yield Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", "run tidemark init")
+    if closed:
+        advice = f"grant select, insert, update on {', '.join(closed)} to {role}"
+        yield Finding("warehouse", "failure", f"the role may not write {', '.join(closed)}", advice)
+    if missing or closed:
+        return
+    yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
+    if not server["may_create_schema"]:
+        found = (
+            "whether the tables are those of the model cannot be seen: the role may not create a schema to compare with"
+        )
+        yield Finding("warehouse", "hint", found, "run tidemark doctor once as the owner of the database")
+    elif statements := plan_init(url, model):
+        found = f"the tables are not those of the model: {len(statements)} statements are to be run"
+        yield Finding("warehouse", "failure", found, "run tidemark init; with --dry-run it shows them")
+    else:
+        yield Finding("warehouse", "pass", "the tables are those of the model")
+
+
+def _tables(cursor: psycopg.Cursor[dict[str, Any]], tables: Sequence[str]) -> list[dict[str, Any]]:
+    return cursor.execute(query("doctor", "warehouse_tables"), {"tables": list(tables)}).fetchall()
+
+
+@contextmanager
+def _connected(url: str, name: str) -> Iterator[psycopg.Cursor[dict[str, Any]]]:
+    connection = connect(url, application="tidemark doctor")
+    with (
+        closing(connection),
+        translated(f"the {name} at {where(url)}"),
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        yield cursor
+
+
+def _one(cursor: psycopg.Cursor[dict[str, Any]], name: str) -> Mapping[str, Any]:
+    return cursor.execute(query("doctor", name)).fetchone() or {}

@@ -1,0 +1,127 @@
+"""Wire the real parts together from the settings; nothing else constructs them.
+
+Each part is made when it is first asked for: a command needs no more settings, rights and libraries than it uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, cast
+
+from tidemark.errors import ConfigError
+from tidemark.settings import Settings, flag, variable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tidemark.ingest import Ingest
+    from tidemark.load import Load
+    from tidemark.model import Model
+    from tidemark.objects import Objects
+    from tidemark.pointer import PointerStore
+    from tidemark.transform import Transform
+
+# The imports within the functions load DuckDB, delta-rs or boto3: a tenth of a second and more each.
+# ruff: noqa: PLC0415
+
+Database = Literal["source", "warehouse"]
+
+
+def utc_now() -> datetime:
+    """Read the machine's clock."""
+    return datetime.now(UTC)  # noqa: TID251 -- the wiring has the real clock
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The parts of one pipeline, made from its settings on demand."""
+
+    settings: Settings
+    clock: Callable[[], datetime]
+
+    def require(self, *databases: Database) -> None:
+        """Raise one ConfigError that names every one of these databases whose address is not set."""
+        problems = [
+            f"{variable(f'{name}_url')} is not set: set it, or give {flag(f'{name}_url')}"
+            for name in databases
+            if not getattr(self.settings, f"{name}_url") and not getattr(self.settings, f"{name}_secret")
+        ]
+        if problems:
+            raise ConfigError.of(problems)
+
+    @cached_property
+    def source_url(self) -> str:
+        """The source's URL, out of Secrets Manager where the settings name a secret instead."""
+        return self._url("source")
+
+    @cached_property
+    def warehouse_url(self) -> str:
+        """The warehouse's URL, as `source_url`."""
+        return self._url("warehouse")
+
+    @cached_property
+    def model(self) -> Model:
+        """The model's values."""
+        from tidemark.model import load_model
+
+        return load_model(self.settings.model)
+
+    @cached_property
+    def ingestion(self) -> Objects:
+        """The ingestion bucket."""
+        return _objects(self.settings.ingestion)
+
+    @cached_property
+    def processed(self) -> Objects:
+        """The processed bucket."""
+        return _objects(self.settings.processed)
+
+    @cached_property
+    def pointer(self) -> PointerStore:
+        """Where the pointer is kept."""
+        from tidemark.pointer import open_pointer
+
+        return open_pointer(self.settings.pointer)
+
+    @cached_property
+    def ingest(self) -> Ingest:
+        """The first stage."""
+        from tidemark.ingest import Ingest
+
+        return Ingest(self.model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
+
+    @cached_property
+    def transform(self) -> Transform:
+        """The second stage."""
+        from tidemark.transform import Transform
+
+        return Transform(self.model, self.ingestion, self.processed, self.clock)
+
+    @cached_property
+    def load(self) -> Load:
+        """The third stage."""
+        from tidemark.load import Load
+
+        return Load(self.model, self.processed, self.warehouse_url)
+
+    def _url(self, database: Database) -> str:
+        self.require(database)
+        url = getattr(self.settings, f"{database}_url")
+        if url is None:
+            from tidemark.aws.secrets import database_url
+
+            url = database_url(getattr(self.settings, f"{database}_secret"))
+        return cast("str", url)
+
+
+def wire(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Pipeline:
+    """Return the pipeline that the settings describe; nothing is opened yet."""
+    return Pipeline(settings, clock)
+
+
+def _objects(place: str) -> Objects:
+    from tidemark.objects import open_objects
+
+    return open_objects(place)

@@ -1,0 +1,48 @@
+-- name: server
+select
+    current_setting('server_version') as version,
+    current_setting('server_version_num')::integer / 10000 as major_version,
+    current_user::text as role,
+    has_function_privilege('pg_control_system()', 'execute') as may_identify,
+    has_database_privilege(current_database(), 'temporary') as may_stage,
+    has_database_privilege(current_database(), 'create') as may_create_schema,
+    current_schema()::text as schema_name;
+
+-- name: prepared
+select
+    gid,
+    prepared
+from pg_prepared_xacts
+where database = current_database()
+order by prepared;
+
+-- name: source_tables
+-- For each wanted table: whether it is there, may be read, shows all of its rows and has an index that begins with `updated`.
+select
+    w.table_name,
+    c.oid is not null as is_there,
+    coalesce(c.relpages, 0) as pages,
+    coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false) as may_select,
+    coalesce(row_security_active(c.oid), false) as is_filtered,
+    w.updated is null or exists (
+        select from pg_index as i
+        inner join pg_attribute as a on i.indrelid = a.attrelid and i.indkey[0] = a.attnum
+        where i.indrelid = c.oid and i.indisvalid and i.indpred is null and a.attname = w.updated
+    ) as has_cursor_index
+from unnest(%(schemas)s::text[], %(tables)s::text[], %(updated)s::text[]) as w (schema_name, table_name, updated)
+left join pg_namespace as n on w.schema_name = n.nspname
+left join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname
+order by w.table_name;
+
+-- name: warehouse_tables
+select
+    w.table_name,
+    c.oid is not null as is_there,
+    coalesce(
+        has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+        and has_table_privilege(c.oid, 'update'),
+        false
+    ) as may_write
+from unnest(%(tables)s::text[]) as w (table_name)
+left join pg_class as c on c.oid = to_regclass(w.table_name)
+order by w.table_name;

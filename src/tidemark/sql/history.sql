@@ -1,0 +1,5 @@
+-- name: versions
+select *
+from {table}
+where {matches}
+order by valid_from;

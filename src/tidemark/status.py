@@ -1,0 +1,173 @@
+"""Where the batches are: in the log, in the star, in the warehouse; and what the next run would do.
+
+Every place is asked by itself, so that one that is away hides nothing of the others.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from tidemark.changelog import ChangeLog, Manifest
+from tidemark.errors import TidemarkError
+from tidemark.pipeline import Pipeline
+from tidemark.pointer import Pointer
+from tidemark.postgres import connect
+from tidemark.transform import newest_processed, read_processed
+from tidemark.warehouse import LedgerRow, ledger
+
+logger = logging.getLogger(__name__)
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place and the newest batch in it; `problem` says why it could not be asked.
+
+    `rows` are by table: in the log those of the source as of that batch, in the star those that the batch brought, in
+    the warehouse those that all batches brought.
+    """
+
+    batch: int | None = None
+    captured_at: datetime | None = None
+    done_at: datetime | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far everything is.
+
+    `watermark` is where the next poll's cursor starts, `checked_at` when the source was last polled, `fresh_as_of` the
+    moment up to which the warehouse is known to hold what the source held.
+    """
+
+    source: Place
+    log: Place
+    processed: Place
+    warehouse: Place
+    pointer: Place
+    watermark: datetime | None
+    checked_at: datetime | None
+    fresh_as_of: datetime | None
+    next_steps: tuple[str, ...]
+    now: datetime
+
+    @property
+    def freshness(self) -> timedelta | None:
+        """Tell how old the warehouse's state may be."""
+        return None if self.fresh_as_of is None else self.now - self.fresh_as_of
+
+
+def read_status(pipeline: Pipeline) -> Status:
+    """Ask every place how far it is; what cannot be asked says so in its `problem`."""
+    _, source_problem = _asked(lambda: _greet(pipeline.source_url))
+    head, log_problem = _asked(lambda: ChangeLog(pipeline.ingestion).newest())
+    known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
+    rows, warehouse_problem = _asked(lambda: ledger(pipeline.warehouse_url))
+    source = Place(problem=source_problem)
+    log = Place(problem=log_problem) if log_problem else _log(head)
+    pointer = Place(problem=pointer_problem) if pointer_problem else Place(batch=known.batch if known else 0)
+    processed = _processed(pipeline)
+    warehouse = Place(problem=warehouse_problem) if warehouse_problem else _warehouse(rows or [])
+    watermark = head.watermark if head else None
+    return Status(
+        source=source,
+        log=log,
+        processed=processed,
+        warehouse=warehouse,
+        pointer=pointer,
+        watermark=watermark,
+        checked_at=known.checked_at if known else None,
+        fresh_as_of=fresh_as_of(log, warehouse, known),
+        next_steps=next_steps(source, log, pointer, processed, warehouse, watermark=watermark),
+        now=pipeline.clock(),
+    )
+
+
+def fresh_as_of(log: Place, warehouse: Place, pointer: Pointer | None) -> datetime | None:
+    """Give the moment up to which the warehouse is known to hold what the source held; None when that is unknown.
+
+    That is the snapshot of its newest batch; where it has all batches and a later poll found nothing new, that poll.
+    """
+    if not warehouse.batch or warehouse.captured_at is None:
+        return None
+    if pointer is not None and log.batch == warehouse.batch == pointer.batch:
+        return max(warehouse.captured_at, pointer.checked_at)
+    return warehouse.captured_at
+
+
+def next_steps(
+    source: Place, log: Place, pointer: Place, processed: Place, warehouse: Place, *, watermark: datetime | None
+) -> tuple[str, ...]:
+    """Say in a sentence each what the next run would do."""
+    steps = []
+    if log.problem:
+        return (f"nothing: the change log cannot be read ({log.problem})",)
+    if pointer.batch is not None and log.batch is not None and 0 < pointer.batch < log.batch:
+        steps.append(f"recover: bring the pointer and latest from batch {pointer.batch} to {log.batch}")
+    if source.problem:
+        steps.append(f"ingest: wait for the source ({source.problem})")
+    elif not log.batch:
+        steps.append("ingest: read every table whole, as batch 1")
+    else:
+        since = f"the rows changed since {watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "no cursor yet"
+        steps.append(f"ingest: poll the source ({since}, and the sweep) for batch {log.batch + 1}")
+    steps.append(_step("transform", processed, log, "the change log"))
+    steps.append(_step("load", warehouse, processed, "the star"))
+    return tuple(steps)
+
+
+def _step(stage: str, after: Place, before: Place, what: str) -> str:
+    if after.problem:
+        return f"{stage}: wait ({after.problem})"
+    if before.batch is None or after.batch is None:
+        return f"{stage}: unknown, since {what} cannot be read"
+    if after.batch > before.batch:
+        return f"{stage}: fail, because it has batch {after.batch} and {what} ends with {before.batch}"
+    if after.batch == before.batch:
+        return f"{stage}: only what this run brings"
+    behind = range(after.batch + 1, before.batch + 1)
+    return f"{stage}: batch {behind[0]}" if len(behind) == 1 else f"{stage}: batches {behind[0]} to {behind[-1]}"
+
+
+def _asked(ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
+    try:
+        return ask(), None
+    except TidemarkError as exc:
+        logger.info("%s", exc)
+        return None, exc.message
+
+
+def _greet(url: str) -> None:
+    connect(url, application="tidemark status").close()
+
+
+def _log(head: Manifest | None) -> Place:
+    if head is None:
+        return Place(batch=0)
+    rows = {name: entry.rows for name, entry in head.tables.items()}
+    return Place(head.batch, head.captured_at, head.captured_at, rows)
+
+
+def _processed(pipeline: Pipeline) -> Place:
+    newest, problem = _asked(lambda: newest_processed(pipeline.processed))
+    if problem or not newest:
+        return Place(batch=newest, problem=problem)
+    manifest, problem = _asked(lambda: read_processed(pipeline.processed, newest))
+    if manifest is None:
+        return Place(batch=newest, problem=problem)
+    rows = {name: entry["rows"] for name, entry in manifest.tables.items()}
+    return Place(newest, manifest.captured_at, None, rows)
+
+
+def _warehouse(rows: list[LedgerRow]) -> Place:
+    if not rows:
+        return Place(batch=0)
+    totals: dict[str, int] = {}
+    for row in rows:
+        for name, count in row.row_counts.items():
+            totals[name] = totals.get(name, 0) + count
+    return Place(rows[-1].batch, rows[-1].captured_at, rows[-1].loaded_at, totals)
