@@ -33,8 +33,8 @@ class LogObject:
 class TableEntry:
     """What a manifest says of one source table.
 
-    `rows` and `hash_sum` are those of the whole table in the batch's snapshot, as Postgres counted them (`swept`) or, in a
-    poll without a sweep, as the log implies; `hash_sum` is a decimal number as text, because it exceeds 2^53.
+    `rows` and `hash_sum` are those of the whole table in the batch's snapshot, as Postgres counted them (`swept`) or,
+    in a poll without a sweep, as the log implies; `hash_sum` is a decimal number as text, because it exceeds 2^53.
     `first_ordinal` is the number of the table's first change in this batch among all of its changes.
     """
 

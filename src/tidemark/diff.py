@@ -1,7 +1,7 @@
 """The diff: the SQL by which DuckDB decides what a table's rows in a snapshot are against latest.
 
-Only text decides whether a row changed. Hashes merely find rows worth reading, since a row restored from the log has none
-and one under `sweep = "keys"` has one of its key and time alone.
+Only text decides whether a row changed. Hashes merely find rows worth reading, since a row restored from the log has
+none and one under `sweep = "keys"` has one of its key and time alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ DIFFERING = "differing"
 def create_tables(columns: Mapping[str, str], key: Sequence[str]) -> list[str]:
     """Write the statements that make the empty working tables of one source table.
 
-    `change` holds what a poll found: the columns, `_hash`, `_op`, the row before as `_before`, and its hash. The operation
-    `rehash` is none of the source's: the row is as it was, only its hash is new to latest.
+    `change` holds what a poll found: the columns, `_hash`, `_op`, the row before as `_before`, and its hash. The
+    operation `rehash` is none of the source's: the row is as it was, only its hash is new to latest.
 
     Args:
         columns: the source's columns with the types of the log.
@@ -26,12 +26,12 @@ def create_tables(columns: Mapping[str, str], key: Sequence[str]) -> list[str]:
     """
     fields = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
     keys = ", ".join(f"{quoted(name)} {columns[name]}" for name in key)
+    found = f"_hash bigint, _op varchar, _before struct({fields}), _hash_before bigint"
     return [
         f"create or replace temp table {STAGED} ({fields}, _hash bigint)",
         f"create or replace temp table {SWEPT} ({keys}, _hash bigint)",
         f"create or replace temp table {DIFFERING} (bucket bigint)",
-        f"create or replace temp table {CHANGE} ({fields}, _hash bigint, _op varchar, _before struct({fields}),"
-        " _hash_before bigint)",
+        f"create or replace temp table {CHANGE} ({fields}, {found})",
     ]
 
 
@@ -75,7 +75,8 @@ def expected_sums(latest: str, bucket: str, bucket_before: str, key: Sequence[st
         f"select bucket, sum(n)::bigint, sum(h)::varchar from ("
         f" select {bucket} as bucket, count(*) as n, coalesce(sum(_hash), 0) as h from (select {fields} from {latest})"
         f" group by 1"
-        f" union all select {bucket_before}, -1, -coalesce(_hash_before::hugeint, 0) from {CHANGE} where _op <> 'insert'"
+        f" union all select {bucket_before}, -1, -coalesce(_hash_before::hugeint, 0) from {CHANGE}"
+        f" where _op <> 'insert'"
         f" union all select {bucket}, 1, coalesce(_hash::hugeint, 0) from {CHANGE} where _op <> 'delete'"
         f") group by bucket having sum(n) <> 0 or sum(h) <> 0"
     )

@@ -1,6 +1,7 @@
 """The engine: one DuckDB connection with its scratch directory.
 
-Memory is bounded, so what does not fit spills into the scratch directory, which belongs to one run and is removed with it.
+Memory is bounded, so what does not fit spills into the scratch directory, which belongs to one run and is removed with
+it.
 """
 
 import shutil

@@ -1,18 +1,20 @@
 """Ingest: one poll of the source, whose changes become a batch of the change log.
 
-A batch exists from the moment its manifest is put. All before it leaves at most objects that no reader looks at, all after
-it (latest, the pointer) is made good by the next poll.
+A batch exists from the moment its manifest is put. All before it leaves at most objects that no reader looks at, all
+after it (latest, the pointer) is made good by the next poll.
 """
 
 import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from tidemark.capture import Captured, Poll, capture_changes, capture_whole
 from tidemark.changelog import ChangeLog, Manifest
+from tidemark.comparison import capture_changes
 from tidemark.contract import Column, check_contract, describe_drift
 from tidemark.engine import Engine, open_engine
 from tidemark.errors import ContractError, OvertakenError, StateError
@@ -20,10 +22,12 @@ from tidemark.latest import open_latest
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.pointer import Pointer, PointerStore
+from tidemark.poll import Captured, Poll
 from tidemark.recovery import bring_latest_up_to
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.source import Snapshot, SourceIdentity, open_source
 from tidemark.watermark import Floor, cursor_start, next_watermark, precision_of
+from tidemark.whole import capture_whole
 
 logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)
@@ -54,9 +58,12 @@ class Ingest:
         """
         started = time.perf_counter()
         log = ChangeLog(self.ingestion)
-        # One thread: DuckDB's JSON and Parquet writers spend more time on handing rows over than a second one saves.
-        with open_engine([self.ingestion], threads=1) as engine:
+        with open_engine([self.ingestion]) as engine:
             head, pointer = self._recover(engine, log)
+            if head is None:
+                # DuckDB's JSON writer spends more on handing rows between threads than a second one saves, and the
+                # other core is busy in Postgres.
+                engine.execute("set threads = 1")
             with open_source(self.source_url) as source:
                 identity = source.identity()
                 _check_identity(head, identity)
@@ -74,7 +81,9 @@ class Ingest:
             for each in captured.values():
                 _apply(each, batch)
             polls = pointer.polls + 1 if pointer else 1
-            self.pointer.write(Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls))
+            self.pointer.write(
+                Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls)
+            )
         return _report(manifest if changed else None, captured, time.perf_counter() - started)
 
     def _recover(self, engine: Engine, log: ChangeLog) -> tuple[Manifest | None, Pointer | None]:
@@ -87,7 +96,9 @@ class Ingest:
             return None, None
         if pointer is not None and pointer.pipeline_id != head.pipeline_id:
             message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {head.pipeline_id}"
-            raise StateError(message, advice="check TIDEMARK_POINTER and TIDEMARK_INGESTION: they do not belong together")
+            raise StateError(
+                message, advice="check TIDEMARK_POINTER and TIDEMARK_INGESTION: they do not belong together"
+            )
         known = pointer.batch if pointer else 0
         bring_latest_up_to(engine, log, self.model, head, known, self.clock())
         if known != head.batch:
@@ -123,22 +134,38 @@ class Ingest:
         progress: Progress,
     ) -> dict[str, Captured]:
         columns = {name: _contract(table, poll.snapshot, head) for name, table in self.model.sources.items()}
-        captured = {}
-        for name, table in self.model.sources.items():
-            started = time.perf_counter()
-            progress("ingest", name, 0, 0, 0.0)
-            latest = open_latest(self.ingestion, table, columns[name])
-            before = head.tables.get(name) if head else None
-            if before is None or latest.batch == 0:
-                captured[name] = capture_whole(poll, latest, columns[name], before.first_ordinal if before else 1)
-            else:
-                since = _since(table, columns[name], pointer.watermark if pointer else None, self.model)
-                sweeps = floor.at is None or ((pointer.polls if pointer else 0) % table.sweep_every == 0)
-                captured[name] = capture_changes(poll, latest, columns[name], before, since=since, sweeps=sweeps)
-            entry = captured[name].entry
-            size = sum(each.bytes for each in entry.objects)
-            progress("ingest", name, entry.changes, size, time.perf_counter() - started)
-        return captured
+        polls = pointer.polls if pointer else 0
+        since = pointer.watermark if pointer else None
+
+        def finish(name: str, write: Callable[[], Captured], started: float) -> Captured:
+            captured = write()
+            size = sum(each.bytes for each in captured.entry.objects)
+            progress("ingest", name, captured.entry.changes, size, time.perf_counter() - started)
+            return captured
+
+        # Postgres works on the next table while the last one's changes are being written.
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            pending = {}
+            for name, table in self.model.sources.items():
+                started = time.perf_counter()
+                progress("ingest", name, 0, 0, 0.0)
+                latest = open_latest(self.ingestion, table, columns[name])
+                before = head.tables.get(name) if head else None
+                write: Callable[[], Captured]
+                if before is None or latest.batch == 0:
+                    whole = capture_whole(poll, latest, columns[name], before.first_ordinal if before else 1)
+                    write = partial(_identity, whole)
+                else:
+                    write = capture_changes(
+                        poll,
+                        latest,
+                        columns[name],
+                        before,
+                        since=_since(table, columns[name], since, self.model),
+                        sweeps=floor.at is None or polls % table.sweep_every == 0,
+                    )
+                pending[name] = executor.submit(finish, name, write, started)
+            return {name: each.result() for name, each in pending.items()}
 
     def _manifest(
         self,
@@ -168,6 +195,10 @@ class Ingest:
             tables={name: each.entry for name, each in captured.items()},
             highest=highest,
         )
+
+
+def _identity(captured: Captured) -> Captured:
+    return captured
 
 
 def _contract(table: SourceTable, snapshot: Snapshot, head: Manifest | None) -> tuple[Column, ...]:
@@ -210,7 +241,9 @@ def _check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
     before = (head.source["system_identifier"], head.source["database"])
     now = (identity.system_identifier, identity.database)
     if before != now:
-        message = f"the source is {now[1]!r} of system {now[0]}, the manifests are of {before[1]!r} of system {before[0]}"
+        message = (
+            f"the source is {now[1]!r} of system {now[0]}, the manifests are of {before[1]!r} of system {before[0]}"
+        )
         advice = "check TIDEMARK_SOURCE_URL; after a deliberate move of the source: tidemark init --new-source"
         raise StateError(message, advice=advice)
 
@@ -219,7 +252,9 @@ def _warn_of_floor(floor: Floor, now: datetime) -> None:
     if floor.at is None:
         logger.warning("the floor is unknown: %s; this poll sweeps every table", floor.reason)
     elif now - floor.at > FLOOR_HELD_TOO_LONG:
-        logger.warning("the floor is held back since %s by the session with pid %s", floor.at.isoformat(), floor.holder_pid)
+        logger.warning(
+            "the floor is held back since %s by the session with pid %s", floor.at.isoformat(), floor.holder_pid
+        )
     if floor.stays:
         logger.warning("a prepared transaction exists, whose start nobody records: the watermark stays where it is")
 
@@ -235,5 +270,5 @@ def _report(manifest: Manifest | None, captured: Mapping[str, Captured], seconds
         )
         for name, each in captured.items()
     }
-    watermark = replace(manifest).watermark if manifest else None
+    watermark = manifest.watermark if manifest else None
     return StageReport("ingest", (manifest.batch,) if manifest else (), tables, seconds, watermark)

@@ -1,8 +1,8 @@
 """A Delta table whose data files DuckDB writes and delta-rs commits.
 
-delta-rs's own MERGE rewrites a table in memory that grows with the table; here only the files that hold a changed row are
-rewritten, one at a time, in the order of their key. A commit goes through the handle on which the table was read: delta-rs
-then refuses it when another with our application id came in between.
+delta-rs's own MERGE rewrites a table in memory that grows with the table; here only the files that hold a changed row
+are rewritten, one at a time, in the order of their key. A commit goes through the handle on which the table was read:
+delta-rs then refuses it when another with our application id came in between.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from tidemark.engine import Engine
@@ -95,9 +96,14 @@ class LakeTable:
         """
         removed = set(change.removed)
         actions = self.delta.get_add_actions(flatten=True)
-        sizes = dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)) if removed else {}
+        sizes = (
+            dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)) if removed else {}
+        )
         now = max((action.modification_time for action in change.added), default=0)
-        removals = [RemoveAction(path, True, now, sizes[path], {}) for path in sorted(removed)]
+        removals = [
+            RemoveAction(path, data_change=True, deletion_timestamp=now, size=sizes[path], partition_values={})
+            for path in sorted(removed)
+        ]
         properties = CommitProperties(
             custom_metadata={"batch": str(batch), **(metadata or {})},
             app_transactions=[Transaction(APPLICATION, batch)],
@@ -150,7 +156,7 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     table = open_table(objects, path)
     if table is not None:
         return table
-    schema = Schema([Field(name, _delta_type(kind)) for name, kind in columns.items()])
+    schema = Schema([Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items()])
     delta = DeltaTable.create(
         objects.url(path),
         schema,
@@ -163,7 +169,9 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
 
 def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     """Add the columns that the table lacks; older rows hold null there."""
-    missing = [Field(name, _delta_type(kind)) for name, kind in columns.items() if name not in table.columns]
+    missing = [
+        Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items() if name not in table.columns
+    ]
     if not missing:
         return table
     table.delta.alter.add_columns(missing)
@@ -217,7 +225,7 @@ def add_file(
     local.unlink(missing_ok=True)
     lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))
     stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
-    return AddAction(name, size_bytes, {}, now_milliseconds, True, json.dumps(stats))
+    return AddAction(name, size_bytes, {}, now_milliseconds, data_change=True, stats=json.dumps(stats))
 
 
 def _delta_type(kind: str) -> str:

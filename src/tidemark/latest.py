@@ -1,7 +1,8 @@
 """Latest: the present state of every source table as of the last batch, each a Delta table with the rows' hashes.
 
-Integers and booleans are kept as such, everything else as Postgres's own text. A hash is null in rows that were restored from
-the log, which holds none: the next sweep finds those rows to differ, reads them again and learns their hashes.
+Integers and booleans are kept as such, everything else as Postgres's own text. A hash is null in rows that were
+restored from the log, which holds none: the next sweep finds those rows to differ, reads them again and learns their
+hashes.
 """
 
 from collections.abc import Mapping, Sequence

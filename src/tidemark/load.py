@@ -1,6 +1,7 @@
-"""Load: the batches of the star schema, one after the other, into the warehouse, each in one transaction with its ledger row.
+"""Load: the batches of the star schema, one after the other, into the warehouse.
 
-Facts come as new versions that close the old ones, dimensions as their latest values.
+Each is one transaction, with its ledger row in it. Facts come as new versions that close the old ones, dimensions as
+their latest values.
 """
 
 import time
@@ -16,9 +17,9 @@ from tidemark.errors import DataError, StateError
 from tidemark.lake import LakeTable, open_table
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
+from tidemark.processed import Processed, read_processed
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.sqltext import from_parquet, names, text
-from tidemark.transform import Processed, read_processed
 from tidemark.warehouse import Warehouse, open_warehouse
 
 BLOCK_BYTES = 1 << 20
@@ -62,10 +63,14 @@ class Load:
         last = newest_batch(self.processed)
         if done > last:
             message = f"the warehouse holds batch {done}, but the star ends with batch {last}"
-            raise StateError(message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?")
+            raise StateError(
+                message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?"
+            )
         if done and pipeline_id != read_processed(self.processed, last).pipeline_id:
             message = f"the warehouse is of pipeline {pipeline_id}, the star is of another"
-            raise StateError(message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?")
+            raise StateError(
+                message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?"
+            )
         return last
 
     def _load(
@@ -113,7 +118,7 @@ class Load:
         if rows != entry["rows"]:
             message = f"{star.name} holds {rows} rows of batch {manifest.batch}, its manifest says {entry['rows']}"
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
-        return rows, stream.bytes
+        return rows, stream.size_bytes
 
 
 @dataclass
@@ -124,7 +129,7 @@ class _Stream:
     lake: LakeTable
     columns: Sequence[str]
     batch: int
-    bytes: int = 0
+    size_bytes: int = 0
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the CSV in blocks."""
@@ -139,7 +144,7 @@ class _Stream:
                     continue
                 with path.open("rb") as file:
                     while block := file.read(BLOCK_BYTES):
-                        self.bytes += len(block)
+                        self.size_bytes += len(block)
                         yield block
                 path.unlink()
 

@@ -4,18 +4,20 @@ Each file is rewritten alone and in the order of its key, so memory does not gro
 """
 
 from collections.abc import Sequence
-
-from deltalake.transaction import AddAction
+from typing import TYPE_CHECKING
 
 from tidemark.engine import Engine
 from tidemark.lake import Change, LakeTable, write_file
 from tidemark.sqltext import names, quoted, text
 
+if TYPE_CHECKING:
+    from deltalake.transaction import AddAction
+
 # A file smaller than this takes in new rows; a larger one is left alone.
 SMALL_FILE_BYTES = 8 << 20
 
 
-def stage_merge(
+def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     engine: Engine,
     lake: LakeTable,
     key: Sequence[str],
@@ -56,7 +58,9 @@ def stage_merge(
         taken = f"select {new} from {change} semi join {old} using ({keys}) where _op not in ('insert', 'delete')"
         if file == host:
             taken += f" union all select {new} from {change} where _op = 'insert'"
-        kept = f"select {fields} from {old} as o anti join (select * from {change} where _op <> 'insert') using ({keys})"
+        kept = (
+            f"select {fields} from {old} as o anti join (select * from {change} where _op <> 'insert') using ({keys})"
+        )
         write(f"select * from ({kept} union all {taken}) order by {keys}")
     if has_inserts and host is None:
         write(f"select {new} from {change} where _op = 'insert' order by {keys}")

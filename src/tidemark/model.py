@@ -38,8 +38,8 @@ class SourceTable:
 class StarTable:
     """A table of the star schema and where its rows come from.
 
-    `source_key` are the columns that hold the driving table's key, in its order; only a fact has them, as only a fact has
-    a driving table. `references` maps a column to the dimension whose key it holds.
+    `source_key` are the columns that hold the driving table's key, in its order; only a fact has them, as only a fact
+    has a driving table. `references` maps a column to the dimension whose key it holds.
     """
 
     name: str
@@ -139,7 +139,9 @@ def find_model(model: str) -> Path:
     for directory in (Path(model), _shipped() / model):
         if (directory / "model.toml").is_file():
             return directory.absolute()
-    message = f"no model {model!r}: neither a directory with a model.toml nor one of those that ship: {shipped_models()}"
+    message = (
+        f"no model {model!r}: neither a directory with a model.toml nor one of those that ship: {shipped_models()}"
+    )
     raise ConfigError(message, advice="set TIDEMARK_MODEL or --model")
 
 
@@ -192,10 +194,7 @@ class _Reader:
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
         where = f"[star.{name}]"
         self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
-        kind = table.get("kind")
-        if kind not in ("fact", "dimension", "calendar"):
-            self.problems.append(f'{where} kind is {kind!r}: expected "fact", "dimension" or "calendar"')
-            kind = "dimension"
+        kind = self._kind(where, table.get("kind"))
         if not name.startswith(PREFIXES[kind]):
             self.problems.append(f"{where} is a {kind}: its name must begin with {PREFIXES[kind]!r}")
         references = table.get("references", {})
@@ -252,6 +251,13 @@ class _Reader:
             self.problems.append(f"{where} {field} is {names!r}: expected a list of names")
             return ()
         return tuple(names)
+
+    def _kind(self, where: str, kind: object) -> Kind:
+        for known in FOLDERS:
+            if kind == known:
+                return known
+        self.problems.append(f"{where} kind is {kind!r}: expected one of {list(FOLDERS)}")
+        return "dimension"
 
     def _optional(self, where: str, table: Mapping[str, object], field: str) -> str | None:
         name = table.get(field)

@@ -1,10 +1,12 @@
 """Connections to PostgreSQL and the translation of its errors, for the source and the warehouse alike.
 
-Sessions keep no state that a transaction pooler could lose: no prepared statements, no session settings, no session locks.
+Sessions keep no state that a transaction pooler could lose: no prepared statements, no session settings, no session
+locks.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -17,6 +19,7 @@ CONNECT_TIMEOUT_SECONDS = 10
 TRANSIENT = ("08", "40", "53", "55P03", "57", "58", "25P03", "25006")
 CREDENTIALS = ("28", "3D000")
 RIGHTS = ("42501",)
+SHAPE = ("42P01", "42703", "42883", "3F000")
 
 
 def connect(url: str, *, application: str) -> psycopg.Connection:
@@ -51,7 +54,7 @@ def translated(what: str) -> Iterator[None]:
     except psycopg.Error as exc:
         code = exc.sqlstate or ""
         first = str(exc).strip().split("\n")[0]
-        facts = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
+        facts: dict[str, Any] = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
         if code.startswith(CREDENTIALS):
             message = f"{what} refuses: {first}"
             raise ConfigError(message, advice="check user, password and database in the URL", **facts) from exc
@@ -64,6 +67,9 @@ def translated(what: str) -> Iterator[None]:
         if code.startswith(TRANSIENT):
             message = f"{what} cannot answer at present: {first}"
             raise TransientError(message, advice="run again; nothing was lost", **facts) from exc
+        if code.startswith(SHAPE):
+            message = f"{what} has not the tables or columns that the model needs: {first}"
+            raise ConfigError(message, advice="run tidemark init, or mend the model", **facts) from exc
         if code.startswith(("22", "23")):
             message = f"{what} refuses a row: {first} {exc.diag.message_detail or ''}".strip()
             raise DataError(message, advice="nothing of this batch was written", **facts) from exc

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -22,4 +21,4 @@ def _queries(file: str) -> Mapping[str, str]:
 
 def query(file: str, name: str, **parts: sql.Composable) -> sql.Composed:
     """Give the query `name` of `sql/<file>.sql` with its {parts} filled in; values go in as parameters, never here."""
-    return sql.SQL(cast("LiteralString", _queries(file)[name])).format(**parts)
+    return sql.SQL(_queries(file)[name]).format(**parts)

@@ -1,7 +1,7 @@
 """The warehouse's schema: what must be run so that a database has the tables that a model describes.
 
-What the model's file asks for is found by running it in a schema of its own and rolling that back; nothing that a warehouse
-holds beyond it is ever dropped.
+What the model's file asks for is found by running it in a schema of its own and rolling that back; nothing that a
+warehouse holds beyond it is ever dropped.
 """
 
 import re
@@ -87,7 +87,17 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     repeatable = [statement for statement, made in creates.items() if made is None]
     tables = [statement for statement in missing if (creates[statement] or ("", ""))[0] == "table"]
     indexes = [statement for statement in missing if statement not in tables]
-    return [*ledger, *tables, *upgrades, *indexes, *repeatable]
+    # A column's type cannot change under a view; the file makes the views again.
+    views = [f"drop view if exists {_quoted(name)}" for name in _views(repeatable)]
+    drops = views if any(" type " in statement for statement in upgrades) else []
+    return [*ledger, *tables, *drops, *upgrades, *indexes, *repeatable]
+
+
+def _views(statements: list[str]) -> Iterator[str]:
+    for statement in statements:
+        found = re.match(r"create\s+or\s+replace\s+view\s+\"?(\w+)", _bare(statement), re.IGNORECASE)
+        if found:
+            yield found[1]
 
 
 def _ledger_statements() -> list[str]:
@@ -122,36 +132,50 @@ def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
 
 
 def _upgrades(present: _Catalog, wanted: _Catalog) -> list[str]:
-    statements, problems = [], []
+    statements: list[str] = []
+    problems: list[str] = []
     for (table, name), column in wanted.columns.items():
         if table not in present.tables:
             continue
-        where_ = f"alter table {_quoted(table)}"
         before = present.columns.get((table, name))
         if before is None:
-            default = f" default {column['default_expression']}" if column["default_expression"] else ""
-            if column["is_not_null"] and not default:
-                problems.append(f"{table}.{name} is new and not null: give it a default, or let it be null")
-            statements.append(f"{where_} add column {_quoted(name)} {column['type']}{default}")
-            continue
-        if before["type"] != column["type"]:
-            if _widens(str(before["type"]), str(column["type"])):
-                statements.append(f"{where_} alter column {_quoted(name)} type {column['type']}")
-            else:
-                problems.append(f"{table}.{name} is {before['type']} and would become {column['type']}, which may lose values")
-        if before["is_not_null"] != column["is_not_null"]:
-            verb = "set" if column["is_not_null"] else "drop"
-            statements.append(f"{where_} alter column {_quoted(name)} {verb} not null")
+            statements.append(_add_column(table, name, column, problems))
+        else:
+            statements += _alter_column(table, name, before, column, problems)
     for (table, name), definition in wanted.constraints.items():
-        before_definition = present.constraints.get((table, name))
-        if table not in present.tables or before_definition == definition:
-            continue
-        if before_definition is not None:
-            statements.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
-        statements.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
+        known = present.constraints.get((table, name))
+        if table in present.tables and known != definition:
+            if known is not None:
+                statements.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
+            statements.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
     if problems:
         raise ConfigError.of(problems, advice="change warehouse.sql, or make a new warehouse from the log")
     return statements
+
+
+def _add_column(table: str, name: str, column: Mapping[str, object], problems: list[str]) -> str:
+    default = f" default {column['default_expression']}" if column["default_expression"] else ""
+    if column["is_not_null"] and not default:
+        problems.append(f"{table}.{name} is new and not null: give it a default, or let it be null")
+    not_null = " not null" if column["is_not_null"] else ""
+    return f"alter table {_quoted(table)} add column {_quoted(name)} {column['type']}{default}{not_null}"
+
+
+def _alter_column(
+    table: str,
+    name: str,
+    before: Mapping[str, object],
+    column: Mapping[str, object],
+    problems: list[str],
+) -> Iterator[str]:
+    alter = f"alter table {_quoted(table)} alter column {_quoted(name)}"
+    if before["type"] != column["type"]:
+        if _widens(str(before["type"]), str(column["type"])):
+            yield f"{alter} type {column['type']}"
+        else:
+            problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
+    if before["is_not_null"] != column["is_not_null"]:
+        yield f"{alter} {'set' if column['is_not_null'] else 'drop'} not null"
 
 
 def _widens(before: str, after: str) -> bool:

@@ -4,6 +4,7 @@ The order of the statements before the snapshot is the guarantee: clock, oldest 
 snapshot. TRUNCATE and rewriting ALTERs are not MVCC-safe, so a snapshot older than one would see an empty table.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,16 +12,18 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from tidemark.contract import HASHED_AS_THEY_ARE, INTEGERS, TEXTS, Column
+from tidemark.errors import ContractError
 from tidemark.model import SourceTable
 from tidemark.postgres import connect, translated
 from tidemark.queries import query
 from tidemark.sweep import Bucketing, Sum
 from tidemark.watermark import Floor
 
+logger = logging.getLogger(__name__)
 LOCK_TIMEOUT = "15s"
 # SET, not set_config(): a SELECT would take the transaction's snapshot before the locks are held.
 SESSION = (
@@ -32,8 +35,8 @@ SESSION = (
     "set local row_security to off",
     "set local statement_timeout to 0",
     "set local idle_in_transaction_session_timeout to 0",
-    "set local transaction_timeout to 0",
     f"set local lock_timeout to '{LOCK_TIMEOUT}'",
+    "set local transaction_timeout to 0",
 )
 TRANSACTION_TIMEOUT_SINCE = 17
 KEYS_PER_REQUEST = 10_000
@@ -61,7 +64,7 @@ class Source:
             return SourceIdentity(**cursor.execute(query("source", "identity")).fetchone() or {})
 
     def floor(self) -> Floor:
-        """Find the oldest moment at which a transaction that a snapshot taken after this call cannot see may have begun."""
+        """Find the oldest moment at which a transaction may have begun that a later snapshot cannot see."""
         with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
             clock: datetime = _one(cursor, query("source", "clock"))["clock_timestamp"]
             state = _one(cursor, query("source", "visibility"))
@@ -87,18 +90,30 @@ class Source:
         with translated(self._what):
             self._connection.execute("begin isolation level repeatable read, read only")
             try:
-                for statement in SESSION:
-                    if "transaction_timeout to" in statement and "idle" not in statement and major < TRANSACTION_TIMEOUT_SINCE:
-                        continue
+                for statement in SESSION if major >= TRANSACTION_TIMEOUT_SINCE else SESSION[:-1]:
                     self._connection.execute(statement)
-                names = sql.SQL(", ").join(_identifier(table) for table in wanted)
-                self._connection.execute(query("source", "lock", tables=names))
+                self._lock(wanted)
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
                 yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"])
             finally:
-                if not self._connection.closed:
-                    self._connection.execute("rollback")
+                self._end()
+
+    def _lock(self, tables: Sequence[SourceTable]) -> None:
+        names = sql.SQL(", ").join(_identifier(table) for table in tables)
+        try:
+            self._connection.execute(query("source", "lock", tables=names))
+        except (errors.UndefinedTable, errors.InvalidSchemaName) as exc:
+            message = f"a source table of the model is missing: {exc.diag.message_primary}"
+            raise ContractError(message, advice="bring it back, or mend the model") from exc
+
+    def _end(self) -> None:
+        try:
+            self._connection.execute("rollback")
+        except psycopg.Error as exc:
+            # The connection broke, or a row stream was left in the middle; closing it ends the transaction as well.
+            logger.debug("the source's transaction could not be ended: %s", exc)
+            self._connection.close()
 
 
 class Snapshot:
@@ -107,7 +122,9 @@ class Snapshot:
     `name` is `pg_current_snapshot()`, `captured_at` the source's clock just after it was taken.
     """
 
-    def __init__(self, connection: psycopg.Connection, tables: Sequence[SourceTable], name: str, captured_at: datetime) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, tables: Sequence[SourceTable], name: str, captured_at: datetime
+    ) -> None:
         self._connection = connection
         self.name = name
         self.captured_at = captured_at
@@ -136,7 +153,7 @@ class Snapshot:
         """Stream the rows whose `updated` column is at or after `since` (naive where the column is)."""
         updated = next(column for column in self.columns(table) if column.name == table.updated)
         # The type without its precision: a cast to timestamp(3) would round up past rows.
-        bound = sql.SQL("{}::{}").format(sql.Literal(since), sql.SQL(updated.base_type))  # type: ignore[arg-type]
+        bound = sql.SQL("{}::{}").format(sql.Literal(since), sql.SQL(updated.base_type))
         parts = self._parts(table)
         return self._copy(
             query("source", "rows_since", updated=sql.Identifier(updated.name), since=bound, **parts),
@@ -152,11 +169,18 @@ class Snapshot:
         )
         for batch in _batched(keys, KEYS_PER_REQUEST):
             arrays = sql.SQL(", ").join(
-                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))  # type: ignore[arg-type]
+                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))
                 for column, texts in zip(table.key, zip(*batch, strict=True), strict=True)
             )
             yield from self._copy(
-                query("source", "rows_of_keys", keys=arrays, names=_list(names), matches=matches, **self._parts(table, "t")),
+                query(
+                    "source",
+                    "rows_of_keys",
+                    keys=arrays,
+                    names=_list(names),
+                    matches=matches,
+                    **self._parts(table, "t"),
+                ),
             )
 
     def key_range(self, table: SourceTable) -> tuple[int, int] | None:
@@ -238,8 +262,8 @@ def open_source(url: str) -> Iterator[Source]:
 def hash_of(columns: Sequence[Column], prefix: sql.Composable) -> sql.Composable:
     """Compose the 64-bit hash of a row, in which any two rows with different text differ.
 
-    Equality is coarser than text for some types (1.0 and 1.00 are equal numerics and hash alike), so a numeric brings its
-    scale along, text its bytes whatever its collation, and every type not known to be exact goes in as its text.
+    Equality is coarser than text for some types (1.0 and 1.00 are equal numerics and hash alike), so a numeric brings
+    its scale along, text its bytes whatever its collation, and every type not known to be exact goes in as its text.
     """
     fields = []
     for column in columns:
@@ -251,7 +275,7 @@ def hash_of(columns: Sequence[Column], prefix: sql.Composable) -> sql.Composable
         elif column.base_type == "numeric":
             fields += [name, sql.SQL("scale({})").format(name)]
         else:
-            fields.append(sql.SQL("cast({} as text) collate \"C\"").format(name))
+            fields.append(sql.SQL('cast({} as text) collate "C"').format(name))
     return sql.SQL("hash_record_extended(row({}), 0)").format(sql.SQL(", ").join(fields))
 
 

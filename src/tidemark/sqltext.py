@@ -38,8 +38,9 @@ def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_byt
         return empty(columns)
     longest = f", max_line_size = {longest_line_bytes + 1}" if longest_line_bytes >= LONGEST_LINE_BYTES else ""
     return (
-        f"read_csv({_list(map(str, paths))}, auto_detect = false, header = false, delim = ',', quote = '\"', escape = '\"',"
-        f" nullstr = '', allow_quoted_nulls = false, new_line = '\\n', columns = {_struct(columns)}{longest})"
+        f"read_csv({_list(map(str, paths))}, auto_detect = false, header = false, new_line = '\\n',"
+        " delim = ',', quote = '\"', escape = '\"',"
+        f" nullstr = '', allow_quoted_nulls = false, columns = {_struct(columns)}{longest})"
     )
 
 

@@ -1,7 +1,7 @@
-"""The star schema's SQL: how the engine presents source tables to a model's SELECT and adds history to what it yields."""
+"""The star schema's SQL: how source tables are presented to a model's SELECT, and how its rows get their history."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tidemark.contract import Column
 from tidemark.model import Model, SourceTable, StarTable
@@ -13,11 +13,11 @@ BATCH = {"batch_id": "BIGINT"}
 
 def typed(rows: str, columns: Sequence[Column]) -> str:
     """Write a SELECT that presents rows of the log or of latest as a model's SELECT sees them."""
-    fields = ", ".join(f"try_cast({quoted(c.name)} as {c.typed}) as {quoted(c.name)}" for c in columns)
+    fields = ", ".join(f"cast({quoted(c.name)} as {c.typed}) as {quoted(c.name)}" for c in columns)
     return f"select {fields} from {rows}"
 
 
-def versions(
+def versions(  # noqa: PLR0913 -- all of them facts of one batch and one fact
     part: str,
     star: StarTable,
     table: SourceTable,
@@ -30,9 +30,9 @@ def versions(
 ) -> str:
     """Write a SELECT of source key, surrogate key, `valid_from` and `is_deleted` for each change.
 
-    `valid_from` is the row's `updated` in UTC, unless it is null, in the future or on a deleted row: then the snapshot's
-    time. Where that is not after the version before, it is the snapshot's time or, if still later, a microsecond after
-    the version before; so it strictly grows within one key.
+    `valid_from` is the row's `updated` in UTC, unless it is null, in the future or on a deleted row: then the
+    snapshot's time. Where that is not after the version before, it is the snapshot's time or, if still later, a
+    microsecond after the version before; so it strictly grows within one key.
 
     Args:
         part: a FROM item over the changes, with `_op` and their `position` in the log, counted from 0.
@@ -49,13 +49,14 @@ def versions(
         f"try_cast(p.{quoted(name)} as {types[name]}) as {quoted(alias)}"
         for name, alias in zip(table.key, star.source_key, strict=True)
     )
-    now = f"timestamp {text(captured_at.replace(tzinfo=None).isoformat(sep=' '))}"
+    now = f"timestamp {text(captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' '))}"
     stamp = _in_utc(table, types, model)
     on = " and ".join(f"c.{quoted(name)} = v.{quoted(name)}" for name in star.source_key)
     return (
-        f"with changed as (select {keys}, p.position, p._op = 'delete' as is_deleted, {stamp} as stamp from {part} as p),"
-        f" capped as (select *, case when is_deleted or stamp is null or not isfinite(stamp) or stamp > {now} then {now}"
-        f" else stamp end as since from changed)"
+        f"with changed as (select {keys}, p.position, p._op = 'delete' as is_deleted, {stamp} as stamp"
+        f" from {part} as p),"
+        f" capped as (select *, case when is_deleted or stamp is null or not isfinite(stamp) or stamp > {now}"
+        f" then {now} else stamp end as since from changed)"
         f" select {names(star.source_key, 'c.')}, c.position + {first_ordinal} as ordinal, c.is_deleted,"
         f" case when v.valid_from is null or c.since > v.valid_from then c.since"
         f" else greatest({now}, v.valid_from + interval 1 microsecond) end as valid_from"
@@ -63,7 +64,9 @@ def versions(
     )
 
 
-def previous_versions(fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str], batch: int) -> str:
+def previous_versions(
+    fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str], batch: int
+) -> str:
     """Write a FROM item of the source keys in `part` that have earlier versions, with the last one's `valid_from`."""
     keys = names(star.source_key)
     wanted = ", ".join(
@@ -72,7 +75,8 @@ def previous_versions(fact_rows: str, star: StarTable, part: str, table: SourceT
     )
     return (
         f"(select {keys}, max(valid_from) as valid_from from"
-        f" (select {keys}, valid_from, batch_id from {fact_rows}) semi join (select {wanted} from {part}) using ({keys})"
+        f" (select {keys}, valid_from, batch_id from {fact_rows})"
+        f" semi join (select {wanted} from {part}) using ({keys})"
         f" where batch_id < {batch} group by {keys})"
     )
 

@@ -14,7 +14,7 @@ from tidemark.errors import TidemarkError
 from tidemark.pipeline import Pipeline
 from tidemark.pointer import Pointer
 from tidemark.postgres import connect
-from tidemark.transform import newest_processed, read_processed
+from tidemark.processed import newest_processed, read_processed
 from tidemark.warehouse import LedgerRow, ledger
 
 logger = logging.getLogger(__name__)
@@ -105,24 +105,24 @@ def next_steps(
     """Say in a sentence each what the next run would do."""
     steps = []
     if log.problem:
-        return (f"nothing: the change log cannot be read ({log.problem})",)
+        return ("fail, because the change log cannot be read",)
     if pointer.batch is not None and log.batch is not None and 0 < pointer.batch < log.batch:
         steps.append(f"recover: bring the pointer and latest from batch {pointer.batch} to {log.batch}")
     if source.problem:
-        steps.append(f"ingest: wait for the source ({source.problem})")
+        steps.append("ingest: wait for the source, which cannot be asked")
     elif not log.batch:
         steps.append("ingest: read every table whole, as batch 1")
     else:
         since = f"the rows changed since {watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "no cursor yet"
         steps.append(f"ingest: poll the source ({since}, and the sweep) for batch {log.batch + 1}")
-    steps.append(_step("transform", processed, log, "the change log"))
-    steps.append(_step("load", warehouse, processed, "the star"))
+    steps.append(_step("transform", processed, log, place="star", what="the change log"))
+    steps.append(_step("load", warehouse, processed, place="warehouse", what="the star"))
     return tuple(steps)
 
 
-def _step(stage: str, after: Place, before: Place, what: str) -> str:
+def _step(stage: str, after: Place, before: Place, *, place: str, what: str) -> str:
     if after.problem:
-        return f"{stage}: wait ({after.problem})"
+        return f"{stage}: wait for the {place}, which cannot be asked"
     if before.batch is None or after.batch is None:
         return f"{stage}: unknown, since {what} cannot be read"
     if after.batch > before.batch:

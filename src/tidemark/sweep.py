@@ -1,6 +1,7 @@
 """The sweep: comparing source and latest bucket by bucket, so that only buckets that differ are read again.
 
-A row's bucket comes from its key where that is one integer (an index then finds the bucket's rows), and otherwise from its
+A row's bucket comes from its key where that is one integer (an index then finds the bucket's rows), and otherwise from
+its
 hash: a changed row then leaves one bucket and enters another, and both differ.
 """
 

@@ -1,7 +1,7 @@
 """Transform: the batches of the change log, one after the other, become rows of the star schema.
 
-A batch is transformed when its processed manifest exists. Everything before that can be done again: a fact's files of the
-batch are replaced, and a dimension's merge finds nothing left to change.
+A batch is transformed when its processed manifest exists. Everything before that can be done again: a fact's files of
+the batch are replaced, and a dimension's merge finds nothing left to change.
 """
 
 import json
@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+from deltalake.transaction import AddAction
 
 from tidemark import star as sql
-from tidemark.changelog import ChangeLog, LogObject, Manifest, manifest_key, newest_batch, put_manifest
+from tidemark.changelog import ChangeLog, LogObject, Manifest, newest_batch, put_manifest
 from tidemark.engine import Engine, open_engine
 from tidemark.errors import DataError, OvertakenError, StateError
 from tidemark.lake import Change, LakeTable, add_columns, create_table, open_table, write_file
@@ -24,46 +25,12 @@ from tidemark.latest import open_latest_as_of
 from tidemark.merge import stage_merge
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
+from tidemark.processed import Processed, newest_processed, read_processed
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.sqltext import empty, from_json, names, quoted, text
 
 logger = logging.getLogger(__name__)
-FORMAT = 1
 UPSERT = "upsert"
-
-
-@dataclass(frozen=True)
-class Processed:
-    """The processed manifest of a batch: for each star table the rows it brought and the Delta version that holds them."""
-
-    batch: int
-    run_id: str
-    pipeline_id: str
-    captured_at: datetime
-    model: str
-    tables: Mapping[str, Mapping[str, int]]
-
-    def encode(self) -> bytes:
-        """Write the manifest as JSON."""
-        content = self.__dict__ | {"captured_at": self.captured_at.isoformat(), "format": FORMAT}
-        return (json.dumps(content, indent=1) + "\n").encode()
-
-
-def newest_processed(processed: Objects) -> int:
-    """Find the last batch that has been transformed, 0 for none."""
-    return newest_batch(processed)
-
-
-def read_processed(processed: Objects, batch: int) -> Processed:
-    """Read the processed manifest of a batch that must exist; StateError when it cannot be read."""
-    try:
-        content = json.loads(processed.get(manifest_key(batch)))
-        content["captured_at"] = datetime.fromisoformat(content["captured_at"])
-        content.pop("format")
-        return Processed(**content)
-    except (ValueError, KeyError, TypeError) as exc:
-        message = f"the processed manifest of batch {batch} cannot be read: {exc}"
-        raise StateError(message, advice="restore it from the bucket's older versions", batch=batch) from exc
 
 
 @dataclass(frozen=True)
@@ -93,7 +60,9 @@ class Transform:
         with open_engine([self.ingestion, self.processed]) as engine:
             for manifest in log.manifests(done + 1, last):
                 if before and before.pipeline_id != manifest.pipeline_id:
-                    message = f"the log is of pipeline {manifest.pipeline_id}, the processed bucket of {before.pipeline_id}"
+                    message = (
+                        f"the log is of pipeline {manifest.pipeline_id}, the processed bucket of {before.pipeline_id}"
+                    )
                     raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
                 batch = _Batch(self, engine, log, manifest)
                 reports = batch.run(progress)
@@ -139,7 +108,9 @@ class _Batch:
             started = time.perf_counter()
             progress("transform", star.name, 0, 0, 0.0)
             try:
-                rows, size = {"fact": self._fact, "dimension": self._dimension, "calendar": self._calendar}[star.kind](star)
+                rows, size = {"fact": self._fact, "dimension": self._dimension, "calendar": self._calendar}[star.kind](
+                    star
+                )
             except (duckdb.ConversionException, duckdb.OutOfRangeException) as exc:
                 message = f"batch {self.number}: a row does not fit {star.name}: {exc}"
                 raise DataError(message, advice="mend the row in the source, or the model", table=star.name) from exc
@@ -177,7 +148,9 @@ class _Batch:
             action = self._write(lake, sql.fact_rows(star, history, self.number, columns), [star.key[0], "batch_id"])
             rows = json.loads(action.stats)["numRecords"] if action else 0
             if rows != each.rows:
-                message = f"{star.name} has {rows} rows for the {each.rows} changes in {each.key}: expected one for each"
+                message = (
+                    f"{star.name} has {rows} rows for the {each.rows} changes in {each.key}: expected one for each"
+                )
                 raise DataError(message, advice=f"mend {star.path}.sql: it drops or repeats rows", table=star.name)
             if action:
                 added.append(action)
@@ -211,8 +184,9 @@ class _Batch:
         known = {row[0] for row in self.engine.execute(f"select distinct year({key}) from {lake.rows()}").fetchall()}
         missing = sorted(self.years - known)
         if missing:
-            days = "unnest(generate_series(make_date(y, 1, 1)::timestamp, make_date(y, 12, 31)::timestamp, interval 1 day))"
-            self._view("calendar", f"select cast({days} as date) as date_id from (select unnest({missing}::integer[]) as y)")
+            first, last = "make_date(y, 1, 1)::timestamp", "make_date(y, 12, 31)::timestamp"
+            days = f"cast(unnest(generate_series({first}, {last}, interval 1 day)) as date)"
+            self._view("calendar", f"select {days} as date_id from (select unnest({missing}::integer[]) as y)")
             lake = self._upsert(star, lake)
         return self._commit(star, lake, None)
 
@@ -227,7 +201,8 @@ class _Batch:
             known = f"(select * from {lake.rows()} semi join new using ({keys}))"
             select = (
                 f"with new as ({star.sql}) select {mine}, {self.number}::bigint as batch_id,"
-                f" case when {is_new} then 'insert' else 'update' end as _op from new as s left join {known} as d on {on}"
+                f" case when {is_new} then 'insert' else 'update' end as _op"
+                f" from new as s left join {known} as d on {on}"
                 f" where {is_new} or row({mine}) is distinct from row({theirs})"
             )
             self.engine.execute(f"create or replace temp table {UPSERT} as {select}")
@@ -268,7 +243,9 @@ class _Batch:
         if lake.batch > self.number:
             message = f"{star.name} holds batch {lake.batch} already, though batch {self.number} is not transformed"
             raise OvertakenError(message, advice="run again; if it stays so: tidemark rebuild star", table=star.name)
-        differ = {name: (lake.columns[name], kind) for name, kind in wanted.items() if lake.columns.get(name, kind) != kind}
+        differ = {
+            name: (lake.columns[name], kind) for name, kind in wanted.items() if lake.columns.get(name, kind) != kind
+        }
         if differ:
             message = f"{star.name} has columns of other types than its SELECT yields (stored, yielded): {differ}"
             raise StateError(message, advice="cast them in the model, or run tidemark rebuild star", table=star.name)
@@ -308,20 +285,18 @@ class _Batch:
                 f"copy (select {names(types)}, {operation} as _op from {lines}) to {text(str(path))} (format parquet)",
             )
             self.parts[each.key] = path
-        position = "file_row_number as position"
-        path = self.parts[each.key]
-        return f"(select * exclude (file_row_number), {position} from read_parquet({text(str(path))}, file_row_number = true))"
+        numbered = f"read_parquet({text(str(self.parts[each.key]))}, file_row_number = true)"
+        return f"(select * exclude (file_row_number), file_row_number as position from {numbered})"
 
     def _note_years(self, star: StarTable, lake: LakeTable, file: str) -> None:
         calendars = {each.name for each in self.transform.model.dimensions if each.kind == "calendar"}
         for column, dimension in (star.references or {}).items():
             if dimension in calendars:
-                found = self.engine.execute(
-                    f"select distinct year({quoted(column)}) from {lake.rows([file])} where {quoted(column)} is not null",
-                ).fetchall()
+                years = f"select distinct year({quoted(column)}) as y from {lake.rows([file])}"
+                found = self.engine.execute(f"select y from ({years}) where y is not null").fetchall()
                 self.years.update(row[0] for row in found)
 
-    def _write(self, lake: LakeTable, select: str, statistics: list[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _write(self, lake: LakeTable, select: str, statistics: list[str]) -> AddAction | None:
         return write_file(
             self.engine,
             lake,

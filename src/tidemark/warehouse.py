@@ -19,7 +19,11 @@ from tidemark.schema import init, plan_init
 __all__ = ["LedgerRow", "Warehouse", "init", "ledger", "open_warehouse", "plan_init"]
 
 # The lock of a load, and the server's own checks of a big one, take their time.
-SESSION = ("set local statement_timeout to 0", "set local idle_in_transaction_session_timeout to 0", "set local timezone to 'UTC'")
+SESSION = (
+    "set local statement_timeout to 0",
+    "set local idle_in_transaction_session_timeout to 0",
+    "set local timezone to 'UTC'",
+)
 # Postgres checks a foreign key row by row on COPY, and by one join when it is added: above this the join is quicker.
 BULK_ROWS = 20_000
 
@@ -178,7 +182,9 @@ def open_warehouse(url: str) -> Iterator[Warehouse]:
             row = connection.execute(query("warehouse", "ledger_exists")).fetchone()
         if not row or not row[0]:
             message = f"{what} has no tables yet"
-            raise ConfigError(message, advice="run tidemark init, or give the SQL of tidemark init --dry-run to its owner")
+            raise ConfigError(
+                message, advice="run tidemark init, or give the SQL of tidemark init --dry-run to its owner"
+            )
         yield Warehouse(connection, what)
     finally:
         connection.close()

@@ -1,7 +1,8 @@
 """The watermark: from where the next poll's cursor reads.
 
-Any transaction that a snapshot cannot see started at or after the floor, so rows below the floor are complete. The highest
-`last_updated` guards against sources whose rows carry times of long ago, the lag against stamps made before a transaction.
+Any transaction that a snapshot cannot see started at or after the floor, so rows below the floor are complete. The
+highest `last_updated` guards against sources whose rows carry times of long ago, the lag against stamps made before a
+transaction.
 """
 
 from collections.abc import Iterable
@@ -17,8 +18,8 @@ DST_MARGIN = timedelta(hours=1)
 class Floor:
     """The oldest moment at which a transaction that the snapshot cannot see may have begun.
 
-    `at` is None when it is unknown; `reason` then says why. `stays` says that a prepared transaction exists, whose own start
-    nobody records, so that the floor cannot move. `holder_pid` is the session that holds it back since `at`.
+    `at` is None when it is unknown; `reason` then says why. `stays` says that a prepared transaction exists, whose own
+    start nobody records, so that the floor cannot move. `holder_pid` is the session that holds it back since `at`.
     """
 
     at: datetime | None
@@ -45,7 +46,8 @@ def next_watermark(
         precision: the decimals of a second that the coarsest cursor column keeps, 0 to 6.
 
     Returns:
-        The watermark in UTC, rounded down to `precision`; None when nothing is known yet (the sweep then finds everything).
+        The watermark in UTC, rounded down to `precision`; None when nothing is known yet (the sweep then finds
+        everything).
     """
     if floor.stays:
         return previous
