@@ -1,14 +1,18 @@
-"""The fixtures of all tests: a PostgreSQL server, an S3, the real rows of totesys."""
+"""The fixtures of all tests: a PostgreSQL server, an S3, the real rows of totesys, a pipeline."""
 
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.s3 import S3, running_s3
+
+if TYPE_CHECKING:
+    from tests.support.pipeline import Rig
 
 pytest_plugins = ["tests.support.no_skips"]
 
@@ -72,3 +76,22 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
         monkeypatch.setenv(name, value)
     s3_server.reset()
     return s3_server
+
+
+@pytest.fixture(params=["directory", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the lake of a test lies; a test that takes it runs on a directory and on S3."""
+    if request.param == "directory":
+        return str(tmp_path / "lake")
+    s3: S3 = request.getfixturevalue("s3")
+    return f"s3://{s3.create_bucket()}"
+
+
+@pytest.fixture
+def new_rig(postgres: Postgres, tmp_path: Path) -> "Iterator[Callable[..., Rig]]":
+    """Make pipelines for one test: `new_rig(template, model="totesys", place=None)`, see `rigs`."""
+    # Not at the top: the libraries of the stages would cost the unit tests half a second.
+    from tests.support.pipeline import rigs  # noqa: PLC0415
+
+    with rigs(postgres, str(tmp_path / "lake")) as create:
+        yield create

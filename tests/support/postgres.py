@@ -43,7 +43,7 @@ class Postgres:
         """Drop a database whoever is connected to it."""
         self._server.drop_database(name)
 
-    def template(self, name: str, build: Callable[[str], None]) -> str:
+    def template(self, name: str, build: Callable[[str], object]) -> str:
         """Return the database that `build`, given its address, has filled; it is built once for a name."""
         if name not in self._templates:
             database = self.create()
