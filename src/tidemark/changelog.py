@@ -17,6 +17,8 @@ from tidemark.objects import ObjectExistsError, Objects
 FORMAT = 1
 MANIFESTS = "batches/"
 DIGITS = 10
+# As many keys as S3 lists in one answer.
+PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,16 @@ class ChangeLog:
 
 
 def newest_batch(objects: Objects, after: int = 0) -> int:
-    """Find the highest batch that has a manifest in a bucket, 0 for none; StateError when a number is missing."""
+    """Find the highest batch that has a manifest in a bucket, 0 for none.
+
+    Args:
+        objects: the bucket.
+        after: a batch that is known to have a manifest, from which on to look.
+
+    Raises:
+        StateError: a number is missing.
+    """
+    after = _probed(objects, after)
     start = manifest_key(after) if after else None
     batches = [_batch_of(meta.key) for meta in objects.list(MANIFESTS, start_after=start)]
     newest = max(batches, default=after)
@@ -137,6 +148,19 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
         message = f"the manifests of batches {missing[:20]} are missing, though {newest} exists"
         raise StateError(message, advice="restore them from the bucket's older versions", batches=missing)
     return newest
+
+
+def _probed(objects: Objects, after: int) -> int:
+    """Skip ahead over manifests that exist, so that a year of them is not listed; what follows always is."""
+    step = PAGE
+    while objects.exists(manifest_key(after + step)):
+        after += step
+        step *= 2
+    while step > PAGE:
+        step //= 2
+        if objects.exists(manifest_key(after + step)):
+            after += step
+    return after
 
 
 def put_manifest(objects: Objects, batch: int, body: bytes, run_id: str) -> None:

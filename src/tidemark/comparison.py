@@ -50,7 +50,6 @@ class _Comparison:
         self.names = [column.name for column in columns]
         self.types = {column.name: column.log_type for column in columns}
         self.by_key = has_integer_key(self.table, columns)
-        self.read_rows = 0
         for statement in diff.create_tables(self.types, self.table.key):
             self.engine.execute(statement)
 
@@ -58,7 +57,6 @@ class _Comparison:
         """Stage rows of the source and put those that differ from latest among the changes."""
         self.engine.execute(f"delete from {diff.STAGED}")
         rows = self._copy_in(diff.STAGED, lines, columns_of(self.columns))
-        self.read_rows += rows
         if rows:
             self.engine.execute(diff.compare_staged(self.latest.rows, self.names, self.table.key))
 
@@ -98,23 +96,7 @@ class _Comparison:
 
     def _finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
         counts = dict(self.engine.execute(f"select _op, count(*) from {diff.CHANGE} group by 1").fetchall())
-        if not counts:
-            return Captured(
-                replace(carried_over(before), swept=swept, rows=rows.rows, hash_sum=str(rows.hashes)),
-                self.latest,
-                Change(),
-                None,
-                self.read_rows,
-            )
-        staged = stage_changes(
-            self.engine,
-            self.latest,
-            diff.CHANGE,
-            batch=self.poll.batch,
-            now_milliseconds=self.poll.now_milliseconds,
-        )
         highest = highest_stamp(self.poll, self.engine, diff.CHANGE, self.table, self.columns)
-        last_row = self._latest_row_id()
         known = (before.latest_timestamp, highest.isoformat() if highest else None)
         entry = replace(
             carried_over(before),
@@ -125,12 +107,16 @@ class _Comparison:
             inserted=counts.get("insert", 0),
             updated=counts.get("update", 0),
             deleted=counts.get("delete", 0),
-            latest_row_id=last_row or before.latest_row_id,
+            latest_row_id=self._latest_row_id() or before.latest_row_id,
             latest_timestamp=max((each for each in known if each), default=None),
             swept=swept,
             hashed_by=hashed_by(self.table, self.columns, self.poll.major_version),
         )
-        return Captured(entry, self.latest, staged, highest, self.read_rows)
+        return Captured(entry, self.latest, self._stage() if counts else Change(), highest)
+
+    def _stage(self) -> Change:
+        batch, now = self.poll.batch, self.poll.now_milliseconds
+        return stage_changes(self.engine, self.latest, diff.CHANGE, batch=batch, now_milliseconds=now)
 
     def _bucketing(self) -> Bucketing:
         key = quoted(self.table.key[0])

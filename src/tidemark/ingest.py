@@ -9,11 +9,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from tidemark.changelog import ChangeLog, Manifest
+from tidemark.changelog import ChangeLog, Manifest, TableEntry, manifest_key
 from tidemark.comparison import capture_changes
 from tidemark.contract import Column, check_contract, describe_drift
 from tidemark.engine import Engine, open_engine
@@ -73,7 +73,7 @@ class Ingest:
                     poll = self._poll(engine, log, snapshot, head, identity)
                     captured = self._capture(poll, head, pointer, floor, progress)
                 manifest = self._manifest(poll, head, identity, floor, captured)
-            changed = head is None or any(each.has_changes for each in captured.values())
+            changed = head is None or any(_is_news(each, head.tables.get(name)) for name, each in captured.items())
             if changed:
                 log.commit(manifest)
                 head = manifest
@@ -88,11 +88,11 @@ class Ingest:
 
     def _recover(self, engine: Engine, log: ChangeLog) -> tuple[Manifest | None, Pointer | None]:
         pointer = self.pointer.read()
+        if pointer is not None and pointer.batch and not self.ingestion.exists(manifest_key(pointer.batch)):
+            message = f"the pointer names batch {pointer.batch}, which is not in the ingestion bucket"
+            raise StateError(message, advice="check TIDEMARK_INGESTION; if it is right, delete the pointer")
         head = log.newest(pointer.batch if pointer else 0)
         if head is None:
-            if pointer is not None and pointer.batch:
-                message = f"the pointer names batch {pointer.batch}, but there is no batch in the ingestion bucket"
-                raise StateError(message, advice="check TIDEMARK_INGESTION; if it is right, delete the pointer")
             return None, None
         if pointer is not None and pointer.pipeline_id != head.pipeline_id:
             message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {head.pipeline_id}"
@@ -139,9 +139,10 @@ class Ingest:
 
         def finish(name: str, write: Callable[[], Captured], started: float) -> Captured:
             captured = write()
+            seconds = time.perf_counter() - started
             size = sum(each.bytes for each in captured.entry.objects)
-            progress("ingest", name, captured.entry.changes, size, time.perf_counter() - started)
-            return captured
+            progress("ingest", name, captured.entry.changes, size, seconds)
+            return replace(captured, seconds=seconds)
 
         # Postgres works on the next table while the last one's changes are being written.
         with ThreadPoolExecutor(max_workers=1) as executor:
@@ -195,6 +196,12 @@ class Ingest:
             tables={name: each.entry for name, each in captured.items()},
             highest=highest,
         )
+
+
+def _is_news(captured: Captured, before: TableEntry | None) -> bool:
+    """Say whether a table calls for a batch: by changes of its rows, or of its shape."""
+    entry = captured.entry
+    return entry.changes > 0 or before is None or (entry.columns, entry.hashed_by) != (before.columns, before.hashed_by)
 
 
 def _identity(captured: Captured) -> Captured:
@@ -267,6 +274,7 @@ def _report(manifest: Manifest | None, captured: Mapping[str, Captured], seconds
             inserted=each.entry.inserted,
             updated=each.entry.updated,
             deleted=each.entry.deleted,
+            seconds=each.seconds,
         )
         for name, each in captured.items()
     }

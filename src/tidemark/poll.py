@@ -42,12 +42,7 @@ class Captured:
     latest: LatestTable
     change: Change
     highest: datetime | None = None
-    read_rows: int = 0
-
-    @property
-    def has_changes(self) -> bool:
-        """Say whether the batch holds changes of this table."""
-        return self.entry.changes > 0
+    seconds: float = 0.0
 
 
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:

@@ -45,7 +45,7 @@ def capture_whole(poll: Poll, latest: LatestTable, columns: tuple[Column, ...], 
         latest_timestamp=whole.highest.isoformat() if whole.highest else None,
         hashed_by=hashed_by(table, columns, poll.major_version),
     )
-    return Captured(entry, latest, Change(tuple(whole.files)), whole.highest, whole.rows)
+    return Captured(entry, latest, Change(tuple(whole.files)), whole.highest)
 
 
 def _parts(poll: Poll, table: SourceTable, columns: tuple[Column, ...]) -> Iterator[tuple[Path, int, bool]]:
