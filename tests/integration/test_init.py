@@ -62,7 +62,8 @@ def test_a_new_column_keeps_the_rows(new_database: Callable[[], str], copied: Pa
     init(url, load_model("totesys"))
     with psycopg.connect(url) as connection:
         connection.execute("insert into dim_payment_type values (1, 'CASH')")
-    model = rewritten(copied, "    payment_type_name varchar not null,", "    payment_type_name varchar not null,\n    note text,")
+    column = "    payment_type_name varchar not null,"
+    model = rewritten(copied, column, f"{column}\n    note text,")
     init(url, model)
     assert plan_init(url, model) == []
     with psycopg.connect(url) as connection:
@@ -90,7 +91,7 @@ def test_a_type_that_may_lose_values_is_refused(new_database: Callable[[], str],
     url = new_database()
     init(url, load_model("totesys"))
     model = rewritten(copied, "unit_price numeric(10, 2)", "unit_price numeric(8, 2)")
-    with pytest.raises(ConfigError, match="fact_sales_order.unit_price is numeric"):
+    with pytest.raises(ConfigError, match=r"fact_sales_order\.unit_price is numeric"):
         init(url, model)
     assert column_type(url, "fact_sales_order", "unit_price") == "numeric(10,2)"
 
@@ -101,7 +102,8 @@ def test_a_dropped_constraint_and_index_are_made_again(new_database: Callable[[]
     with psycopg.connect(url) as connection:
         connection.execute("alter table fact_payment drop constraint fact_payment_payment_date_fkey")
         index = connection.execute(
-            "select indexrelid::regclass::text from pg_index where indrelid = 'fact_payment'::regclass and not indisprimary"
+            "select indexrelid::regclass::text from pg_index"
+            " where indrelid = 'fact_payment'::regclass and not indisprimary"
         ).fetchone()
         assert index is not None
         connection.execute(f"drop index {index[0]}".encode())

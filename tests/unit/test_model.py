@@ -1,0 +1,93 @@
+"""Reading a model directory, and what is said of one that does not fit together."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tidemark.errors import ConfigError
+from tidemark.model import find_model, load_model, shipped_models
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the model of totesys whose files a test may change."""
+    return Path(shutil.copytree(find_model("totesys"), tmp_path / "totesys"))
+
+
+def problems_of(directory: Path) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load_model(str(directory))
+    return caught.value.problems
+
+
+def edit(directory: Path, before: str, after: str) -> None:
+    path = directory / "model.toml"
+    text = path.read_text("utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), "utf-8")
+
+
+def test_totesys_ships() -> None:
+    assert "totesys" in shipped_models()
+    model = load_model("totesys")
+    assert len(model.sources) == 11
+    assert [len(model.facts), len(model.dimensions)] == [3, 8]
+
+
+def test_a_model_is_found_by_its_directory(copied: Path) -> None:
+    assert load_model(str(copied)).stars.keys() == load_model("totesys").stars.keys()
+
+
+def test_an_unknown_model_is_named_with_those_that_ship() -> None:
+    with pytest.raises(ConfigError, match=r"no model 'nowhere'.*totesys"):
+        load_model("nowhere")
+
+
+def test_every_problem_is_named_at_once(copied: Path) -> None:
+    edit(copied, 'timezone = "UTC"', 'timezone = "Mars/Olympus"')
+    edit(copied, 'driving = "sales_order"', 'driving = "orders"')
+    (copied / "dimension" / "staff.sql").unlink()
+    found = "\n".join(problems_of(copied))
+    assert "Mars/Olympus" in found
+    assert "driving is 'orders'" in found
+    assert "no dimension/staff.sql" in found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ('key = ["address_id"]', 'key = "address_id"', "expected a list of names"),
+        ('key = ["address_id"]', 'key = ["address_id"]\nsweep = "often"', 'expected "rows" or "keys"'),
+        ('key = ["address_id"]', 'key = ["address_id"]\nsweep_every = 0', "expected a number of polls"),
+        ('key = ["address_id"]', 'key = ["address_id"]\ncolour = "red"', "unknown 'colour'"),
+        ('kind = "fact"', 'kind = "fable"', "kind is 'fable'"),
+        ('design_id = "dim_design"', 'design_id = "dim_nothing"', "references 'dim_nothing'"),
+        ('reads = ["address"]', 'reads = ["adress"]', "reads 'adress'"),
+        ('source_key = ["sales_order_id"]', 'source_key = ["a", "b"]', "does not match"),
+    ],
+)
+def test_a_mistake_is_named(copied: Path, before: str, after: str, problem: str) -> None:
+    edit(copied, before, after)
+    assert any(problem in found for found in problems_of(copied))
+
+
+def test_broken_toml_is_a_config_error(copied: Path) -> None:
+    (copied / "model.toml").write_text("name = ", "utf-8")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        load_model(str(copied))
+
+
+def test_the_hash_follows_what_decides_the_stars_rows_and_nothing_else(copied: Path) -> None:
+    before = load_model(str(copied)).hash
+    (copied / "notes.txt").write_text("nothing", "utf-8")
+    assert load_model(str(copied)).hash == before
+    with (copied / "fact" / "payment.sql").open("a", encoding="utf-8") as file:
+        file.write("-- changed\n")
+    assert load_model(str(copied)).hash != before
+
+
+def test_a_table_without_updated_is_always_swept_whole(copied: Path) -> None:
+    edit(copied, 'updated = "last_updated"', 'sweep = "keys"\nsweep_every = 5')
+    table = load_model(str(copied)).sources["address"]
+    assert (table.sweep, table.sweep_every) == ("rows", 1)
