@@ -5,7 +5,7 @@ A failure stops a run; a hint makes it slower or less certain, and says what is 
 
 import platform
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from tidemark import __version__
 from tidemark.errors import ConfigError, TidemarkError
-from tidemark.model import Model
+from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects
 from tidemark.pipeline import Pipeline
 from tidemark.postgres import connect, translated, where
@@ -128,39 +128,60 @@ def _source_tables(cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: s
         (row["table_name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), places)
     }
     columns = {
-        (row["table_name"], row["column_name"]): row for row in cursor.execute(query("source", "columns"), places)
+        (row["table_name"], row["column_name"]): bool(row["nullable"])
+        for row in cursor.execute(query("source", "columns"), places)
     }
-    found, unindexed = 0, []
-    for name, table in model.sources.items():
-        row, problems = rows[name], []
-        of_table = f"{table.schema}.{name}"
-        wanted = [column for column in (*table.key, table.created, table.updated) if column]
-        missing = [column for column in wanted if (name, column) not in columns]
-        if not row["is_there"]:
-            problems.append((f"table {of_table} is not there", "create it, or mend the model"))
-        elif missing:
-            problems.append((f"table {of_table} has no column {', '.join(missing)}", "add it, or mend the model"))
-        elif (name, frozenset(table.key)) not in unique or any(columns[name, key]["nullable"] for key in table.key):
-            text = f"table {of_table} has no unique index over {', '.join(table.key)}, all of it not null"
-            problems.append((text, "add one, or give the model the right key"))
-        if row["is_there"] and not row["may_select"]:
-            grant = f"grant usage on schema {table.schema} to {role}; grant select on {of_table} to {role}"
-            problems.append((f"the role may not read {of_table}", grant))
-        elif row["is_filtered"]:
-            advice = f"alter role {role} bypassrls, or let the table's owner read it"
-            problems.append((f"a policy hides rows of {of_table} from the role", advice))
-        yield from (Finding("source", "failure", *problem) for problem in problems)
-        found += not problems
-        if not problems and not row["has_cursor_index"]:
-            unindexed.append((row["pages"], f"{of_table} ({table.updated})"))
-    if found:
-        text = f"{found} of {len(model.sources)} tables have a unique key and may be read"
-        yield Finding("source", "pass", text)
-    if unindexed:
-        names = ", ".join(name for _, name in sorted(unindexed, reverse=True))
-        text = f"there is no index for the cursor, so every poll reads these from end to end: {names}"
-        advice = f"for large tables: create index concurrently on {max(unindexed)[1]}"
-        yield Finding("source", "hint", text, advice)
+    failures = {
+        name: [*_shape(table, rows[name], unique, columns), *_rights(table, rows[name], role)]
+        for name, table in model.sources.items()
+    }
+    for found, advice in (failure for of_table in failures.values() for failure in of_table):
+        yield Finding("source", "failure", found, advice)
+    sound = [table for name, table in model.sources.items() if not failures[name]]
+    if sound:
+        found = f"{len(sound)} of {len(model.sources)} tables have a unique key and may be read"
+        yield Finding("source", "pass", found)
+    without_index = [
+        (rows[table.name]["pages"], f"{table.schema}.{table.name} ({table.updated})")
+        for table in sound
+        if not rows[table.name]["has_cursor_index"]
+    ]
+    if without_index:
+        named = ", ".join(name for _, name in sorted(without_index, reverse=True))
+        found = f"there is no index for the cursor, so every poll reads these from end to end: {named}"
+        advice = f"for large tables: create index concurrently on {max(without_index)[1]}"
+        yield Finding("source", "hint", found, advice)
+
+
+def _shape(
+    table: SourceTable,
+    row: Mapping[str, Any],
+    unique: Collection[tuple[str, frozenset[str]]],
+    is_nullable: Mapping[tuple[str, str], bool],
+) -> Iterator[tuple[str, str]]:
+    named = f"table {table.schema}.{table.name}"
+    if not row["is_there"]:
+        yield f"{named} is not there", "create it, or mend the model"
+        return
+    wanted = [column for column in (*table.key, table.created, table.updated) if column]
+    missing = [column for column in wanted if (table.name, column) not in is_nullable]
+    if missing:
+        yield f"{named} has no column {', '.join(missing)}", "add it, or mend the model"
+    elif (table.name, frozenset(table.key)) not in unique or any(is_nullable[table.name, key] for key in table.key):
+        found = f"{named} has no unique index over {', '.join(table.key)}, all of it not null"
+        yield found, "add one, or give the model the right key"
+
+
+def _rights(table: SourceTable, row: Mapping[str, Any], role: str) -> Iterator[tuple[str, str]]:
+    named = f"{table.schema}.{table.name}"
+    if row["is_there"] and not row["may_select"]:
+        grant = f"grant usage on schema {table.schema} to {role}; grant select on {named} to {role}"
+        yield f"the role may not read {named}", grant
+    elif row["is_filtered"]:
+        yield (
+            f"a policy hides rows of {named} from the role",
+            f"alter role {role} bypassrls, or read as the table's owner",
+        )
 
 
 def _bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Finding]:

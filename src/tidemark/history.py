@@ -12,14 +12,20 @@ from tidemark.model import Model, StarTable
 from tidemark.postgres import connect, translated, where
 from tidemark.queries import query
 
+BOOKKEEPING = ("valid_from", "valid_to", "batch_id")
+
 
 @dataclass(frozen=True)
 class History:
-    """The versions of one row, the oldest first, each with the fact's columns by name."""
+    """The versions of one row, the oldest first, each with the fact's columns by name.
+
+    `bookkeeping` are the columns that belong to the version and not to the row.
+    """
 
     table: str
     key: Mapping[str, str]
     versions: tuple[Mapping[str, object], ...]
+    bookkeeping: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -27,8 +33,10 @@ class History:
         return tuple(self.versions[0])
 
     def has_changed(self, version: int, column: str) -> bool:
-        """Say whether a column differs from the version before; in the first version none does."""
-        return version > 0 and self.versions[version][column] != self.versions[version - 1][column]
+        """Say whether a column of the row differs from the version before; in the first version none does."""
+        if version == 0 or column in self.bookkeeping:
+            return False
+        return self.versions[version][column] != self.versions[version - 1][column]
 
 
 def find_fact(model: Model, table: str) -> StarTable:
@@ -63,8 +71,10 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
 
     """
     if len(key) != len(fact.source_key):
-        message = f"the key of {fact.name} is ({', '.join(fact.source_key)}): expected {len(fact.source_key)} values"
-        raise ConfigError(f"{message}, got {len(key)}", advice="give one argument for each", table=fact.name)
+        message = (
+            f"the key of {fact.name} is ({', '.join(fact.source_key)}): expected {len(fact.source_key)}, got {len(key)}"
+        )
+        raise ConfigError(message, advice="give one argument for each of its columns", table=fact.name)
     what = f"the warehouse at {where(url)}"
     # Sent as texts of no type, which the server reads as the column's own.
     matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in fact.source_key)
@@ -80,7 +90,7 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
         shown = ", ".join(f"{name} {value}" for name, value in named.items())
         message = f"{what} has no version of {fact.name} with {shown}"
         raise ConfigError(message, advice="check the key; `tidemark status` shows how far the warehouse is", **named)
-    return History(fact.name, named, tuple(rows))
+    return History(fact.name, named, tuple(rows), frozenset({*fact.key, *BOOKKEEPING}))
 
 
 def _rows(

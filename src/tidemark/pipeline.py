@@ -113,12 +113,31 @@ class Pipeline:
             from tidemark.aws.secrets import database_url
 
             url = database_url(getattr(self.settings, f"{database}_secret"))
-        return cast("str", url)
+        return _checked(database, cast("str", url))
 
 
 def wire(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Pipeline:
     """Return the pipeline that the settings describe; nothing is opened yet."""
     return Pipeline(settings, clock)
+
+
+def _checked(database: Database, url: str) -> str:
+    """Refuse a URL that libpq would read otherwise than it was meant: a bare `@` in the password would end in the host.
+
+    Without the parser's own words, which quote the password.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    is_misread = url.partition("?")[0].count("@") > 1
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        is_misread = True
+    if is_misread:
+        message = f"the URL of the {database} cannot be read"
+        raise ConfigError(message, advice="write special characters in user, password and database as %XX (@ is %40)")
+    return url
 
 
 def _objects(place: str) -> Objects:

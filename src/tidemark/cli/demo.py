@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tidemark.cli.options import invocation
-from tidemark.cli.output import out, print_json
+from tidemark.cli.output import err, out, print_json
 
 
 def demo(
@@ -17,19 +17,36 @@ def demo(
     ),
     reset: Annotated[bool, typer.Option("--reset", help="Start over, with empty databases.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the database server running.")] = False,
-    batches: Annotated[int, typer.Option(min=1, help="How many batches of activity follow the first load.")] = 5,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop a server that was kept, and do nothing else.")] = False,
+    batches: Annotated[int, typer.Option(min=1, help="How many batches of activity follow.")] = 3,
     seed: Annotated[int, typer.Option(help="The same seed makes the same rows.")] = 1,
     scale: Annotated[float, typer.Option(min=0.001, help="Size of the source: 1 is that of the real one.")] = 1.0,
 ) -> None:
     """See it all at once: a PostgreSQL of its own as source and warehouse, generated rows, several batches of activity.
 
+    Run again, it goes on with more batches. Nothing is left running, unless --keep is given.
+
     Example: `tidemark demo --keep`
     """
-    from tidemark.embedded.demo import run_demo  # noqa: PLC0415 -- `--help` does without DuckDB
+    from tidemark.cli.demo_show import SilentTeller, screen, show  # noqa: PLC0415 -- `--help` does without Rich
+    from tidemark.embedded.demo import Demo, run_demo, stop_demo  # noqa: PLC0415 -- `--help` does without DuckDB
 
     called = invocation(ctx)
-    result = run_demo(directory=directory, reset=reset, keep=keep, batches=batches, seed=seed, scale=scale)
+    if stop:
+        was_running = stop_demo(directory)
+        if called.as_json:
+            print_json({"was_running": was_running})
+        else:
+            out().print("the demo's server has been stopped" if was_running else "no server of the demo was running")
+        return
+    wanted = Demo(directory, reset=reset, keep=keep, batches=batches, seed=seed, scale=scale)
     if called.as_json:
-        print_json(result)
-    else:
-        out().print(result)
+        print_json(run_demo(wanted, SilentTeller()))
+        return
+    try:
+        with screen() as teller:
+            report = run_demo(wanted, teller)
+    except (KeyboardInterrupt, SystemExit):
+        err().print("interrupted: the server has been stopped; the same command goes on from here")
+        raise
+    show(report, directory)

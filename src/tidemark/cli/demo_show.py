@@ -1,0 +1,227 @@
+"""How the demo looks on a terminal: its steps as they are done, and at its end what a newcomer wants to see."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from rich import box
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from tidemark.cli.output import out, shown_bytes, shown_count
+from tidemark.embedded.demo_report import FACT, Answer, DemoReport
+from tidemark.history import History
+from tidemark.report import TableReport
+
+DIRECTORY = Path(".tidemark/demo")
+WIDTH = 100
+MARK = "●"
+# Of a fact's 19 columns those that the demo's work changes, and those that tell one version from another.
+EVOLVING = (
+    "sales_record_id",
+    "units_sold",
+    "agreed_delivery_location_id",
+    "valid_from",
+    "valid_to",
+    "is_deleted",
+    "batch_id",
+)
+VERSIONS = 3
+
+
+class SilentTeller:
+    """Say nothing: the demo's `--json`."""
+
+    def begins(self, step: str, tables: int, /) -> None:
+        """Ignore it."""
+
+    def works(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
+        """Ignore it."""
+
+    def ends(self, result: str, seconds: float, /) -> None:
+        """Ignore it."""
+
+
+class ScreenTeller:
+    """Print each step that is done; on a terminal also show, below, what is being done now."""
+
+    def __init__(self, display: Progress | None) -> None:
+        self._display = display
+        self._task = display.add_task("", total=None) if display else None
+        self._step = ""
+
+    def begins(self, step: str, tables: int, /) -> None:
+        """Show the step."""
+        self._step = step
+        if self._display and self._task is not None:
+            self._display.reset(self._task, total=tables or None, description=f"{step} …")
+
+    def works(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
+        """Show the table."""
+        del rows, size_bytes
+        if self._display and self._task is not None:
+            self._display.update(self._task, description=f"{self._step}: {stage} {table}", advance=int(seconds > 0))
+
+    def ends(self, result: str, seconds: float, /) -> None:
+        """Print what came of the step."""
+        out().print(Text.assemble(("  ✓ ", "green"), f"{result:<86}", (f"{seconds:6.1f} s", "dim")), soft_wrap=True)
+
+
+@contextmanager
+def screen() -> Iterator[ScreenTeller]:
+    """Give a teller that shows the demo's steps on stdout while the context lasts."""
+    if not out().is_terminal:
+        yield ScreenTeller(None)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(16), TimeElapsedColumn())
+    with Progress(*columns, console=out(), transient=True) as display:
+        yield ScreenTeller(display)
+
+
+def show(report: DemoReport, directory: Path) -> None:
+    """Print the report; `directory` is the one that the command line named."""
+    console = out()
+    for title, part in _parts(report):
+        console.print()
+        console.print(Text(title, style="bold"))
+        console.print(Padding(part, (0, 0, 0, 2), expand=False), width=min(WIDTH, console.width))
+    console.print()
+    console.print(Text("Go on from here", style="bold"))
+    for label, value in _ways(report, directory):
+        # Never wrapped: a command is there to be copied.
+        console.print(Text.assemble(f"  {label:<16}", (value, "cyan")), soft_wrap=True)
+
+
+def _parts(report: DemoReport) -> Iterator[tuple[str, RenderableType]]:
+    batches = [batch.batch for batch in report.batches]
+    span = f"batch {batches[0]}" if len(batches) == 1 else f"batches {batches[0]} to {batches[-1]}" if batches else ""
+    yield f"What arrived where: {span}", _arrivals(report)
+    found = [(each, what) for each, what in ((report.updated, "updated"), (report.deleted, "deleted")) if each]
+    if found:
+        yield f"How an order evolves ({MARK} differs from the version before)", _evolution(found)
+    for number, answer in enumerate(report.queries, 1):
+        yield f"Query {number}. {answer.title}", _answer(answer)
+
+
+def _arrivals(report: DemoReport) -> Table:
+    table = _table()
+    for header in ("source table", "rows", "bytes", "ingest", "warehouse table", "rows", "bytes", "transform", "load"):
+        table.add_column(header, justify="left" if header.endswith("table") else "right", no_wrap=True)
+    ingest, transform, load = (report.tables.get(stage, {}) for stage in ("ingest", "transform", "load"))
+    for source, star in report.pairs:
+        cells = [source, *_numbers(ingest.get(source)), star, *_numbers(transform.get(star))]
+        table.add_row(*cells, _seconds(load.get(star)))
+    totals = [_total(tables) for tables in (ingest, transform, load)]
+    table.add_row("all", *_numbers(totals[0]), "all", *_numbers(totals[1]), _seconds(totals[2]), style="bold")
+    return table
+
+
+def _numbers(report: TableReport | None) -> tuple[str, str, str]:
+    if report is None:
+        return "", "", ""
+    return shown_count(report.rows), _bytes(report.bytes), _seconds(report)
+
+
+def _bytes(size_bytes: int) -> str:
+    number, _, unit = shown_bytes(size_bytes).partition(" ")
+    return f"{float(number):.3g} {unit}" if len(number) > 4 else f"{number} {unit}"  # noqa: PLR2004 -- 529.4 becomes 529
+
+
+def _seconds(report: TableReport | None) -> str:
+    return f"{report.seconds:.2f}" if report else ""
+
+
+def _total(tables: Mapping[str, TableReport]) -> TableReport:
+    rows, size = (sum(getattr(each, name) for each in tables.values()) for name in ("rows", "bytes"))
+    return TableReport(rows, size, seconds=sum(each.seconds for each in tables.values()))
+
+
+def _evolution(found: Sequence[tuple[History, str]]) -> Table:
+    table = _table()
+    table.add_column(Text(f"\n{FACT}"), no_wrap=True)
+    shown = []
+    for history, what in found:
+        first = max(0, len(history.versions) - VERSIONS)
+        for version in range(first, len(history.versions)):
+            heading = f"  {next(iter(history.key.values()))} {what}" if version == first else ""
+            table.add_column(Text(f"{heading}\n  version {version + 1}"), no_wrap=True)
+            shown.append((history, version))
+    for column in EVOLVING:
+        cells = []
+        for history, version in shown:
+            text = _text(history.versions[version][column], digits=2).replace(" ", "\n")
+            changed = history.has_changed(version, column)
+            cells.append(Text(f"{MARK} {text}".replace("\n", "\n  "), style="yellow") if changed else _indented(text))
+        table.add_row(Text(column), *cells)
+    return table
+
+
+def _indented(text: str) -> Text:
+    return Text(f"  {text}".replace("\n", "\n  "))
+
+
+def _answer(answer: Answer) -> RenderableType:
+    table = _table()
+    for number, name in enumerate(answer.columns):
+        is_number = any(
+            isinstance(row[number], int | Decimal) and not isinstance(row[number], bool) for row in answer.rows
+        )
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
+    for row in answer.rows:
+        table.add_row(*(_text(value) for value in row))
+    grid = Table.grid()
+    grid.add_row(Text(answer.sql, style="cyan"))
+    grid.add_row(table)
+    return grid
+
+
+def _ways(report: DemoReport, directory: Path) -> Iterator[tuple[str, str]]:
+    place = shlex.quote(str(directory))
+    command = f"{_program()} demo" + ("" if directory == DIRECTORY else f" --directory {place}")
+    yield "more batches", command
+    yield "start over", f"{command} --reset"
+    if report.is_running:
+        yield "psql", f"{place}/psql warehouse"
+        yield "", f"{place}/psql totesys"
+        yield "stop the server", f"{command} --stop"
+    else:
+        yield "psql", f"{command} --keep && {place}/psql warehouse"
+        yield "", f"{command} --stop    # the server, which only --keep leaves running"
+    for number, sample in enumerate(report.places.samples):
+        yield "" if number else "files", f"{directory}/{sample}"
+
+
+def _program() -> str:
+    """Return what calls this program from a shell in this directory."""
+    called = Path(sys.argv[0]).absolute()
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {called.parent.name}"
+    if shutil.which(called.name) == str(called):
+        return called.name
+    here = Path.cwd()
+    return shlex.quote(str(called.relative_to(here) if called.is_relative_to(here) else called))
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", show_edge=False)
+
+
+def _text(value: object, digits: int = 3) -> str:
+    """Write a value as it fits a cell; of a moment's second so many digits."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S.%f}"[: digits - 6]
+    if isinstance(value, Decimal):
+        return f"{value:,}"
+    return str(value)

@@ -1,0 +1,99 @@
+"""Database addresses out of Secrets Manager, over a server with its interface."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.s3 import S3
+from tidemark.aws import secrets
+from tidemark.aws.secrets import database_url
+from tidemark.errors import ConfigError, TransientError
+from tidemark.pipeline import wire
+from tidemark.settings import Settings
+
+NAME = "tidemark/source"
+MEMBERS = {"host": "db.example", "port": 5433, "dbname": "shop", "username": "reader", "password": "p@ss/w:rd%?#"}
+
+
+def keep(text: str) -> None:
+    boto3.Session().client("secretsmanager").create_secret(Name=NAME, SecretString=text)
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_secret_gives_the_address_of_its_database() -> None:
+    keep(json.dumps(MEMBERS | {"engine": "postgres", "sslmode": "require"}))
+
+    assert conninfo_to_dict(database_url(NAME)) == {
+        "host": "db.example",
+        "port": "5433",
+        "dbname": "shop",
+        "user": "reader",
+        "password": "p@ss/w:rd%?#",
+        "sslmode": "require",
+    }
+
+
+@given(text=st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"]), min_size=1))
+def test_any_password_survives_the_address(text: str) -> None:
+    url = secrets._url(NAME, MEMBERS | {"password": text, "username": text})
+
+    assert (conninfo_to_dict(url)["password"], conninfo_to_dict(url)["user"]) == (text, text)
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_port_may_be_text_or_absent() -> None:
+    keep(json.dumps({name: value for name, value in MEMBERS.items() if name != "port"}))
+
+    assert conninfo_to_dict(database_url(NAME))["port"] == "5432"
+    assert conninfo_to_dict(secrets._url(NAME, MEMBERS | {"port": "6432"}))["port"] == "6432"
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hunter2", "no JSON object"),
+        ('["hunter2"]', "no JSON object"),
+        (json.dumps({"password": "hunter2", "port": 1}), "has no host, dbname, username"),
+        (json.dumps(MEMBERS | {"password": "hunter2", "port": "many"}), "expected a number as port"),
+    ],
+)
+def test_a_secret_that_describes_no_database_is_named_and_not_shown(text: str, message: str) -> None:
+    keep(text)
+
+    with pytest.raises(ConfigError, match=message) as caught:
+        database_url(NAME)
+
+    assert NAME in caught.value.message
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_missing_secret_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="there is no secret 'tidemark/source'"):
+        database_url(NAME)
+
+
+def test_a_service_that_is_away_is_a_transient_error(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint_url.rpartition(":")[0] + ":1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    with pytest.raises(TransientError):
+        database_url(NAME)
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("database", ["source", "warehouse"])
+def test_the_wiring_takes_a_secret_where_there_is_no_url(database: str) -> None:
+    keep(json.dumps(MEMBERS))
+    named: dict[str, Any] = {f"{database}_secret": NAME}
+
+    assert getattr(wire(Settings(**named)), f"{database}_url") == database_url(NAME)
+    named[f"{database}_url"] = "postgresql://h/x"
+    assert getattr(wire(Settings(**named)), f"{database}_url") == "postgresql://h/x"

@@ -1,0 +1,63 @@
+"""Where commands take their settings from: flags before or behind the command's name, environment, file."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from tidemark.cli.app import app
+from tidemark.cli.options import TidemarkCommand, invocation
+from tidemark.settings import NAMES, Settings, flag
+
+
+def called_with(*arguments: str) -> tuple[Settings, bool, bool]:
+    """Return what a command sees of these arguments."""
+    seen = []
+
+    def probe(ctx: typer.Context) -> None:
+        found = invocation(ctx)
+        seen.append((found.settings, found.as_json, found.verbose))
+
+    probing = typer.Typer(cls=app.info.cls, add_completion=False)
+    probing.callback()(lambda: None)
+    probing.command(cls=TidemarkCommand)(probe)
+    probing(list(arguments), standalone_mode=False)
+    return seen[0]
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_has_a_flag(name: str) -> None:
+    value = {"source_url": "postgresql://h/x", "warehouse_url": "postgresql://h/x", "lag": "7s"}.get(name, "given")
+
+    behind, _, _ = called_with("probe", flag(name), value)
+    before, _, _ = called_with(flag(name), value, "probe")
+
+    assert behind == before
+    assert behind != Settings()
+
+
+def test_a_flag_behind_the_name_wins_over_one_before_it() -> None:
+    settings, _, _ = called_with("--model", "one", "probe", "--model", "two")
+
+    assert settings.model == "two"
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tidemark.toml").write_text('model = "file"\ningestion = "file"\nprocessed = "file"\n', "utf-8")
+    monkeypatch.setenv("TIDEMARK_MODEL", "environment")
+    monkeypatch.setenv("TIDEMARK_INGESTION", "environment")
+
+    settings, _, _ = called_with("probe", "--model", "flag")
+
+    assert (settings.model, settings.ingestion, settings.processed) == ("flag", "environment", "file")
+
+
+@pytest.mark.parametrize("arguments", [["--json", "-v", "probe"], ["probe", "--json", "--verbose"]])
+def test_json_and_verbose_stand_before_or_behind_the_name(arguments: list[str]) -> None:
+    assert called_with(*arguments)[1:] == (True, True)
+    assert called_with("probe")[1:] == (False, False)
