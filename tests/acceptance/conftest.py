@@ -1,47 +1,50 @@
-"""Pipelines on the real and on generated rows of totesys, with the lake in a directory and on S3."""
+"""Where the lake of a module's tests lies, and a pipeline after one run over all real rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import Rig, generated_totesys, real_totesys, rigs
+from tests.support.pipeline import Rig, real_totesys, rigs
 from tests.support.postgres import Postgres
 
-SCALE = 0.02
 
+@dataclass(frozen=True)
+class Place:
+    """Where a lake lies, and the environment variables by which it is reached."""
 
-@pytest.fixture
-def generated_rig(new_rig: Callable[..., Rig], place: str, postgres: Postgres) -> Rig:
-    """A pipeline whose source holds 1,050 generated rows, with the lake in a directory and on S3."""
-    return new_rig(postgres.template("small_totesys", generated_totesys(SCALE)), place=place)
+    url: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module", params=["directory", "s3"])
-def loaded_once(
-    request: pytest.FixtureRequest, postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Rig, Mapping[str, str]]]:
-    """The pipeline of `loaded`, and the environment variables that it needs."""
+def shared_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A place that the tests of a module share, and that fixtures of theirs can reach; they run on each of the two."""
+    if request.param == "directory":
+        yield Place(str(tmp_path_factory.mktemp("lake")))
+        return
+    server = request.getfixturevalue("s3_server")
+    server.reset()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in server.variables.items():
+            environment.setenv(name, value)
+        yield Place(f"s3://{server.create_bucket()}", server.variables)
+
+
+@pytest.fixture(scope="module")
+def loaded_once(shared_place: Place, postgres: Postgres, totesys_rows: Path) -> Iterator[Rig]:
+    """The pipeline of `loaded`, without the environment."""
     template = postgres.template("real_totesys", real_totesys(totesys_rows, whole=True))
-    place = str(tmp_path_factory.mktemp("real") / "lake")
-    variables: Mapping[str, str] = {}
-    with pytest.MonkeyPatch.context() as environment, rigs(postgres, place) as create:
-        if request.param == "s3":
-            server = request.getfixturevalue("s3_server")
-            variables = server.variables
-            for name, value in variables.items():
-                environment.setenv(name, value)
-            server.reset()
-            place = f"s3://{server.create_bucket()}"
-        rig = create(template, place=place)
+    with rigs(postgres, shared_place.url) as create:
+        rig = create(template)
         rig.run()
-        yield rig, variables
+        yield rig
 
 
 @pytest.fixture
-def loaded(loaded_once: tuple[Rig, Mapping[str, str]], monkeypatch: pytest.MonkeyPatch) -> Rig:
+def loaded(loaded_once: Rig, shared_place: Place, monkeypatch: pytest.MonkeyPatch) -> Rig:
     """A pipeline after one run over all real rows, on a directory and on S3; tests share it and only look."""
-    rig, variables = loaded_once
-    for name, value in variables.items():
+    for name, value in shared_place.variables.items():
         monkeypatch.setenv(name, value)
-    return rig
+    return loaded_once
