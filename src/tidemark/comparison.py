@@ -174,14 +174,15 @@ class _Comparison:
     def _write_objects(self, changes: int) -> Iterator[LogObject]:
         if not changes:
             return
+        # Names that no column of a source has: an underscore before what is the log's own.
         key, line = names(self.table.key), diff.log_line(self.names, with_operation=True)
-        lines = f"select {key}, {line} as line from {diff.CHANGE} where _op <> 'rehash'"
-        size = int(str(self.engine.value(f"select coalesce(sum(strlen(line)), 0) from ({lines})")))
+        lines = f"select {key}, {line} as _line from {diff.CHANGE} where _op <> 'rehash'"
+        size = int(str(self.engine.value(f"select coalesce(sum(strlen(_line)), 0) from ({lines})")))
         parts = 1 + size // self.poll.part_bytes
         for part in range(parts):
             path = self.engine.new_file(".jsonl")
-            numbered = f"select *, ntile({parts}) over (order by {key}) as part from ({lines})" if parts > 1 else lines
-            where = f" where part = {part + 1}" if parts > 1 else ""
-            rows = write_lines(self.engine, f"select line from ({numbered}){where} order by {key}", path)
+            numbered = f"select *, ntile({parts}) over (order by {key}) as _part from ({lines})" if parts > 1 else lines
+            where = f" where _part = {part + 1}" if parts > 1 else ""
+            rows = write_lines(self.engine, f"select _line from ({numbered}){where} order by {key}", path)
             last = self.engine.value(f"select max({key}) from ({numbered}){where}") if self.by_key else rows
             yield put_object(self.poll, path, self.table, last, rows, part + 1 if parts > 1 else None)
