@@ -8,6 +8,7 @@ import json
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -92,6 +93,7 @@ class _Batch:
     years: set[int] = field(default_factory=set)
     parts: dict[str, Path] = field(default_factory=dict)
     calendar: LakeTable | None = None
+    written_bytes: Counter[str] = field(default_factory=Counter)
 
     @property
     def number(self) -> int:
@@ -224,10 +226,11 @@ class _Batch:
             lake = self._reopen(lake)
         rows = self.engine.value(f"select count(*) from {lake.rows()} where batch_id = {self.number}")
         self.committed[star.name] = {"rows": int(str(rows)), "version": lake.version}
-        return int(str(rows)), sum(action.size for action in change.added) if change else 0
+        return int(str(rows)), self.written_bytes[lake.path]
 
     def _apply(self, lake: LakeTable, change: Change) -> None:
         lake.commit(change, batch=self.number, metadata={"model": self.transform.model.hash})
+        self.written_bytes[lake.path] += sum(action.size for action in change.added)
 
     def _reopen(self, lake: LakeTable) -> LakeTable:
         reopened = open_table(lake.objects, lake.path)

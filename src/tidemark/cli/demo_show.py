@@ -76,8 +76,10 @@ class ScreenTeller:
 
 
 @contextmanager
-def screen() -> Iterator[ScreenTeller]:
+def screen(directory: Path) -> Iterator[ScreenTeller]:
     """Give a teller that shows the demo's steps on stdout while the context lasts."""
+    flow = "PostgreSQL → change log → star schema → PostgreSQL"
+    out().print(Text.assemble(("Tidemark demo", "bold"), f": {flow}, all of it in {directory}"), soft_wrap=True)
     if not out().is_terminal:
         yield ScreenTeller(None)
         return
@@ -97,7 +99,7 @@ def show(report: DemoReport, directory: Path) -> None:
     console.print(Text("Go on from here", style="bold"))
     for label, value in _ways(report, directory):
         # Never wrapped: a command is there to be copied.
-        console.print(Text.assemble(f"  {label:<16}", (value, "cyan")), soft_wrap=True)
+        console.print(Text.assemble(f"  {label:<14}", (value, "cyan")), soft_wrap=True)
 
 
 def _parts(report: DemoReport) -> Iterator[tuple[str, RenderableType]]:
@@ -127,10 +129,12 @@ def _arrivals(report: DemoReport) -> Table:
 def _numbers(report: TableReport | None) -> tuple[str, str, str]:
     if report is None:
         return "", "", ""
-    return shown_count(report.rows), _bytes(report.bytes), _seconds(report)
+    return shown_count(report.rows) if report.rows else "-", _bytes(report.bytes), _seconds(report)
 
 
 def _bytes(size_bytes: int) -> str:
+    if not size_bytes:
+        return "-"
     number, _, unit = shown_bytes(size_bytes).partition(" ")
     return f"{float(number):.3g} {unit}" if len(number) > 4 else f"{number} {unit}"  # noqa: PLR2004 -- 529.4 becomes 529
 
@@ -145,7 +149,8 @@ def _total(tables: Mapping[str, TableReport]) -> TableReport:
 
 
 def _evolution(found: Sequence[tuple[History, str]]) -> Table:
-    table = _table()
+    # A cell begins with two places for the mark, which hold the columns apart.
+    table = _table(gap=0)
     table.add_column(Text(f"\n{FACT}"), no_wrap=True)
     shown = []
     for history, what in found:
@@ -157,7 +162,7 @@ def _evolution(found: Sequence[tuple[History, str]]) -> Table:
     for column in EVOLVING:
         cells = []
         for history, version in shown:
-            text = _text(history.versions[version][column], digits=2).replace(" ", "\n")
+            text = _text(history.versions[version][column], digits=1).replace(" ", "\n")
             changed = history.has_changed(version, column)
             cells.append(Text(f"{MARK} {text}".replace("\n", "\n  "), style="yellow") if changed else _indented(text))
         table.add_row(Text(column), *cells)
@@ -191,27 +196,29 @@ def _ways(report: DemoReport, directory: Path) -> Iterator[tuple[str, str]]:
     if report.is_running:
         yield "psql", f"{place}/psql warehouse"
         yield "", f"{place}/psql totesys"
-        yield "stop the server", f"{command} --stop"
+        yield "explore", f"(cd {place} && {_program(away=True)} status)"
+        yield "stop it", f"{command} --stop"
     else:
         yield "psql", f"{command} --keep && {place}/psql warehouse"
         yield "", f"{command} --stop    # the server, which only --keep leaves running"
-    for number, sample in enumerate(report.places.samples):
-        yield "" if number else "files", f"{directory}/{sample}"
+    yield "files", f"{directory}/"
+    for sample in report.places.samples:
+        yield "", sample
 
 
-def _program() -> str:
-    """Return what calls this program from a shell in this directory."""
+def _program(*, away: bool = False) -> str:
+    """Return what calls this program from a shell, in this directory or in any."""
     called = Path(sys.argv[0]).absolute()
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m {called.parent.name}"
     if shutil.which(called.name) == str(called):
         return called.name
     here = Path.cwd()
-    return shlex.quote(str(called.relative_to(here) if called.is_relative_to(here) else called))
+    return shlex.quote(str(called.relative_to(here) if called.is_relative_to(here) and not away else called))
 
 
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", show_edge=False)
+def _table(gap: int = 1) -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim", show_edge=False)
 
 
 def _text(value: object, digits: int = 3) -> str:

@@ -265,6 +265,8 @@ class EmbeddedServer:
                 user=user,
                 group=group,
                 extra_groups=None if self._user is None else [],
+                # Ctrl-C on a terminal goes to the whole foreground group: it would end pg_ctl and leave the server.
+                process_group=0,
             )
             if finished.returncode == 0:
                 return
