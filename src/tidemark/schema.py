@@ -16,12 +16,10 @@ from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres import connect, translated, where
 from tidemark.queries import query
+from tidemark.statements import bare, created, split_statements
 
 SCRATCH = "tidemark_plan"
 WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
-# A literal, a quoted identifier, a dollar-quoted body or a comment holds semicolons that end no statement.
-TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1|--[^\n]*|/\*.*?\*/|;", re.DOTALL)
-CREATES = re.compile(r"create\s+(?:unique\s+)?(table|index)\s+(?:if\s+not\s+exists\s+)?\"?(\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,18 +54,6 @@ def init(url: str, model: Model) -> list[str]:
     return statements
 
 
-def split_statements(text: str) -> Iterator[str]:
-    """Cut SQL into statements at the semicolons between them; comments stay with the statement that they precede."""
-    start = 0
-    for found in TOKEN.finditer(text):
-        if found[0] == ";":
-            yield text[start : found.start()].strip()
-            start = found.end()
-    rest = text[start:].strip()
-    if _bare(rest):
-        yield rest
-
-
 def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     schema = _one(connection, "select current_schema()")
     if schema is None:
@@ -76,7 +62,7 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     present = _catalog(connection, str(schema))
     statements = list(split_statements(model.warehouse_sql))
     ledger = [] if _one(connection, query("warehouse", "ledger_exists")) else _ledger_statements()
-    creates = {statement: _created(statement) for statement in statements}
+    creates = {statement: created(statement) for statement in statements}
     known = {"table": present.tables, "index": present.indexes}
     missing = [statement for statement, made in creates.items() if made and made[1] not in known[made[0]]]
     upgrades: list[str] = []
@@ -95,7 +81,7 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
 
 def _views(statements: list[str]) -> Iterator[str]:
     for statement in statements:
-        found = re.match(r"create\s+or\s+replace\s+view\s+\"?(\w+)", _bare(statement), re.IGNORECASE)
+        found = re.match(r"create\s+or\s+replace\s+view\s+\"?(\w+)", bare(statement), re.IGNORECASE)
         if found:
             yield found[1]
 
@@ -193,15 +179,6 @@ def _widens(before: str, after: str) -> bool:
         (old_digits, old_scale), (new_digits, new_scale) = (*old, 0)[:2], (*new, 0)[:2]
         return new_scale >= old_scale and new_digits - new_scale >= old_digits - old_scale
     return new[0] >= old[0]
-
-
-def _created(statement: str) -> tuple[str, str] | None:
-    found = CREATES.match(_bare(statement))
-    return (found[1].lower(), found[2]) if found else None
-
-
-def _bare(statement: str) -> str:
-    return re.sub(r"^(?:\s|--[^\n]*\n?|/\*.*?\*/)+", "", statement, flags=re.DOTALL)
 
 
 def _quoted(name: str) -> str:
