@@ -33,7 +33,7 @@ Text: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True)
 class State:
-    """What a run saw: what plain SQL makes of the source, the facts' rows there with their stamps, and what is current."""
+    """What a run saw: plain SQL's view of the source, the facts' rows there with their stamps, and what is current."""
 
     batch: int
     captured_at: dt.datetime
