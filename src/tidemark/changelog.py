@@ -12,6 +12,7 @@ from typing import Any
 
 from tidemark.contract import Column
 from tidemark.errors import OvertakenError, StateError
+from tidemark.faults import effect
 from tidemark.objects import ObjectExistsError, Objects
 
 FORMAT = 1
@@ -126,7 +127,8 @@ class ChangeLog:
 
     def commit(self, manifest: Manifest) -> None:
         """Make the batch exist; OvertakenError when another run made one of that number first."""
-        put_manifest(self.objects, manifest.batch, manifest.encode(), manifest.run_id)
+        with effect("manifest"):
+            put_manifest(self.objects, manifest.batch, manifest.encode(), manifest.run_id)
 
 
 def newest_batch(objects: Objects, after: int = 0) -> int:

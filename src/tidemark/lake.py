@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from tidemark.engine import Engine
 from tidemark.errors import OvertakenError, StateError
+from tidemark.faults import effect_on
 from tidemark.objects import Objects
 from tidemark.sqltext import from_parquet, quoted, text
 
@@ -109,12 +110,13 @@ class LakeTable:
             app_transactions=[Transaction(APPLICATION, batch)],
         )
         try:
-            self.delta.create_write_transaction(
-                [*change.added, *removals],
-                "append",
-                self.delta.schema(),
-                commit_properties=properties,
-            )
+            with effect_on(self.path, "commit"):
+                self.delta.create_write_transaction(
+                    [*change.added, *removals],
+                    "append",
+                    self.delta.schema(),
+                    commit_properties=properties,
+                )
         except CommitFailedError as exc:
             message = f"{self.path} was changed by another run at the same time"
             raise OvertakenError(message, advice="nothing is lost; run again", table=self.path) from exc
@@ -157,13 +159,14 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     if table is not None:
         return table
     schema = Schema([Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items()])
-    delta = DeltaTable.create(
-        objects.url(path),
-        schema,
-        mode="ignore",
-        configuration=CONFIGURATION,
-        storage_options=objects.storage_options(),
-    )
+    with effect_on(path, "table"):
+        delta = DeltaTable.create(
+            objects.url(path),
+            schema,
+            mode="ignore",
+            configuration=CONFIGURATION,
+            storage_options=objects.storage_options(),
+        )
     return LakeTable(objects, path, dict(columns), delta)
 
 
@@ -174,7 +177,8 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     ]
     if not missing:
         return table
-    table.delta.alter.add_columns(missing)
+    with effect_on(table.path, "columns"):
+        table.delta.alter.add_columns(missing)
     reopened = open_table(table.objects, table.path)
     return reopened or table
 

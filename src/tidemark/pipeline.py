@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
 from tidemark.errors import ConfigError
-from tidemark.settings import Settings, flag, variable
+from tidemark.faults import arm
+from tidemark.settings import Settings, armed_fault, flag, variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +119,9 @@ class Pipeline:
 
 def wire(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Pipeline:
     """Return the pipeline that the settings describe; nothing is opened yet."""
+    fault = armed_fault()
+    if fault:
+        arm(fault)
     return Pipeline(settings, clock)
 
 

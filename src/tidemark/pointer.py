@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tidemark.errors import ConfigError, StateError, TransientError
+from tidemark.faults import effect
 
 _SSM = "ssm:"
 
@@ -96,7 +97,8 @@ class FilePointer:
                     file.write(pointer.encode() + "\n")
                     file.flush()
                     os.fsync(file.fileno())
-                temporary.replace(self._path)
+                with effect("pointer"):
+                    temporary.replace(self._path)
             finally:
                 temporary.unlink(missing_ok=True)
         except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
@@ -131,7 +133,7 @@ class ParameterPointer:
         """Put the pointer in the place of the one before."""
         from tidemark.aws.client import aws_errors  # noqa: PLC0415 -- as above
 
-        with aws_errors(f"parameter {self._name}"):
+        with aws_errors(f"parameter {self._name}"), effect("pointer"):
             self._client.put_parameter(
                 Name=self._name, Value=pointer.encode(), Type="String", Tier="Standard", Overwrite=True
             )

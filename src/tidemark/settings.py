@@ -17,6 +17,8 @@ from tidemark.errors import ConfigError
 
 FILE = "tidemark.toml"
 PREFIX = "TIDEMARK_"
+# For tests alone: ends the process at a fault point (faults.py). No setting, hence neither flag nor field.
+FAULT = "TIDEMARK_TEST_FAULT"
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|m|h|d)")
 _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -121,7 +123,7 @@ def load(flags: Mapping[str, str | None], *, environ: Mapping[str, str] | None =
     for name, value in _read_file(directory / FILE, problems).items():
         _take(given, name, value, f"{name!r} in {FILE}", problems)
     for key, value in environ.items():
-        if key.startswith(PREFIX) and value:
+        if key.startswith(PREFIX) and key != FAULT and value:
             _take(given, key.removeprefix(PREFIX).lower(), value, key, problems)
     for name, value in flags.items():
         if value is not None:
@@ -136,6 +138,11 @@ def load(flags: Mapping[str, str | None], *, environ: Mapping[str, str] | None =
     if problems:
         raise ConfigError.of(problems)
     return Settings(**values)
+
+
+def armed_fault() -> str | None:
+    """Return the fault point at which a test wants this process to end."""
+    return os.environ.get(FAULT) or None
 
 
 def _take(given: dict[str, tuple[str, str]], name: str, value: object, place: str, problems: list[str]) -> None:

@@ -21,6 +21,7 @@ from tidemark import star as sql
 from tidemark.changelog import ChangeLog, LogObject, Manifest, newest_batch, put_manifest
 from tidemark.engine import Engine, open_engine
 from tidemark.errors import DataError, OvertakenError, StateError
+from tidemark.faults import effect
 from tidemark.lake import Change, LakeTable, add_columns, create_table, open_table, write_file
 from tidemark.latest import open_latest_as_of
 from tidemark.merge import stage_merge
@@ -75,7 +76,8 @@ class Transform:
                     model=self.model.hash,
                     tables=batch.committed,
                 )
-                put_manifest(self.processed, body.batch, body.encode(), body.run_id)
+                with effect("processed-manifest"):
+                    put_manifest(self.processed, body.batch, body.encode(), body.run_id)
                 for name, report in reports.items():
                     totals[name] = _sum(totals.get(name, TableReport()), report)
         return StageReport("transform", tuple(range(done + 1, last + 1)), totals, time.perf_counter() - started)

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from tidemark.errors import ConfigError
+from tidemark.faults import effect, reach
 from tidemark.model import StarTable
 from tidemark.postgres import connect, translated, where
 from tidemark.queries import query
@@ -65,6 +66,8 @@ class Warehouse:
                 self._connection.execute(statement)
             self._connection.execute(query("warehouse", "wait_for_turn"))
             yield self.newest()[0]
+            reach("before-warehouse-commit")
+        reach("after-warehouse-commit")
 
     def put_dimension(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
         """Insert or update a dimension's rows, and return how many came."""
@@ -78,9 +81,11 @@ class Warehouse:
             assignments = sql.SQL(", ").join(
                 sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in others
             )
-            self._connection.execute(query("warehouse", "upsert", assignments=assignments, **parts))
+            statement = query("warehouse", "upsert", assignments=assignments, **parts)
         else:
-            self._connection.execute(query("warehouse", "insert_missing", **parts))
+            statement = query("warehouse", "insert_missing", **parts)
+        with effect("upsert"):
+            self._connection.execute(statement)
         return rows
 
     def put_fact(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes], *, rows: int) -> int:
@@ -94,11 +99,13 @@ class Warehouse:
             sql.SQL("old.{0} = new.{0}").format(sql.Identifier(name)) for name in star.source_key
         )
         parts = self._names(star, staging, columns)
-        self._connection.execute(
-            query("warehouse", "close_versions", table=parts["table"], staging=parts["staging"], matches=matches),
-        )
+        with effect("close-versions"):
+            self._connection.execute(
+                query("warehouse", "close_versions", table=parts["table"], staging=parts["staging"], matches=matches),
+            )
         insert = {name: parts[name] for name in ("table", "staging", "columns")}
-        self._connection.execute(query("warehouse", "insert_versions", **insert))
+        with effect("insert-versions"):
+            self._connection.execute(query("warehouse", "insert_versions", **insert))
         return copied
 
     def record(
@@ -120,7 +127,8 @@ class Warehouse:
             "model": model,
             "row_counts": json.dumps(row_counts),
         }
-        self._connection.execute(query("warehouse", "record_batch"), values)
+        with effect("ledger-row"):
+            self._connection.execute(query("warehouse", "record_batch"), values)
 
     def _is_empty(self, star: StarTable) -> bool:
         row = self._connection.execute(query("warehouse", "is_empty", table=sql.Identifier(star.name))).fetchone()
@@ -158,7 +166,7 @@ class Warehouse:
         listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
         statement = query("warehouse", "copy_in", table=sql.Identifier(table), columns=listed)
         with self._connection.cursor() as cursor:
-            with cursor.copy(statement) as copy:
+            with effect("copy"), cursor.copy(statement) as copy:
                 for block in blocks:
                     copy.write(block)
             return cursor.rowcount

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tidemark.errors import ConfigError, StateError
+from tidemark.faults import effect_on
 
 CHUNK_BYTES = 1 << 20
 
@@ -44,18 +45,20 @@ class Objects(ABC):
             ObjectExistsError: the object holds other bytes.
 
         """
-        if not self._create(checked(key), body):
-            self._require_same(key, len(body), hashlib.sha256(body).digest())
+        with effect_on(checked(key), "file"):
+            if not self._create(key, body):
+                self._require_same(key, len(body), hashlib.sha256(body).digest())
 
     def put_file_new(self, key: str, path: Path) -> None:
         """Put a local file as `put_new` does, without holding it in memory.
 
         In a directory the object may be the same file under a second name: do not write to `path` afterwards.
         """
-        if not self._create_from_file(checked(key), path):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            self._require_same(key, path.stat().st_size, digest)
+        with effect_on(checked(key), "file"):
+            if not self._create_from_file(key, path):
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").digest()
+                self._require_same(key, path.stat().st_size, digest)
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes, or raise `ObjectMissingError`."""
