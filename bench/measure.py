@@ -1,0 +1,159 @@
+"""Measuring: a process's time and memory, and the floor under any copy of the source."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tidemark.embedded import EmbeddedServer
+from tidemark.generator import TABLES, create_tables
+
+# Parents first: foreign keys are in place while rows arrive.
+ORDERED = (
+    "department",
+    "staff",
+    "address",
+    "counterparty",
+    "currency",
+    "payment_type",
+    "design",
+    "sales_order",
+    "purchase_order",
+    "transaction",
+    "payment",
+)
+MEBIBYTE_KIBIBYTES = 1024
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one process, or several one after the other, took; `peak_mib` is of the largest of them."""
+
+    wall_seconds: float
+    cpu_seconds: float | None = None
+    peak_mib: float | None = None
+    rows: int = 0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Divide rows by wall time."""
+        return self.rows / self.wall_seconds
+
+
+def added(parts: Sequence[Measured]) -> Measured:
+    """Add up processes that ran one after the other; the rows are those of the first."""
+    return Measured(
+        wall_seconds=sum(each.wall_seconds for each in parts),
+        cpu_seconds=sum(each.cpu_seconds or 0 for each in parts),
+        peak_mib=max(each.peak_mib or 0 for each in parts),
+        rows=parts[0].rows,
+    )
+
+
+def median(runs: Sequence[Measured]) -> Measured:
+    """Take the median of each figure over runs of the same work, but the largest memory."""
+    return Measured(
+        wall_seconds=statistics.median(each.wall_seconds for each in runs),
+        cpu_seconds=statistics.median(each.cpu_seconds or 0 for each in runs),
+        peak_mib=max(each.peak_mib or 0 for each in runs),
+        rows=runs[0].rows,
+    )
+
+
+def run_process(command: Sequence[str]) -> tuple[Measured, str]:
+    """Run a command to its end; return what it took and its stdout.
+
+    Time is that of the whole process, the start of the interpreter and the imports included; CPU and memory are the
+    kernel's own (`wait4`), without those of the database server.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output)  # noqa: S603 -- our own commands, as a list
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
+    # ru_maxrss counts KiB on Linux.
+    peak_mib = usage.ru_maxrss / MEBIBYTE_KIBIBYTES
+    return Measured(wall_seconds, usage.ru_utime + usage.ru_stime, peak_mib), text
+
+
+def floor(server: EmbeddedServer, source: str, *, keys_first: bool) -> Measured:
+    """Copy all tables with `psql | psql` into a database of their own, and take it away again.
+
+    Args:
+        server: Holds source and copy.
+        source: The source's database.
+        keys_first: Whether the foreign keys are in place while rows arrive, each then checked row by row, or are added
+            at the end, each then checked by one join. The primary keys are in place in both.
+    """
+    copy = "floor"
+    server.drop_database(copy)
+    server.create_database(copy)
+    with psycopg.connect(server.url(copy), autocommit=True) as connection:
+        create_tables(connection)
+        restore = _take_foreign_keys(connection) if not keys_first else lambda: None
+        server_is_calm(server)
+        started = time.perf_counter()
+        for table in ORDERED:
+            _pipe(server, source, copy, table)
+        restore()
+        wall_seconds = time.perf_counter() - started
+        rows = sum(count(connection, table) for table in TABLES)
+    server.drop_database(copy)
+    return Measured(wall_seconds, rows=rows)
+
+
+def count(connection: psycopg.Connection, table: str) -> int:
+    """Count a table's rows."""
+    row = connection.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(table))).fetchone()
+    return int(row[0]) if row else 0
+
+
+def server_is_calm(server: EmbeddedServer) -> None:
+    """Have the server write out what earlier work left behind, so that no later work pays for it."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("checkpoint")
+
+
+def _pipe(server: EmbeddedServer, source: str, copy: str, table: str) -> None:
+    out = [str(server.psql_path), "-qXc", f"copy {table} to stdout", server.url(source)]
+    into = [str(server.psql_path), "-qXc", f"copy {table} from stdin", server.url(copy)]
+    with subprocess.Popen(out, stdout=subprocess.PIPE) as reading:  # noqa: S603 -- as above
+        subprocess.run(into, stdin=reading.stdout, check=True)  # noqa: S603 -- as above
+    if reading.returncode:
+        sys.exit(f"copying {table} out of the source ended with {reading.returncode}")
+
+
+def _take_foreign_keys(connection: psycopg.Connection) -> Callable[[], None]:
+    keys = connection.execute(
+        "select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint where contype = 'f'"
+    ).fetchall()
+    for table, name, _ in keys:
+        connection.execute(_alter(table, "drop constraint {}", name))
+
+    def restore() -> None:
+        for table, name, definition in keys:
+            connection.execute(_alter(table, f"add constraint {{}} {definition}", name))
+
+    return restore
+
+
+def _alter(table: str, what: str, name: str) -> sql.Composed:
+    return sql.SQL(f"alter table {{}} {what}").format(sql.Identifier(table), sql.Identifier(name))
+
+
+def size_mib(directory: Path) -> float:
+    """Add up the files below a directory."""
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 2**20

@@ -1,0 +1,137 @@
+"""The results as Markdown, beside what was to be reached."""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from measure import Measured
+
+from tidemark.embedded import EmbeddedServer
+
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+LIBRARIES = ("duckdb", "deltalake", "psycopg")
+FULL_LOAD_FLOORS = 5
+INCREMENT_SECONDS = 6
+POLL_SECONDS = 5
+POLL_KEYS_SECONDS = 3
+PEAK_MIB = 600
+
+
+def machine(server: EmbeddedServer) -> dict[str, Any]:
+    """Say what was measured on and with."""
+    with psycopg.connect(server.url("postgres")) as connection:
+        postgres = connection.info.parameter_status("server_version")
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "memory_gib": round(memory_bytes / 2**30, 1),
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
+        "versions": {"Python": platform.python_version(), "PostgreSQL": postgres}
+        | {name: version(name) for name in LIBRARIES},
+    }
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """Write the report."""
+    facts = results["machine"]
+    versions = ", ".join(f"{name} {each}" for name, each in facts["versions"].items())
+    processor = f" ({facts['processor']})" if facts["processor"] else ""
+    return "\n".join(
+        [
+            f"{results['rows']:,} rows, {results['scale']:g} times the real size, {results['at']}.",
+            f"{facts['cores']} cores{processor}, {facts['memory_gib']} GiB, {facts['system']}; {versions}.",
+            "",
+            *_targets(results),
+            "",
+            *_full(results),
+            "",
+            *_increment(results),
+            "",
+            *_polls(results),
+        ]
+    )
+
+
+def write_into(path: Path, text: str) -> None:
+    """Put the report between the markers of a file."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def peak_mib(results: Mapping[str, Any]) -> float:
+    """Give the most memory that any stage took."""
+    runs = [results["full"]["all"], results["increment"]["all"], results["poll"], results["poll_keys"]]
+    return max(run.peak_mib for run in [*runs, results["poll_switch"]])
+
+
+def _targets(results: Mapping[str, Any]) -> list[str]:
+    floors = results["full"]["all"].wall_seconds / results["floor"].wall_seconds
+    rows = [
+        ("full load, times the floor", floors, FULL_LOAD_FLOORS, ""),
+        ("increment", results["increment"]["all"].wall_seconds, INCREMENT_SECONDS, " s"),
+        ("empty poll", results["poll"].wall_seconds, POLL_SECONDS, " s"),
+        ('empty poll with `sweep = "keys"`', results["poll_keys"].wall_seconds, POLL_KEYS_SECONDS, " s"),
+        ("most memory of any stage", peak_mib(results), PEAK_MIB, " MiB"),
+    ]
+    lines = ["| to reach | at most | measured | |", "|---|--:|--:|---|"]
+    for what, target, limit, unit in ((what, value, limit, unit) for what, value, limit, unit in rows):
+        shown = f"{target:.0f}" if unit == " MiB" else f"{target:.1f}"
+        lines.append(f"| {what} | {limit}{unit} | {shown}{unit} | {'reached' if target <= limit else 'missed'} |")
+    return lines
+
+
+def _full(results: Mapping[str, Any]) -> list[str]:
+    floor: Measured = results["floor"]
+    runs = [("floor, foreign keys at the end", floor), ("floor, foreign keys first", results["floor_keys_first"])]
+    runs += list(results["full"].items())
+    lines = [
+        "| full load | rows | wall s | CPU s | peak MiB | rows/s | times the floor |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, run in runs:
+        rows = results["rows"] if name == "all" else run.rows
+        speed = f"{rows / run.wall_seconds:,.0f}"
+        lines.append(f"| {name} | {rows:,} {_figures(run)} | {speed} | {run.wall_seconds / floor.wall_seconds:.1f} |")
+    sizes = ", ".join(f"{name} {size:,.0f} MiB" for name, size in results["lake_mib"].items())
+    return [*lines, "", f"The buckets after it: {sizes} (`latest` included)."]
+
+
+def _increment(results: Mapping[str, Any]) -> list[str]:
+    lines = ["| increment | rows | wall s | CPU s | peak MiB | wall s at a tenth of the size | ratio |"]
+    lines.append("|---|--:|--:|--:|--:|--:|--:|")
+    for name, run in results["increment"].items():
+        tenth = results["increment_tenth"][name]
+        ratio = run.wall_seconds / tenth.wall_seconds
+        lines.append(f"| {name} | {run.rows:,} {_figures(run)} | {tenth.wall_seconds:.2f} | {ratio:.2f} |")
+    return lines
+
+
+def _polls(results: Mapping[str, Any]) -> list[str]:
+    lines = ["| empty poll | wall s | CPU s | peak MiB |", "|---|--:|--:|--:|"]
+    for name, key in (
+        ('`sweep = "rows"`', "poll"),
+        ('`sweep = "keys"`', "poll_keys"),
+        ('the one poll that takes new hashes after a change to `"keys"`', "poll_switch"),
+    ):
+        lines.append(f"| {name} {_figures(results[key])} |")
+    return lines
+
+
+def _figures(run: Measured) -> str:
+    cpu = "" if run.cpu_seconds is None else f"{run.cpu_seconds:.2f}"
+    peak = "" if run.peak_mib is None else f"{run.peak_mib:.0f}"
+    return f"| {run.wall_seconds:.2f} | {cpu} | {peak}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
