@@ -66,8 +66,9 @@ def write_into(path: Path, text: str) -> None:
 
 def peak_mib(results: Mapping[str, Any]) -> float:
     """Give the most memory that any stage took."""
-    runs = [results["full"]["all"], results["increment"]["all"], results["poll"], results["poll_keys"]]
-    return max(run.peak_mib for run in [*runs, results["poll_switch"]])
+    runs: list[Measured] = [results["full"]["all"], results["increment"]["all"], results["poll"]]
+    runs += [results["poll_keys"], results["poll_switch"]]
+    return max(run.peak_mib or 0.0 for run in runs)
 
 
 def _targets(results: Mapping[str, Any]) -> list[str]:
