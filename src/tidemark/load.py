@@ -17,9 +17,9 @@ from tidemark.errors import DataError, StateError
 from tidemark.lake import LakeTable, open_table
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.processed import Processed, read_processed
+from tidemark.processed import Processed, loaded_columns, read_processed
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.sqltext import from_parquet, names, text
+from tidemark.sqltext import are_comparable, checksum, from_parquet, names, sum_of_checksums, text
 from tidemark.warehouse import Warehouse, open_warehouse
 
 BLOCK_BYTES = 1 << 20
@@ -98,25 +98,29 @@ class Load:
                 captured_at=manifest.captured_at,
                 model=manifest.model,
                 row_counts={name: report.rows for name, report in reports.items()},
+                checksums={name: entry.checksum for name, entry in manifest.tables.items()},
             )
         return reports
 
     def _put(self, engine: Engine, warehouse: Warehouse, star: StarTable, manifest: Processed) -> tuple[int, int]:
         entry = manifest.tables.get(star.name)
-        if entry is None or not entry["rows"]:
+        if entry is None or not entry.rows:
             return 0, 0
-        lake = open_table(self.processed, star.path, version=entry["version"])
+        lake = open_table(self.processed, star.path, version=entry.version)
         if lake is None:
             message = f"{star.path} is gone from the processed bucket"
             raise StateError(message, advice="`tidemark rebuild star` makes it again from the log", table=star.name)
-        columns = [name for name in lake.columns if star.kind == "fact" or name != "batch_id"]
+        columns = loaded_columns(star, lake.columns)
         stream = _Stream(engine, lake, columns, manifest.batch)
         if star.kind == "fact":
-            rows = warehouse.put_fact(star, columns, stream.blocks(), rows=entry["rows"])
+            rows = warehouse.put_fact(star, columns, stream.blocks(), rows=entry.rows)
         else:
             rows = warehouse.put_dimension(star, columns, stream.blocks())
-        if rows != entry["rows"]:
-            message = f"{star.name} holds {rows} rows of batch {manifest.batch}, its manifest says {entry['rows']}"
+        if rows != entry.rows:
+            message = f"{star.name} holds {rows} rows of batch {manifest.batch}, its manifest says {entry.rows}"
+            raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
+        if are_comparable(entry.checksum, stream.checksum) and entry.checksum != stream.checksum:
+            message = f"the rows of batch {manifest.batch} in {star.name} are not those that its manifest was made of"
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
         return rows, stream.size_bytes
 
@@ -130,6 +134,7 @@ class _Stream:
     columns: Sequence[str]
     batch: int
     size_bytes: int = 0
+    checksum: str = ""
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the CSV in blocks."""
@@ -162,4 +167,6 @@ class _Stream:
         rows = from_parquet([self.lake.uri(file)], self.lake.columns)
         select = f"select {names(self.columns)} from {rows} where batch_id = {self.batch}"
         engine.execute(f"copy ({select}) to {text(str(path))} (format csv, header false)")
+        found = engine.value(f"select {checksum(self.columns)} from ({select})")
+        self.checksum = sum_of_checksums(self.checksum, str(found))
         return path

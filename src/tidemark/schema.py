@@ -61,7 +61,7 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
         raise ConfigError(message, advice="create the schema, or set search_path in the URL's options")
     present = _catalog(connection, str(schema))
     statements = list(split_statements(model.warehouse_sql))
-    ledger = [] if _one(connection, query("warehouse", "ledger_exists")) else _ledger_statements()
+    ledger = list(_ledger_statements(connection))
     creates = {statement: created(statement) for statement in statements}
     known = {"table": present.tables, "index": present.indexes}
     missing = [statement for statement, made in creates.items() if made and made[1] not in known[made[0]]]
@@ -86,8 +86,11 @@ def _views(statements: list[str]) -> Iterator[str]:
             yield found[1]
 
 
-def _ledger_statements() -> list[str]:
-    return list(split_statements(query("warehouse", "create_ledger").as_string()))
+def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
+    if not _one(connection, query("warehouse", "ledger_exists")):
+        yield from split_statements(query("warehouse", "create_ledger").as_string())
+    elif not _one(connection, query("warehouse", "ledger_is_complete")):
+        yield query("warehouse", "upgrade_ledger").as_string()
 
 
 def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:

@@ -159,7 +159,7 @@ def _processed(pipeline: Pipeline) -> Place:
     manifest, problem = _asked(lambda: read_processed(pipeline.processed, newest))
     if manifest is None:
         return Place(batch=newest, problem=problem)
-    rows = {name: entry["rows"] for name, entry in manifest.tables.items()}
+    rows = {name: entry.rows for name, entry in manifest.tables.items()}
     return Place(newest, manifest.captured_at, None, rows)
 
 

@@ -27,9 +27,9 @@ from tidemark.latest import open_latest_as_of
 from tidemark.merge import stage_merge
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
-from tidemark.processed import Processed, newest_processed, read_processed
+from tidemark.processed import Processed, StarEntry, loaded_columns, newest_processed, read_processed
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.sqltext import empty, from_json, names, quoted, text
+from tidemark.sqltext import checksum, empty, from_json, names, quoted, text
 
 logger = logging.getLogger(__name__)
 UPSERT = "upsert"
@@ -91,7 +91,7 @@ class _Batch:
     engine: Engine
     log: ChangeLog
     manifest: Manifest
-    committed: dict[str, dict[str, int]] = field(default_factory=dict)
+    committed: dict[str, StarEntry] = field(default_factory=dict)
     years: set[int] = field(default_factory=set)
     parts: dict[str, Path] = field(default_factory=dict)
     calendar: LakeTable | None = None
@@ -226,9 +226,11 @@ class _Batch:
         if change is not None and (change.added or change.removed):
             self._apply(lake, change)
             lake = self._reopen(lake)
-        rows = self.engine.value(f"select count(*) from {lake.rows()} where batch_id = {self.number}")
-        self.committed[star.name] = {"rows": int(str(rows)), "version": lake.version}
-        return int(str(rows)), self.written_bytes[lake.path]
+        counted = f"count(*), {checksum(loaded_columns(star, lake.columns))}"
+        found = self.engine.execute(f"select {counted} from {lake.rows()} where batch_id = {self.number}").fetchone()
+        rows, proof = found or (0, "")
+        self.committed[star.name] = StarEntry(rows, lake.version, checksum=proof)
+        return rows, self.written_bytes[lake.path]
 
     def _apply(self, lake: LakeTable, change: Change) -> None:
         lake.commit(change, batch=self.number, metadata={"model": self.transform.model.hash})

@@ -108,7 +108,7 @@ class Warehouse:
             self._connection.execute(query("warehouse", "insert_versions", **insert))
         return copied
 
-    def record(
+    def record(  # noqa: PLR0913 -- the columns of the ledger
         self,
         *,
         batch: int,
@@ -117,6 +117,7 @@ class Warehouse:
         captured_at: datetime,
         model: str,
         row_counts: Mapping[str, int],
+        checksums: Mapping[str, str],
     ) -> None:
         """Write the ledger row of a batch."""
         values = {
@@ -126,6 +127,7 @@ class Warehouse:
             "captured_at": captured_at,
             "model": model,
             "row_counts": json.dumps(row_counts),
+            "checksums": json.dumps(checksums),
         }
         with effect("ledger-row"):
             self._connection.execute(query("warehouse", "record_batch"), values)

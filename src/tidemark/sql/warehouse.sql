@@ -8,10 +8,20 @@ create table if not exists tidemark.batch (
     captured_at timestamp with time zone not null,
     loaded_at timestamp with time zone not null default clock_timestamp(),
     model text not null,
-    row_counts jsonb not null
+    row_counts jsonb not null,
+    checksums jsonb
 );
 
 comment on table tidemark.batch is 'the ledger: one row for each batch that has been loaded, written with its rows';
+
+-- name: upgrade_ledger
+alter table tidemark.batch add column if not exists checksums jsonb;
+
+-- name: ledger_is_complete
+select exists (
+    select from pg_attribute
+    where attrelid = to_regclass('tidemark.batch') and attname = 'checksums' and not attisdropped
+);
 
 -- name: ledger_exists
 select to_regclass('tidemark.batch') is not null;
@@ -35,8 +45,8 @@ order by batch desc
 limit 1;
 
 -- name: record_batch
-insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts)
-values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s);
+insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums)
+values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s, %(checksums)s);
 
 -- name: wait_for_turn
 select pg_advisory_xact_lock(hashtext('tidemark load'), hashtext(current_schema()));
