@@ -18,7 +18,7 @@ from tidemark.comparison import capture_changes
 from tidemark.contract import Column, check_contract, describe_drift
 from tidemark.engine import Engine, open_engine
 from tidemark.errors import ContractError, OvertakenError, StateError
-from tidemark.latest import open_latest
+from tidemark.latest import LatestTable, open_latest
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.pointer import Pointer, PointerStore
@@ -134,6 +134,7 @@ class Ingest:
         progress: Progress,
     ) -> dict[str, Captured]:
         columns = {name: _contract(table, poll.snapshot, head) for name, table in self.model.sources.items()}
+        opened = self._open_latest(poll, head, columns)
         polls = pointer.polls if pointer else 0
         since = pointer.watermark if pointer else None
 
@@ -150,11 +151,11 @@ class Ingest:
             for name, table in self.model.sources.items():
                 started = time.perf_counter()
                 progress("ingest", name, 0, 0, 0.0)
-                latest = open_latest(self.ingestion, table, columns[name])
+                latest = opened[name]
                 before = head.tables.get(name) if head else None
                 write: Callable[[], Captured]
-                if before is None or latest.batch == 0:
-                    whole = capture_whole(poll, latest, columns[name], before.first_ordinal if before else 1)
+                if before is None:
+                    whole = capture_whole(poll, latest, columns[name], 1)
                     write = partial(_identity, whole)
                 else:
                     write = capture_changes(
@@ -167,6 +168,18 @@ class Ingest:
                     )
                 pending[name] = executor.submit(finish, name, write, started)
             return {name: each.result() for name, each in pending.items()}
+
+    def _open_latest(
+        self, poll: Poll, head: Manifest | None, columns: Mapping[str, tuple[Column, ...]]
+    ) -> dict[str, LatestTable]:
+        """Open the tables of latest; one that the log knows and that is gone is taken from the log, whole."""
+        sources = self.model.sources
+        opened = {name: open_latest(self.ingestion, table, columns[name]) for name, table in sources.items()}
+        lost = [name for name, table in opened.items() if head and name in head.tables and table.batch == 0]
+        if head and lost:
+            bring_latest_up_to(poll.engine, poll.log, self.model, head, 0, self.clock())
+            opened |= {name: open_latest(self.ingestion, sources[name], columns[name]) for name in lost}
+        return opened
 
     def _manifest(
         self,

@@ -154,6 +154,18 @@ class Rig:
         return {name: as_text(self.warehouse_url, f"table {name}") for name in self.model.stars}
 
 
+def open_rig(model: Model, source_url: str, warehouse_url: str, place: str) -> Rig:
+    """Return the pipeline whose lake lies at `place`, with its pointer, which is in Parameter Store if that is S3."""
+    return Rig(
+        model=model,
+        source_url=source_url,
+        warehouse_url=warehouse_url,
+        ingestion=open_objects(f"{place}/ingestion"),
+        processed=open_objects(f"{place}/processed"),
+        pointer=open_pointer("ssm:/tidemark/pointer" if place.startswith("s3:") else f"{place}/pointer.json"),
+    )
+
+
 @contextmanager
 def rigs(postgres: Postgres, folder: str) -> Iterator[Callable[..., Rig]]:
     """Give what makes pipelines whose databases are dropped at the end of the block.
@@ -168,15 +180,9 @@ def rigs(postgres: Postgres, folder: str) -> Iterator[Callable[..., Rig]]:
         return postgres.url(databases[-1])
 
     def create(template: str, *, model: str = "totesys", place: str | None = None) -> Rig:
-        loaded, root = load_model(model), place or folder
-        return Rig(
-            model=loaded,
-            source_url=clone(template),
-            warehouse_url=clone(postgres.template(f"{loaded.name}_warehouse", lambda url: init(url, loaded))),
-            ingestion=open_objects(f"{root}/ingestion"),
-            processed=open_objects(f"{root}/processed"),
-            pointer=open_pointer("ssm:/tidemark/pointer" if root.startswith("s3:") else f"{root}/pointer.json"),
-        )
+        loaded = load_model(model)
+        warehouse = postgres.template(f"{loaded.name}_warehouse", lambda url: init(url, loaded))
+        return open_rig(loaded, clone(template), clone(warehouse), place or folder)
 
     yield create
     for name in databases:

@@ -1,0 +1,206 @@
+"""All but the change log can be lost: latest, the pointer, the star and the warehouse come out of it again, equal."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.pipeline import Rig, generated_totesys, open_rig, rigs
+from tests.support.postgres import Postgres
+from tidemark.generator import activity
+
+BATCHES = 3
+
+
+def work(rig: Rig, seed: int) -> None:
+    """Insert, update and delete rows in the source."""
+    with psycopg.connect(rig.source_url) as connection:
+        activity(connection, rows=40, seed=seed)
+
+
+def after_three_batches(rig: Rig) -> Rig:
+    for seed in range(BATCHES):
+        if seed:
+            work(rig, seed)
+        rig.run()
+    return rig
+
+
+@pytest.fixture(scope="module")
+def template(postgres: Postgres) -> str:
+    return postgres.template("small_totesys", generated_totesys(scale=0.02))
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Path]]:
+    """The pipeline of `rig`, and where its lake and pointer lie."""
+    place = tmp_path_factory.mktemp("shared") / "lake"
+    with rigs(postgres, str(place)) as create:
+        yield after_three_batches(create(template)), place
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """Where the lake and the pointer of a test's pipeline lie."""
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def rig(shared: tuple[Rig, Path], lake: Path) -> Rig:
+    """A pipeline after three batches of inserts, updates and deletes; its source and warehouse are not to change."""
+    made, place = shared
+    shutil.copytree(place, lake)
+    return open_rig(made.model, made.source_url, made.warehouse_url, str(lake))
+
+
+@pytest.fixture
+def own_rig(new_rig: Callable[..., Rig], template: str, lake: Path) -> Rig:
+    """A pipeline after three batches of inserts, updates and deletes, all of which may change."""
+    return after_three_batches(new_rig(template, place=str(lake)))
+
+
+def latest_rows(rig: Rig) -> dict[str, list[dict[str, Any]]]:
+    return {name: rig.latest(name) for name in rig.model.sources}
+
+
+def star_rows(rig: Rig) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: rig.star(name) for name in rig.model.stars}
+
+
+def test_the_batches_hold_inserts_updates_and_deletes(rig: Rig) -> None:
+    later = [entry for manifest in rig.manifests()[1:] for entry in manifest.tables.values()]
+
+    assert len(rig.manifests()) == BATCHES
+    assert min(sum(counts) for counts in zip(*((e.inserted, e.updated, e.deleted) for e in later), strict=True)) > 0
+
+
+@pytest.mark.parametrize("lost", ["latest", "latest/payment", "latest/staff"])
+@pytest.mark.parametrize("is_pointer_lost", [True, False])
+def test_a_lost_latest_is_restored_and_nothing_taken_for_a_change(
+    rig: Rig,
+    lake: Path,
+    lost: str,
+    is_pointer_lost: bool,  # noqa: FBT001 -- a case of the test
+) -> None:
+    before, objects = latest_rows(rig), rig.objects()
+    shutil.rmtree(lake / "ingestion" / lost)
+    if is_pointer_lost:
+        (lake / "pointer.json").unlink()
+
+    report = rig.ingest()
+
+    assert report.batches == ()
+    assert latest_rows(rig) == before
+    assert {key for key in rig.objects() if "/latest/" not in key} == {key for key in objects if "/latest/" not in key}
+
+
+def test_a_restored_latest_has_all_hashes_and_the_next_poll_reads_no_row_again(rig: Rig, lake: Path) -> None:
+    shutil.rmtree(lake / "ingestion" / "latest")
+    (lake / "pointer.json").unlink()
+    rig.ingest()
+    objects = rig.objects()
+
+    rig.ingest()
+
+    assert all(row["_hash"] is not None for rows in latest_rows(rig).values() for row in rows)
+    assert rig.objects() == objects
+
+
+def test_changes_after_a_lost_latest_are_found_as_if_nothing_had_been_lost(own_rig: Rig, lake: Path) -> None:
+    shutil.rmtree(lake / "ingestion" / "latest")
+    (lake / "pointer.json").unlink()
+    ((location,),) = own_rig.source("select agreed_delivery_location_id from sales_order where sales_order_id = 17")
+    own_rig.change(
+        "update sales_order set agreed_delivery_location_id = 31 - agreed_delivery_location_id"
+        " where sales_order_id = 17"
+    )
+
+    own_rig.run()
+
+    (line,) = [
+        line for line in own_rig.lines("sales_order") if line["sales_order_id"] == 17 and line.get("_op") == "update"
+    ]
+    entries = own_rig.newest().tables
+    assert {name: entry.changes for name, entry in entries.items() if entry.changes} == {"sales_order": 1}
+    assert line["_before"]["agreed_delivery_location_id"] == location
+    assert line["agreed_delivery_location_id"] == 31 - location
+    assert own_rig.broken_laws() == {}
+
+
+def test_a_batch_whose_poll_ended_before_latest_is_taken_from_the_log(own_rig: Rig, lake: Path, tmp_path: Path) -> None:
+    for name in ("latest", "pointer.json"):
+        copy(lake / ("ingestion" if name == "latest" else "") / name, tmp_path / name)
+    work(own_rig, seed=BATCHES)
+    own_rig.ingest()
+    expected = latest_rows(own_rig)
+    copy(tmp_path / "latest", lake / "ingestion" / "latest")
+    copy(tmp_path / "pointer.json", lake / "pointer.json")
+
+    reports = own_rig.run()
+
+    assert [report.batches for report in reports] == [(), (BATCHES + 1,), (BATCHES + 1,)]
+    assert latest_rows(own_rig) == expected
+    assert own_rig.broken_laws() == {}
+
+
+def copy(source: Path, target: Path) -> None:
+    """Put a file or a folder in the place of another."""
+    if source.is_file():
+        shutil.copy(source, target)
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+
+
+def test_a_lost_pointer_is_made_again(rig: Rig, lake: Path) -> None:
+    before = rig.pointer.read()
+    (lake / "pointer.json").unlink()
+
+    assert rig.ingest().batches == ()
+
+    after = rig.pointer.read()
+    assert before is not None
+    assert after is not None
+    assert (after.pipeline_id, after.batch, after.watermark) == (before.pipeline_id, before.batch, before.watermark)
+
+
+def test_a_new_warehouse_is_loaded_from_the_star_with_the_same_keys(
+    rig: Rig, new_rig: Callable[..., Rig], template: str
+) -> None:
+    again = replace(rig, warehouse_url=new_rig(template).warehouse_url)
+
+    assert again.load().batches == (1, 2, 3)
+    assert again.warehouse_rows() == rig.warehouse_rows()
+    assert again.broken_laws() == {}
+
+
+def test_a_lost_star_is_made_from_the_log_with_the_same_keys(rig: Rig, lake: Path) -> None:
+    before, rows = star_rows(rig), rig.warehouse_rows()
+    shutil.rmtree(lake / "processed")
+
+    reports = rig.run()
+
+    assert [report.batches for report in reports] == [(), (1, 2, 3), ()]
+    assert star_rows(rig) == before
+    assert rig.warehouse_rows() == rows
+
+
+def test_the_log_alone_gives_the_same_warehouse(
+    own_rig: Rig, lake: Path, new_rig: Callable[..., Rig], template: str
+) -> None:
+    expected = own_rig.warehouse_rows()
+    again = replace(own_rig, warehouse_url=new_rig(template).warehouse_url)
+    for lost in ("ingestion/latest", "processed"):
+        shutil.rmtree(lake / lost)
+    (lake / "pointer.json").unlink()
+
+    again.run()
+
+    assert again.warehouse_rows() == expected
+    work(again, seed=BATCHES)
+    assert [report.batches for report in again.run()] == [(4,), (4,), (4,)]
+    assert again.broken_laws() == {}
