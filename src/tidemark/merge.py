@@ -73,7 +73,7 @@ def _touched_files(engine: Engine, lake: LakeTable, keys: str, change: str) -> s
         return set()
     listed = ", ".join(text(uri) for uri in uris)
     found = engine.execute(
-        f"select distinct filename from read_parquet([{listed}], filename = true, union_by_name = true)"
+        f"select distinct _file from read_parquet([{listed}], filename = '_file', union_by_name = true)"
         f" semi join (select {keys} from {change} where _op <> 'insert') using ({keys})",
     ).fetchall()
     return {uris[row[0]] for row in found}
