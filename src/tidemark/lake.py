@@ -89,8 +89,13 @@ class LakeTable:
         wanted = self.files if files is None else files
         return from_parquet([self.uri(file) for file in wanted], self.columns)
 
-    def commit(self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None) -> None:
+    def commit(
+        self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False
+    ) -> None:
         """Commit added and removed files; the handle is spent afterwards.
+
+        With `same_rows` the rows only move between files. The application transaction is written all the same: without
+        it delta-rs lets a merge remove a file that such a commit has removed already, and its rows would be there twice.
 
         Raises:
             OvertakenError: another commit of ours came in between.
@@ -102,7 +107,7 @@ class LakeTable:
         )
         now = max((action.modification_time for action in change.added), default=0)
         removals = [
-            RemoveAction(path, data_change=True, deletion_timestamp=now, size=sizes[path], partition_values={})
+            RemoveAction(path, data_change=not same_rows, deletion_timestamp=now, size=sizes[path], partition_values={})
             for path in sorted(removed)
         ]
         properties = CommitProperties(
@@ -188,7 +193,7 @@ def write_file(
     table: LakeTable,
     select: str,
     *,
-    batch: int,
+    batch: int | None,
     now_milliseconds: int,
     statistics: Sequence[str] = (),
 ) -> AddAction | None:
@@ -198,7 +203,7 @@ def write_file(
         engine: runs the SELECT.
         table: the Delta table that the file is for.
         select: yields the table's columns by name.
-        batch: the batch that brought the file, part of its name.
+        batch: the batch that brought the file, part of its name; None for rows that were there before.
         now_milliseconds: the time of the file, Unix milliseconds.
         statistics: the columns of integers whose lowest and highest value readers may skip the file by.
     """
@@ -213,7 +218,7 @@ def add_file(
     table: LakeTable,
     local: Path,
     *,
-    batch: int,
+    batch: int | None,
     now_milliseconds: int,
     statistics: Sequence[str] = (),
 ) -> AddAction | None:
@@ -223,13 +228,14 @@ def add_file(
     if not found or not found[0]:
         local.unlink()
         return None
-    name = f"{batch:010d}-{uuid.uuid4()}.parquet"
+    name = f"{'compact' if batch is None else f'{batch:010d}'}-{uuid.uuid4()}.parquet"
     size_bytes = local.stat().st_size
     table.objects.put_file_new(f"{table.path}/{name}", local)
     local.unlink(missing_ok=True)
     lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))
     stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
-    return AddAction(name, size_bytes, {}, now_milliseconds, data_change=True, stats=json.dumps(stats))
+    changes = batch is not None
+    return AddAction(name, size_bytes, {}, now_milliseconds, data_change=changes, stats=json.dumps(stats))
 
 
 def _delta_type(kind: str) -> str:

@@ -76,7 +76,9 @@ def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> str:
     if not uris:
         return empty(columns)
     fields = names(columns)
-    return f"(select {fields} from read_parquet([{_literals(uris)}], union_by_name = true, hive_partitioning = false))"
+    files = f"read_parquet([{_literals(uris)}], union_by_name = true, hive_partitioning = false)"
+    # Where all of the files lack it, the rows that are none name it.
+    return f"(select {fields} from (from {files} union all by name from {empty(columns)}))"
 
 
 def _list(values: Iterable[str]) -> str:
