@@ -78,8 +78,8 @@ class Ingest:
                 log.commit(manifest)
                 head = manifest
             batch = head.batch if head else 0
-            for each in captured.values():
-                _apply(each, batch)
+            if not all([_apply(each, batch) for each in captured.values()]) and head:
+                bring_latest_up_to(engine, log, self.model, head, batch - 1, self.clock())
             polls = pointer.polls + 1 if pointer else 1
             self.pointer.write(
                 Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls)
@@ -245,14 +245,16 @@ def _since(
     return watermark if "with time zone" in column.type else cursor_start(watermark, model.timezone)
 
 
-def _apply(captured: Captured, batch: int) -> None:
+def _apply(captured: Captured, batch: int) -> bool:
+    """Apply the changes to latest; False when another commit came in between: a recovery of this batch or `compact`."""
     if not captured.change.added and not captured.change.removed and captured.latest.batch:
-        return
+        return True
     try:
         captured.latest.lake.commit(captured.change, batch=batch)
     except OvertakenError:
-        # Another run recovered this batch from the log at the same time, or is about to.
-        logger.info("latest %s was brought up to date by another run", captured.latest.source.name)
+        logger.info("latest %s was changed by another run at the same time", captured.latest.source.name)
+        return False
+    return True
 
 
 def _check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
