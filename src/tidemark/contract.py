@@ -19,8 +19,19 @@ TYPED = {
     "timestamp without time zone": "TIMESTAMP",
     "timestamp with time zone": "TIMESTAMPTZ",
 }
-# Hashed by Postgres such that two values with different text never have equal hashes by rule of their equality.
-HASHED_AS_THEY_ARE = {"boolean", "date", "uuid", "bytea", "timestamp without time zone", "timestamp with time zone"}
+# Hashed by Postgres such that two values with different text never have equal hashes by rule.
+HASHED_AS_THEY_ARE = {
+    "smallint",
+    "integer",
+    "boolean",
+    "date",
+    "uuid",
+    "bytea",
+    "timestamp without time zone",
+    "timestamp with time zone",
+}
+# A numeric's hash leaves out sign and scale, a bigint's folds its halves into one; their binary form is exact.
+HASHED_AS_SENT = {"bigint": "int8send", "numeric": "numeric_send"}
 TEXTS = {"text", "character varying"}
 WIDEST_DECIMAL_DIGITS = 38
 UNCONSTRAINED_DECIMAL = "DECIMAL(38, 18)"

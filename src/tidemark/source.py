@@ -15,7 +15,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from tidemark.contract import HASHED_AS_THEY_ARE, INTEGERS, TEXTS, Column
+from tidemark.contract import HASHED_AS_SENT, HASHED_AS_THEY_ARE, TEXTS, Column
 from tidemark.errors import ContractError
 from tidemark.model import SourceTable
 from tidemark.postgres import connect, translated
@@ -67,8 +67,9 @@ class Source:
         """Find the oldest moment at which a transaction may have begun that a later snapshot cannot see."""
         with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
             clock: datetime = _one(cursor, query("source", "clock"))["clock_timestamp"]
-            state = _one(cursor, query("source", "visibility"))
+            # In this order: a transaction that is prepared in between is seen by both, in the other order by neither.
             oldest = cursor.execute(query("source", "oldest_transaction")).fetchone()
+            state = _one(cursor, query("source", "visibility"))
         reasons = {
             "the role may not see other sessions (it lacks pg_read_all_stats)": not state["may_see"],
             "the server is a replica": state["is_replica"],
@@ -241,7 +242,7 @@ class Snapshot:
         return {
             "table": _identifier(table),
             "columns": sql.SQL(", ").join(prefix + sql.Identifier(column.name) for column in columns),
-            "hash": hash_of(wanted, prefix),
+            "hash": hash_of(wanted, table.key, prefix),
         }
 
     def _copy(self, statement: sql.Composed) -> Iterator[bytes]:
@@ -259,24 +260,32 @@ def open_source(url: str) -> Iterator[Source]:
         connection.close()
 
 
-def hash_of(columns: Sequence[Column], prefix: sql.Composable) -> sql.Composable:
+def hash_of(columns: Sequence[Column], key: Sequence[str], prefix: sql.Composable) -> sql.Composable:
     """Compose the 64-bit hash of a row, in which any two rows with different text differ.
 
-    Equality is coarser than text for some types (1.0 and 1.00 are equal numerics and hash alike), so a numeric brings
-    its scale along, text its bytes whatever its collation, and every type not known to be exact goes in as its text.
+    Postgres's hash of a record is linear in the hashes of its fields, so the sum over a bucket would stay when two rows
+    swap their values in a column; hence the hash of the key is the seed of all the others.
     """
-    fields = []
-    for column in columns:
-        name = prefix + sql.Identifier(column.name)
-        if column.type in INTEGERS or column.base_type in HASHED_AS_THEY_ARE:
-            fields.append(name)
-        elif column.base_type in TEXTS:
-            fields.append(name + sql.SQL(' collate "C"'))
-        elif column.base_type == "numeric":
-            fields += [name, sql.SQL("scale({})").format(name)]
-        else:
-            fields.append(sql.SQL('cast({} as text) collate "C"').format(name))
-    return sql.SQL("hash_record_extended(row({}), 0)").format(sql.SQL(", ").join(fields))
+    fields = {column.name: _hashable(column, prefix + sql.Identifier(column.name)) for column in columns}
+    return sql.SQL("hash_record_extended(row({}), hash_record_extended(row({}), 0))").format(
+        sql.SQL(", ").join(fields.values()), sql.SQL(", ").join(fields[name] for name in key)
+    )
+
+
+def _hashable(column: Column, value: sql.Composable) -> sql.Composable:
+    """Compose what stands for a value in its row's hash: equal hashes where the text is equal, and only there.
+
+    Equality is coarser than text for some types, and hashes are coarser than equality: 1.0, 1.00 and -1 are numerics
+    with one hash, 1 and 4294967296 bigints. Those go in as their binary form, text as its bytes whatever its collation,
+    and every type not known to be exact as its text.
+    """
+    if column.base_type in HASHED_AS_THEY_ARE:
+        return value
+    if column.base_type in TEXTS:
+        return value + sql.SQL(' collate "C"')
+    if column.base_type in HASHED_AS_SENT:
+        return sql.SQL("{}({})").format(sql.Identifier(HASHED_AS_SENT[column.base_type]), value)
+    return sql.SQL('cast({} as text) collate "C"').format(value)
 
 
 def _identifier(table: SourceTable) -> sql.Identifier:

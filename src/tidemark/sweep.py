@@ -30,9 +30,9 @@ class Bucketing:
     shift: int = 0
     mask: int = 0
 
-    def expression(self, key: str) -> str:
-        """Give the bucket of a row of latest as DuckDB SQL; `key` is the quoted key column (used by key only)."""
-        return f"({key} >> {self.shift})" if self.by_key else f"(_hash & {self.mask}::bigint)"
+    def expression(self, key: str, hash_column: str = "_hash") -> str:
+        """Give the bucket of a row of latest as DuckDB SQL, in terms of the quoted key column or of its hash's column."""
+        return f"({key} >> {self.shift})" if self.by_key else f"({hash_column} & {self.mask}::bigint)"
 
     def range_of(self, bucket: int) -> tuple[int, int]:
         """Give the first and the last key of a bucket by key."""
