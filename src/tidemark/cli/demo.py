@@ -44,7 +44,7 @@ def demo(
         print_json(run_demo(wanted, SilentTeller()))
         return
     try:
-        with screen(directory) as teller:
+        with screen() as teller:
             report = run_demo(wanted, teller)
     except (KeyboardInterrupt, SystemExit):
         err().print("interrupted: the server has been stopped; the same command goes on from here")

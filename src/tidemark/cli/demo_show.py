@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -72,14 +72,16 @@ class ScreenTeller:
 
     def ends(self, result: str, seconds: float, /) -> None:
         """Print what came of the step."""
-        out().print(Text.assemble(("  ✓ ", "green"), f"{result:<86}", (f"{seconds:6.1f} s", "dim")), soft_wrap=True)
+        room = _width() - 14
+        # What stands in brackets is what can be done without.
+        shown = result if len(result) <= room else result.partition(" (")[0]
+        out().print(Text.assemble(("  ✓ ", "green"), f"{shown:<{room}}", (f"{seconds:6.1f} s", "dim")), soft_wrap=True)
 
 
 @contextmanager
-def screen(directory: Path) -> Iterator[ScreenTeller]:
+def screen() -> Iterator[ScreenTeller]:
     """Give a teller that shows the demo's steps on stdout while the context lasts."""
-    flow = "PostgreSQL → change log → star schema → PostgreSQL"
-    out().print(Text.assemble(("Tidemark demo", "bold"), f": {flow}, all of it in {directory}"), soft_wrap=True)
+    out().print(Text.assemble(("Tidemark demo", "bold"), ": PostgreSQL → change log → star schema → PostgreSQL"))
     if not out().is_terminal:
         yield ScreenTeller(None)
         return
@@ -94,7 +96,7 @@ def show(report: DemoReport, directory: Path) -> None:
     for title, part in _parts(report):
         console.print()
         console.print(Text(title, style="bold"))
-        console.print(Padding(part, (0, 0, 0, 2), expand=False), width=min(WIDTH, console.width))
+        console.print(Padding(part, (0, 0, 0, 2), expand=False), width=_width())
     console.print()
     console.print(Text("Go on from here", style="bold"))
     for label, value in _ways(report, directory):
@@ -106,23 +108,37 @@ def _parts(report: DemoReport) -> Iterator[tuple[str, RenderableType]]:
     batches = [batch.batch for batch in report.batches]
     span = f"batch {batches[0]}" if len(batches) == 1 else f"batches {batches[0]} to {batches[-1]}" if batches else ""
     yield f"What arrived where: {span}", _arrivals(report)
-    found = [(each, what) for each, what in ((report.updated, "updated"), (report.deleted, "deleted")) if each]
+    told = ((report.updated, "was updated"), (report.deleted, "was deleted"))
+    found = [(each, f"{_order(each)} {what}") for each, what in told if each]
     if found:
-        yield f"How an order evolves ({MARK} differs from the version before)", _evolution(found)
+        histories = [each for each, _ in found]
+        groups = [histories] if _width() >= WIDTH else [[each] for each in histories]
+        title = f"How orders evolve: {', '.join(what for _, what in found)} ({MARK} differs from before)"
+        yield title, Group(*(_evolution(group) for group in groups))
     for number, answer in enumerate(report.queries, 1):
         yield f"Query {number}. {answer.title}", _answer(answer)
 
 
-def _arrivals(report: DemoReport) -> Table:
-    table = _table()
-    for header in ("source table", "rows", "bytes", "ingest", "warehouse table", "rows", "bytes", "transform", "load"):
-        table.add_column(header, justify="left" if header.endswith("table") else "right", no_wrap=True)
+def _arrivals(report: DemoReport) -> RenderableType:
     ingest, transform, load = (report.tables.get(stage, {}) for stage in ("ingest", "transform", "load"))
-    for source, star in report.pairs:
-        cells = [source, *_numbers(ingest.get(source)), star, *_numbers(transform.get(star))]
-        table.add_row(*cells, _seconds(load.get(star)))
-    totals = [_total(tables) for tables in (ingest, transform, load)]
-    table.add_row("all", *_numbers(totals[0]), "all", *_numbers(totals[1]), _seconds(totals[2]), style="bold")
+    left = [(source, *_numbers(ingest.get(source))) for source, _ in report.pairs]
+    right = [(star, *_numbers(transform.get(star)), _seconds(load.get(star))) for _, star in report.pairs]
+    left.append(("all", *_numbers(_total(ingest))))
+    right.append(("all", *_numbers(_total(transform)), _seconds(_total(load))))
+    headers = (("source table", "rows", "bytes", "ingest"), ("warehouse table", "rows", "bytes", "transform", "load"))
+    if _width() < WIDTH:
+        return Group(_numbered(headers[0], left), "", _numbered(headers[1], right))
+    both = [(*one, *other) for one, other in zip(left, right, strict=True)]
+    return _numbered((*headers[0], *headers[1]), both)
+
+
+def _numbered(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = _table()
+    for header in headers:
+        table.add_column(header, justify="left" if header.endswith("table") else "right", no_wrap=True)
+    for row in rows[:-1]:
+        table.add_row(*row)
+    table.add_row(*rows[-1], style="bold")
     return table
 
 
@@ -148,15 +164,19 @@ def _total(tables: Mapping[str, TableReport]) -> TableReport:
     return TableReport(rows, size, seconds=sum(each.seconds for each in tables.values()))
 
 
-def _evolution(found: Sequence[tuple[History, str]]) -> Table:
+def _order(history: History) -> str:
+    return next(iter(history.key.values()))
+
+
+def _evolution(histories: Sequence[History]) -> Table:
     # A cell begins with two places for the mark, which hold the columns apart.
     table = _table(gap=0)
     table.add_column(Text(f"\n{FACT}"), no_wrap=True)
     shown = []
-    for history, what in found:
+    for history in histories:
         first = max(0, len(history.versions) - VERSIONS)
         for version in range(first, len(history.versions)):
-            heading = f"  {next(iter(history.key.values()))} {what}" if version == first else ""
+            heading = f"  order {_order(history)}" if version == first else ""
             table.add_column(Text(f"{heading}\n  version {version + 1}"), no_wrap=True)
             shown.append((history, version))
     for column in EVOLVING:
@@ -200,7 +220,7 @@ def _ways(report: DemoReport, directory: Path) -> Iterator[tuple[str, str]]:
         yield "stop it", f"{command} --stop"
     else:
         yield "psql", f"{command} --keep && {place}/psql warehouse"
-        yield "", f"{command} --stop    # the server, which only --keep leaves running"
+        yield "", f"{command} --stop    # needed after --keep alone"
     yield "files", f"{directory}/"
     for sample in report.places.samples:
         yield "", sample
@@ -215,6 +235,10 @@ def _program(*, away: bool = False) -> str:
         return called.name
     here = Path.cwd()
     return shlex.quote(str(called.relative_to(here) if called.is_relative_to(here) and not away else called))
+
+
+def _width() -> int:
+    return min(WIDTH, out().width)
 
 
 def _table(gap: int = 1) -> Table:

@@ -5,7 +5,8 @@ select to_regclass('public.payment') is not null;
 select exists(select from payment);
 
 -- name: current
-select currency_code, count(*) as orders, sum(units_sold * unit_price) as turnover
+select currency_code, count(*) as orders,
+    sum(units_sold * unit_price) as turnover
 from fact_sales_order_current
 inner join dim_currency using (currency_id)
 group by currency_code
@@ -20,7 +21,8 @@ order by versions desc, sales_order_id
 limit 3;
 
 -- name: as_of
-select sales_order_id, units_sold, agreed_delivery_location_id, valid_from
+select sales_order_id, units_sold,
+    agreed_delivery_location_id as location_id, valid_from
 from fact_sales_order_as_of({moment})
 where sales_order_id in ({orders})
 order by sales_order_id;
