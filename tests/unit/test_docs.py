@@ -1,0 +1,251 @@
+"""The documentation is under test: what it names exists, and what exists is named.
+
+Code is looked for in code spans and code blocks alone, so prose may use any word.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import typer
+
+from tidemark import errors
+from tidemark.changelog import LogObject, Manifest, TableEntry
+from tidemark.cli import run
+from tidemark.cli.app import app
+from tidemark.model import load_model
+from tidemark.pointer import Pointer
+from tidemark.processed import Processed
+from tidemark.settings import NAMES, Settings, variable
+
+REPOSITORY = Path(__file__).parents[2]
+README = REPOSITORY / "README.md"
+DOCS = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
+DECISIONS = sorted((REPOSITORY / "docs" / "decisions").glob("*.md"))
+HEADINGS = ["## Context", "## Choice", "## Pros and cons", "## When to revisit"]
+# Settings of the tests and not of Tidemark.
+TEST_SETTINGS = {"TIDEMARK_TOTESYS_ROWS"}
+BLOCK = re.compile(r"^```.*?^```|(?:^ {4}[^\n]*\n)+", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+PATH = re.compile(r"(?<![\w./-])(?:src|tests|docs|bench|requirements|\.ci)/[\w./-]*[\w/]")
+
+
+def code(path: Path) -> Iterator[str]:
+    """Yield a page's code spans and the lines of its code blocks, a span's line breaks as blanks."""
+    text = path.read_text("utf-8")
+    for block in BLOCK.findall(text):
+        yield from block.splitlines()
+    for span in SPAN.findall(BLOCK.sub("\n", text)):
+        yield " ".join(span.split())
+
+
+def found(pattern: str) -> set[tuple[str, str]]:
+    """Return what a pattern's first group finds in the code of all pages, each with the page's name."""
+    return {(path.name, match[1]) for path in DOCS for line in code(path) for match in re.finditer(pattern, line)}
+
+
+def invocations() -> Iterator[tuple[str, str, str]]:
+    """Yield page, command and arguments of each `tidemark …` in the code of all pages."""
+    for path in DOCS:
+        for line in code(path):
+            for match in re.finditer(r"(?:^\s*(?:\$ )?|/|&& )tidemark ([a-z]\w*)([^|#&]*)", line):
+                yield path.name, match[1], match[2]
+
+
+def slug(heading: str) -> str:
+    """Write a heading as the anchor that a link names."""
+    return re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    text = BLOCK.sub("\n", path.read_text("utf-8"))
+    return {slug(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")}
+
+
+def tables(path: Path) -> list[list[str]]:
+    """Return the rows of a page's tables, each a list of its cells."""
+    lines = path.read_text("utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("|")]
+
+
+def commands() -> list[str]:
+    return list(getattr(typer.main.get_command(app), "commands", {}))
+
+
+def options(command: str) -> set[str]:
+    group = typer.main.get_command(app)
+    named = getattr(group, "commands", {})[command]
+    return {option for parameter in named.params for option in parameter.opts if option.startswith("-")} | {"--help"}
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_relative_link_resolves(path: Path) -> None:
+    broken = []
+    for link in LINK.findall(BLOCK.sub("\n", path.read_text("utf-8"))):
+        if "://" in link:
+            continue
+        place, _, anchor = link.partition("#")
+        target = path.parent / place if place else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_every_path_that_the_docs_name_exists() -> None:
+    missing = {
+        (path.name, name)
+        for path in DOCS
+        for line in [*code(path), *path.read_text("utf-8").splitlines()]
+        for name in PATH.findall(line)
+        if not (REPOSITORY / name).exists()
+    }
+
+    assert missing == set()
+
+
+def test_every_command_that_the_docs_name_exists() -> None:
+    named = {(page, name) for page, name, _ in invocations()}
+
+    assert {(page, name) for page, name in named if name not in commands()} == set()
+
+
+def test_the_readme_lists_every_command() -> None:
+    listed = [row[0] for row in tables(README) if row[0].startswith("`tidemark ")]
+
+    assert listed == [f"`tidemark {command}`" for command in commands()]
+
+
+def test_the_commands_of_the_docs_have_their_options() -> None:
+    unknown = {
+        (page, command, option)
+        for page, command, rest in invocations()
+        for option in re.findall(r"(?<!\S)(--?[a-z][\w-]*)", rest)
+        if option not in options(command)
+    }
+
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_commands_of_the_readme_run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert capsys.readouterr().out
+
+
+def test_every_make_target_that_the_docs_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {name for _, name in found(r"(?:^|\s)make ([a-z]+)\b(?!=)")}
+
+    assert named - targets == set()
+    assert targets - named - {"help"} == set()
+
+
+def test_every_setting_that_the_docs_name_exists() -> None:
+    named = found(r"\b(TIDEMARK_[A-Z_]+)")
+    known = {variable(name) for name in NAMES} | TEST_SETTINGS
+
+    assert {(page, name) for page, name in named if name not in known} == set()
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    defaults = {name: getattr(Settings(), name) for name in NAMES}
+    shown = {
+        f"`{variable(name)}`": "none" if value is None else f"`{'5s' if value == timedelta(seconds=5) else value}`"
+        for name, value in defaults.items()
+    }
+
+    assert {row[0]: row[2] for row in tables(README) if row[0].startswith("`TIDEMARK_")} == shown
+
+
+def test_operations_has_a_section_for_every_family_with_its_exit_code() -> None:
+    text = (REPOSITORY / "docs" / "operations.md").read_text("utf-8")
+    families = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.TidemarkError)]
+    assert families[0] is errors.TidemarkError
+    direct = [cls for cls in families if cls.__base__ is errors.TidemarkError]
+
+    assert [cls.__name__ for cls in direct if f"### `{cls.__name__}` (exit {cls.exit_code})" not in text] == []
+    assert [cls.__name__ for cls in families[1:] if f"`{cls.__name__}`" not in text] == []
+
+
+def test_every_error_that_the_docs_name_exists() -> None:
+    source = "\n".join(path.read_text("utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
+    named = {(path.name, name) for path in DOCS for name in re.findall(r"\b[A-Z]\w+Error\b", path.read_text("utf-8"))}
+
+    assert {(page, name) for page, name in named if f"class {name}(" not in source} == set()
+
+
+def test_every_test_that_promises_names_exists() -> None:
+    text = (REPOSITORY / "docs" / "promises.md").read_text("utf-8")
+    named = re.findall(r"^- (tests/[\w/]+\.py):((?:\s+`test_\w+`,?)+)", text, re.MULTILINE)
+    missing = [
+        (path, name)
+        for path, names in named
+        for name in re.findall(r"`(test_\w+)`", names)
+        if name not in functions(REPOSITORY / path)
+    ]
+
+    assert missing == []
+    assert sum(len(re.findall(r"`test_", names)) for _, names in named) == len(re.findall(r"`test_", text))
+
+
+def test_every_file_of_acceptance_tests_proves_a_promise() -> None:
+    text = (REPOSITORY / "docs" / "promises.md").read_text("utf-8")
+    # The demo is described, not promised.
+    files = {f"tests/acceptance/{path.name}" for path in (REPOSITORY / "tests" / "acceptance").glob("test_*.py")}
+
+    assert {name for name in files - {"tests/acceptance/test_demo.py"} if name not in text} == set()
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name)
+def test_every_decision_has_its_number_and_its_four_headings(path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+
+    assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", path.name)
+    assert lines[0].startswith(f"# {path.name[:4]} ")
+    assert [line for line in lines if line.startswith("## ")] == HEADINGS
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    assert [path.name[:4] for path in DECISIONS] == [f"{number:04d}" for number in range(1, len(DECISIONS) + 1)]
+
+
+def test_the_change_log_page_names_every_field_that_is_written() -> None:
+    spans = set(code(REPOSITORY / "docs" / "change_log.md"))
+    written = (Manifest, TableEntry, LogObject, Processed, Pointer)
+
+    assert [(cls.__name__, each.name) for cls in written for each in fields(cls) if each.name not in spans] == []
+
+
+def test_the_warehouse_page_names_every_table_view_and_function() -> None:
+    model = load_model("totesys")
+    page = (REPOSITORY / "docs" / "warehouse.md").read_text("utf-8")
+    made = re.findall(r"^create (?:or replace )?(?:table|view|function) (\w+)", model.warehouse_sql, re.MULTILINE)
+
+    assert set(model.stars) <= set(made)
+    assert [name for name in made if f"`{name}`" not in page and f"`{name}(" not in page] == []
+
+
+def test_the_model_in_the_readme_can_be_read(tmp_path: Path) -> None:
+    text = README.read_text("utf-8")
+    (toml,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    select, warehouse = re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "fact").mkdir()
+    for name, content in (("model.toml", toml), ("fact/purchase.sql", select), ("warehouse.sql", warehouse)):
+        (tmp_path / name).write_text(content, "utf-8")
+
+    model = load_model(str(tmp_path))
+
+    assert list(model.stars) == ["fact_purchase"]
+
+
+def functions(path: Path) -> set[str]:
+    """Return the names of a file's functions, none for a file that is not there."""
+    if not path.is_file():
+        return set()
+    return {node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)}
