@@ -162,27 +162,23 @@ class Snapshot:
 
     def rows_of_keys(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[bytes]:
         """Stream the rows that have these keys, each a sequence of the key columns' texts."""
-        types = {column.name: column.type for column in self.columns(table)}
-        names = [f"k{position}" for position in range(len(table.key))]
-        matches = sql.SQL(" and ").join(
-            sql.SQL("t.{} = wanted.{}").format(sql.Identifier(column), sql.Identifier(name))
-            for column, name in zip(table.key, names, strict=True)
-        )
-        for batch in _batched(keys, KEYS_PER_REQUEST):
-            arrays = sql.SQL(", ").join(
-                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))
-                for column, texts in zip(table.key, zip(*batch, strict=True), strict=True)
-            )
-            yield from self._copy(
-                query(
-                    "source",
-                    "rows_of_keys",
-                    keys=arrays,
-                    names=_list(names),
-                    matches=matches,
-                    **self._parts(table, "t"),
-                ),
-            )
+        parts = self._parts(table, "t")
+        for wanted in self._wanted(table, keys):
+            yield from self._copy(query("source", "rows_of_keys", **wanted, **parts))
+
+    def keys_seen_by(self, table: SourceTable, keys: Iterable[Sequence[str]], snapshot: str) -> Iterator[bytes]:
+        """Stream those of the keys that have a row as CSV, each with whether an earlier snapshot saw that very version.
+
+        A version that a subtransaction wrote while the snapshot was taken counts as seen, because Postgres lists only
+        whole transactions in a snapshot. Nothing comes of a table that keeps no row versions, such as a view.
+        """
+        keeps = query("source", "keeps_versions", table=sql.Literal(_identifier(table).as_string()))
+        if self._connection.execute(keeps).fetchone() != (True,):
+            return
+        key = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in table.key)
+        known = {"key": key, "table": _identifier(table), "snapshot": sql.Literal(snapshot)}
+        for wanted in self._wanted(table, keys):
+            yield from self._copy(query("source", "keys_seen_by", **wanted, **known))
 
     def key_range(self, table: SourceTable) -> tuple[int, int] | None:
         """Give the lowest and highest key of a table whose key is one integer; None when it has no rows."""
@@ -229,6 +225,20 @@ class Snapshot:
                 highs=highs,
             ),
         )
+
+    def _wanted(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[dict[str, sql.Composable]]:
+        types = {column.name: column.type for column in self.columns(table)}
+        names = [f"k{position}" for position in range(len(table.key))]
+        matches = sql.SQL(" and ").join(
+            sql.SQL("t.{} = wanted.{}").format(sql.Identifier(column), sql.Identifier(name))
+            for column, name in zip(table.key, names, strict=True)
+        )
+        for batch in _batched(keys, KEYS_PER_REQUEST):
+            arrays = sql.SQL(", ").join(
+                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))
+                for column, texts in zip(table.key, zip(*batch, strict=True), strict=True)
+            )
+            yield {"keys": arrays, "names": _list(names), "matches": matches}
 
     def _bucket(self, table: SourceTable, bucketing: Bucketing, hash_of_row: sql.Composable) -> sql.Composable:
         if bucketing.by_key:

@@ -140,6 +140,25 @@ copy (
     inner join unnest({keys}) as wanted ({names}) on {matches}
 ) to stdout (format csv);
 
+-- name: keeps_versions
+select relkind in ('r', 'p', 'm') as keeps_versions
+from pg_class
+where oid = to_regclass({table});
+
+-- name: keys_seen_by
+-- A row keeps the last 32 bits of the transaction's number: it is the last such number before this snapshot.
+copy (
+    select
+        {key},
+        t.xmin::text::bigint < 3 or pg_visible_in_snapshot(
+            greatest(3, now.next_xid - ((now.next_xid - t.xmin::text::bigint) & 4294967295))::text::xid8,
+            {snapshot}::pg_snapshot
+        ) as seen
+    from {table} as t
+    inner join unnest({keys}) as wanted ({names}) on {matches}
+    cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next_xid) as now
+) to stdout (format csv);
+
 -- name: sums
 select
     {bucket} as bucket,
