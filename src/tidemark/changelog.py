@@ -62,7 +62,12 @@ class TableEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The commit record of a batch."""
+    """The commit record of a batch.
+
+    `replay` names rows in quarantine that transform is to take up again, by star table: a fact's surrogate keys, and
+    for a dimension anything, since all of its rows are computed anew. Where `is_floor_known` is false the watermark may
+    lie past rows that were not visible yet, and only a sweep is sure to find them.
+    """
 
     batch: int
     run_id: str
@@ -73,6 +78,8 @@ class Manifest:
     watermark: datetime | None
     tables: Mapping[str, TableEntry]
     highest: datetime | None = None
+    replay: Mapping[str, list[int | str]] = field(default_factory=dict)
+    is_floor_known: bool = True
     format: int = field(default=FORMAT)
 
     def encode(self) -> bytes:

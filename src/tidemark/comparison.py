@@ -10,7 +10,7 @@ from tidemark.changelog import LogObject, TableEntry, carried_over
 from tidemark.contract import Column
 from tidemark.lake import Change
 from tidemark.latest import LatestTable, columns_of, has_integer_key, stage_changes
-from tidemark.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines, write_lines
+from tidemark.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.sqltext import from_csv, names, quoted
 from tidemark.sweep import SCAN_SHARE, Bucketing, Sum, bucketing_for, differing, ranges, total
 
@@ -130,8 +130,8 @@ class _Comparison:
         return bucketing_for(span, rows, by_key=True)
 
     def _expected(self, bucketing: Bucketing) -> dict[int | None, Sum]:
-        bucket = bucketing.expression(quoted(self.table.key[0]))
-        before = bucket.replace("_hash", "_hash_before")
+        key = quoted(self.table.key[0])
+        bucket, before = bucketing.expression(key), bucketing.expression(key, "_hash_before")
         statement = diff.expected_sums(self.latest.rows, bucket, before, self.table.key)
         return {row[0]: Sum(row[1], int(row[2])) for row in self.engine.execute(statement).fetchall()}
 
@@ -183,6 +183,6 @@ class _Comparison:
             path = self.engine.new_file(".jsonl")
             numbered = f"select *, ntile({parts}) over (order by {key}) as _part from ({lines})" if parts > 1 else lines
             where = f" where _part = {part + 1}" if parts > 1 else ""
-            rows = write_lines(self.engine, f"select _line from ({numbered}){where} order by {key}", path)
+            rows = self.engine.write_lines(f"select _line from ({numbered}){where} order by {key}", path)
             last = self.engine.value(f"select max({key}) from ({numbered}){where}") if self.by_key else rows
             yield put_object(self.poll, path, self.table, last, rows, part + 1 if parts > 1 else None)

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from tidemark.objects import Objects
+from tidemark.sqltext import text
 
 MEMORY_LIMIT = "256MB"
 PROBE = "probe"
@@ -73,6 +74,12 @@ class Engine:
         """Open a second connection to the same database for another thread, with names of its own for scratch files."""
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
         return Engine(self.connection.cursor(), scratch)
+
+    def write_lines(self, select: str, path: Path) -> int:
+        """Write each value of a one-column SELECT as a line, and return how many there are."""
+        # Neither quote nor escape, and a delimiter that JSON text cannot hold: each value is written as it is.
+        options = "format csv, header false, quote '', escape '', delimiter E'\\x01'"
+        return int(str(self.value(f"copy ({select}) to {text(str(path))} ({options})")))
 
     def describe(self, select: str) -> dict[str, str]:
         """Give the columns of a SELECT with their DuckDB types."""

@@ -5,8 +5,9 @@ The engine names no table; all that is true of one database alone comes out of t
 
 import hashlib
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -49,12 +50,17 @@ class StarTable:
     sql: str
     driving: str = ""
     source_key: tuple[str, ...] = ()
-    references: Mapping[str, str] | None = None
+    references: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def short_name(self) -> str:
+        """Give the name without its prefix: that of fact_sales_order is sales_order."""
+        return self.name.removeprefix(PREFIXES[self.kind])
 
     @property
     def path(self) -> str:
         """Give the table's folder in the processed bucket: fact_sales_order lies in `fact/sales_order`."""
-        return f"{FOLDERS[self.kind]}/{self.name.removeprefix(PREFIXES[self.kind])}"
+        return f"{FOLDERS[self.kind]}/{self.short_name}"
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,10 @@ class _Reader:
         calendars = [star.name for star in model.dimensions if star.kind == "calendar"]
         if len(calendars) > 1:
             self.problems.append(f"more than one calendar: {calendars}")
+        shorts = Counter(star.short_name for star in model.stars.values())
+        self.problems += [
+            f"two star tables are named {name!r} behind their prefix" for name, n in shorts.items() if n > 1
+        ]
         if not (self.directory / "warehouse.sql").is_file():
             self.problems.append("there is no warehouse.sql")
         for star in model.stars.values():
@@ -229,7 +239,7 @@ class _Reader:
             ]
             self.problems += [
                 f"{where} {column} references {name!r}, which is no dimension"
-                for column, name in (star.references or {}).items()
+                for column, name in star.references.items()
                 if name not in {dimension.name for dimension in model.dimensions}
             ]
             if star.kind != "fact":

@@ -14,7 +14,7 @@ from tidemark.lake import Change
 from tidemark.latest import LatestTable
 from tidemark.model import SourceTable
 from tidemark.source import Snapshot
-from tidemark.sqltext import quoted, text
+from tidemark.sqltext import quoted
 from tidemark.watermark import to_utc
 
 PART_BYTES = 256 << 20
@@ -70,13 +70,6 @@ def split_lines(
                 longest = max(longest, length)
                 line = next(rest, None)
         yield path, longest, line is None
-
-
-def write_lines(engine: Engine, select: str, path: Path) -> int:
-    """Write each value of a one-column SELECT as a line, and return how many there are."""
-    # Neither quote nor escape, and a delimiter that JSON text cannot hold: each value is written as it is.
-    options = "format csv, header false, quote '', escape '', delimiter E'\\x01'"
-    return int(str(engine.value(f"copy ({select}) to {text(str(path))} ({options})")))
 
 
 def put_object(poll: Poll, path: Path, table: SourceTable, last: object, rows: int, part: int | None) -> LogObject:

@@ -1,83 +1,119 @@
-"""The star schema's SQL: how source tables are presented to a model's SELECT, and how its rows get their history."""
+"""The star schema's SQL: how source tables are presented to a model's SELECT, and how its rows are judged and dated."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 
 from tidemark.contract import Column
+from tidemark.limits import Limit
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.sqltext import names, quoted, text
 
 HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGINT"}
 BATCH = {"batch_id": "BIGINT"}
+AS_IN_LOG = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
 def typed(rows: str, columns: Sequence[Column]) -> str:
-    """Write a SELECT that presents rows of the log or of latest as a model's SELECT sees them."""
-    fields = ", ".join(f"cast({quoted(c.name)} as {c.typed}) as {quoted(c.name)}" for c in columns)
+    """Write a SELECT that presents rows of the log or of latest as a model sees them; what does not fit is null."""
+    fields = ", ".join(f"{_presented(column)} as {quoted(column.name)}" for column in columns)
     return f"select {fields} from {rows}"
 
 
-def versions(  # noqa: PLR0913 -- all of them facts of one batch and one fact
-    part: str,
-    star: StarTable,
-    table: SourceTable,
-    columns: Sequence[Column],
-    model: Model,
-    *,
-    first_ordinal: int,
-    captured_at: datetime,
-    previous: str,
+def misread(columns: Sequence[Column]) -> str | None:
+    """Write the expression that says which text of a row is lost when it is presented, null where none is."""
+    cases = [
+        f"case when {quoted(column.name)} is not null and {_presented(column)} is null then"
+        f" {text(column.name)} || ' is ''' || left({quoted(column.name)}::varchar, 100) || ''', which no"
+        f" {column.typed} can hold' end"
+        for column in columns
+        if column.typed not in AS_IN_LOG
+    ]
+    return f"coalesce({', '.join(cases)})" if cases else None
+
+
+def judged(select: str, found: Mapping[str, str], limits: Mapping[str, Limit], references: Mapping[str, str]) -> str:
+    """Write a SELECT that adds to each row why the star cannot take it, null where it can.
+
+    Args:
+        select: the rows.
+        found: the DuckDB types of the columns that a model's SELECT yielded.
+        limits: what the star's columns hold.
+        references: a SELECT of the keys that are there, for each column that refers to them.
+
+    Returns:
+        The rows with `_wrong`, a value that does not fit, and `_missing`, a reference to a row that is not there.
+    """
+    problems = [limits[name].problem(name, kind) for name, kind in found.items() if name in limits]
+    wrong = [problem for problem in problems if problem]
+    missing = [
+        f"case when {quoted(name)} is not null and {quoted(name)} not in ({keys}) then"
+        f" {text(name)} || ' ' || {quoted(name)}::varchar || ' is not in its dimension' end"
+        for name, keys in references.items()
+    ]
+    return f"select *, {_first(wrong)} as _wrong, {_first(missing)} as _missing from ({select})"
+
+
+def fitting(rows: str, found: Mapping[str, str], limits: Mapping[str, Limit], others: Sequence[str]) -> str:
+    """Write a SELECT of the judged rows that the star can take, in the lake's types, with some `others` as they are."""
+    fields = [f"{limits[name].converted(name)} as {quoted(name)}" if name in limits else quoted(name) for name in found]
+    listed = ", ".join([*fields, *map(quoted, others)])
+    return f"select {listed} from ({rows}) where _wrong is null and _missing is null"
+
+
+def previous_versions(fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str]) -> str:
+    """Write a FROM item of the changes in `part` that have versions beside them: when the last before and the next
+    begin.
+
+    Its columns are `ordinal`, `previous_from` and `next_from`.
+    """
+    keys = ", ".join(
+        f"try_cast({quoted(name)} as {types[name]}) as {quoted(alias)}"
+        for name, alias in zip(table.key, star.source_key, strict=True)
+    )
+    surrogate, on = f"f.{quoted(star.key[0])}", names(star.source_key)
+    return (
+        f"(select p.ordinal, max(f.valid_from) filter ({surrogate} < p.ordinal) as previous_from,"
+        f" min(f.valid_from) filter ({surrogate} > p.ordinal) as next_from"
+        f" from (select {keys}, ordinal from {part}) as p inner join {fact_rows} as f using ({on}) group by p.ordinal)"
+    )
+
+
+def versions(
+    part: str, star: StarTable, table: SourceTable, types: Mapping[str, str], model: Model, beside: str
 ) -> str:
-    """Write a SELECT of source key, surrogate key, `valid_from` and `is_deleted` for each change.
+    """Write a SELECT of source key, `ordinal`, `valid_from` and `is_deleted` for each change.
 
     `valid_from` is the row's `updated` in UTC, unless it is null, in the future or on a deleted row: then the
     snapshot's time. Where that is not after the version before, it is the snapshot's time or, if still later, a
-    microsecond after the version before; so it strictly grows within one key.
+    microsecond after the version before; so it strictly grows within one key. A row that comes back from quarantine
+    goes before the version that followed it; its `valid_from` is null if there is no moment left.
 
     Args:
-        part: a FROM item over the changes, with `_op` and their `position` in the log, counted from 0.
+        part: a FROM item over the changes, with `_op`, `ordinal` and `captured_at`.
         star: the fact.
         table: its driving table.
-        columns: the driving table's columns.
+        types: the driving table's columns as a model sees them.
         model: gives the time zone of naive times.
-        first_ordinal: the surrogate key of position 0.
-        captured_at: the snapshot's time.
-        previous: a FROM item with the fact's source key and `valid_from` of the last version before this batch.
+        beside: see `previous_versions`.
     """
-    types = {column.name: column.typed for column in columns}
     keys = ", ".join(
         f"try_cast(p.{quoted(name)} as {types[name]}) as {quoted(alias)}"
         for name, alias in zip(table.key, star.source_key, strict=True)
     )
-    now = f"timestamp {text(captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' '))}"
     stamp = _in_utc(table, types, model)
-    on = " and ".join(f"c.{quoted(name)} = v.{quoted(name)}" for name in star.source_key)
+    microsecond = "interval 1 microsecond"
     return (
-        f"with changed as (select {keys}, p.position, p._op = 'delete' as is_deleted, {stamp} as stamp"
+        f"with changed as (select {keys}, p.ordinal, p.captured_at, p._op = 'delete' as is_deleted, {stamp} as stamp"
         f" from {part} as p),"
-        f" capped as (select *, case when is_deleted or stamp is null or not isfinite(stamp) or stamp > {now}"
-        f" then {now} else stamp end as since from changed)"
-        f" select {names(star.source_key, 'c.')}, c.position + {first_ordinal} as ordinal, c.is_deleted,"
-        f" case when v.valid_from is null or c.since > v.valid_from then c.since"
-        f" else greatest({now}, v.valid_from + interval 1 microsecond) end as valid_from"
-        f" from capped as c left join {previous} as v on {on}"
-    )
-
-
-def previous_versions(
-    fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str], batch: int
-) -> str:
-    """Write a FROM item of the source keys in `part` that have earlier versions, with the last one's `valid_from`."""
-    keys = names(star.source_key)
-    wanted = ", ".join(
-        f"try_cast({quoted(name)} as {types[name]}) as {quoted(alias)}"
-        for name, alias in zip(table.key, star.source_key, strict=True)
-    )
-    return (
-        f"(select {keys}, max(valid_from) as valid_from from"
-        f" (select {keys}, valid_from, batch_id from {fact_rows})"
-        f" semi join (select {wanted} from {part}) using ({keys})"
-        f" where batch_id < {batch} group by {keys})"
+        f" capped as (select * exclude (stamp), case when is_deleted or stamp is null or not isfinite(stamp)"
+        f" or stamp > captured_at then captured_at else stamp end as since from changed),"
+        f" grown as (select c.* exclude (since), b.previous_from, b.next_from,"
+        f" case when b.previous_from is null or c.since > b.previous_from then c.since"
+        f" else greatest(c.captured_at, b.previous_from + {microsecond}) end as since"
+        f" from capped as c left join {beside} as b on c.ordinal = b.ordinal)"
+        f" select {names(star.source_key)}, ordinal, is_deleted,"
+        f" case when next_from is null or since < next_from then since"
+        f" when previous_from is null or next_from - {microsecond} > previous_from"
+        f" then next_from - {microsecond} end as valid_from from grown"
     )
 
 
@@ -89,6 +125,25 @@ def fact_rows(star: StarTable, history: str, batch: int, columns: Sequence[str])
         f" select h.ordinal as {quoted(star.key[0])}, {names(columns, 's.')}, h.valid_from, h.is_deleted,"
         f" {batch}::bigint as batch_id from ({star.sql}) as s inner join history as h on {on}"
     )
+
+
+def packed(columns: Iterator[str] | Sequence[str], prefix: str = "") -> str:
+    """Write the expression that packs columns into JSON."""
+    fields = ", ".join(f"{quoted(name)} := {prefix}{quoted(name)}" for name in columns)
+    return f"to_json(struct_pack({fields}))"
+
+
+def _presented(column: Column) -> str:
+    name = quoted(column.name)
+    if column.typed in AS_IN_LOG:
+        return name
+    # DuckDB passes over the BC of Postgres's text and reads the year as one of our era.
+    value = f"case when {name} not like '%BC' then {name} end" if column.typed.startswith(("DATE", "TIME")) else name
+    return f"try_cast({value} as {column.typed})"
+
+
+def _first(reasons: Sequence[str]) -> str:
+    return f"coalesce({', '.join(reasons)})" if reasons else "cast(null as varchar)"
 
 
 def _in_utc(table: SourceTable, types: Mapping[str, str], model: Model) -> str:

@@ -15,7 +15,7 @@ from tidemark.engine import Engine
 from tidemark.lake import Change, add_file
 from tidemark.latest import LatestTable, columns_of, has_integer_key, statistics_of
 from tidemark.model import SourceTable
-from tidemark.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines, write_lines
+from tidemark.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.sqltext import from_csv, from_parquet, names, quoted, text
 
 # What a JSON line has beyond its CSV line: for each column quotes, colon and comma beside its name.
@@ -102,4 +102,4 @@ class _Whole:
             self.engine.execute(f"copy (select {names(columns)} from {source}) to {text(str(path))} (format json)")
             return
         line = diff.log_line(columns, with_operation=True)
-        write_lines(self.engine, f"select {line} from (select *, 'insert' as _op, null as _before from {source})", path)
+        self.engine.write_lines(f"select {line} from (select *, 'insert' as _op, null as _before from {source})", path)

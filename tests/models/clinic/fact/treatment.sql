@@ -6,7 +6,7 @@ select
     clinician_id,
     drug,
     dose,
-    cast(cost as decimal(12, 2)) as cost,
+    cost,
     took,
     entered,
     changed

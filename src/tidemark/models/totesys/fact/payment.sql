@@ -25,9 +25,9 @@ select
     rpad(substring(updated_text, 12, 8) || '.' || substring(updated_text, 21, 6), 15, '0') as last_updated_time,
     transaction_id,
     counterparty_id,
-    cast(payment_amount as decimal(18, 2)) as payment_amount,
+    payment_amount,
     currency_id,
     payment_type_id,
     paid,
-    cast(payment_date as date) as payment_date
+    payment_date
 from payments

@@ -29,9 +29,9 @@ select
     counterparty_id,
     item_code,
     item_quantity,
-    cast(item_unit_price as decimal(10, 2)) as item_unit_price,
+    item_unit_price,
     currency_id,
-    cast(agreed_delivery_date as date) as agreed_delivery_date,
-    cast(agreed_payment_date as date) as agreed_payment_date,
+    agreed_delivery_date,
+    agreed_payment_date,
     agreed_delivery_location_id
 from purchase_orders

@@ -28,10 +28,10 @@ select
     staff_id as sales_staff_id,
     counterparty_id,
     units_sold,
-    cast(unit_price as decimal(10, 2)) as unit_price,
+    unit_price,
     currency_id,
     design_id,
-    cast(agreed_payment_date as date) as agreed_payment_date,
-    cast(agreed_delivery_date as date) as agreed_delivery_date,
+    agreed_payment_date,
+    agreed_delivery_date,
     agreed_delivery_location_id
 from sales_orders

@@ -1,0 +1,154 @@
+"""One batch on its way into the star: the views that a model's SELECT reads, and the Delta tables that it goes to."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from deltalake.transaction import AddAction
+
+from tidemark.changelog import ChangeLog, LogObject, Manifest, TableEntry
+from tidemark.engine import Engine
+from tidemark.errors import OvertakenError, StateError
+from tidemark.lake import Change, LakeTable, add_columns, create_table, open_table, write_file
+from tidemark.latest import open_latest_as_of
+from tidemark.limits import Limit
+from tidemark.model import Model, SourceTable, StarTable
+from tidemark.objects import Objects
+from tidemark.processed import StarEntry, loaded_columns
+from tidemark.quarantine import Quarantine
+from tidemark.sqltext import checksum, empty, from_json, names, quoted, text
+from tidemark.star import typed
+
+
+@dataclass
+class Batch:
+    """What the star tables of one batch have in common, and what was done so far."""
+
+    model: Model
+    ingestion: Objects
+    processed: Objects
+    engine: Engine
+    log: ChangeLog
+    manifest: Manifest
+    limits: Mapping[str, Mapping[str, Limit]]
+    quarantine: Quarantine
+    clock: Callable[[], datetime]
+    committed: dict[str, StarEntry] = field(default_factory=dict)
+    years: set[int] = field(default_factory=set)
+    parts: dict[str, Path] = field(default_factory=dict)
+    written_bytes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def number(self) -> int:
+        """Give the batch's number."""
+        return self.manifest.batch
+
+    def begin(self) -> None:
+        """Make the seeds readable by their names."""
+        for name, path in self.model.seeds.items():
+            source = f"read_csv({text(str(path))}, header = true, all_varchar = true)"
+            self.engine.execute(f"create or replace temp table {quoted(name)} as select * from {source}")
+
+    def end(self) -> None:
+        """Remove the batch's scratch files."""
+        for path in self.parts.values():
+            path.unlink()
+
+    def entry(self, star: StarTable, name: str) -> TableEntry:
+        """Give what the manifest says of a source table that a star table reads."""
+        entry = self.manifest.tables.get(name)
+        if entry is None:
+            message = f"batch {self.number} has no source table {name!r}, which {star.name} reads"
+            raise StateError(message, advice="run tidemark ingest with this model first", table=name)
+        return entry
+
+    def has_changes(self, name: str) -> bool:
+        """Say whether the batch holds changes of a source table."""
+        entry = self.manifest.tables.get(name)
+        return bool(entry and entry.changes)
+
+    def view(self, name: str, select: str) -> None:
+        """Let a SELECT be read by a name."""
+        self.engine.execute(f"create or replace temp view {quoted(name)} as {select}")
+
+    def present(self, star: StarTable) -> None:
+        """Make the views that a star table's SELECT reads: latest as of the batch, with the rows it deleted."""
+        for name in star.reads:
+            columns = self.entry(star, name).columns
+            self.view(name, " union all ".join(typed(rows, columns) for rows in self._states(self.model.sources[name])))
+
+    def part(self, table: str, each: LogObject) -> str:
+        """Give a FROM item over one object of the log, with each line's `position` in it, counted from 0."""
+        if each.key not in self.parts:
+            types = {column.name: column.log_type for column in self.manifest.tables[table].columns}
+            lines = from_json([self.log.objects.url(each.key)], types | {"_op": "VARCHAR"})
+            operation = "'insert'" if self.number == 1 else "_op"
+            path = self.engine.new_file(".parquet")
+            self.engine.execute(
+                f"copy (select {names(types)}, {operation} as _op from {lines}) to {text(str(path))} (format parquet)",
+            )
+            self.parts[each.key] = path
+        numbered = f"read_parquet({text(str(self.parts[each.key]))}, file_row_number = true)"
+        return f"(select * exclude (file_row_number), file_row_number as position from {numbered})"
+
+    def open(self, star: StarTable, before: Mapping[str, str], after: Mapping[str, str]) -> LakeTable:
+        """Open a star table, creating it with the columns that its SELECT yields between those of the engine.
+
+        Raises:
+            OvertakenError: the table holds a later batch.
+            StateError: it has columns of other types.
+        """
+        limits = self.limits[star.name]
+        yielded = self.engine.describe(star.sql)
+        mine = {name: limits[name].lake_type if name in limits else kind for name, kind in yielded.items()}
+        wanted = {**before, **mine, **after}
+        lake = create_table(self.processed, star.path, wanted)
+        if lake.batch > self.number:
+            message = f"{star.name} holds batch {lake.batch} already, though batch {self.number} is not transformed"
+            raise OvertakenError(message, advice="run again; if it stays so: tidemark rebuild star", table=star.name)
+        differ = {
+            name: (lake.columns[name], kind) for name, kind in wanted.items() if lake.columns.get(name, kind) != kind
+        }
+        if differ:
+            message = f"{star.name} has columns of other types than the model's (stored, wanted): {differ}"
+            raise StateError(message, advice="mend the model, or run tidemark rebuild star", table=star.name)
+        return add_columns(lake, wanted)
+
+    def write(self, lake: LakeTable, select: str, statistics: Sequence[str]) -> AddAction | None:
+        """Write the rows of a SELECT as a data file of this batch; None when there are none."""
+        now = self.now_milliseconds()
+        return write_file(self.engine, lake, select, batch=self.number, now_milliseconds=now, statistics=statistics)
+
+    def apply(self, lake: LakeTable, change: Change) -> LakeTable:
+        """Commit a change, if it is one, and open the table as it is then."""
+        if not change.added and not change.removed:
+            return lake
+        lake.commit(change, batch=self.number, metadata={"model": self.model.hash})
+        self.written_bytes[lake.path] += sum(action.size for action in change.added)
+        reopened = open_table(lake.objects, lake.path)
+        if reopened is None:
+            message = f"{lake.path} is gone from the processed bucket"
+            raise StateError(message, advice="`tidemark rebuild star` makes it again from the log")
+        return reopened
+
+    def conclude(self, star: StarTable, lake: LakeTable) -> None:
+        """Note for the processed manifest what the batch brought to a star table."""
+        counted = f"count(*), {checksum(loaded_columns(star, lake.columns))}"
+        found = self.engine.execute(f"select {counted} from {lake.rows()} where batch_id = {self.number}").fetchone()
+        rows, proof = found or (0, "")
+        self.committed[star.name] = StarEntry(rows, lake.version, *self.quarantine.conclude(star), checksum=proof)
+
+    def now_milliseconds(self) -> int:
+        """Give the present time as Delta tables keep it."""
+        return int(self.clock().timestamp() * 1000)
+
+    def _states(self, table: SourceTable) -> Iterator[str]:
+        entry = self.manifest.tables[table.name]
+        types = {column.name: column.log_type for column in entry.columns}
+        latest = open_latest_as_of(self.ingestion, table, self.number)
+        yield latest.rows if latest else empty(types)
+        if entry.deleted:
+            for each in entry.objects:
+                yield f"(select * from {self.part(table.name, each)} where _op = 'delete')"
