@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
@@ -110,18 +111,29 @@ class LakeTable:
             RemoveAction(path, data_change=not same_rows, deletion_timestamp=now, size=sizes[path], partition_values={})
             for path in sorted(removed)
         ]
+        self._commit([*change.added, *removals], "append", self.delta.schema(), batch, metadata)
+
+    def overwrite(
+        self, added: Sequence[AddAction], *, batch: int, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Commit files that take the place of all others; the table's columns become `columns`. See `commit`."""
+        self._commit([*added], "overwrite", _schema(self.columns), batch, metadata)
+
+    def _commit(
+        self,
+        actions: list[AddAction | RemoveAction],
+        mode: Literal["append", "overwrite"],
+        schema: Schema,
+        batch: int,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
         properties = CommitProperties(
             custom_metadata={"batch": str(batch), **(metadata or {})},
             app_transactions=[Transaction(APPLICATION, batch)],
         )
         try:
             with effect_on(self.path, "commit"):
-                self.delta.create_write_transaction(
-                    [*change.added, *removals],
-                    "append",
-                    self.delta.schema(),
-                    commit_properties=properties,
-                )
+                self.delta.create_write_transaction(actions, mode, schema, commit_properties=properties)
         except CommitFailedError as exc:
             message = f"{self.path} was changed by another run at the same time"
             raise OvertakenError(message, advice="nothing is lost; run again", table=self.path) from exc
@@ -163,11 +175,10 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     table = open_table(objects, path)
     if table is not None:
         return table
-    schema = Schema([Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items()])
     with effect_on(path, "table"):
         delta = DeltaTable.create(
             objects.url(path),
-            schema,
+            _schema(columns),
             mode="ignore",
             configuration=CONFIGURATION,
             storage_options=objects.storage_options(),
@@ -236,6 +247,10 @@ def add_file(
     stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
     changes = batch is not None
     return AddAction(name, size_bytes, {}, now_milliseconds, data_change=changes, stats=json.dumps(stats))
+
+
+def _schema(columns: Mapping[str, str]) -> Schema:
+    return Schema([Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items()])
 
 
 def _delta_type(kind: str) -> str:
