@@ -13,7 +13,7 @@ from datetime import datetime
 import duckdb
 
 from tidemark.batch import Batch
-from tidemark.changelog import ChangeLog, newest_batch, put_manifest
+from tidemark.changelog import ChangeLog, Manifest, newest_batch, put_manifest
 from tidemark.dimensions import put_calendar, put_dimension
 from tidemark.engine import open_engine
 from tidemark.errors import DataError, StateError
@@ -28,13 +28,18 @@ from tidemark.report import Progress, StageReport, TableReport, quiet
 
 @dataclass(frozen=True)
 class Transform:
-    """The parts that transform works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text."""
+    """The parts that transform works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text.
+
+    A rebuild says by `latest_of` where latest lies as of a batch, if not beside the log, and by `until` where to end.
+    """
 
     model: Model
     ingestion: Objects
     processed: Objects
     clock: Callable[[], datetime]
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    latest_of: Callable[[Manifest], Objects] | None = None
+    until: int | None = None
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Transform every batch of the log that has not been transformed.
@@ -47,7 +52,7 @@ class Transform:
         started = time.perf_counter()
         log = ChangeLog(self.ingestion)
         done = newest_processed(self.processed)
-        last = newest_batch(self.ingestion, done)
+        last = newest_batch(self.ingestion, done) if self.until is None else self.until
         before = read_processed(self.processed, done) if done else None
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
@@ -59,7 +64,7 @@ class Transform:
                 quarantine = Quarantine(engine, self.processed, manifest.batch, before)
                 batch = Batch(
                     self.model,
-                    self.ingestion,
+                    self.latest_of(manifest) if self.latest_of else self.ingestion,
                     self.processed,
                     engine,
                     log,
