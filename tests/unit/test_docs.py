@@ -19,7 +19,8 @@ from tidemark.cli import run
 from tidemark.cli.app import app
 from tidemark.model import load_model
 from tidemark.pointer import Pointer
-from tidemark.processed import Processed
+from tidemark.processed import Processed, Rebuilt, StarEntry
+from tidemark.queries import query
 from tidemark.settings import NAMES, Settings, variable
 
 REPOSITORY = Path(__file__).parents[2]
@@ -217,7 +218,7 @@ def test_decisions_are_numbered_without_gaps() -> None:
 
 def test_the_change_log_page_names_every_field_that_is_written() -> None:
     spans = set(code(REPOSITORY / "docs" / "change_log.md"))
-    written = (Manifest, TableEntry, LogObject, Processed, Pointer)
+    written = (Manifest, TableEntry, LogObject, Processed, StarEntry, Rebuilt, Pointer)
 
     assert [(cls.__name__, each.name) for cls in written for each in fields(cls) if each.name not in spans] == []
 
@@ -229,6 +230,14 @@ def test_the_warehouse_page_names_every_table_view_and_function() -> None:
 
     assert set(model.stars) <= set(made)
     assert [name for name in made if f"`{name}`" not in page and f"`{name}(" not in page] == []
+
+
+def test_the_warehouse_page_names_every_column_of_the_ledger() -> None:
+    spans = set(code(REPOSITORY / "docs" / "warehouse.md"))
+    columns = re.findall(r"^ {4}(\w+) ", query("warehouse", "create_ledger").as_string(), re.MULTILINE)
+
+    assert len(columns) > 1
+    assert [name for name in columns if name not in spans] == []
 
 
 def test_the_model_in_the_readme_can_be_read(tmp_path: Path) -> None:
