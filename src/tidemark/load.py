@@ -113,7 +113,9 @@ class Load:
         columns = loaded_columns(star, lake.columns)
         stream = _Stream(engine, lake, columns, manifest.batch, max(manifest.batch, entry.through))
         if star.kind == "fact":
-            rows = warehouse.put_fact(star, columns, stream.blocks(), rows=entry.rows)
+            rows = warehouse.put_fact(
+                star, columns, stream.blocks(), rows=entry.rows, has_returned=entry.released > 0 or entry.through > 0
+            )
         else:
             rows = warehouse.put_dimension(star, columns, stream.blocks())
         if rows != entry.rows and not (entry.through and rows > entry.rows):

@@ -88,9 +88,26 @@ class Warehouse:
             self._connection.execute(statement)
         return rows
 
-    def put_fact(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes], *, rows: int) -> int:
-        """Close the versions that new ones supersede, insert those, and return how many came."""
-        if self._is_empty(star):
+    def put_fact(
+        self,
+        star: StarTable,
+        columns: Sequence[str],
+        blocks: Iterable[bytes],
+        *,
+        rows: int,
+        has_returned: bool,
+    ) -> int:
+        """Insert new versions, close those that they follow, and return how many came.
+
+        Args:
+            star: the fact.
+            columns: the columns in the blocks.
+            blocks: the rows as CSV.
+            rows: about how many.
+            has_returned: whether rows came back from quarantine, so that a key may have several new versions, or one
+                that goes before versions that are there.
+        """
+        if self._is_empty(star) and not has_returned:
             with self._without_foreign_keys(star, rows):
                 return self._copy(star.name, columns, blocks)
         staging = self._stage(star.name)
@@ -99,10 +116,15 @@ class Warehouse:
             sql.SQL("old.{0} = new.{0}").format(sql.Identifier(name)) for name in star.source_key
         )
         parts = self._names(star, staging, columns)
+        tables = {name: parts[name] for name in ("table", "staging")} | {"surrogate": sql.Identifier(star.key[0])}
         with effect("close-versions"):
-            self._connection.execute(
-                query("warehouse", "close_versions", table=parts["table"], staging=parts["staging"], matches=matches),
-            )
+            self._connection.execute(query("warehouse", "close_versions", matches=matches, **tables))
+        if has_returned:
+            keys = {
+                name: sql.SQL(", ").join(sql.SQL(prefix) + sql.Identifier(key) for key in star.source_key)
+                for name, prefix in (("source_key", ""), ("old_key", "old."), ("new_key", "new."))
+            }
+            self._connection.execute(query("warehouse", "order_versions", **keys, **tables))
         insert = {name: parts[name] for name in ("table", "staging", "columns")}
         with effect("insert-versions"):
             self._connection.execute(query("warehouse", "insert_versions", **insert))
