@@ -111,7 +111,7 @@ class Load:
             message = f"{star.path} is gone from the processed bucket"
             raise StateError(message, advice="`tidemark rebuild star` makes it again from the log", table=star.name)
         columns = loaded_columns(star, lake.columns)
-        stream = _Stream(engine, lake, columns, manifest.batch, max(manifest.batch, entry.through))
+        stream = StarStream(engine, lake, columns, manifest.batch, max(manifest.batch, entry.through))
         if star.kind == "fact":
             rows = warehouse.put_fact(
                 star, columns, stream.blocks(), rows=entry.rows, has_returned=entry.released > 0 or entry.through > 0
@@ -128,7 +128,7 @@ class Load:
 
 
 @dataclass
-class _Stream:
+class StarStream:
     """A table's rows of the batches `first` to `last` as CSV for COPY, written file by file, one ahead of the reader."""
 
     engine: Engine
