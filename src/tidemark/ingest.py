@@ -137,6 +137,7 @@ class Ingest:
         opened = self._open_latest(poll, head, columns)
         polls = pointer.polls if pointer else 0
         since = pointer.watermark if pointer else None
+        is_since_safe = since is not None and (head is None or head.is_floor_known)
 
         def finish(name: str, write: Callable[[], Captured], started: float) -> Captured:
             captured = write()
@@ -164,7 +165,7 @@ class Ingest:
                         columns[name],
                         before,
                         since=_since(table, columns[name], since, self.model),
-                        sweeps=floor.at is None or polls % table.sweep_every == 0,
+                        sweeps=floor.at is None or not is_since_safe or polls % table.sweep_every == 0,
                     )
                 pending[name] = executor.submit(finish, name, write, started)
             return {name: each.result() for name, each in pending.items()}
@@ -208,6 +209,7 @@ class Ingest:
             watermark=next_watermark(floor, highest, previous, lag=self.lag, precision=precision_of(types)),
             tables={name: each.entry for name, each in captured.items()},
             highest=highest,
+            is_floor_known=floor.at is not None and not (floor.stays and head and not head.is_floor_known),
         )
 
 
