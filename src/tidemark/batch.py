@@ -83,12 +83,14 @@ class Batch:
         """Give a FROM item over one object of the log, with each line's `position` in it, counted from 0."""
         if each.key not in self.parts:
             types = {column.name: column.log_type for column in self.manifest.tables[table].columns}
-            lines = from_json([self.log.objects.url(each.key)], types | {"_op": "VARCHAR"})
+            copy = self.engine.new_file(".jsonl")
+            lines = from_json([str(self.log.verified(each, copy))], types | {"_op": "VARCHAR"})
             operation = "'insert'" if self.number == 1 else "_op"
             path = self.engine.new_file(".parquet")
             self.engine.execute(
                 f"copy (select {names(types)}, {operation} as _op from {lines}) to {text(str(path))} (format parquet)",
             )
+            copy.unlink(missing_ok=True)
             self.parts[each.key] = path
         numbered = f"read_parquet({text(str(self.parts[each.key]))}, file_row_number = true)"
         return f"(select * exclude (file_row_number), file_row_number as position from {numbered})"

@@ -3,17 +3,19 @@
 A batch exists when its manifest exists. An object that no manifest names is part of nothing, whatever its name says.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tidemark.contract import Column
 from tidemark.errors import OvertakenError, StateError
 from tidemark.faults import effect
-from tidemark.objects import ObjectExistsError, Objects
+from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects
 
 FORMAT = 1
 MANIFESTS = "batches/"
@@ -131,6 +133,36 @@ class ChangeLog:
     def manifests(self, first: int, last: int) -> Iterator[Manifest]:
         """Read the manifests of the batches `first` to `last`, both included."""
         return (self.manifest(batch) for batch in range(first, last + 1))
+
+    def verified(self, each: LogObject, scratch: Path) -> Path:
+        """Give a file with an object's bytes, once they have proved to be those that its manifest names.
+
+        Args:
+            each: the object.
+            scratch: where a copy may lie, if the object is no file itself; the caller removes it.
+
+        Raises:
+            StateError: the object is gone, or holds other bytes.
+        """
+        advice = f"restore {each.key} from the bucket's older versions or a backup: nothing else holds these changes"
+        path = self.objects.local_path(each.key)
+        try:
+            if path is None or not path.is_file():
+                self.objects.download(each.key, scratch)
+                path = scratch
+        except ObjectMissingError as exc:
+            message = f"a batch names {self.objects.url(each.key)}, which is not there"
+            raise StateError(message, advice=advice, key=each.key) from exc
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if (size_bytes, digest) != (each.bytes, each.sha256):
+            message = (
+                f"{self.objects.url(each.key)} was altered: its manifest says {each.bytes} bytes of SHA-256"
+                f" {each.sha256}, it has {size_bytes} of {digest}"
+            )
+            raise StateError(message, advice=advice, key=each.key)
+        return path
 
     def commit(self, manifest: Manifest) -> None:
         """Make the batch exist; OvertakenError when another run made one of that number first."""

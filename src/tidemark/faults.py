@@ -21,6 +21,7 @@ EFFECTS: Mapping[str, str] = {
     "manifest": "put of the batch's manifest: the batch exists",
     "latest-commit": "Delta commit to a table of latest",
     "pointer": "write of the pointer",
+    "quarantine-file": "put of the rows that a star table cannot take, or takes up again",
     "dimension-table": "creation of a dimension in the lake",
     "dimension-file": "put of a data file of a dimension",
     "dimension-commit": "Delta commit to a dimension",
@@ -43,6 +44,7 @@ FOLDERS: Mapping[str, str] = {
     "latest": "latest",
     "dimension": "dimension",
     "fact": "fact",
+    "quarantine": "quarantine",
 }
 
 _watchers: dict[str, Callable[[], None]] = {}

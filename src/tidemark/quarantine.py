@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tidemark.changelog import DIGITS
 from tidemark.engine import Engine
 from tidemark.model import StarTable
-from tidemark.objects import Objects
+from tidemark.objects import ObjectExistsError, Objects
 from tidemark.processed import Processed, read_processed
 from tidemark.sqltext import empty, from_json, names, quoted
 
@@ -108,9 +108,13 @@ class Quarantine:
         path = self.engine.new_file(".jsonl")
         count = self.engine.write_lines(select, path)
         if count:
-            # An earlier attempt at this batch may have left one, which no manifest speaks of.
-            self.objects.delete([key])
-            self.objects.put_file_new(key, path)
+            try:
+                self.objects.put_file_new(key, path)
+            except ObjectExistsError:
+                # An earlier attempt at this batch under another model, of which no manifest speaks; one under the same
+                # has left the same bytes, which stay: that attempt may be about to commit.
+                self.objects.delete([key])
+                self.objects.put_file_new(key, path)
         path.unlink(missing_ok=True)
         return count
 

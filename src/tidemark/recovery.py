@@ -90,10 +90,13 @@ def _staged(
     types = {column.name: column.log_type for column in entry.columns}
     for statement in diff.create_tables(types, table.key):
         engine.execute(statement)
-    uris = [log.objects.url(each.key) for each in entry.objects]
+    copies = [engine.new_file(".jsonl") for _ in entry.objects]
+    files = [str(log.verified(each, copy)) for each, copy in zip(entry.objects, copies, strict=True)]
     operation = "'insert'" if batch == 1 else "_op"
-    lines = from_json(uris, types if batch == 1 else types | {"_op": "VARCHAR"})
+    lines = from_json(files, types if batch == 1 else types | {"_op": "VARCHAR"})
     engine.execute(
         f"insert into {diff.CHANGE} select {names(types)}, null, {operation}, null, null from {lines}",
     )
+    for copy in copies:
+        copy.unlink(missing_ok=True)
     return stage_changes(engine, latest, diff.CHANGE, batch=batch, now_milliseconds=int(now.timestamp() * 1000))

@@ -18,6 +18,7 @@ from tidemark.dimensions import put_calendar, put_dimension
 from tidemark.engine import open_engine
 from tidemark.errors import DataError, StateError
 from tidemark.facts import put_fact
+from tidemark.faults import effect
 from tidemark.limits import limits_of
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
@@ -83,7 +84,8 @@ class Transform:
                     model=self.model.hash,
                     tables=batch.committed,
                 )
-                put_manifest(self.processed, before.batch, before.encode(), before.run_id)
+                with effect("processed-manifest"):
+                    put_manifest(self.processed, before.batch, before.encode(), before.run_id)
         return StageReport("transform", tuple(range(done + 1, last + 1)), totals, time.perf_counter() - started)
 
     def _transform(self, batch: Batch, progress: Progress) -> dict[str, TableReport]:
