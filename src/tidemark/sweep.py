@@ -31,7 +31,7 @@ class Bucketing:
     mask: int = 0
 
     def expression(self, key: str, hash_column: str = "_hash") -> str:
-        """Give the bucket of a row of latest as DuckDB SQL, in terms of the quoted key column or of its hash's column."""
+        """Give the bucket of a row of latest as DuckDB SQL, out of the quoted key column or of the hash's column."""
         return f"({key} >> {self.shift})" if self.by_key else f"({hash_column} & {self.mask}::bigint)"
 
     def range_of(self, bucket: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "tidemark"
 # The modules that decide and never touch the world; each is property-tested.
-PURE = {"errors", "watermark", "sweep", "diff", "contract", "sqltext"}
+PURE = {"errors", "watermark", "sweep", "diff", "contract", "sqltext", "statements"}
 
 
 def modules() -> dict[str, Path]:
