@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tidemark.objects import Objects
     from tidemark.pointer import PointerStore
     from tidemark.transform import Transform
+    from tidemark.verification import Verify
 
 # The imports within the functions load DuckDB, delta-rs or boto3: a tenth of a second and more each.
 # ruff: noqa: PLC0415
@@ -47,7 +48,7 @@ class Pipeline:
         problems = [
             f"{variable(f'{name}_url')} is not set: set it, or give {flag(f'{name}_url')}"
             for name in databases
-            if not getattr(self.settings, f"{name}_url") and not getattr(self.settings, f"{name}_secret")
+            if not self._is_configured(name)
         ]
         if problems:
             raise ConfigError.of(problems)
@@ -106,6 +107,24 @@ class Pipeline:
         from tidemark.load import Load
 
         return Load(self.model, self.processed, self.warehouse_url)
+
+    @cached_property
+    def verify(self) -> Verify:
+        """What proves that the places hold the same, those that are configured."""
+        from tidemark.verification import Verify
+
+        return Verify(
+            self.model,
+            self.ingestion,
+            self.processed,
+            self.pointer,
+            self.source_url if self._is_configured("source") else None,
+            self.warehouse_url if self._is_configured("warehouse") else None,
+            self.clock,
+        )
+
+    def _is_configured(self, database: Database) -> bool:
+        return bool(getattr(self.settings, f"{database}_url") or getattr(self.settings, f"{database}_secret"))
 
     def _url(self, database: Database) -> str:
         self.require(database)

@@ -2,7 +2,7 @@
 
 import typer
 
-from tidemark.cli import demo, doctor, generate, history, init, stages, status
+from tidemark.cli import demo, doctor, generate, history, init, stages, status, verify
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup
 
 app = typer.Typer(cls=TidemarkGroup, add_completion=False, rich_markup_mode="markdown")
@@ -26,6 +26,7 @@ for _command in (
     stages.transform,
     stages.load,
     status.status,
+    verify.verify,
     history.history,
     init.init,
     doctor.doctor,

@@ -1,0 +1,50 @@
+"""Causes: what most likely made two sides differ, and what to do, told from what the other edges found."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tidemark.model import Model
+from tidemark.verification.result import Edge, TableProof
+
+SOURCE, STAR, WAREHOUSE, RECORDS = "source = latest", "latest = star", "star = warehouse", "records = rows"
+
+
+def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> tuple[Edge, ...]:
+    """Give each table that differs its likely cause and what to do, where its own edge could not tell."""
+    unproven = {edge.name: {table.table for table in edge.tables if not table.is_proven} for edge in edges}
+    recorded = {
+        difference.key.get("table")
+        for edge in edges
+        if edge.name == RECORDS
+        for table in edge.tables
+        if table.table == "star"
+        for difference in table.differences
+    }
+    altered = recorded | (unproven.get(STAR, set()) & unproven.get(WAREHOUSE, set()))
+
+    def cause(edge: Edge, table: TableProof) -> tuple[str, str]:
+        if edge.name == WAREHOUSE:
+            if table.table in altered:
+                return "the star was altered after it was loaded", "tidemark rebuild star"
+            return "the warehouse was altered by another hand than load's", "tidemark rebuild warehouse"
+        if table.table in altered:
+            return "the star was altered after it was transformed", "tidemark rebuild star"
+        sources = sorted(unproven.get(SOURCE, set()).intersection(model.stars[table.table].reads))
+        if sources:
+            return f"latest was altered: {', '.join(sources)}", "tidemark rebuild latest"
+        if is_other_model:
+            return "the model was changed after the star was transformed", "tidemark rebuild star"
+        return "latest or the star was altered", "tidemark verify --deep tells which"
+
+    def with_cause(edge: Edge, table: TableProof) -> TableProof:
+        if table.is_proven or table.cause:
+            return table
+        likely, advice = cause(edge, table)
+        return replace(table, cause=likely, advice=advice)
+
+    return tuple(
+        replace(edge, tables=tuple(with_cause(edge, table) for table in edge.tables))
+        if edge.name in {STAR, WAREHOUSE}
+        else edge
+        for edge in edges
+    )

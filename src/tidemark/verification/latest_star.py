@@ -1,0 +1,169 @@
+"""Latest = star: the model's SELECTs over latest yield what the star holds as its present state.
+
+A fact's present state is the last version of each source key that is no tombstone, a dimension's is every row whose key
+its SELECT yields: a dimension keeps what the source deleted. Rows in quarantine are set aside.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tidemark.changelog import ChangeLog, Manifest
+from tidemark.engine import Engine
+from tidemark.lake import LakeTable, open_as_of
+from tidemark.latest import open_latest_as_of
+from tidemark.model import Model, StarTable
+from tidemark.objects import Objects
+from tidemark.processed import Processed
+from tidemark.quarantine import open_rows
+from tidemark.sqltext import empty, from_json, names, quoted, text
+from tidemark.star import BATCH, HISTORY, typed
+from tidemark.verification.matching import compare, differences, judge, stage, verdicts
+from tidemark.verification.result import TableProof
+
+ASIDE = "keys_set_aside"
+
+
+@dataclass(frozen=True)
+class StarEdge:
+    """Latest and the star, both as of the last batch that was transformed.
+
+    `manifests` are those of the log, by batch, that were read: all of them, or the newest.
+    """
+
+    engine: Engine
+    model: Model
+    ingestion: Objects
+    processed: Objects
+    manifests: Mapping[int, Manifest]
+    done: Processed
+
+    def prove(self, star: StarTable) -> TableProof:
+        """Compare one table of the star."""
+        if star.name not in self.done.tables:
+            return TableProof(star.name, note="not in the star yet: the next batch brings it")
+        lake = open_as_of(self.processed, star.path, self.done.batch)
+        if lake is None:
+            return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
+        if star.kind == "calendar":
+            return self._calendar(star, lake)
+        self._present(star)
+        columns = [name for name in lake.columns if name not in {*HISTORY, *BATCH, *self._surrogate(star)}]
+        # A fact that joins other tables shows them as they were when its row changed: only a replay can tell.
+        is_frozen = star.kind == "fact" and len(star.reads) > 1
+        compared = list(star.source_key) if is_frozen else columns
+        wanted = self._wanted(star.sql, {name: lake.columns[name] for name in compared})
+        found = stage(self.engine, f"select {names(compared)} from {self._current(star, lake)}")
+        key = star.source_key or star.key
+        held = f"(select * from {found} semi join {wanted} using ({names(key)}))" if star.kind == "dimension" else found
+        note = "its other columns are compared with --deep alone, for it reads several tables" if is_frozen else ""
+        return self._proof(star, wanted, held, (compared, key), found=found, note=note)
+
+    def _proof(
+        self,
+        star: StarTable,
+        wanted: str,
+        held: str,
+        by: tuple[list[str], tuple[str, ...]],
+        *,
+        found: str,
+        note: str = "",
+    ) -> TableProof:
+        match = compare(self.engine, wanted, held, *by)
+        counts: dict[str, int] = {}
+        if match.differs:
+            self._judge_set_aside(star)
+            counts = verdicts(self.engine)
+        real = counts.get("real", 0)
+        rows = int(str(self.engine.value(f"select count(*) from {found}")))
+        return TableProof(
+            star.name,
+            match.left,
+            match.right,
+            count=real,
+            differences=differences(self.engine) if real else (),
+            set_aside=counts.get("set aside", 0),
+            kept=rows - match.right.rows,
+            note=note,
+        )
+
+    def _calendar(self, star: StarTable, lake: LakeTable) -> TableProof:
+        """Compare the calendar with every day of the years that the facts name, and of those that it has."""
+        key = quoted(star.key[0])
+        named = [f"select distinct year({key}) from {lake.rows()}", *self._named_years(star)]
+        years = f"select distinct y from ({' union all '.join(named)}) as named(y) where y is not null"
+        first, last = "make_date(y, 1, 1)::timestamp", "make_date(y, 12, 31)::timestamp"
+        days = f"cast(unnest(generate_series({first}, {last}, interval 1 day)) as date)"
+        self._view("calendar", f"select {days} as date_id from ({years})")
+        columns = [name for name in lake.columns if name not in BATCH]
+        wanted = self._wanted(star.sql, {name: lake.columns[name] for name in columns})
+        found = f"(select {names(columns)} from {lake.rows()} where batch_id <= {self.done.batch})"
+        return self._proof(star, wanted, found, (columns, star.key), found=found)
+
+    def _named_years(self, calendar: StarTable) -> Iterator[str]:
+        for fact in self.model.facts:
+            lake = open_as_of(self.processed, fact.path, self.done.batch)
+            for column, dimension in (fact.references or {}).items():
+                if lake and dimension == calendar.name and column in lake.columns:
+                    rows = f"{lake.rows()} where batch_id <= {self.done.batch}"
+                    yield f"select distinct year({quoted(column)}) from {rows}"
+
+    def _surrogate(self, star: StarTable) -> tuple[str, ...]:
+        return star.key if star.kind == "fact" else ()
+
+    def _wanted(self, select: str, types: Mapping[str, str]) -> str:
+        fields = ", ".join(f"try_cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in types.items())
+        return stage(self.engine, f"select {fields} from ({select})")
+
+    def _current(self, star: StarTable, lake: LakeTable) -> str:
+        rows = f"{lake.rows()} where batch_id <= {self.done.batch}"
+        if star.kind != "fact":
+            return rows
+        order = f"valid_from desc, {quoted(star.key[0])} desc"
+        newest = f"row_number() over (partition by {names(star.source_key)} order by {order}) = 1"
+        return f"(select * from {rows} qualify {newest}) where not is_deleted"
+
+    def _present(self, star: StarTable) -> None:
+        """Make the views that a SELECT reads, as the last batch that changed one of them made them."""
+        for name, path in self.model.seeds.items():
+            source = f"read_csv({text(str(path))}, header = true, all_varchar = true)"
+            self.engine.execute(f"create or replace temp table {quoted(name)} as select * from {source}")
+        last = self._last_change(star) if star.kind == "dimension" else None
+        for name in star.reads:
+            columns = self.manifests[self.done.batch].tables[name].columns
+            latest = open_latest_as_of(self.ingestion, self.model.sources[name], self.done.batch)
+            states = [latest.rows if latest else empty({column.name: column.log_type for column in columns})]
+            if last:
+                states += self._deleted(last, name)
+            self._view(name, " union all ".join(typed(rows, columns) for rows in states))
+
+    def _last_change(self, star: StarTable) -> Manifest | None:
+        for batch in sorted(self.manifests, reverse=True):
+            tables = self.manifests[batch].tables
+            if batch <= self.done.batch and any(name in tables and tables[name].changes for name in star.reads):
+                return self.manifests[batch]
+        return None
+
+    def _deleted(self, manifest: Manifest, name: str) -> Iterator[str]:
+        """Give the rows that the batch deleted: a dimension that joins them saw them one last time."""
+        entry = manifest.tables[name]
+        if entry.deleted:
+            types = {column.name: column.log_type for column in entry.columns} | {"_op": "VARCHAR"}
+            log = ChangeLog(self.ingestion)
+            lines = from_json([log.objects.url(each.key) for each in entry.objects], types)
+            yield f"(select * from {lines} where _op = 'delete')"
+
+    def _judge_set_aside(self, star: StarTable) -> None:
+        if not self.done.tables[star.name].open:
+            return
+        source = self.model.sources[star.driving].key if star.kind == "fact" else star.key
+        mine = star.source_key if star.kind == "fact" else star.key
+        keys = open_rows(self.processed, star, self.done)
+        fields = ", ".join(f"key->>{text(name)} as {quoted(name)}" for name in source)
+        self.engine.execute(f"create or replace temp table {ASIDE} as select distinct {fields} from {keys}")
+        same = " and ".join(
+            f"cast(k.{quoted(own)} as varchar) = a.{quoted(name)}" for own, name in zip(mine, source, strict=True)
+        )
+        judge(self.engine, "set aside", f"exists (select 1 from {ASIDE} as a where {same})")
+
+    def _view(self, name: str, select: str) -> None:
+        self.engine.execute(f"create or replace temp view {quoted(name)} as {select}")

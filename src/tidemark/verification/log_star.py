@@ -1,0 +1,122 @@
+"""Log = latest, log = star: the whole log is folded and transformed once more on the side, and compared row for row.
+
+Only this sees a change that was made to latest and star alike, and a version in the middle of a history. The side is a
+scratch directory of this machine that holds latest and the star.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from tidemark.changelog import ChangeLog, Manifest
+from tidemark.engine import Engine
+from tidemark.lake import open_as_of, open_table
+from tidemark.latest import HASH, open_latest_as_of
+from tidemark.model import Model, SourceTable, StarTable
+from tidemark.objects import Objects, open_objects
+from tidemark.processed import Processed
+from tidemark.recovery import apply_from_log
+from tidemark.sqltext import names, quoted
+from tidemark.transform import Transform
+from tidemark.verification.matching import compare, differences, verdicts
+from tidemark.verification.result import TableProof
+
+Proofs = Iterator[tuple[str, Callable[[], TableProof]]]
+
+
+@contextmanager
+def opened_side() -> Iterator[Objects]:
+    """Open a scratch directory as a bucket for the length of a block."""
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-verify-"))
+    try:
+        yield open_objects(str(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class LogEdges:
+    """The log, folded into a latest and a star of its own on the side."""
+
+    engine: Engine
+    model: Model
+    ingestion: Objects
+    processed: Objects
+    side: Objects
+    clock: Callable[[], datetime]
+    folded: int = 0
+
+    def replay(self, head: Manifest, done: Processed | None) -> None:
+        """Make the star again up to the last batch that was transformed, and latest up to the newest."""
+        if done is not None:
+            Transform(self.model, self.ingestion, self.side, self.clock, latest_of=self._fold, until=done.batch).run()
+        for manifest in ChangeLog(self.ingestion).manifests(self.folded + 1, head.batch):
+            self._fold(manifest)
+
+    def latest(self, head: Manifest) -> Proofs:
+        """Compare each table of latest with what the log comes to."""
+        for name, table in self.model.sources.items():
+            if name in head.tables:
+                yield name, partial(self._latest, table, head)
+
+    def star(self, done: Processed) -> Proofs:
+        """Compare each table of the star with what the log is transformed into."""
+        for star in self.model.stars.values():
+            if star.name in done.tables:
+                yield star.name, partial(self._star, star, done)
+
+    def _fold(self, manifest: Manifest) -> Objects:
+        log = ChangeLog(self.ingestion)
+        for name, entry in manifest.tables.items():
+            table = self.model.sources.get(name)
+            if table and (entry.changes or manifest.batch == 1):
+                apply_from_log(self.engine, log, table, entry, manifest.batch, self.clock(), into=self.side)
+        self.folded = manifest.batch
+        return self.side
+
+    def _latest(self, table: SourceTable, head: Manifest) -> TableProof:
+        wanted = open_latest_as_of(self.side, table, head.batch)
+        found = open_latest_as_of(self.ingestion, table, head.batch)
+        if wanted is None or found is None:
+            return TableProof(
+                table.name, problem="latest is gone", cause="it was removed", advice="tidemark rebuild latest"
+            )
+        columns = [column.name for column in head.tables[table.name].columns]
+        held = f"(select * exclude ({quoted(HASH)}) from {found.rows})"
+        return self._proof(table.name, (wanted.rows, held), columns, table.key, ("latest", "tidemark rebuild latest"))
+
+    def _star(self, star: StarTable, done: Processed) -> TableProof:
+        wanted, found = open_table(self.side, star.path), open_as_of(self.processed, star.path, done.batch)
+        if wanted is None or found is None:
+            return TableProof(star.name, problem="it is gone", cause="it was removed", advice="tidemark rebuild star")
+        columns = list(wanted.columns)
+        absent = [name for name in columns if name not in found.columns]
+        if absent:
+            return TableProof(star.name, problem=f"has no column {absent}", advice="tidemark rebuild star")
+        held = f"(select {names(columns)} from {found.rows()} where batch_id <= {done.batch})"
+        return self._proof(star.name, (wanted.rows(), held), columns, star.key, ("the star", "tidemark rebuild star"))
+
+    def _proof(
+        self, table: str, sides: tuple[str, str], columns: list[str], key: tuple[str, ...], remedy: tuple[str, str]
+    ) -> TableProof:
+        match = compare(self.engine, *sides, columns, key)
+        count = verdicts(self.engine)["real"] if match.differs else 0
+        if not count:
+            return TableProof(table, match.left, match.right)
+        cause = (
+            f"{remedy[0]} is not what the log comes to: it was altered, or made by another model or an older version"
+        )
+        return TableProof(
+            table,
+            match.left,
+            match.right,
+            count=count,
+            differences=differences(self.engine),
+            cause=cause,
+            advice=remedy[1],
+        )

@@ -1,0 +1,218 @@
+"""Records = rows: what manifests and ledger say of each batch must follow from the batch before, and fit the rows.
+
+All of it comes out of our own records and the lake, so it also tells which side of another edge was altered.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+from tidemark.changelog import LogObject, Manifest, TableEntry
+from tidemark.engine import Engine
+from tidemark.lake import LakeTable, open_as_of, open_table
+from tidemark.latest import HASH, LatestTable, open_latest_as_of
+from tidemark.model import Model, SourceTable, StarTable
+from tidemark.objects import ObjectMissingError, Objects
+from tidemark.processed import Processed, loaded_columns
+from tidemark.sqltext import are_comparable, checksum
+from tidemark.verification.result import MOST_DIFFERENCES, Difference, TableProof
+from tidemark.verification.star_warehouse import Loaded
+
+Record = TypeVar("Record")
+READERS = 8
+
+
+def read_records(read: Callable[[int], Record], first: int, last: int) -> dict[int, Record]:
+    """Read the records of the batches `first` to `last`, several at a time."""
+    numbers = range(first, last + 1)
+    with ThreadPoolExecutor(max_workers=READERS) as executor:
+        return dict(zip(numbers, executor.map(read, numbers), strict=True))
+
+
+def log_laws(manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
+    """Check that each batch goes on where the one before ended."""
+    for batch, manifest in manifests.items():
+        before = manifests.get(batch - 1)
+        if before:
+            yield from _differing(batch, "", pipeline_id=(before.pipeline_id, manifest.pipeline_id))
+        if before or batch == 1:
+            for name, entry in manifest.tables.items():
+                yield from _entry_laws(batch, name, before.tables.get(name) if before else None, entry)
+
+
+def star_laws(
+    model: Model, manifests: Mapping[int, Manifest], processed: Mapping[int, Processed]
+) -> Iterator[Difference]:
+    """Check that each transformed batch is that of the log, and brought a version for each change."""
+    for batch, done in processed.items():
+        manifest = manifests.get(batch)
+        if manifest is None:
+            continue
+        yield from _differing(batch, "", pipeline_id=(manifest.pipeline_id, done.pipeline_id))
+        for fact in model.facts:
+            entry, source = done.tables.get(fact.name), manifest.tables.get(fact.driving)
+            if entry and source:
+                expected = source.changes - entry.set_aside + entry.released
+                yield from _differing(batch, fact.name, rows=(expected, entry.rows))
+
+
+def ledger_laws(ledger: Sequence[Loaded], processed: Mapping[int, Processed]) -> Iterator[Difference]:
+    """Check that the ledger names every batch, each with the rows and checksums that its manifest has."""
+    for before, row in pairwise(ledger):
+        yield from _differing(row.batch, "", number=(before.batch + 1, row.batch))
+    for row in ledger:
+        done = processed.get(row.batch)
+        if done is None:
+            continue
+        yield from _differing(row.batch, "", pipeline_id=(done.pipeline_id, row.pipeline_id))
+        for name, entry in done.tables.items():
+            yield from _differing(row.batch, name, rows=(entry.rows, row.row_counts.get(name, 0)))
+            proof = row.checksums.get(name, "")
+            if proof and are_comparable(proof, entry.checksum):
+                yield from _differing(row.batch, name, checksum=(entry.checksum, proof))
+
+
+def concluded(table: str, breaks: Iterator[Difference], cause: str, advice: str, note: str = "") -> TableProof:
+    """Gather the broken laws of one kind of record."""
+    found = list(breaks)
+    if not found:
+        return TableProof(table, note=note)
+    first = tuple(found[:MOST_DIFFERENCES])
+    return TableProof(table, count=len(found), differences=first, note=note, cause=cause, advice=advice)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the lake, counted and summed to be held against the records."""
+
+    engine: Engine
+    model: Model
+    ingestion: Objects
+    processed: Objects
+
+    def latest(self, table: SourceTable, head: Manifest) -> Iterator[Difference]:
+        """Check that a table of latest adds up to what the source's did in the last batch's snapshot."""
+        entry, latest = head.tables[table.name], open_latest_as_of(self.ingestion, table, head.batch)
+        if latest is None:
+            yield Difference("missing", {"table": table.name})
+            return
+        rows, hashes, without = totals_of(self.engine, latest)
+        found: dict[str, tuple[object, object]] = {"rows": (entry.rows, rows)}
+        # Rows that were restored from the log have no hash until the next sweep.
+        if not without:
+            found["hash_sum"] = (entry.hash_sum, hashes)
+        yield from _differing(None, table.name, **found)
+
+    def star(self, star: StarTable, processed: Mapping[int, Processed]) -> Iterator[Difference]:
+        """Check that a table of the star holds the rows that each batch's manifest says.
+
+        Of a dimension only the rows are left that no later batch changed, so its newest batch alone is held to the
+        checksum.
+        """
+        last = max(processed)
+        lake = open_as_of(self.processed, star.path, last)
+        if lake is None:
+            yield Difference("missing", {"table": star.name})
+            return
+        found = self._by_batch(star, lake, last)
+        newest = max(found, default=0)
+        for batch, done in processed.items():
+            entry = done.tables.get(star.name)
+            if entry is None:
+                continue
+            rows, proof = found.pop(batch, (0, checksum_of_nothing(entry.checksum)))
+            if star.kind != "fact" and batch != newest:
+                yield from _differing(batch, star.name, rows=(entry.rows, max(rows, entry.rows)))
+                continue
+            if rows == entry.rows and proof != entry.checksum:
+                proof = self._as_then(star, lake, batch, entry.version) or proof
+            yield from _differing(batch, star.name, rows=(entry.rows, rows))
+            if entry.checksum and are_comparable(proof, entry.checksum):
+                yield from _differing(batch, star.name, checksum=(entry.checksum, proof))
+        for batch, (rows, _) in found.items():
+            if batch not in range(1, min(processed)):
+                yield from _differing(batch, star.name, rows=(0, rows))
+
+    def _by_batch(self, star: StarTable, lake: LakeTable, last: int) -> dict[int, tuple[int, str]]:
+        proof = checksum(loaded_columns(star, lake.columns))
+        rows = self.engine.execute(
+            f"select coalesce(batch_id, 0) as batch, count(*), {proof} from {lake.rows()}"
+            f" where coalesce(batch_id, 0) <= {last} group by 1"
+        ).fetchall()
+        return {batch: (count, found) for batch, count, found in rows}
+
+    def _as_then(self, star: StarTable, lake: LakeTable, batch: int, version: int) -> str | None:
+        """Take the checksum over the columns that the table had at a batch."""
+        then = open_table(self.processed, star.path, version=version)
+        if then is None or list(then.columns) == list(lake.columns):
+            return None
+        proof = checksum(loaded_columns(star, then.columns))
+        return str(self.engine.value(f"select {proof} from {lake.rows()} where batch_id = {batch}"))
+
+
+def object_laws(ingestion: Objects, engine: Engine, manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
+    """Check that every object of the log holds the bytes that its manifest says."""
+
+    def digest(named: tuple[int, LogObject]) -> tuple[int, LogObject, str | None]:
+        batch, each = named
+        path = ingestion.local_path(each.key)
+        scratch = None if path else engine.scratch / f"object-{batch}-{hashlib.sha256(each.key.encode()).hexdigest()}"
+        try:
+            if scratch:
+                ingestion.download(each.key, scratch)
+            with (path or scratch).open("rb") as file:  # type: ignore[union-attr]
+                return batch, each, hashlib.file_digest(file, "sha256").hexdigest()
+        except (ObjectMissingError, FileNotFoundError):
+            return batch, each, None
+        finally:
+            if scratch:
+                scratch.unlink(missing_ok=True)
+
+    objects = [
+        (batch, each)
+        for batch, manifest in manifests.items()
+        for table in manifest.tables.values()
+        for each in table.objects
+    ]
+    with ThreadPoolExecutor(max_workers=READERS) as executor:
+        for batch, each, found in executor.map(digest, objects):
+            key = {"batch": str(batch), "object": each.key}
+            if found is None:
+                yield Difference("missing", key)
+            elif found != each.sha256:
+                yield Difference("record", key, {"sha256": (each.sha256, found)})
+
+
+def totals_of(engine: Engine, latest: LatestTable) -> tuple[int, str, int]:
+    """Give the rows of a table of latest, the sum of their hashes as text, and how many have no hash."""
+    counted = f"select count(*), coalesce(sum({HASH}), 0)::varchar, count(*) - count({HASH}) from {latest.rows}"
+    rows, hashes, without = engine.execute(counted).fetchone() or (0, "0", 0)
+    return rows, hashes, without
+
+
+def checksum_of_nothing(like: str) -> str:
+    """Give the checksum of no rows in the form of another."""
+    return f"{like.rpartition(':')[0]}:0"
+
+
+def _entry_laws(batch: int, name: str, before: TableEntry | None, entry: TableEntry) -> Iterator[Difference]:
+    rows = (before.rows if before else 0) + entry.inserted - entry.deleted
+    ordinal = before.first_ordinal + before.changes if before else 1
+    written = sum(each.rows for each in entry.objects)
+    yield from _differing(
+        batch,
+        name,
+        rows=(rows, entry.rows),
+        first_ordinal=(ordinal, entry.first_ordinal),
+        changes=(written, entry.changes),
+    )
+
+
+def _differing(batch: int | None, table: str, **fields: tuple[object, object]) -> Iterator[Difference]:
+    values = {name: (str(wanted), str(found)) for name, (wanted, found) in fields.items() if wanted != found}
+    if values:
+        key = {"batch": None if batch is None else str(batch), "table": table}
+        yield Difference("record", {name: value for name, value in key.items() if value}, values)

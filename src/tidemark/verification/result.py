@@ -1,0 +1,102 @@
+"""What a verification found: for each edge its tables, and for each table two sides and the keys at which they differ.
+
+An edge joins two places that must hold the same. A row that came too late for the last batch is pending and a row in
+quarantine is set aside: neither is a difference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["missing", "surplus", "differs", "repeated", "record"]
+MOST_DIFFERENCES = 20
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One key at which the right side is not as the left one.
+
+    `missing` is on the left alone, `surplus` on the right alone, `repeated` more often on one side than on the other;
+    `record` is a number in one of our own records that others contradict. `values` are both sides' texts of the columns
+    that differ.
+    """
+
+    kind: Kind
+    key: Mapping[str, str | None]
+    values: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Side:
+    """How many rows one side has, and a checksum over all of their columns that does not depend on their order."""
+
+    rows: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class TableProof:
+    """One table of an edge.
+
+    `count` is the number of keys that differ, of which `differences` are the first. `pending` counts what the next poll
+    will bring, `set_aside` the keys that wait in quarantine, `kept` the rows that only the right side has by right: a
+    dimension keeps what the source deleted. `problem` says why the table could not be compared.
+    """
+
+    table: str
+    left: Side | None = None
+    right: Side | None = None
+    count: int = 0
+    differences: tuple[Difference, ...] = ()
+    pending: Mapping[str, int] = field(default_factory=dict)
+    set_aside: int = 0
+    kept: int = 0
+    note: str = ""
+    problem: str = ""
+    cause: str = ""
+    advice: str = ""
+
+    @property
+    def is_proven(self) -> bool:
+        """Say whether both sides hold the same, but for what is pending or set aside."""
+        return not self.count and not self.problem
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Two places that must hold the same as of a batch; `skipped` says why they could not be asked.
+
+    `exit_code` is that of the error which stood in the way, 0 where a place is merely not configured.
+    """
+
+    name: str
+    batch: int = 0
+    tables: tuple[TableProof, ...] = ()
+    skipped: str = ""
+    advice: str = ""
+    exit_code: int = 0
+
+    @property
+    def count(self) -> int:
+        """Count the keys that differ, a table that cannot be compared as one."""
+        return sum(max(table.count, bool(table.problem)) for table in self.tables)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Everything that was verified, and how far each place is."""
+
+    edges: tuple[Edge, ...]
+    batches: Mapping[str, int]
+    is_deep: bool
+    seconds: float
+
+    @property
+    def count(self) -> int:
+        """Count the differences of all edges."""
+        return sum(edge.count for edge in self.edges)
+
+    @property
+    def exit_code(self) -> int:
+        """Give 5 where there is a difference, else the code of the first error that stood in an edge's way."""
+        return 5 if self.count else next((edge.exit_code for edge in self.edges if edge.exit_code), 0)

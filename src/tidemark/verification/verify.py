@@ -1,0 +1,265 @@
+"""Verify: prove table by table that source, latest, star and warehouse hold the same, or name the keys where not.
+
+Each edge is compared as of the last batch that both its places have, so a run at work does no harm; what the later
+place lacks yet is no difference. All of it only reads.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import duckdb
+from deltalake.exceptions import DeltaError
+
+from tidemark.changelog import ChangeLog, Manifest
+from tidemark.engine import Engine, open_engine
+from tidemark.errors import DataError, StateError, TidemarkError
+from tidemark.latest import open_latest_as_of
+from tidemark.model import Model, SourceTable
+from tidemark.objects import Objects
+from tidemark.pointer import PointerStore
+from tidemark.processed import Processed, committed_manifest, newest_processed, newest_rebuilt, read_processed
+from tidemark.report import Progress, quiet
+from tidemark.source import SourceIdentity, open_source
+from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
+from tidemark.verification.latest_star import StarEdge
+from tidemark.verification.log_star import LogEdges, opened_side
+from tidemark.verification.records import (
+    Rows,
+    concluded,
+    ledger_laws,
+    log_laws,
+    object_laws,
+    read_records,
+    star_laws,
+)
+from tidemark.verification.result import Edge, TableProof, Verification
+from tidemark.verification.source_latest import SourceEdge
+from tidemark.verification.star_warehouse import Loaded, WarehouseEdge, open_snapshot
+
+logger = logging.getLogger(__name__)
+# A year of batches has 52,560 manifests; `deep` reads them all.
+NEWEST_MANIFESTS = 1000
+LOG_LATEST, LOG_STAR = "log = latest", "log = star"
+RESTORE = "restore it from the bucket's older versions, or rebuild it from the log"
+NOT_TRANSFORMED = "no batch has been transformed yet"
+
+
+@dataclass(frozen=True)
+class Verify:
+    """The parts that a verification works with; an address that is None is one that is not configured."""
+
+    model: Model
+    ingestion: Objects
+    processed: Objects
+    pointer: PointerStore
+    source_url: str | None
+    warehouse_url: str | None
+    clock: Callable[[], datetime]
+
+    def run(self, *, deep: bool = False, progress: Progress = quiet) -> Verification:
+        """Verify every edge that can be.
+
+        Args:
+            deep: also replay the whole log, and read every object of it.
+            progress: told of each edge's tables.
+
+        Raises:
+            StateError: manifests are missing or cannot be read.
+        """
+        started = time.perf_counter()
+        with open_engine([self.ingestion, self.processed]) as engine:
+            work = _Work(self, engine, progress, is_deep=deep)
+            edges = work.edges()
+        is_other_model = work.done is not None and work.done.model != self.model.hash
+        return Verification(
+            edges=explained(edges, self.model, is_other_model=is_other_model),
+            batches=work.batches,
+            is_deep=deep,
+            seconds=time.perf_counter() - started,
+        )
+
+
+class _Work:
+    """One verification: the records are read once, and every edge is as of a batch that they name."""
+
+    def __init__(self, verify: Verify, engine: Engine, progress: Progress, *, is_deep: bool) -> None:
+        self.verify, self.engine, self.progress, self.is_deep = verify, engine, progress, is_deep
+        self.model = verify.model
+        self.done: Processed | None = None
+        self.head: Manifest | None = None
+        self.ledger: list[Loaded] = []
+        self.batches: dict[str, int] = {"log": 0, "star": 0, "warehouse": 0}
+
+    def edges(self) -> list[Edge]:
+        """Verify from the warehouse back to the source, so that a place is read after all that came out of it."""
+        warehouse = self._asked(WAREHOUSE, self._warehouse)
+        newest = newest_processed(self.verify.processed)
+        self.done = read_processed(self.verify.processed, newest) if newest else None
+        log = ChangeLog(self.verify.ingestion)
+        self.head = log.newest()
+        self.batches |= {"star": newest, "log": self.head.batch if self.head else 0}
+        if self.head is None:
+            nothing = "there is no batch yet"
+            return [Edge(name, skipped=nothing) for name in (SOURCE, STAR, WAREHOUSE, RECORDS)]
+        first = 1 if self.is_deep else max(1, min(newest or self.head.batch, self.head.batch) - NEWEST_MANIFESTS + 1)
+        manifests = read_records(log.manifest, first, self.head.batch)
+        processed = self._processed(first, newest)
+        star = self._asked(STAR, partial(self._star, manifests))
+        records = self._asked(RECORDS, partial(self._records, self.head, manifests, processed))
+        source = self._asked(SOURCE, partial(self._source, self.head))
+        edges = [source, star, warehouse, records]
+        if self.is_deep:
+            edges += self._log_edges(self.head)
+        return edges
+
+    def _processed(self, first: int, last: int) -> dict[int, Processed]:
+        rebuilt = newest_rebuilt(self.verify.processed)
+        found = read_records(partial(committed_manifest, self.verify.processed), first, last)
+        return {batch: rebuilt.apply(each) for batch, each in found.items()} if rebuilt else found
+
+    def _warehouse(self) -> Edge:
+        if self.verify.warehouse_url is None:
+            return Edge(WAREHOUSE, skipped="no warehouse is configured", advice="set TIDEMARK_WAREHOUSE_URL")
+        with open_snapshot(self.verify.warehouse_url) as warehouse:
+            self.ledger = warehouse.ledger
+            self.batches["warehouse"] = warehouse.batch
+            if not warehouse.batch:
+                return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
+            if newest_processed(self.verify.processed) < warehouse.batch:
+                message = f"the warehouse holds batch {warehouse.batch}, the star ends before it"
+                raise StateError(message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL")
+            edge = WarehouseEdge(self.engine, self.verify.processed, warehouse)
+            tables = self._proofs(
+                WAREHOUSE, ((star.name, partial(edge.prove, star)) for star in self.model.stars.values())
+            )
+            return Edge(WAREHOUSE, warehouse.batch, tables)
+
+    def _star(self, manifests: Mapping[int, Manifest]) -> Edge:
+        if self.done is None:
+            return Edge(STAR, skipped=NOT_TRANSFORMED, advice="tidemark transform")
+        if self.done.batch not in manifests:
+            message = f"the star ends with batch {self.done.batch}, the log before it"
+            raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
+        edge = StarEdge(self.engine, self.model, self.verify.ingestion, self.verify.processed, manifests, self.done)
+        tables = self._proofs(STAR, ((star.name, partial(edge.prove, star)) for star in self.model.stars.values()))
+        return Edge(STAR, self.done.batch, tables)
+
+    def _source(self, head: Manifest) -> Edge:
+        if self.verify.source_url is None:
+            return Edge(SOURCE, skipped="no source is configured", advice="set TIDEMARK_SOURCE_URL")
+        with open_source(self.verify.source_url) as source:
+            identity = source.identity()
+            _check_identity(head, identity)
+            sources = self.model.sources
+            with source.snapshot(sources.values()) as snapshot:
+                edge = SourceEdge(self.engine, snapshot, self.verify.ingestion, head, identity.major_version)
+
+                def prove(table: SourceTable) -> TableProof:
+                    return self._waiting(table, head) or edge.prove(table)
+
+                tables = self._proofs(SOURCE, ((name, partial(prove, table)) for name, table in sources.items()))
+                return Edge(SOURCE, head.batch, tables)
+
+    def _waiting(self, table: SourceTable, head: Manifest) -> TableProof | None:
+        """Say of a table of latest that it lacks a batch, if so: the poll that wrote it ended before."""
+        latest = open_latest_as_of(self.verify.ingestion, table, head.batch)
+        pointer = self.verify.pointer.read()
+        entry = head.tables.get(table.name)
+        if latest is None or entry is None or not entry.changes or latest.batch >= head.batch:
+            return None
+        text = f"lacks batch {head.batch}"
+        if pointer is not None and pointer.batch >= head.batch:
+            cause = "a commit of latest was lost"
+            return TableProof(table.name, problem=text, cause=cause, advice="tidemark rebuild latest")
+        return TableProof(table.name, note=f"{text}: the next poll takes it from the log, before all else")
+
+    def _records(self, head: Manifest, manifests: Mapping[int, Manifest], processed: Mapping[int, Processed]) -> Edge:
+        rows = Rows(self.engine, self.model, self.verify.ingestion, self.verify.processed)
+        restore = "restore the manifest from the bucket's older versions"
+        sources = [table for name, table in self.model.sources.items() if name in head.tables]
+        latest = (broken for table in sources if not self._waiting(table, head) for broken in rows.latest(table, head))
+        stars = (broken for star in self.model.stars.values() if processed for broken in rows.star(star, processed))
+        objects = object_laws(self.verify.ingestion, self.engine, manifests) if self.is_deep else iter(())
+        cases = {
+            "change log": (log_laws(manifests), "a manifest of the log was altered", restore),
+            "latest": (latest, "latest or the newest manifest was altered", "tidemark rebuild latest"),
+            "star": (stars, "the star or its manifest was altered", "tidemark rebuild star"),
+            "star manifests": (star_laws(self.model, manifests, processed), "a manifest was altered", restore),
+            "ledger": (
+                ledger_laws(self.ledger, processed),
+                "the ledger or a manifest of the star was altered",
+                f"{restore}, or tidemark rebuild warehouse",
+            ),
+            **(
+                {"objects": (objects, "an object of the log was altered or removed", "restore it from older versions")}
+                if self.is_deep
+                else {}
+            ),
+        }
+        proofs = ((name, partial(concluded, name, *case)) for name, case in cases.items())
+        return Edge(RECORDS, head.batch, self._proofs(RECORDS, proofs))
+
+    def _log_edges(self, head: Manifest) -> list[Edge]:
+        with opened_side() as side:
+            parts = self.verify
+            log = LogEdges(self.engine, self.model, parts.ingestion, parts.processed, side, parts.clock)
+
+            def latest() -> Edge:
+                log.replay(head, self.done)
+                return Edge(LOG_LATEST, head.batch, self._proofs(LOG_LATEST, log.latest(head)))
+
+            def star() -> Edge:
+                if self.done is None:
+                    return Edge(LOG_STAR, skipped=NOT_TRANSFORMED, advice="tidemark transform")
+                return Edge(LOG_STAR, self.done.batch, self._proofs(LOG_STAR, log.star(self.done)))
+
+            edge = self._asked(LOG_LATEST, latest)
+            if edge.skipped:
+                return [edge, Edge(LOG_STAR, skipped="the log could not be replayed", exit_code=edge.exit_code)]
+            return [edge, self._asked(LOG_STAR, star)]
+
+    def _proofs(self, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]]) -> tuple[TableProof, ...]:
+        return tuple(self._proven(edge, tables))
+
+    def _proven(self, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]]) -> Iterator[TableProof]:
+        for name, prove in tables:
+            started = time.perf_counter()
+            self.progress(f"verify {edge}", name, 0, 0, 0.0)
+            try:
+                proof = prove()
+            except (duckdb.Error, DeltaError, StateError) as exc:
+                problem = f"cannot be read: {_first_line(exc)}"
+                proof = TableProof(name, problem=problem, cause="a file of it is damaged or gone", advice=RESTORE)
+            for path in self.engine.scratch.iterdir():
+                if path.is_file():
+                    path.unlink()
+            rows = proof.left.rows if proof.left else 0
+            self.progress(f"verify {edge}", name, rows, 0, time.perf_counter() - started)
+            yield proof
+
+    def _asked(self, name: str, verify: Callable[[], Edge]) -> Edge:
+        """Verify an edge; what stands in the way of it hides nothing of the others."""
+        try:
+            return verify()
+        except TidemarkError as exc:
+            logger.info("%s: %s", name, exc)
+            return Edge(name, skipped=exc.message, advice=exc.advice, exit_code=exc.exit_code)
+        except (duckdb.Error, DeltaError) as exc:
+            return Edge(
+                name, skipped=f"cannot be read: {_first_line(exc)}", advice=RESTORE, exit_code=DataError.exit_code
+            )
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).strip().partition("\n")[0]
+
+
+def _check_identity(head: Manifest, identity: SourceIdentity) -> None:
+    before = (head.source["system_identifier"], head.source["database"])
+    if before != (identity.system_identifier, identity.database):
+        message = f"the source is {identity.database!r}, but not the database that the log is of ({before[1]!r})"
+        raise StateError(message, advice="check TIDEMARK_SOURCE_URL")
