@@ -6,7 +6,7 @@ Each part is made when it is first asked for: a command needs no more settings, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -17,11 +17,14 @@ from tidemark.settings import Settings, armed_fault, flag, variable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tidemark.compact import Compact
     from tidemark.ingest import Ingest
     from tidemark.load import Load
     from tidemark.model import Model
     from tidemark.objects import Objects
     from tidemark.pointer import PointerStore
+    from tidemark.rebuild import Rebuild
+    from tidemark.rebuild_warehouse import RebuildWarehouse
     from tidemark.transform import Transform
     from tidemark.verification import Verify
 
@@ -122,6 +125,32 @@ class Pipeline:
             self.warehouse_url if self._is_configured("warehouse") else None,
             self.clock,
         )
+
+    def rebuild(self, *, dry_run: bool, accepts: bool) -> Rebuild:
+        """What makes latest and the star again."""
+        from tidemark.rebuild import Rebuild
+
+        return Rebuild(self.model, self.ingestion, self.processed, self.clock, accepts=accepts, dry_run=dry_run)
+
+    def rebuild_warehouse(self, *, dry_run: bool) -> RebuildWarehouse:
+        """What makes the warehouse again."""
+        from tidemark.rebuild_warehouse import RebuildWarehouse
+
+        return RebuildWarehouse(self.model, self.processed, self.warehouse_url, dry_run=dry_run)
+
+    def compact(self, retention: timedelta) -> Compact:
+        """What makes large files of small ones; without a warehouse in the settings it cannot tell what is loaded."""
+        from tidemark.compact import Compact
+
+        has_warehouse = self.settings.warehouse_url or self.settings.warehouse_secret
+        loaded = self._loaded if has_warehouse else None
+        return Compact(self.model, self.ingestion, self.processed, self.clock, loaded, retention)
+
+    def _loaded(self) -> int:
+        from tidemark.warehouse import open_warehouse
+
+        with open_warehouse(self.warehouse_url) as warehouse:
+            return warehouse.newest()[0]
 
     def _is_configured(self, database: Database) -> bool:
         return bool(getattr(self.settings, f"{database}_url") or getattr(self.settings, f"{database}_secret"))

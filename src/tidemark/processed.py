@@ -95,7 +95,9 @@ class Rebuilt:
             return found
         tables = {**found.tables, **self.entries.get(found.batch, {})}
         return replace(
-            found, model=self.model, tables={name: self._entry(name, each, found.batch) for name, each in tables.items()}
+            found,
+            model=self.model,
+            tables={name: self._entry(name, each, found.batch) for name, each in tables.items()},
         )
 
     def _entry(self, name: str, entry: StarEntry, batch: int) -> StarEntry:
@@ -134,12 +136,13 @@ def read_processed(processed: Objects, batch: int) -> Processed:
     Raises:
         StateError: it cannot be read.
     """
-    found = _manifest(processed, batch)
+    found = committed_manifest(processed, batch)
     rebuilt = newest_rebuilt(processed)
     return rebuilt.apply(found) if rebuilt else found
 
 
-def _manifest(processed: Objects, batch: int) -> Processed:
+def committed_manifest(processed: Objects, batch: int) -> Processed:
+    """Read the processed manifest of a batch as it was written; StateError when it cannot be read."""
     try:
         content = json.loads(processed.get(manifest_key(batch)))
         content["captured_at"] = datetime.fromisoformat(content["captured_at"])

@@ -2,7 +2,7 @@
 
 import typer
 
-from tidemark.cli import demo, doctor, generate, history, init, stages, status, verify
+from tidemark.cli import compact, demo, doctor, generate, history, init, rebuild, stages, status, verify
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup
 
 app = typer.Typer(cls=TidemarkGroup, add_completion=False, rich_markup_mode="markdown")
@@ -28,6 +28,8 @@ for _command in (
     status.status,
     verify.verify,
     history.history,
+    rebuild.rebuild,
+    compact.compact,
     init.init,
     doctor.doctor,
     generate.generate,

@@ -38,6 +38,14 @@ class DirectoryObjects(Objects):
         """Return nothing: a path says it all."""
         return {}
 
+    def remove_leftovers(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Remove the temporary files of killed puts."""
+        with self._errors():
+            files = [path for path in (self._root / self._TEMPORARY).glob("*") if _modified(path) < before]
+            for path in files if not dry_run else []:
+                path.unlink(missing_ok=True)
+        return len(files)
+
     def _create(self, key: str, body: bytes) -> bool:
         with self._errors(), self._temporary() as path:
             with path.open("wb") as file:
@@ -144,6 +152,13 @@ class DirectoryObjects(Objects):
 
 def _meta(key: str, stat: os.stat_result) -> ObjectMeta:
     return ObjectMeta(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+
+
+def _modified(path: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _make_directory(path: Path) -> None:

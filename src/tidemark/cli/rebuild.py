@@ -1,0 +1,79 @@
+"""The command `rebuild`: latest, the star or the warehouse, made again and compared with what is there."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tidemark.cli.options import invocation
+from tidemark.cli.output import new_table, out, print_json, shown_count
+from tidemark.cli.progress import progress_shown
+from tidemark.errors import DataError
+
+if TYPE_CHECKING:
+    from tidemark.rebuild import RebuildReport
+
+
+def rebuild(
+    ctx: typer.Context,
+    what: Annotated[
+        Literal["latest", "star", "warehouse"],
+        typer.Argument(help="latest and the star are made from the change log, the warehouse is from the star."),
+    ],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare, and change nothing.")] = False,
+    accept_differences: Annotated[
+        bool,
+        typer.Option(
+            "--accept-differences",
+            help="Put it in place also where that undoes what another model or an unfinished run has made.",
+        ),
+    ] = False,
+) -> None:
+    """Make latest, the star or the warehouse again, say how many rows differ, and put it in place.
+
+    It ends with 5 where it would undo what another model or an unfinished run has made: see --accept-differences.
+
+    Example: `tidemark rebuild star --dry-run`
+    """
+    called = invocation(ctx)
+    pipeline = called.pipeline()
+    with progress_shown() as progress:
+        if what == "warehouse":
+            pipeline.require("warehouse")
+            report = pipeline.rebuild_warehouse(dry_run=dry_run).run(progress)
+        else:
+            parts = pipeline.rebuild(dry_run=dry_run, accepts=accept_differences)
+            report = parts.latest(progress) if what == "latest" else parts.star(progress)
+    if called.as_json:
+        print_json(
+            {
+                "what": report.what,
+                "batch": report.batch,
+                "tables": report.tables,
+                "differences": report.differences,
+                "is_in_place": report.is_in_place,
+                "reasons": report.reasons,
+            }
+        )
+    else:
+        _show(report)
+    if report.reasons and not report.is_in_place and not dry_run:
+        raise typer.Exit(DataError.exit_code)
+
+
+def _show(report: "RebuildReport") -> None:
+    if not report.batch:
+        out().print(f"{report.what}: there is no batch yet, and nothing to make again")
+        return
+    columns = ("rows", "missing there", "too many there")
+    table = new_table("table", *columns, "", numbers=columns, title=f"{report.what}, batches 1 to {report.batch}")
+    for name, each in report.tables.items():
+        counts = [shown_count(count) for count in (each.rows, each.missing, each.surplus)]
+        table.add_row(name, *counts, each.note, style="yellow" if each.is_different else None)
+    out().print(table)
+    outcome = "put in place" if report.is_in_place else "nothing was changed"
+    out().print(f"{shown_count(report.differences)} differences; {outcome}")
+    for reason in report.reasons:
+        out().print(f"not as it was: {reason}", style="yellow", markup=False)
+    if report.reasons and not report.is_in_place:
+        out().print("what to do: if that is meant, run it again with --accept-differences", markup=False)

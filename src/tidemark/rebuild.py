@@ -1,0 +1,236 @@
+"""Rebuild: latest and the star made again from the log, on the side, compared with what is there, then put in place.
+
+Nothing is changed before the comparison is done, so a rebuild that is killed has done nothing, or has put some tables
+in place and not the others; it is simply run again. The side is a scratch directory of this machine: it holds all of
+latest, and for the star all of that as well.
+"""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from tidemark.changelog import ChangeLog, Manifest, newest_batch
+from tidemark.compact import MERGED_BYTES, data_files, groups_to_rewrite, rewrite_files, star_statistics
+from tidemark.engine import Engine, open_engine
+from tidemark.errors import StateError
+from tidemark.lake import open_table
+from tidemark.latest import HASH, open_latest, path_of, statistics_of
+from tidemark.model import Model, SourceTable
+from tidemark.objects import Objects, open_objects
+from tidemark.processed import (
+    Processed,
+    Rebuilt,
+    StarEntry,
+    committed_manifest,
+    newest_processed,
+    newest_rebuilt,
+    put_rebuilt,
+)
+from tidemark.recovery import apply_from_log
+from tidemark.replacement import QuarantineReplacement, Replacement, TableRebuild
+from tidemark.report import Progress, quiet
+from tidemark.transform import Transform
+
+
+@dataclass(frozen=True)
+class RebuildReport:
+    """What a rebuild found and did: up to which batch, its tables by name, and what it needs to be told to accept."""
+
+    what: str
+    batch: int
+    tables: Mapping[str, TableRebuild]
+    is_in_place: bool
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def differences(self) -> int:
+        """Count the rows that differ."""
+        return sum(table.missing + table.surplus for table in self.tables.values())
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """The parts that a rebuild works with.
+
+    Unless it `accepts`, a rebuild that would undo what may have been meant is not put in place: rows that another model
+    made, or a batch that a run has begun.
+    """
+
+    model: Model
+    ingestion: Objects
+    processed: Objects
+    clock: Callable[[], datetime]
+    accepts: bool = False
+    dry_run: bool = False
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    def latest(self, progress: Progress = quiet) -> RebuildReport:
+        """Fold the whole log into latest.
+
+        Rows that were right keep their hashes; the others have none until the next sweep reads them.
+
+        Raises:
+            OvertakenError: a poll changed latest at the same time.
+        """
+        log = ChangeLog(self.ingestion)
+        head = log.newest()
+        if head is None:
+            return RebuildReport("latest", 0, {}, is_in_place=False)
+        with _side() as side, open_engine([self.ingestion, side]) as engine:
+            for manifest in log.manifests(1, head.batch):
+                progress("rebuild", f"latest: batch {manifest.batch} of {head.batch}", 0, 0, 0.0)
+                self._fold(engine, log, manifest, side)
+            pairs = {}
+            for name, source in self.model.sources.items():
+                if name in head.tables:
+                    made = open_latest(side, source, head.tables[name].columns).lake
+                    compared = [column for column in made.columns if column != HASH]
+                    pairs[name] = Replacement(engine, made, self.ingestion, compared)
+            tables = {name: pair.compared() for name, pair in pairs.items()}
+            reasons = tuple(filter(None, (pair.reason(head.batch, "ingest") for pair in pairs.values())))
+            is_in_place = self._may_be_put(reasons)
+            for name, pair in pairs.items() if is_in_place else ():
+                source = self.model.sources[name]
+                statistics = statistics_of(source, pair.made.columns)
+                pair.put(head.batch, self._now_milliseconds(), statistics, key=source.key, carries=HASH)
+        return RebuildReport("latest", head.batch, tables, is_in_place, reasons)
+
+    def star(self, progress: Progress = quiet) -> RebuildReport:
+        """Transform every batch again that has been transformed, with latest as it was at each.
+
+        Raises:
+            OvertakenError: another run changed the star at the same time.
+            StateError: a batch is missing in the log or in the processed bucket.
+        """
+        last = newest_processed(self.processed)
+        if not last:
+            return RebuildReport("star", 0, {}, is_in_place=False)
+        written = self._written(last)
+        with _side() as side, open_engine([self.ingestion, self.processed, side]) as engine:
+            self._replay(engine, side, last, progress)
+            pairs = {}
+            for name, star in self.model.stars.items():
+                made = open_table(side, star.path)
+                if made is not None:
+                    pairs[name] = Replacement(engine, made, self.processed, list(made.columns))
+            quarantine = QuarantineReplacement(side, self.processed, last)
+            tables = {name: pair.compared() for name, pair in pairs.items()}
+            tables |= {"quarantine": quarantine.compared()} if quarantine.objects else {}
+            reasons = [pair.reason(last, "transform") for pair in pairs.values()]
+            if any(table.is_different for table in tables.values()):
+                reasons.append(self._other_model(written))
+            found = tuple(filter(None, reasons))
+            is_in_place = self._may_be_put(found)
+            if is_in_place:
+                metadata = {"model": self.model.hash}
+                versions = {}
+                for name, pair in pairs.items():
+                    statistics = star_statistics(self.model.stars[name])
+                    versions[name] = pair.put(last, self._now_milliseconds(), statistics, metadata=metadata)
+                quarantine.put()
+                again = [committed_manifest(side, batch) for batch in range(1, last + 1)]
+                put_rebuilt(self.processed, self._record(written, again, versions))
+        return RebuildReport("star", last, tables, is_in_place, found)
+
+    def _written(self, last: int) -> list[Processed]:
+        """Read the processed manifests as they were written, and check that they are this log's."""
+        manifests = [committed_manifest(self.processed, batch) for batch in range(1, last + 1)]
+        theirs = manifests[-1].pipeline_id
+        if newest_batch(self.ingestion) < last:
+            message = f"the star ends with batch {last}, the log before it"
+            raise StateError(
+                message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"
+            )
+        ours = ChangeLog(self.ingestion).manifest(last).pipeline_id
+        if ours != theirs:
+            message = f"the log is of pipeline {ours}, the star of {theirs}"
+            raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
+        return manifests
+
+    def _replay(self, engine: Engine, side: Objects, last: int, progress: Progress) -> None:
+        log = ChangeLog(self.ingestion)
+
+        def latest_of(manifest: Manifest) -> Objects:
+            progress("rebuild", f"star: batch {manifest.batch} of {last}", 0, 0, 0.0)
+            for star in self.model.dimensions:
+                _drop_old_files(side, star.path)
+            self._fold(engine, log, manifest, side)
+            return side
+
+        Transform(self.model, self.ingestion, side, self.clock, latest_of=latest_of, until=last).run()
+
+    def _fold(self, engine: Engine, log: ChangeLog, manifest: Manifest, side: Objects) -> None:
+        for name, entry in manifest.tables.items():
+            source = self.model.sources.get(name)
+            if source and (entry.changes or manifest.batch == 1):
+                apply_from_log(engine, log, source, entry, manifest.batch, self.clock(), into=side)
+                self._cut_up(engine, source, side)
+                _drop_old_files(side, path_of(source))
+
+    def _cut_up(self, engine: Engine, source: SourceTable, side: Objects) -> None:
+        """Cut a file that a baseline has filled, which every later batch would have to rewrite."""
+        lake = open_table(side, path_of(source))
+        large = groups_to_rewrite(data_files(lake), MERGED_BYTES, None, splits=True) if lake else []
+        large = [group for group in large if len(group) == 1]
+        if lake and large:
+            rewrite_files(
+                engine,
+                lake,
+                large,
+                key=source.key,
+                target_bytes=MERGED_BYTES,
+                statistics=statistics_of(source, lake.columns),
+                now_milliseconds=self._now_milliseconds(),
+            )
+
+    def _may_be_put(self, reasons: Sequence[str]) -> bool:
+        return not self.dry_run and (self.accepts or not reasons)
+
+    def _other_model(self, written: Sequence[Processed]) -> str:
+        rebuilt = newest_rebuilt(self.processed)
+        made_by = [(rebuilt.apply(each) if rebuilt else each).model for each in written]
+        others = [batch for batch, model in enumerate(made_by, start=1) if model != self.model.hash]
+        return f"another model made the batches {others[0]} to {others[-1]}" if others else ""
+
+    def _record(self, written: Sequence[Processed], again: Sequence[Processed], versions: Mapping[str, int]) -> Rebuilt:
+        changed = {
+            new.batch: {name: entry for name, entry in new.tables.items() if not _is_same(entry, old.tables.get(name))}
+            for old, new in zip(written, again, strict=True)
+        }
+        return Rebuilt(
+            batch=again[-1].batch,
+            run_id=self.new_id(),
+            model=self.model.hash,
+            versions=versions,
+            facts=[star.name for star in self.model.facts],
+            entries={batch: entries for batch, entries in changed.items() if entries},
+        )
+
+    def _now_milliseconds(self) -> int:
+        return int(self.clock().timestamp() * 1000)
+
+
+def _is_same(entry: StarEntry, before: StarEntry | None) -> bool:
+    return before is not None and replace(entry, version=0) == replace(before, version=0)
+
+
+@contextmanager
+def _side() -> Iterator[Objects]:
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-rebuild-"))
+    try:
+        yield open_objects(str(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_old_files(side: Objects, path: str) -> None:
+    """Remove the files of a table on the side that its newest version has not: nobody asks for an older one."""
+    lake = open_table(side, path)
+    keep = {f"{path}/{file}" for file in lake.files} if lake else set()
+    found = [each.key for each in side.list(f"{path}/") if "/_delta_log/" not in each.key]
+    side.delete(key for key in found if key not in keep)

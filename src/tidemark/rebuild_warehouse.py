@@ -1,0 +1,156 @@
+"""Rebuild of the warehouse: its tables made again from the star, compared, and the rows that differ put right.
+
+All of it is one transaction, and only rows that differ are touched: views, functions, grants and whoever is reading
+notice nothing, and a rebuild that is killed has done nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import sql
+
+from tidemark.engine import Engine, open_engine
+from tidemark.errors import ConfigError, StateError
+from tidemark.lake import open_table
+from tidemark.load import StarStream
+from tidemark.model import Model, StarTable
+from tidemark.objects import Objects
+from tidemark.postgres import connect, translated, where
+from tidemark.processed import Processed, loaded_columns, newest_processed, read_processed
+from tidemark.queries import query
+from tidemark.rebuild import RebuildReport
+from tidemark.replacement import TableRebuild
+from tidemark.report import Progress, quiet
+from tidemark.schema import plan_init
+from tidemark.warehouse import SESSION
+
+VALID_TO = "valid_to"
+
+
+@dataclass(frozen=True)
+class RebuildWarehouse:
+    """The parts that a rebuild of the warehouse works with."""
+
+    model: Model
+    processed: Objects
+    warehouse_url: str
+    dry_run: bool = False
+
+    def run(self, progress: Progress = quiet) -> RebuildReport:
+        """Make the tables again as of the last batch that was loaded; loads wait meanwhile.
+
+        Raises:
+            ConfigError: the warehouse has not the tables of this model, or the role may not delete rows.
+            StateError: star and warehouse do not belong together.
+        """
+        statements = plan_init(self.warehouse_url, self.model)
+        if statements:
+            message = f"the warehouse's tables are not those of the model: {len(statements)} statements are to be run"
+            raise ConfigError(message, advice="run tidemark init first")
+        connection = connect(self.warehouse_url, application="tidemark rebuild")
+        what = f"the warehouse at {where(self.warehouse_url)}"
+        with closing(connection), translated(what), connection.transaction():
+            for statement in SESSION:
+                connection.execute(statement)
+            connection.execute(query("warehouse", "wait_for_turn"))
+            found = connection.execute(query("warehouse", "newest_in_ledger")).fetchone()
+            if found is None:
+                return RebuildReport("warehouse", 0, {}, is_in_place=False)
+            manifest = self._manifest(int(found[0]), str(found[1]))
+            side = _Side(connection)
+            with open_engine([self.processed], threads=1) as engine:
+                for star in (*self.model.dimensions, *self.model.facts):
+                    progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
+                    self._make(engine, side, star, manifest)
+            tables = {name: side.compared(name) for name in side.columns}
+            if not self.dry_run:
+                progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
+                side.put_right({name for name, table in tables.items() if table.is_different})
+            return RebuildReport("warehouse", manifest.batch, tables, is_in_place=not self.dry_run)
+
+    def _manifest(self, loaded: int, pipeline_id: str) -> Processed:
+        last = newest_processed(self.processed)
+        advice = "check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?"
+        if loaded > last:
+            message = f"the warehouse holds batch {loaded}, but the star ends with batch {last}"
+            raise StateError(message, advice=advice)
+        manifest = read_processed(self.processed, loaded)
+        if manifest.pipeline_id != pipeline_id:
+            message = f"the warehouse is of pipeline {pipeline_id}, the star is of {manifest.pipeline_id}"
+            raise StateError(message, advice=advice)
+        return manifest
+
+    def _make(self, engine: Engine, side: "_Side", star: StarTable, manifest: Processed) -> None:
+        entry = manifest.tables.get(star.name)
+        lake = open_table(self.processed, star.path, version=entry.version) if entry else None
+        if entry is None or lake is None:
+            message = f"{star.path} is gone from the processed bucket"
+            raise StateError(message, advice="`tidemark rebuild star` makes it again from the log", table=star.name)
+        columns = loaded_columns(star, lake.columns)
+        # Only the star's own version knows what its dimensions were at a batch; a later rebuild has its own.
+        last = max(manifest.batch, entry.through) if star.kind != "fact" else manifest.batch
+        side.fill(star, columns, StarStream(engine, lake, columns, 0, last).blocks())
+
+
+@dataclass
+class _Side:
+    """The tables as they were made again: temporary ones, each beside the warehouse's own."""
+
+    connection: psycopg.Connection
+    stars: dict[str, StarTable] = field(default_factory=dict)
+    columns: dict[str, list[str]] = field(default_factory=dict)
+
+    def fill(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes]) -> None:
+        self.stars[star.name] = star
+        self.columns[star.name] = [*columns, *([VALID_TO] if star.kind == "fact" else [])]
+        parts = self._parts(star.name)
+        self._run("create_side", parts)
+        copy_in = query("warehouse", "copy_in", table=parts["side"], columns=_list(columns))
+        with self.connection.cursor().copy(copy_in) as copy:
+            for block in blocks:
+                copy.write(block)
+        if star.kind == "fact":
+            self._run("close_versions", parts | {"source_key": _list(star.source_key)})
+        self._run("analyze", parts)
+
+    def compared(self, name: str) -> TableRebuild:
+        rows, missing, surplus = self._run("compare", self._parts(name)).fetchone() or (0, 0, 0)
+        return TableRebuild(rows, missing, surplus)
+
+    def put_right(self, differing: set[str]) -> None:
+        """Make the warehouse's tables equal, in the order that their references allow."""
+        dimensions = [name for name, star in self.stars.items() if star.kind != "fact" and name in differing]
+        facts = [name for name, star in self.stars.items() if star.kind == "fact" and name in differing]
+        for name in dimensions:
+            others = [column for column in self.columns[name] if column not in self.stars[name].key]
+            # A table of nothing but its key has nothing to update: any column set to itself does.
+            assigned = others or self.stars[name].key[:1]
+            parts = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in assigned]
+            self._run("put_right", self._parts(name) | {"assignments": sql.SQL(", ").join(parts)})
+        for name in facts:
+            self._run("delete_differing", self._parts(name))
+        for name in facts:
+            self._run("insert_absent", self._parts(name))
+        for name in reversed(dimensions):
+            self._run("delete_surplus", self._parts(name))
+
+    def _run(self, name: str, parts: Mapping[str, sql.Composable]) -> psycopg.Cursor:
+        return self.connection.execute(query("rebuild", name, **parts))
+
+    def _parts(self, name: str) -> dict[str, sql.Composable]:
+        star = self.stars[name]
+        matches = [sql.SQL("old.{0} = later.{0}").format(sql.Identifier(column)) for column in star.key]
+        return {
+            "table": sql.Identifier(name),
+            # By number: with a prefix a long name would be cut off, and two of them be one.
+            "side": sql.Identifier(f"rebuilt_{list(self.stars).index(name)}"),
+            "columns": _list(self.columns[name]),
+            "key": _list(star.key),
+            "matches": sql.SQL(" and ").join(matches),
+        }
+
+
+def _list(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)

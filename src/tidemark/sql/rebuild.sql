@@ -1,0 +1,50 @@
+-- name: create_side
+create temporary table {side} (like {table}) on commit drop;
+
+-- name: close_versions
+update {side} as old
+set valid_to = later.valid_from
+from (
+    select
+        {key},
+        lead(valid_from) over (partition by {source_key} order by valid_from) as valid_from
+    from {side}
+) as later
+where {matches} and later.valid_from is not null;
+
+-- name: analyze
+analyze {side};
+
+-- name: compare
+select
+    (select count(*) from {side}) as rows,
+    (
+        select count(*)
+        from (select {columns} from {side} except all select {columns} from {table}) as only_made
+    ) as missing,
+    (
+        select count(*)
+        from (select {columns} from {table} except all select {columns} from {side}) as only_present
+    ) as surplus;
+
+-- name: put_right
+insert into {table} ({columns})
+select {columns} from {side}
+except
+select {columns} from {table}
+on conflict ({key}) do update set {assignments};
+
+-- name: delete_differing
+delete from {table} as old
+using (select {columns} from {table} except all select {columns} from {side}) as later
+where {matches};
+
+-- name: insert_absent
+insert into {table} ({columns})
+select {columns}
+from {side} as later
+where not exists (select from {table} as old where {matches});
+
+-- name: delete_surplus
+delete from {table} as old
+where not exists (select from {side} as later where {matches});

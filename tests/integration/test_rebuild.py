@@ -1,0 +1,364 @@
+"""`rebuild`: what it makes again equals what was there, whatever was done to that."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs
+from tests.support.postgres import Postgres
+from tidemark.engine import open_engine
+from tidemark.errors import OvertakenError
+from tidemark.generator import activity
+from tidemark.lake import Change, open_table, write_file
+from tidemark.model import load_model
+from tidemark.processed import read_processed
+from tidemark.rebuild import Rebuild, RebuildReport
+from tidemark.rebuild_warehouse import RebuildWarehouse
+from tidemark.settings import PREFIX
+
+BATCHES = 4
+SALES = "fact/sales_order"
+
+
+def work(rig: Rig, seed: int) -> None:
+    with psycopg.connect(rig.source_url) as connection:
+        activity(connection, rows=40, seed=seed)
+
+
+def filled(rig: Rig, batches: int) -> Rig:
+    for seed in range(batches):
+        if seed:
+            work(rig, seed)
+        rig.run()
+    return rig
+
+
+@pytest.fixture(scope="module")
+def template(postgres: Postgres) -> str:
+    return postgres.template("small_totesys", generated_totesys(scale=0.02))
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Path]]:
+    """The pipeline of `rig`, and where its lake lies."""
+    place = tmp_path_factory.mktemp("shared") / "lake"
+    with rigs(postgres, str(place)) as create:
+        yield filled(create(template), BATCHES), place
+
+
+@pytest.fixture
+def rig(shared: tuple[Rig, Path], postgres: Postgres, tmp_path: Path) -> Iterator[Rig]:
+    """A pipeline after four batches of inserts, updates and deletes; its source is not to change."""
+    made, place = shared
+    shutil.copytree(place, tmp_path / "lake")
+    warehouse = postgres.create(urlsplit(made.warehouse_url).path.strip("/"))
+    yield open_rig(made.model, made.source_url, postgres.url(warehouse), str(tmp_path / "lake"))
+    postgres.drop(warehouse)
+
+
+@pytest.fixture
+def own_rig(new_rig: Callable[..., Rig], template: str) -> Rig:
+    """A pipeline after two batches, of which all may change."""
+    return filled(new_rig(template), 2)
+
+
+def rebuild(rig: Rig, *, accepts: bool = False, dry_run: bool = False) -> Rebuild:
+    return Rebuild(rig.model, rig.ingestion, rig.processed, clock, accepts=accepts, dry_run=dry_run)
+
+
+def stars(rig: Rig) -> dict[str, list[Row]]:
+    return {name: rig.star(name) for name in rig.model.stars}
+
+
+def latest(rig: Rig) -> dict[str, list[dict[str, object]]]:
+    return {name: rig.latest(name) for name in rig.model.sources}
+
+
+def damaged(rig: Rig, name: str, select: str) -> None:
+    """Put the rows of a SELECT over a fact, `{rows}`, in the place of what its table in the lake holds."""
+    table = open_table(rig.processed, rig.model.stars[name].path)
+    assert table is not None
+    with open_engine([rig.processed]) as engine:
+        action = write_file(
+            engine,
+            table,
+            select.format(rows=table.rows()),
+            batch=table.batch,
+            now_milliseconds=1,
+            statistics=["batch_id"],
+        )
+        assert action is not None
+        table.commit(Change((action,), tuple(table.files)), batch=table.batch)
+
+
+def counts(report: RebuildReport) -> dict[str, tuple[int, int]]:
+    return {name: (each.missing, each.surplus) for name, each in report.tables.items() if each.is_different}
+
+
+def test_latest_that_is_rebuilt_is_equal_hashes_included(rig: Rig) -> None:
+    before = latest(rig)
+
+    report = rebuild(rig).latest()
+
+    assert (report.batch, report.is_in_place, counts(report)) == (BATCHES, True, {})
+    assert latest(rig) == before
+    assert rig.ingest().batches == ()
+
+
+def test_a_damaged_latest_is_mended_and_its_hashes_learned_by_the_next_sweep(rig: Rig) -> None:
+    before = latest(rig)
+    table = open_table(rig.ingestion, "latest/design")
+    assert table is not None
+    with open_engine([rig.ingestion]) as engine:
+        select = f"select * replace ('forged' as design_name) from {table.rows()} where design_id > 1"
+        action = write_file(engine, table, select, batch=table.batch, now_milliseconds=1, statistics=["design_id"])
+        assert action is not None
+        table.commit(Change((action,), tuple(table.files)), batch=table.batch)
+    designs = len(before["design"])
+
+    report = rebuild(rig).latest()
+
+    assert counts(report) == {"design": (designs, designs - 1)}
+    hashed = [{**row, "_hash": None} if row else row for row in before["design"]]
+    assert latest(rig) == {**before, "design": hashed}
+    rig.ingest()
+    assert latest(rig) == before
+
+
+def test_a_latest_whose_delta_log_is_broken_is_put_in_place_only_when_that_is_accepted(rig: Rig) -> None:
+    before = latest(rig)
+    path = rig.ingestion.local_path("latest/design/_delta_log/00000000000000000000.json")
+    assert path is not None
+    path.unlink()
+
+    held = rebuild(rig).latest()
+    report = rebuild(rig, accepts=True).latest()
+
+    assert (held.is_in_place, report.is_in_place) == (False, True)
+    assert "latest/design" in held.reasons[0]
+    assert latest(rig) == {**before, "design": [{**row, "_hash": None} for row in before["design"]]}
+    rig.ingest()
+    assert latest(rig) == before
+
+
+def test_a_poll_that_rebuild_overtakes_loses_no_change(own_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    work(own_rig, 99)
+    commit = type(own_rig.ingestion).put_new
+
+    def after_manifest(self: object, key: str, body: bytes) -> None:
+        commit(self, key, body)  # type: ignore[arg-type]
+        if key.startswith("batches/"):
+            monkeypatch.undo()
+            # Latest as of the batch before: the poll's own commits come behind it and are refused.
+            for name in own_rig.model.sources:
+                table = open_table(own_rig.ingestion, f"latest/{name}")
+                assert table is not None
+                table.commit(Change(), batch=table.batch, same_rows=True)
+
+    monkeypatch.setattr(type(own_rig.ingestion), "put_new", after_manifest)
+    assert own_rig.ingest().batches == (3,)
+
+    assert own_rig.ingest().batches == ()
+    assert counts(rebuild(own_rig).latest()) == {}
+
+
+def test_a_star_that_is_rebuilt_is_equal_surrogate_keys_included(rig: Rig) -> None:
+    before = stars(rig)
+
+    report = rebuild(rig).star()
+
+    assert (report.batch, report.is_in_place, counts(report)) == (BATCHES, True, {})
+    assert stars(rig) == before
+
+
+def test_a_run_goes_on_from_a_star_that_was_rebuilt(own_rig: Rig) -> None:
+    assert rebuild(own_rig).star().is_in_place
+    work(own_rig, 98)
+    own_rig.run()
+
+    assert own_rig.broken_laws() == {}
+    assert rebuild(own_rig).star().differences == 0
+    assert RebuildWarehouse(own_rig.model, own_rig.processed, own_rig.warehouse_url).run().differences == 0
+
+
+def test_a_star_of_which_rows_were_forged_or_lost_is_mended(rig: Rig) -> None:
+    before = stars(rig)
+    damaged(
+        rig,
+        "fact_sales_order",
+        "select * replace (case sales_record_id when 7 then units_sold + 1 else units_sold end as units_sold)"
+        " from {rows} where sales_record_id <> 8",
+    )
+
+    shown = rebuild(rig, dry_run=True).star()
+    assert (shown.is_in_place, counts(shown)) == (False, {"fact_sales_order": (2, 1)})
+    assert stars(rig) != before
+
+    assert counts(rebuild(rig).star()) == {"fact_sales_order": (2, 1)}
+    assert stars(rig) == before
+
+
+def test_a_star_of_which_a_file_is_lost_is_mended(rig: Rig) -> None:
+    before = stars(rig)
+    table = open_table(rig.processed, SALES)
+    assert table is not None
+    rig.processed.delete([f"{SALES}/{table.files[0]}"])
+
+    report = rebuild(rig).star()
+
+    assert "cannot be read" in report.tables["fact_sales_order"].note
+    assert stars(rig) == before
+
+
+def test_batches_that_are_not_loaded_are_loaded_from_the_rebuilt_star(rig: Rig) -> None:
+    warehouse = rig.warehouse_rows()
+    _empty_warehouse(rig)
+    assert rebuild(rig).star().is_in_place
+    # The old files are gone: without the record of the rebuild the manifests would lead to them.
+    for star in rig.model.stars.values():
+        table = open_table(rig.processed, star.path)
+        assert table is not None
+        rig.processed.delete(
+            each.key
+            for each in list(rig.processed.list(f"{star.path}/"))
+            if each.key.endswith(".parquet") and each.key.removeprefix(f"{star.path}/") not in table.files
+        )
+
+    rig.load()
+
+    assert rig.ledger() == list(range(1, BATCHES + 1))
+    assert rig.warehouse_rows() == warehouse
+
+
+def _empty_warehouse(rig: Rig) -> None:
+    with psycopg.connect(rig.warehouse_url, autocommit=True) as connection:
+        tables = ", ".join(rig.model.stars)
+        connection.execute(f"truncate {tables}, tidemark.batch".encode())
+
+
+def test_a_star_of_another_model_is_put_in_place_only_when_that_is_accepted(rig: Rig, tmp_path: Path) -> None:
+    before = stars(rig)
+    folder = tmp_path / "model"
+    subprocess.run(["cp", "-r", str(rig.model.directory), str(folder)], check=True)  # noqa: S603, S607 -- our own files
+    design = folder / "dimension" / "design.sql"
+    design.write_text(design.read_text().replace("design_name", "upper(design_name) as design_name", 1))
+    other = replace(rig, model=load_model(str(folder)))
+
+    held = rebuild(other).star()
+    assert (held.is_in_place, stars(rig)) == (False, before)
+    assert held.reasons == (f"another model made the batches 1 to {BATCHES}",)
+
+    assert rebuild(other, accepts=True).star().is_in_place
+    assert {row[1] for row in other.star("dim_design")} == {row[1].upper() for row in before["dim_design"]}
+    assert read_processed(rig.processed, 1).model == other.model.hash
+    report = RebuildWarehouse(other.model, rig.processed, rig.warehouse_url).run()
+    assert set(counts(report)) == {"dim_design"}
+    assert rig.warehouse("select count(*) from dim_design where design_name <> upper(design_name)") == [(0,)]
+
+
+def test_a_star_with_a_batch_that_is_half_transformed_is_left_alone(own_rig: Rig) -> None:
+    work(own_rig, 97)
+    own_rig.ingest()
+    table = open_table(own_rig.processed, SALES)
+    assert table is not None
+    table.commit(Change(), batch=3)
+
+    held = rebuild(own_rig).star()
+
+    assert not held.is_in_place
+    assert "run tidemark transform first" in held.reasons[0]
+    own_rig.transform()
+    assert rebuild(own_rig).star().is_in_place
+
+
+def test_a_transform_that_a_rebuild_overtakes_ends_and_the_next_one_goes_on(own_rig: Rig) -> None:
+    work(own_rig, 96)
+    own_rig.ingest()
+    handle = open_table(own_rig.processed, SALES)
+    assert handle is not None
+    assert rebuild(own_rig).star().is_in_place
+
+    with pytest.raises(OvertakenError):
+        handle.commit(Change(), batch=3)
+    own_rig.transform()
+    own_rig.load()
+    assert own_rig.broken_laws() == {}
+
+
+def test_a_rebuild_that_is_killed_has_done_nothing(rig: Rig, tmp_path: Path) -> None:
+    before = rig.objects()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},  # noqa: TID251 -- a child's
+        "TIDEMARK_INGESTION": str(tmp_path / "lake" / "ingestion"),
+        "TIDEMARK_PROCESSED": str(tmp_path / "lake" / "processed"),
+        "TMPDIR": str(tmp_path),
+    }
+    command = [sys.executable, "-m", "tidemark", "rebuild", "star"]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path) as process:  # noqa: S603 -- our own interpreter
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob("tidemark-rebuild-*/fact")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+
+    assert rig.objects() == before
+    assert rebuild(rig).star().differences == 0
+
+
+def test_a_warehouse_that_is_rebuilt_is_equal_and_no_row_is_touched(rig: Rig) -> None:
+    touched = "select xmin::text, ctid::text, * from fact_sales_order order by sales_record_id"
+    before = rig.warehouse(touched)
+
+    report = RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
+
+    assert (report.batch, report.is_in_place, counts(report)) == (BATCHES, True, {})
+    assert rig.warehouse(touched) == before
+
+
+def test_a_warehouse_that_was_tampered_with_is_put_right(rig: Rig) -> None:
+    before = rig.warehouse_rows()
+    with psycopg.connect(rig.warehouse_url) as connection:
+        for statement in (
+            "create role warehouse_analyst",
+            "grant select on fact_sales_order to warehouse_analyst",
+            "update fact_sales_order set unit_price = unit_price + 0.01 where sales_record_id = 5",
+            "delete from fact_payment where payment_record_id in (1, 2)",
+            "update dim_staff set first_name = 'Mallory' where staff_id = 1",
+            "insert into dim_design values (999999, 'forged', 'x', 'y')",
+            "update fact_purchase_orders set valid_to = now() where valid_to is null and purchase_record_id < 4",
+        ):
+            connection.execute(statement.encode())
+    expected = {
+        "fact_sales_order": (1, 1),
+        "fact_payment": (2, 0),
+        "dim_staff": (1, 1),
+        "dim_design": (0, 1),
+    }
+    try:
+        shown = RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url, dry_run=True).run()
+        purchases = counts(shown).pop("fact_purchase_orders")
+        assert not shown.is_in_place
+        assert purchases[0] == purchases[1] > 0
+        assert counts(shown) == expected | {"fact_purchase_orders": purchases}
+        assert rig.warehouse_rows() != before
+
+        RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
+
+        assert rig.warehouse_rows() == before
+        [(may,)] = rig.warehouse("select has_table_privilege('warehouse_analyst', 'fact_sales_order', 'select')")
+        assert may
+        assert rig.count("fact_sales_order_current") > 0
+        assert rig.broken_laws() == {}
+    finally:
+        with psycopg.connect(rig.warehouse_url) as connection:
+            connection.execute("drop owned by warehouse_analyst; drop role warehouse_analyst")
