@@ -10,7 +10,7 @@ from deltalake.transaction import AddAction
 
 from tidemark.changelog import ChangeLog, LogObject, Manifest, TableEntry
 from tidemark.engine import Engine
-from tidemark.errors import OvertakenError, StateError
+from tidemark.errors import OvertakenError, StateError, TransientError
 from tidemark.lake import Change, LakeTable, add_columns, create_table, open_table, write_file
 from tidemark.latest import open_latest_as_of
 from tidemark.limits import Limit
@@ -110,6 +110,11 @@ class Batch:
         if lake.batch > self.number:
             message = f"{star.name} holds batch {lake.batch} already, though batch {self.number} is not transformed"
             raise OvertakenError(message, advice="run again; if it stays so: tidemark rebuild star", table=star.name)
+        left = self.quarantine.before.tables.get(star.name) if self.quarantine.before else None
+        if left and lake.version < left.version:
+            message = f"{star.name} ends with version {lake.version}, batch {self.number - 1} left it at {left.version}"
+            advice = f"restore {star.path}/_delta_log from the bucket's older versions, or run tidemark rebuild star"
+            raise StateError(message, advice=advice, table=star.name)
         differ = {
             name: (lake.columns[name], kind) for name, kind in wanted.items() if lake.columns.get(name, kind) != kind
         }
@@ -150,6 +155,10 @@ class Batch:
         entry = self.manifest.tables[table.name]
         types = {column.name: column.log_type for column in entry.columns}
         latest = open_latest_as_of(self.ingestion, table, self.number)
+        if (latest.batch if latest else 0) < entry.changed_in:
+            # The ingest that committed it is about to apply it, or was killed before it could.
+            message = f"latest {table.name} does not have batch {entry.changed_in} yet"
+            raise TransientError(message, advice="run tidemark ingest, which brings it up to date", table=table.name)
         yield latest.rows if latest else empty(types)
         if entry.deleted:
             for each in entry.objects:

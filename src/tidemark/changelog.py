@@ -40,6 +40,7 @@ class TableEntry:
 
     `rows` and `hash_sum` are those of the whole table in the batch's snapshot, as Postgres counted them (`swept`) or,
     in a poll without a sweep, as the log implies; `hash_sum` is a decimal number as text, because it exceeds 2^53.
+    `changed_in` is the last batch that changed the table, so that latest shows whether it has that batch.
     `first_ordinal` is the number of the table's first change in this batch among all of its changes.
     """
 
@@ -55,6 +56,7 @@ class TableEntry:
     latest_timestamp: str | None = None
     swept: bool = True
     hashed_by: str = ""
+    changed_in: int = 0
 
     @property
     def changes(self) -> int:

@@ -111,6 +111,7 @@ class _Comparison:
             latest_timestamp=max((each for each in known if each), default=None),
             swept=swept,
             hashed_by=hashed_by(self.table, self.columns, self.poll.major_version),
+            changed_in=self.poll.batch if counts.keys() - {"rehash"} else before.changed_in,
         )
         return Captured(entry, self.latest, self._stage() if counts else Change(), highest)
 

@@ -12,11 +12,15 @@ from pathlib import Path
 
 import duckdb
 
+from tidemark.errors import StateError, TidemarkError, TransientError
 from tidemark.objects import Objects
 from tidemark.sqltext import text
 
 MEMORY_LIMIT = "256MB"
 PROBE = "probe"
+# DuckDB's words for a file that is not there, and what each of its complaints about a file's content names.
+MISSING = "No files found that match the pattern"
+FILE_OF_TABLE = ".parquet"
 
 
 @contextmanager
@@ -24,20 +28,52 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2, memory_limit: st
     """Open an engine that can read the files of `stores`, with a scratch directory that lives as long."""
     scratch = Path(tempfile.mkdtemp(prefix="tidemark-"))
     connection = duckdb.connect()
+    failures: list[TidemarkError] = []
     try:
         connection.execute("set threads = ?", [threads])
         connection.execute("set memory_limit = ?", [memory_limit])
         connection.execute("set temp_directory = ?", [str(scratch / "spill")])
         connection.execute("set timezone = 'UTC'")
         connection.execute("set autoinstall_known_extensions = false")
-        _register(connection, stores)
-        yield Engine(connection, scratch)
+        _register(connection, stores, failures)
+        with _translated(scratch, failures):
+            yield Engine(connection, scratch)
     finally:
         connection.close()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects]) -> None:
+@contextmanager
+def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[None]:
+    """Turn DuckDB's errors about files into Tidemark's families; those about rows are for the stages to judge.
+
+    Args:
+        scratch: where the engine writes.
+        failures: what reading S3 raised: DuckDB passes on no more of it than the text.
+    """
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException) as exc:
+        if failures:
+            raise failures[-1] from exc
+        # DuckDB has no codes, so its words must tell a file of the lake that is gone or altered from a full disk.
+        found = " ".join(str(exc).partition("\n")[0].split())
+        if MISSING in str(exc) or (isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)):
+            message = f"a data file of a Delta table is missing or altered: {found}"
+            advice = (
+                "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
+            )
+            raise StateError(message, advice=advice) from exc
+        if isinstance(exc, duckdb.InvalidInputException):
+            raise
+        message = f"the engine could not read or write a file: {found}"
+        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+    except OSError as exc:
+        message = f"a file could not be read or written: {exc}"
+        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+
+
+def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], failures: list[TidemarkError]) -> None:
     remote = [store for store in stores if store.local_path(PROBE) is None]
     if remote:
         # fsspec and boto3 cost a tenth of a second, which a run on directories need not pay.
@@ -45,7 +81,7 @@ def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects]) 
         from tidemark.objects.s3 import S3Objects  # noqa: PLC0415
 
         roots = {store.root: store for store in remote if isinstance(store, S3Objects)}
-        connection.register_filesystem(ObjectFileSystem(roots))
+        connection.register_filesystem(ObjectFileSystem(roots, failures))
 
 
 class Engine:

@@ -173,10 +173,15 @@ class Ingest:
     def _open_latest(
         self, poll: Poll, head: Manifest | None, columns: Mapping[str, tuple[Column, ...]]
     ) -> dict[str, LatestTable]:
-        """Open the tables of latest; one that the log knows and that is gone is taken from the log, whole."""
+        """Open the tables of latest; what one lacks, although the pointer says that it has it, comes from the log."""
         sources = self.model.sources
         opened = {name: open_latest(self.ingestion, table, columns[name]) for name, table in sources.items()}
-        lost = [name for name, table in opened.items() if head and name in head.tables and table.batch == 0]
+        known = head.tables if head else {}
+        lost = [
+            name
+            for name, table in opened.items()
+            if name in known and (table.batch == 0 or table.batch < known[name].changed_in)
+        ]
         if head and lost:
             bring_latest_up_to(poll.engine, poll.log, self.model, head, 0, self.clock())
             opened |= {name: open_latest(self.ingestion, sources[name], columns[name]) for name in lost}

@@ -7,18 +7,19 @@ delta-rs then refuses it when another with our application id came in between.
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from tidemark.engine import Engine
-from tidemark.errors import OvertakenError, StateError
+from tidemark.errors import OvertakenError, StateError, TransientError
 from tidemark.faults import effect_on
 from tidemark.objects import Objects
 from tidemark.sqltext import from_parquet, quoted, text
@@ -26,6 +27,8 @@ from tidemark.sqltext import from_parquet, quoted, text
 APPLICATION = "tidemark"
 # The log must outlive every batch that has not been transformed or loaded yet; `compact` is what shortens it.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
+# Of delta-rs's messages, some of which quote whole records and stack traces.
+FIRST_CHARACTERS = 300
 DELTA_TYPES = {
     "SMALLINT": "short",
     "INTEGER": "integer",
@@ -96,7 +99,7 @@ class LakeTable:
         """Commit added and removed files; the handle is spent afterwards.
 
         With `same_rows` the rows only move between files. The application transaction is written all the same: without
-        it delta-rs lets a merge remove a file that such a commit has removed already, and its rows would be there twice.
+        it delta-rs lets a merge remove a file that such a commit has removed already, and its rows are there twice.
 
         Raises:
             OvertakenError: another commit of ours came in between.
@@ -113,9 +116,7 @@ class LakeTable:
         ]
         self._commit([*change.added, *removals], "append", self.delta.schema(), batch, metadata)
 
-    def overwrite(
-        self, added: Sequence[AddAction], *, batch: int, metadata: Mapping[str, str] | None = None
-    ) -> None:
+    def overwrite(self, added: Sequence[AddAction], *, batch: int, metadata: Mapping[str, str] | None = None) -> None:
         """Commit files that take the place of all others; the table's columns become `columns`. See `commit`."""
         self._commit([*added], "overwrite", _schema(self.columns), batch, metadata)
 
@@ -131,20 +132,17 @@ class LakeTable:
             custom_metadata={"batch": str(batch), **(metadata or {})},
             app_transactions=[Transaction(APPLICATION, batch)],
         )
-        try:
-            with effect_on(self.path, "commit"):
-                self.delta.create_write_transaction(actions, mode, schema, commit_properties=properties)
-        except CommitFailedError as exc:
-            message = f"{self.path} was changed by another run at the same time"
-            raise OvertakenError(message, advice="nothing is lost; run again", table=self.path) from exc
+        with _translated(self.path), effect_on(self.path, "commit"):
+            self.delta.create_write_transaction(actions, mode, schema, commit_properties=properties)
 
 
 def open_table(objects: Objects, path: str, *, version: int | None = None) -> LakeTable | None:
     """Open a Delta table at its newest version or at another; None when there is no such table."""
-    try:
-        delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
-    except TableNotFoundError:
-        return None
+    with _translated(path):
+        try:
+            delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
+        except TableNotFoundError:
+            return None
     return LakeTable(objects, path, _columns_of(delta), delta)
 
 
@@ -157,7 +155,9 @@ def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
     table = open_table(objects, path)
     if table is None or table.batch <= batch:
         return table
-    for commit in table.delta.history():
+    with _translated(path):
+        commits = table.delta.history()
+    for commit in commits:
         if "batch" in commit and int(commit["batch"]) <= batch:
             return open_table(objects, path, version=commit["version"])
     message = f"{path} has been vacuumed: its state as of batch {batch} is gone"
@@ -175,7 +175,7 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     table = open_table(objects, path)
     if table is not None:
         return table
-    with effect_on(path, "table"):
+    with _translated(path), effect_on(path, "table"):
         delta = DeltaTable.create(
             objects.url(path),
             _schema(columns),
@@ -193,7 +193,7 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     ]
     if not missing:
         return table
-    with effect_on(table.path, "columns"):
+    with _translated(table.path), effect_on(table.path, "columns"):
         table.delta.alter.add_columns(missing)
     reopened = open_table(table.objects, table.path)
     return reopened or table
@@ -251,6 +251,29 @@ def add_file(
 
 def _schema(columns: Mapping[str, str]) -> Schema:
     return Schema([Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items()])
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Turn delta-rs's errors into Tidemark's families."""
+    rebuild = f"tidemark rebuild {'latest' if path.startswith('latest/') else 'star'}"
+    try:
+        yield
+    except CommitFailedError as exc:
+        message = f"{path} was changed by another run at the same time"
+        raise OvertakenError(message, advice="nothing is lost; run again", table=path) from exc
+    except DeltaError as exc:
+        message = f"the Delta log of {path} has an entry missing, altered or cut short: {_beginning(exc)}"
+        advice = f"restore {path}/_delta_log from the bucket's older versions, or make the table again: {rebuild}"
+        raise StateError(message, advice=advice, table=path) from exc
+    except OSError as exc:
+        # All that delta-rs says of a file system or a network; what it was lies in its text alone.
+        message = f"{path} could not be read or written: {_beginning(exc)}"
+        raise TransientError(message, advice="run it again; if it stays, check disk, network and rights") from exc
+
+
+def _beginning(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:FIRST_CHARACTERS]
 
 
 def _delta_type(kind: str) -> str:

@@ -44,6 +44,7 @@ def capture_whole(poll: Poll, latest: LatestTable, columns: tuple[Column, ...], 
         latest_row_id=whole.latest_row_id,
         latest_timestamp=whole.highest.isoformat() if whole.highest else None,
         hashed_by=hashed_by(table, columns, poll.major_version),
+        changed_in=poll.batch if whole.rows else 0,
     )
     return Captured(entry, latest, Change(tuple(whole.files)), whole.highest)
 

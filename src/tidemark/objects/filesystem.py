@@ -1,14 +1,17 @@
 """Let DuckDB read objects of S3 in place, through the same client and credentials as everything else.
 
-DuckDB's own S3 support is an extension that it downloads, which a machine without internet cannot; obstore's file system
-gives short reads, which DuckDB takes for the end of the file.
+DuckDB's own S3 support is an extension that it downloads, which a machine without internet cannot; obstore's file
+system gives short reads, which DuckDB takes for the end of the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
+from tidemark.errors import TidemarkError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,14 +27,29 @@ class RangeReader(Protocol):
 
 
 class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """Show several stores as one read-only file system; `roots` maps the URL of each, with a slash at its end, to it."""
+    """Show several stores as one read-only file system.
+
+    Args:
+        roots: maps the URL of each, with a slash at its end, to it.
+        failures: takes the errors that they raise.
+    """
 
     protocol = "s3"
     cachable = False
 
-    def __init__(self, roots: Mapping[str, RangeReader]) -> None:
+    def __init__(self, roots: Mapping[str, RangeReader], failures: list[TidemarkError]) -> None:
         super().__init__()
         self._roots = roots
+        self._failures = failures
+
+    @contextmanager
+    def noting_failures(self) -> Iterator[None]:
+        """Note an error in `failures` on its way through DuckDB, which keeps its text alone."""
+        try:
+            yield
+        except TidemarkError as exc:
+            self._failures.append(exc)
+            raise
 
     def find_object(self, path: str) -> tuple[RangeReader, str]:
         """Split a path into its store and the object's key."""
@@ -44,7 +62,8 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- fsspec's signature
         """Return what fsspec wants to know of a file."""
         store, key = self.find_object(path)
-        return {"name": self._strip_protocol(path), "size": store.size(key), "type": "file"}
+        with self.noting_failures():
+            return {"name": self._strip_protocol(path), "size": store.size(key), "type": "file"}
 
     def modified(self, _path: str) -> datetime:
         """Return the same moment for every object, because none is ever written twice."""
@@ -59,4 +78,5 @@ class ObjectFile(AbstractBufferedFile):  # type: ignore[misc]
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         store, key = self.fs.find_object(self.path)
-        return store.get_range(key, start, end)  # type: ignore[no-any-return]
+        with self.fs.noting_failures():
+            return store.get_range(key, start, end)  # type: ignore[no-any-return]
