@@ -80,7 +80,7 @@ class Batch:
             self.view(name, " union all ".join(typed(rows, columns) for rows in self._states(self.model.sources[name])))
 
     def part(self, table: str, each: LogObject) -> str:
-        """Give a FROM item over one object of the log, with each line's `position` in it, counted from 0."""
+        """Give a FROM item over one object of the log, with each line's `_position` in it, counted from 0."""
         if each.key not in self.parts:
             types = {column.name: column.log_type for column in self.manifest.tables[table].columns}
             copy = self.engine.new_file(".jsonl")
@@ -93,7 +93,7 @@ class Batch:
             copy.unlink(missing_ok=True)
             self.parts[each.key] = path
         numbered = f"read_parquet({text(str(self.parts[each.key]))}, file_row_number = true)"
-        return f"(select * exclude (file_row_number), file_row_number as position from {numbered})"
+        return f"(select * exclude (file_row_number), file_row_number as _position from {numbered})"
 
     def open(self, star: StarTable, before: Mapping[str, str], after: Mapping[str, str]) -> LakeTable:
         """Open a star table, creating it with the columns that its SELECT yields between those of the engine.

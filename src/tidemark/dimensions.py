@@ -89,10 +89,10 @@ def _upsert(batch: Batch, star: StarTable, lake: LakeTable) -> LakeTable:
     on = " and ".join(f"s.{quoted(name)} = d.{quoted(name)}" for name in star.key)
     is_new = f"d.{quoted(star.key[0])} is null"
     batch.engine.execute(
-        f"create or replace temp table {UPSERT} as with new as ({fitting}),"
-        f" known as (select * from {lake.rows()} semi join new using ({keys}))"
+        f"create or replace temp table {UPSERT} as with _new as ({fitting}),"
+        f" _known as (select * from {lake.rows()} semi join _new using ({keys}))"
         f" select {mine}, {number}, case when {is_new} then 'insert' else 'update' end as _op"
-        f" from new as s left join known as d on {on} where {is_new} or row({mine}) is distinct from row({theirs})",
+        f" from _new as s left join _known as d on {on} where {is_new} or row({mine}) is distinct from row({theirs})",
     )
     now = batch.now_milliseconds()
     change = stage_merge(

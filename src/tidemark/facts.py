@@ -70,12 +70,12 @@ class _Fact:
             f" where _wrong is not null or _missing is not null or valid_from is null"
         )
         if misread:
-            refused += f" union all select ordinal, {misread}, false from {part} where {misread} is not null"
+            refused += f" union all select _ordinal, {misread}, false from {part} where {misread} is not null"
         columns = [column.name for column in self.entry.columns]
         self.batch.engine.execute(
-            f"insert into {ASIDE} select p.ordinal, {sql.packed(self.table.key, 'p.')}, p._op, r.reason, r.waits,"
-            f" p.captured_at::varchar, {sql.packed(columns, 'p.')}"
-            f" from {part} as p inner join ({refused}) as r on p.ordinal = r.ordinal",
+            f"insert into {ASIDE} select p._ordinal, {sql.packed(self.table.key, 'p.')}, p._op, r.reason, r.waits,"
+            f" p._captured_at::varchar, {sql.packed(columns, 'p.')}"
+            f" from {part} as p inner join ({refused}) as r on p._ordinal = r.ordinal",
         )
 
     def _note_years(self, file: str) -> None:
@@ -112,7 +112,7 @@ def put_fact(batch: Batch, star: StarTable) -> None:
     ordinal = entry.first_ordinal
     moment = f"timestamp {text(batch.manifest.captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' '))}"
     for each in entry.objects:
-        numbered = f"select *, position + {ordinal} as ordinal, {moment} as captured_at"
+        numbered = f"select *, _position + {ordinal} as _ordinal, {moment} as _captured_at"
         taken = fact.take(f"({numbered} from {batch.part(star.driving, each)})")
         aside = int(str(batch.engine.value(f"select count(*) from {ASIDE} where ordinal >= {ordinal}")))
         if taken + aside != each.rows:
@@ -141,18 +141,18 @@ def _retry(fact: _Fact) -> None:
     )
     key = names(fact.table.key)
     batch.engine.execute(
-        f"create or replace temp table {RETRIED} as select *, row_number() over (partition by {key} order by ordinal)"
-        f" as turn from (select {columns}, op as _op, ordinal, key as json_key, captured_at::timestamp as captured_at"
-        f" from {batch.quarantine.open_rows(star)} where {wanted})",
+        f"create or replace temp table {RETRIED} as select *, row_number() over (partition by {key} order by _ordinal)"
+        f" as _turn from (select {columns}, op as _op, ordinal as _ordinal, key as _key,"
+        f" captured_at::timestamp as _captured_at from {batch.quarantine.open_rows(star)} where {wanted})",
     )
-    turns = int(str(batch.engine.value(f"select coalesce(max(turn), 0) from {RETRIED}")))
+    turns = int(str(batch.engine.value(f"select coalesce(max(_turn), 0) from {RETRIED}")))
     batch.quarantine.begin()
     for turn in range(1, turns + 1):
         # One version of a key at a time, so that each finds its place beside those before it.
-        fact.take(f"(select * exclude (turn, json_key) from {RETRIED} where turn = {turn})")
+        fact.take(f"(select * exclude (_turn, _key) from {RETRIED} where _turn = {turn})")
     batch.quarantine.release(
         star,
-        f"select ordinal, json_key as key from {RETRIED} where ordinal not in (select ordinal from {ASIDE})",
+        f"select _ordinal as ordinal, _key as key from {RETRIED} where _ordinal not in (select ordinal from {ASIDE})",
     )
 
 

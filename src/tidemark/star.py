@@ -9,6 +9,8 @@ from tidemark.sqltext import names, quoted, text
 
 HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGINT"}
 BATCH = {"batch_id": "BIGINT"}
+# Before the name of a column that was brought into the type of the star.
+AS = "_as_"
 AS_IN_LOG = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
@@ -42,28 +44,39 @@ def judged(select: str, found: Mapping[str, str], limits: Mapping[str, Limit], r
     Returns:
         The rows with `_wrong`, a value that does not fit, and `_missing`, a reference to a row that is not there.
     """
-    problems = [limits[name].problem(name, kind) for name, kind in found.items() if name in limits]
+    converted = _converted(found, limits)
+    added = "".join(f", {expression} as {quoted(AS + name)}" for name, expression in converted.items())
+    problems = [
+        limits[name].problem(name, kind, quoted(AS + name if name in converted else name))
+        for name, kind in found.items()
+        if name in limits
+    ]
     wrong = [problem for problem in problems if problem]
     missing = [
         f"case when {quoted(name)} is not null and {quoted(name)} not in ({keys}) then"
         f" {text(name)} || ' ' || {quoted(name)}::varchar || ' is not in its dimension' end"
         for name, keys in references.items()
     ]
-    return f"select *, {_first(wrong)} as _wrong, {_first(missing)} as _missing from ({select})"
+    return f"select *, {_first(wrong)} as _wrong, {_first(missing)} as _missing from (select *{added} from ({select}))"
 
 
 def fitting(rows: str, found: Mapping[str, str], limits: Mapping[str, Limit], others: Sequence[str]) -> str:
     """Write a SELECT of the judged rows that the star can take, in the lake's types, with some `others` as they are."""
-    fields = [f"{limits[name].converted(name)} as {quoted(name)}" if name in limits else quoted(name) for name in found]
+    converted = _converted(found, limits)
+    fields = [f"{quoted(AS + name)} as {quoted(name)}" if name in converted else quoted(name) for name in found]
     listed = ", ".join([*fields, *map(quoted, others)])
     return f"select {listed} from ({rows}) where _wrong is null and _missing is null"
 
 
-def previous_versions(fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str]) -> str:
-    """Write a FROM item of the changes in `part` that have versions beside them: when the last before and the next
-    begin.
+def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[str, str]:
+    expressions = {name: limits[name].converted(name, kind) for name, kind in found.items() if name in limits}
+    return {name: expression for name, expression in expressions.items() if expression}
 
-    Its columns are `ordinal`, `previous_from` and `next_from`.
+
+def previous_versions(fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str]) -> str:
+    """Write a FROM item of the changes in `part` beside which are versions: when the one before and the next begin.
+
+    Its columns are `_ordinal`, `_previous_from` and `_next_from`.
     """
     keys = ", ".join(
         f"try_cast({quoted(name)} as {types[name]}) as {quoted(alias)}"
@@ -71,16 +84,17 @@ def previous_versions(fact_rows: str, star: StarTable, part: str, table: SourceT
     )
     surrogate, on = f"f.{quoted(star.key[0])}", names(star.source_key)
     return (
-        f"(select p.ordinal, max(f.valid_from) filter ({surrogate} < p.ordinal) as previous_from,"
-        f" min(f.valid_from) filter ({surrogate} > p.ordinal) as next_from"
-        f" from (select {keys}, ordinal from {part}) as p inner join {fact_rows} as f using ({on}) group by p.ordinal)"
+        f"(select p._ordinal, max(f.valid_from) filter ({surrogate} < p._ordinal) as _previous_from,"
+        f" min(f.valid_from) filter ({surrogate} > p._ordinal) as _next_from"
+        f" from (select {keys}, _ordinal from {part}) as p inner join {fact_rows} as f using ({on})"
+        " group by p._ordinal)"
     )
 
 
 def versions(
     part: str, star: StarTable, table: SourceTable, types: Mapping[str, str], model: Model, beside: str
 ) -> str:
-    """Write a SELECT of source key, `ordinal`, `valid_from` and `is_deleted` for each change.
+    """Write a SELECT of source key, `_ordinal`, `valid_from` and `is_deleted` for each change.
 
     `valid_from` is the row's `updated` in UTC, unless it is null, in the future or on a deleted row: then the
     snapshot's time. Where that is not after the version before, it is the snapshot's time or, if still later, a
@@ -88,7 +102,7 @@ def versions(
     goes before the version that followed it; its `valid_from` is null if there is no moment left.
 
     Args:
-        part: a FROM item over the changes, with `_op`, `ordinal` and `captured_at`.
+        part: a FROM item over the changes, with `_op`, `_ordinal` and `_captured_at`.
         star: the fact.
         table: its driving table.
         types: the driving table's columns as a model sees them.
@@ -102,18 +116,18 @@ def versions(
     stamp = _in_utc(table, types, model)
     microsecond = "interval 1 microsecond"
     return (
-        f"with changed as (select {keys}, p.ordinal, p.captured_at, p._op = 'delete' as is_deleted, {stamp} as stamp"
+        f"with changed as (select {keys}, p._ordinal, p._captured_at, p._op = 'delete' as is_deleted, {stamp} as _stamp"
         f" from {part} as p),"
-        f" capped as (select * exclude (stamp), case when is_deleted or stamp is null or not isfinite(stamp)"
-        f" or stamp > captured_at then captured_at else stamp end as since from changed),"
-        f" grown as (select c.* exclude (since), b.previous_from, b.next_from,"
-        f" case when b.previous_from is null or c.since > b.previous_from then c.since"
-        f" else greatest(c.captured_at, b.previous_from + {microsecond}) end as since"
-        f" from capped as c left join {beside} as b on c.ordinal = b.ordinal)"
-        f" select {names(star.source_key)}, ordinal, is_deleted,"
-        f" case when next_from is null or since < next_from then since"
-        f" when previous_from is null or next_from - {microsecond} > previous_from"
-        f" then next_from - {microsecond} end as valid_from from grown"
+        f" capped as (select * exclude (_stamp), case when is_deleted or _stamp is null or not isfinite(_stamp)"
+        f" or _stamp > _captured_at then _captured_at else _stamp end as _since from changed),"
+        f" grown as (select c.* exclude (_since), b._previous_from, b._next_from,"
+        f" case when b._previous_from is null or c._since > b._previous_from then c._since"
+        f" else greatest(c._captured_at, b._previous_from + {microsecond}) end as _since"
+        f" from capped as c left join {beside} as b on c._ordinal = b._ordinal)"
+        f" select {names(star.source_key)}, _ordinal, is_deleted,"
+        f" case when _next_from is null or _since < _next_from then _since"
+        f" when _previous_from is null or _next_from - {microsecond} > _previous_from"
+        f" then _next_from - {microsecond} end as valid_from from grown"
     )
 
 
@@ -121,9 +135,9 @@ def fact_rows(star: StarTable, history: str, batch: int, columns: Sequence[str])
     """Write the SELECT of a fact's rows in a batch: surrogate key, the model's columns, history."""
     on = " and ".join(f"s.{quoted(name)} = h.{quoted(name)}" for name in star.source_key)
     return (
-        f"with history as ({history})"
-        f" select h.ordinal as {quoted(star.key[0])}, {names(columns, 's.')}, h.valid_from, h.is_deleted,"
-        f" {batch}::bigint as batch_id from ({star.sql}) as s inner join history as h on {on}"
+        f"with _history as ({history})"
+        f" select h._ordinal as {quoted(star.key[0])}, {names(columns, 's.')}, h.valid_from, h.is_deleted,"
+        f" {batch}::bigint as batch_id from ({star.sql}) as s inner join _history as h on {on}"
     )
 
 

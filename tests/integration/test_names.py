@@ -96,7 +96,6 @@ def assert_all_is_equal(rig: Rig) -> None:
     assert as_text(rig.warehouse_url, "table dim_new") == expected
 
 
-@pytest.mark.xfail(reason="the star's SQL calls its own columns `position` and its own query `history`", strict=True)
 def test_names_of_the_engine_are_free_for_a_source(rig: Rig) -> None:
     listed = ", ".join(map(quoted, COLUMNS))
     values = ", ".join(f"'{number} of ' || order_no" for number in range(len(COLUMNS)))
