@@ -40,6 +40,8 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, roots: Mapping[str, RangeReader], failures: list[TidemarkError]) -> None:
         super().__init__()
         self._roots = roots
+        # DuckDB asks several times for each file; none ever changes.
+        self._sizes: dict[str, int] = {}
         self._failures = failures
 
     @contextmanager
@@ -61,9 +63,12 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401 -- fsspec's signature
         """Return what fsspec wants to know of a file."""
-        store, key = self.find_object(path)
-        with self.noting_failures():
-            return {"name": self._strip_protocol(path), "size": store.size(key), "type": "file"}
+        name = self._strip_protocol(path)
+        if name not in self._sizes:
+            store, key = self.find_object(path)
+            with self.noting_failures():
+                self._sizes[name] = store.size(key)
+        return {"name": name, "size": self._sizes[name], "type": "file"}
 
     def modified(self, _path: str) -> datetime:
         """Return the same moment for every object, because none is ever written twice."""
