@@ -129,7 +129,7 @@ class Load:
 
 @dataclass
 class StarStream:
-    """A table's rows of the batches `first` to `last` as CSV for COPY, written file by file, one ahead of the reader."""
+    """A table's rows of the batches `first` to `last` as CSV for COPY, file by file, one ahead of its reader."""
 
     engine: Engine
     lake: LakeTable

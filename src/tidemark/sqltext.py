@@ -35,8 +35,9 @@ def empty(columns: Mapping[str, str]) -> str:
 def checksum(columns: Iterable[str]) -> str:
     """Write the aggregate that adds up the rows' hashes, whatever their order, as a text.
 
-    It begins with DuckDB's version, since another version may hash otherwise; see `are_comparable`. Hashed twice, because
-    DuckDB folds a row's hashes with a plain xor, under which the sum may stay when rows swap their values in a column.
+    It begins with DuckDB's version, since another version may hash otherwise; see `are_comparable`. Hashed twice,
+    because DuckDB folds a row's hashes with a plain xor, under which the sum may stay when rows swap their values in a
+    column.
     """
     return f"version() || ':' || coalesce(sum(hash(hash({names(columns)}))), 0)"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tidemark.contract import Column
+from tidemark.contract import UNCONSTRAINED_DECIMAL, Column
 from tidemark.limits import Limit
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.sqltext import names, quoted, text
@@ -14,16 +14,20 @@ AS = "_as_"
 AS_IN_LOG = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
-def typed(rows: str, columns: Sequence[Column]) -> str:
-    """Write a SELECT that presents rows of the log or of latest as a model sees them; what does not fit is null."""
-    fields = ", ".join(f"{_presented(column)} as {quoted(column.name)}" for column in columns)
+def typed(rows: str, columns: Sequence[Column], *, filled: bool = False) -> str:
+    """Write a SELECT that presents rows of the log or of latest as a model sees them; what does not fit is null.
+
+    With `filled` it is some value instead of null, by which a SELECT shows which of its rows depend on it.
+    """
+    present = _filled if filled else _presented
+    fields = ", ".join(f"{present(column)} as {quoted(column.name)}" for column in columns)
     return f"select {fields} from {rows}"
 
 
 def misread(columns: Sequence[Column]) -> str | None:
     """Write the expression that says which text of a row is lost when it is presented, null where none is."""
     cases = [
-        f"case when {quoted(column.name)} is not null and {_presented(column)} is null then"
+        f"case when {quoted(column.name)} is not null and ({_is_lost(column)}) then"
         f" {text(column.name)} || ' is ''' || left({quoted(column.name)}::varchar, 100) || ''', which no"
         f" {column.typed} can hold' end"
         for column in columns
@@ -73,21 +77,47 @@ def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[st
     return {name: expression for name, expression in expressions.items() if expression}
 
 
-def previous_versions(fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str]) -> str:
-    """Write a FROM item of the changes in `part` beside which are versions: when the one before and the next begin.
+def doubted(rows: str, doubtful: str, key: Sequence[str], reason: str) -> str:
+    """Write a SELECT of judged rows in which those whose key is in the table `doubtful` are wrong as well."""
+    same = " and ".join(f"d.{quoted(name)} = j.{quoted(name)}" for name in key)
+    doubt = f"case when exists (select 1 from {doubtful} as d where {same}) then {text(reason)} end"
+    return f"select * replace (coalesce(_wrong, {doubt}) as _wrong) from ({rows}) as j"
 
-    Its columns are `_ordinal`, `_previous_from` and `_next_from`.
+
+def neighbours(
+    fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str], aside: str | None
+) -> str:
+    """Write a FROM item of the changes in `part` beside which are versions.
+
+    Its columns are `_ordinal`, when the version before and the next one begin (`_previous_from`, `_next_from`), and how
+    many rows in quarantine belong between them and the change (`_reserved_before`, `_reserved_after`).
+
+    Args:
+        fact_rows: a FROM item over the fact.
+        star: the fact.
+        part: a FROM item over the changes, with `_ordinal`.
+        table: the fact's driving table.
+        types: the driving table's columns as a model sees them.
+        aside: a FROM item over `_ordinal` and the source key of the rows in quarantine; None when there are none.
     """
-    keys = ", ".join(
-        f"try_cast({quoted(name)} as {types[name]}) as {quoted(alias)}"
-        for name, alias in zip(table.key, star.source_key, strict=True)
-    )
     surrogate, on = f"f.{quoted(star.key[0])}", names(star.source_key)
+    same = " and ".join(f"a.{quoted(name)} = b.{quoted(name)}" for name in star.source_key)
+    reserved = "0 as _reserved_before, 0 as _reserved_after from _beside as b"
+    if aside:
+        reserved = (
+            "count(a._ordinal) filter (a._ordinal > b._previous and a._ordinal < b._ordinal) as _reserved_before,"
+            " count(a._ordinal) filter (a._ordinal > b._ordinal and a._ordinal < b._next) as _reserved_after"
+            f" from _beside as b left join {aside} as a on {same} group by all"
+        )
     return (
-        f"(select p._ordinal, max(f.valid_from) filter ({surrogate} < p._ordinal) as _previous_from,"
+        f"(with _beside as (select p._ordinal, {names(star.source_key, 'p.')},"
+        f" max({surrogate}) filter ({surrogate} < p._ordinal) as _previous,"
+        f" max(f.valid_from) filter ({surrogate} < p._ordinal) as _previous_from,"
+        f" min({surrogate}) filter ({surrogate} > p._ordinal) as _next,"
         f" min(f.valid_from) filter ({surrogate} > p._ordinal) as _next_from"
-        f" from (select {keys}, _ordinal from {part}) as p inner join {fact_rows} as f using ({on})"
-        " group by p._ordinal)"
+        f" from (select {_keys(star, table, types)}, p._ordinal from {part} as p) as p"
+        f" inner join {fact_rows} as f using ({on}) group by all)"
+        f" select b._ordinal, b._previous_from, b._next_from, {reserved})"
     )
 
 
@@ -99,7 +129,8 @@ def versions(
     `valid_from` is the row's `updated` in UTC, unless it is null, in the future or on a deleted row: then the
     snapshot's time. Where that is not after the version before, it is the snapshot's time or, if still later, a
     microsecond after the version before; so it strictly grows within one key. A row that comes back from quarantine
-    goes before the version that followed it; its `valid_from` is null if there is no moment left.
+    goes before the version that followed it. For each row that still lies there a microsecond stays free, so that every
+    one of them finds its place, in whatever order they come back.
 
     Args:
         part: a FROM item over the changes, with `_op`, `_ordinal` and `_captured_at`.
@@ -107,27 +138,22 @@ def versions(
         table: its driving table.
         types: the driving table's columns as a model sees them.
         model: gives the time zone of naive times.
-        beside: see `previous_versions`.
+        beside: see `neighbours`.
     """
-    keys = ", ".join(
-        f"try_cast(p.{quoted(name)} as {types[name]}) as {quoted(alias)}"
-        for name, alias in zip(table.key, star.source_key, strict=True)
-    )
     stamp = _in_utc(table, types, model)
-    microsecond = "interval 1 microsecond"
+    earliest = "b._previous_from + to_microseconds(1 + b._reserved_before)"
+    latest = "_next_from - to_microseconds(1 + _reserved_after)"
     return (
-        f"with changed as (select {keys}, p._ordinal, p._captured_at, p._op = 'delete' as is_deleted, {stamp} as _stamp"
-        f" from {part} as p),"
+        f"with changed as (select {_keys(star, table, types)}, p._ordinal, p._captured_at,"
+        f" p._op = 'delete' as is_deleted, {stamp} as _stamp from {part} as p),"
         f" capped as (select * exclude (_stamp), case when is_deleted or _stamp is null or not isfinite(_stamp)"
         f" or _stamp > _captured_at then _captured_at else _stamp end as _since from changed),"
-        f" grown as (select c.* exclude (_since), b._previous_from, b._next_from,"
-        f" case when b._previous_from is null or c._since > b._previous_from then c._since"
-        f" else greatest(c._captured_at, b._previous_from + {microsecond}) end as _since"
+        f" grown as (select c.* exclude (_since), b._next_from, b._reserved_after,"
+        f" case when b._previous_from is null or c._since >= {earliest} then c._since"
+        f" else greatest(c._captured_at, {earliest}) end as _since"
         f" from capped as c left join {beside} as b on c._ordinal = b._ordinal)"
         f" select {names(star.source_key)}, _ordinal, is_deleted,"
-        f" case when _next_from is null or _since < _next_from then _since"
-        f" when _previous_from is null or _next_from - {microsecond} > _previous_from"
-        f" then _next_from - {microsecond} end as valid_from from grown"
+        f" case when _next_from is null or _since <= {latest} then _since else {latest} end as valid_from from grown"
     )
 
 
@@ -154,6 +180,30 @@ def _presented(column: Column) -> str:
     # DuckDB passes over the BC of Postgres's text and reads the year as one of our era.
     value = f"case when {name} not like '%BC' then {name} end" if column.typed.startswith(("DATE", "TIME")) else name
     return f"try_cast({value} as {column.typed})"
+
+
+def _is_lost(column: Column) -> str:
+    lost = f"{_presented(column)} is null"
+    if column.typed != UNCONSTRAINED_DECIMAL:
+        return lost
+    # A cast rounds to the decimals that there are.
+    digits = r"\.[0-9]{18}[0-9]*[1-9]"
+    return f"{lost} or strlen({quoted(column.name)}) > 19 and regexp_matches({quoted(column.name)}, '{digits}')"
+
+
+def _filled(column: Column) -> str:
+    presented = _presented(column)
+    if column.typed in AS_IN_LOG:
+        return presented
+    some = "'1970-01-01'" if column.typed.startswith(("DATE", "TIME")) else "1"
+    return f"case when {quoted(column.name)} is not null then coalesce({presented}, cast({some} as {column.typed})) end"
+
+
+def _keys(star: StarTable, table: SourceTable, types: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"try_cast(p.{quoted(name)} as {types[name]}) as {quoted(alias)}"
+        for name, alias in zip(table.key, star.source_key, strict=True)
+    )
 
 
 def _first(reasons: Sequence[str]) -> str:

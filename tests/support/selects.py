@@ -42,7 +42,7 @@ def present(source: psycopg.Connection, duck: duckdb.DuckDBPyConnection, table: 
     )
     # An unquoted nothing is null and a quoted one is an empty text, as PostgreSQL wrote them.
     duck.execute(
-        f"create table {name} as select {casts} from read_csv(?, header = true, all_varchar = true, delim = ',', "  # noqa: S608
+        f"create table {name} as select {casts} from read_csv(?, header = true, all_varchar = true, delim = ',', "
         """quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false, new_line = '\\n')""",
         [str(file)],
     )
@@ -51,6 +51,6 @@ def present(source: psycopg.Connection, duck: duckdb.DuckDBPyConnection, table: 
 def present_seed(duck: duckdb.DuckDBPyConnection, file: Path) -> None:
     """Make a seed readable by its name, all of it text."""
     duck.execute(
-        f"create table {file.stem} as select * from read_csv(?, header = true, all_varchar = true)",  # noqa: S608
+        f"create table {file.stem} as select * from read_csv(?, header = true, all_varchar = true)",
         [str(file)],
     )

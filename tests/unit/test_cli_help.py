@@ -11,7 +11,21 @@ from tidemark.cli import run
 from tidemark.cli.app import app
 from tidemark.settings import NAMES, flag
 
-COMMANDS = ["demo", "run", "ingest", "transform", "load", "status", "verify", "history", "rebuild", "compact", "init", "doctor", "generate"]
+COMMANDS = [
+    "demo",
+    "run",
+    "ingest",
+    "transform",
+    "load",
+    "status",
+    "verify",
+    "history",
+    "rebuild",
+    "compact",
+    "init",
+    "doctor",
+    "generate",
+]
 HEAVY = ["boto3", "botocore", "deltalake", "duckdb", "psycopg", "rich.progress"]
 
 
