@@ -37,7 +37,7 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2, memory_limit: st
         connection.execute("set autoinstall_known_extensions = false")
         _register(connection, stores, failures)
         with _translated(scratch, failures):
-            yield Engine(connection, scratch)
+            yield Engine(connection, scratch, failures)
     finally:
         connection.close()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -85,11 +85,14 @@ def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], 
 
 
 class Engine:
-    """A DuckDB connection and the scratch directory that goes with it."""
+    """A DuckDB connection and the scratch directory that goes with it; `failures` is what reading S3 raised so far."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, scratch: Path, failures: Sequence[TidemarkError] = ()
+    ) -> None:
         self.connection = connection
         self.scratch = scratch
+        self.failures = failures
         self._files = 0
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
@@ -109,7 +112,7 @@ class Engine:
     def worker(self) -> "Engine":
         """Open a second connection to the same database for another thread, with names of its own for scratch files."""
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
-        return Engine(self.connection.cursor(), scratch)
+        return Engine(self.connection.cursor(), scratch, self.failures)
 
     def write_lines(self, select: str, path: Path) -> int:
         """Write each value of a one-column SELECT as a line, and return how many there are."""
