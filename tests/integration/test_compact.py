@@ -1,0 +1,364 @@
+"""`compact`: row for row the same in fewer files, and nothing goes that anyone may still ask for."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs
+from tests.support.postgres import Postgres
+from tidemark.compact import Compact, CompactReport, DataFile, data_files, groups_to_rewrite, rewrite_files
+from tidemark.engine import open_engine
+from tidemark.errors import ConfigError, OvertakenError
+from tidemark.generator import activity
+from tidemark.lake import Change, add_columns, create_table, open_as_of, open_table, write_file
+from tidemark.objects import Objects
+from tidemark.processed import read_processed
+
+BATCHES = 4
+WEEK = timedelta(days=7)
+SALES = "fact/sales_order"
+
+
+def in_eight_days() -> datetime:
+    return clock() + timedelta(days=8)
+
+
+def work(rig: Rig, seed: int) -> None:
+    with psycopg.connect(rig.source_url) as connection:
+        activity(connection, rows=40, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def template(postgres: Postgres) -> str:
+    return postgres.template("small_totesys", generated_totesys(scale=0.02))
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Path]]:
+    """The pipeline of `rig`, and where its lake lies."""
+    place = tmp_path_factory.mktemp("shared") / "lake"
+    with rigs(postgres, str(place)) as create:
+        made = create(template)
+        for seed in range(BATCHES):
+            if seed:
+                work(made, seed)
+            made.run()
+        yield made, place
+
+
+@pytest.fixture
+def rig(shared: tuple[Rig, Path], postgres: Postgres, tmp_path: Path) -> Iterator[Rig]:
+    """A pipeline after four batches; its source is not to change."""
+    made, place = shared
+    shutil.copytree(place, tmp_path / "lake")
+    warehouse = postgres.create(urlsplit(made.warehouse_url).path.strip("/"))
+    yield open_rig(made.model, made.source_url, postgres.url(warehouse), str(tmp_path / "lake"))
+    postgres.drop(warehouse)
+
+
+def compact(
+    rig: Rig,
+    *,
+    loaded: int | None = BATCHES,
+    now: Callable[[], datetime] = clock,
+    retention: timedelta = WEEK,
+    dry_run: bool = False,
+) -> CompactReport:
+    newest = None if loaded is None else lambda: loaded
+    return Compact(rig.model, rig.ingestion, rig.processed, now, newest, retention).run(dry_run=dry_run)
+
+
+def rows(rig: Rig) -> tuple[dict[str, list[Row]], dict[str, list[dict[str, object]]]]:
+    return (
+        {name: rig.star(name) for name in rig.model.stars},
+        {name: rig.latest(name) for name in rig.model.sources},
+    )
+
+
+def parquet_files(objects: Objects) -> set[str]:
+    return {each.key for each in objects.list() if each.key.endswith(".parquet") and "/_delta_log/" not in each.key}
+
+
+def current_files(rig: Rig) -> set[str]:
+    found = set()
+    places = [(rig.ingestion, f"latest/{name}") for name in rig.model.sources]
+    places += [(rig.processed, star.path) for star in rig.model.stars.values()]
+    for objects, path in places:
+        table = open_table(objects, path)
+        found |= {f"{path}/{file}" for file in table.files} if table else set()
+    return found
+
+
+def test_row_for_row_the_same_in_fewer_files(rig: Rig) -> None:
+    before = rows(rig)
+
+    report = compact(rig)
+
+    assert report.tables[SALES].rewritten == BATCHES
+    assert report.tables[SALES].written == 1
+    table = open_table(rig.processed, SALES)
+    assert table is not None
+    [file] = data_files(table)
+    assert (file.rows, file.last_batch) == (len(rig.star("fact_sales_order")), BATCHES)
+    assert rows(rig) == before
+    assert all(each.rewritten == 0 for each in compact(rig).tables.values())
+
+
+def test_a_dry_run_says_so_and_does_nothing(rig: Rig) -> None:
+    before = rig.objects()
+
+    report = compact(rig, now=in_eight_days, dry_run=True)
+
+    assert report.tables[SALES].rewritten == BATCHES
+    assert rig.objects() == before
+
+
+def test_old_files_go_after_the_retention_and_not_before(rig: Rig) -> None:
+    before = rows(rig)
+    compact(rig)
+    files = parquet_files(rig.processed) | parquet_files(rig.ingestion)
+
+    assert sum(each.removed for each in compact(rig).tables.values()) == 0
+    assert parquet_files(rig.processed) | parquet_files(rig.ingestion) == files
+
+    removed = sum(each.removed for each in compact(rig, now=in_eight_days).tables.values())
+    left = parquet_files(rig.processed) | parquet_files(rig.ingestion)
+    assert removed == len(files) - len(left) > 0
+    assert rows(rig) == before
+
+
+def test_what_a_load_still_needs_stays_readable(rig: Rig) -> None:
+    expected = rig.warehouse_rows()
+    with psycopg.connect(rig.warehouse_url) as connection:
+        connection.execute(f"truncate {', '.join(rig.model.stars)}, tidemark.batch".encode())
+    compact(rig, loaded=0, now=in_eight_days)
+    compact(rig, loaded=0, now=in_eight_days)
+
+    rig.load()
+
+    assert rig.ledger() == list(range(1, BATCHES + 1))
+    assert rig.warehouse_rows() == expected
+
+
+def test_a_version_that_nothing_needs_is_gone(rig: Rig) -> None:
+    first = read_processed(rig.processed, 2).tables["dim_staff"].version
+    compact(rig, now=in_eight_days)
+    compact(rig, now=in_eight_days)
+
+    table = open_table(rig.processed, "dimension/staff", version=first)
+    assert table is not None
+    names = {key.rpartition("/")[2] for key in parquet_files(rig.processed)}
+    assert not names.issuperset(table.files)
+    last = read_processed(rig.processed, BATCHES).tables
+    kept = set()
+    for name, star in rig.model.stars.items():
+        # The last batch that is loaded stays readable, for a rebuild of the warehouse.
+        needed = open_table(rig.processed, star.path, version=last[name].version)
+        assert needed is not None
+        kept |= {f"{star.path}/{file}" for file in needed.files}
+    assert current_files(rig) | kept == parquet_files(rig.processed) | parquet_files(rig.ingestion)
+
+
+def test_without_a_warehouse_no_old_file_of_the_star_goes(rig: Rig) -> None:
+    compact(rig)
+    files = parquet_files(rig.processed)
+
+    report = compact(rig, loaded=None, now=in_eight_days)
+
+    assert parquet_files(rig.processed) == files
+    assert report.tables[SALES].kept == "which batches are loaded is not known"
+
+
+def test_what_a_transform_still_needs_stays_readable(new_rig: Callable[..., Rig], template: str, place: str) -> None:
+    rig = new_rig(template, place=place)
+    rig.ingest()
+    rig.transform()
+    work(rig, 1)
+    rig.ingest()
+    states = [open_as_of(rig.ingestion, f"latest/{name}", 1) for name in rig.model.sources]
+
+    compact(rig, loaded=0, now=in_eight_days)
+
+    with open_engine([rig.ingestion]) as engine:
+        assert all(engine.value(f"select count(*) from {table.rows()}") for table in states if table)
+    rig.transform()
+    rig.load()
+    assert rig.broken_laws() == {}
+    assert rig.ledger() == [1, 2]
+
+
+def test_orphans_and_leftovers_go_after_the_retention(rig: Rig, tmp_path: Path) -> None:
+    named = {each.key for each in rig.ingestion.list()}
+    orphans = ["baseline/staff/9-2020-01-01T00-00-00.000000.jsonl", "changes/staff/9-2020-01-01T00-00-00.000000.jsonl"]
+    for key in orphans:
+        rig.ingestion.put_new(key, b"{}\n")
+    rig.processed.put_new(f"{SALES}/{9:010d}-killed.parquet", b"not committed")
+    leftovers = [tmp_path / "lake" / bucket / ".tidemark-tmp" / "0123" for bucket in ("ingestion", "processed")]
+    for path in leftovers:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+
+    young = compact(rig)
+    assert (young.orphans, young.leftovers) == (0, 0)
+    assert all(rig.ingestion.exists(key) for key in orphans)
+
+    old = compact(rig, now=in_eight_days)
+    assert (old.orphans, old.orphan_bytes, old.leftovers) == (2, 6, 2)
+    assert not any(rig.ingestion.exists(key) for key in orphans)
+    assert not rig.processed.exists(f"{SALES}/{9:010d}-killed.parquet")
+    assert not any(path.exists() for path in leftovers)
+    logged = {key for key in named if not key.startswith("latest/")}
+    assert logged == {each.key for each in rig.ingestion.list() if not each.key.startswith("latest/")}
+
+
+def test_files_of_a_batch_that_may_be_done_again_are_left_alone(rig: Rig) -> None:
+    table = open_table(rig.processed, SALES)
+    assert table is not None
+    with open_engine([rig.processed]) as engine:
+        for _ in range(2):
+            table = open_table(rig.processed, SALES)
+            assert table is not None
+            select = f"select * replace ({BATCHES + 1} as batch_id) from {table.rows()} limit 1"
+            statistics = ["sales_record_id", "batch_id"]
+            action = write_file(engine, table, select, batch=BATCHES + 1, now_milliseconds=1, statistics=statistics)
+            assert action is not None
+            table.commit(Change((action,)), batch=BATCHES + 1)
+
+    compact(rig)
+
+    table = open_table(rig.processed, SALES)
+    assert table is not None
+    assert [file[:10] for file in table.files] == [f"{BATCHES + 1:010d}"] * 2 + ["compact-" + table.files[2][8:10]]
+
+
+def test_a_table_that_a_run_changes_in_the_same_moment_is_left_for_the_next_time(rig: Rig) -> None:
+    before = rows(rig)
+
+    def overtaken() -> datetime:
+        # Asked for each file that is written: after the table was read, before the commit.
+        table = open_table(rig.processed, SALES)
+        assert table is not None
+        table.commit(Change(), batch=table.batch)
+        return clock()
+
+    report = compact(rig, now=overtaken)
+
+    assert report.tables[SALES].skipped == "another run changed it at the same time"
+    assert rows(rig) == before
+    assert compact(rig).tables[SALES].rewritten == BATCHES
+
+
+def test_runs_and_compactions_at_once_lose_nothing(new_rig: Callable[..., Rig], template: str) -> None:
+    rig = new_rig(template)
+    rig.run()
+    stop, failures = threading.Event(), []
+
+    def compact_on_and_on() -> None:
+        while not stop.is_set():
+            try:
+                compact(rig, loaded=1)
+            except Exception as exc:  # noqa: BLE001 -- told to the test
+                failures.append(exc)
+                return
+
+    thread = threading.Thread(target=compact_on_and_on)
+    thread.start()
+    try:
+        for seed in range(1, 6):
+            work(rig, seed)
+            persistently(rig.ingest)
+            persistently(rig.transform)
+            persistently(rig.load)
+    finally:
+        stop.set()
+        thread.join()
+
+    assert failures == []
+    assert rig.broken_laws() == {}
+    assert rig.ingest().batches == ()
+    for name, table in rig.model.sources.items():
+        [(count,)] = rig.source(f"select count(*) from {name}")
+        assert len(rig.latest(name)) == count
+        facts = [star.name for star in rig.model.facts if star.driving == table.name]
+        assert [rig.count(f"{fact}_current") for fact in facts] == [count] * len(facts)
+
+
+def persistently(stage: Callable[[], object]) -> None:
+    for _ in range(20):
+        try:
+            stage()
+        except OvertakenError:
+            continue
+        return
+    raise AssertionError
+
+
+def test_a_file_that_lacks_a_later_column_is_read_as_null_there(rig: Rig) -> None:
+    with open_engine([rig.processed]) as engine:
+        for batch, columns in enumerate([{"k": "BIGINT"}, {"k": "BIGINT"}, {"k": "BIGINT", "v": "VARCHAR"}], start=1):
+            table = create_table(rig.processed, "fact/grown", columns)
+            table = add_columns(table, columns)
+            select = f"select {batch} as k" + (", 'x' as v" if "v" in columns else "")
+            action = write_file(engine, table, select, batch=batch, now_milliseconds=1, statistics=["k"])
+            assert action is not None
+            table.commit(Change((action,)), batch=batch)
+        table = open_table(rig.processed, "fact/grown")
+        assert table is not None
+        old = [file for file in data_files(table) if not file.path.startswith(f"{3:010d}")]
+
+        rewrite_files(engine, table, [old], key=["k"], target_bytes=1 << 20, statistics=["k"], now_milliseconds=2)
+
+        table = open_table(rig.processed, "fact/grown")
+        assert table is not None
+        assert engine.execute(f"select * from {table.rows()} order by k").fetchall() == [(1, None), (2, None), (3, "x")]
+
+
+def test_a_large_file_is_cut_into_files_in_the_order_of_the_key(rig: Rig) -> None:
+    with open_engine([rig.processed]) as engine:
+        table = create_table(rig.processed, "fact/large", {"k": "BIGINT", "v": "VARCHAR"})
+        select = "select range as k, md5(range::varchar) as v from range(20000) order by v"
+        action = write_file(engine, table, select, batch=1, now_milliseconds=1, statistics=["k"])
+        assert action is not None
+        table.commit(Change((action,)), batch=1)
+        table = open_table(rig.processed, "fact/large")
+        assert table is not None
+        groups = groups_to_rewrite(data_files(table), 100_000, None, splits=True)
+
+        written = rewrite_files(
+            engine, table, groups, key=["k"], target_bytes=100_000, statistics=["k"], now_milliseconds=2
+        )
+
+        table = open_table(rig.processed, "fact/large")
+        assert table is not None
+        actions = table.delta.get_add_actions(flatten=True)
+        bounds = sorted(zip(actions["min.k"].to_pylist(), actions["max.k"].to_pylist(), strict=True))
+        assert written == len(bounds) > 3
+        assert [high + 1 for _, high in bounds[:-1]] == [low for low, _ in bounds[1:]]
+        assert (bounds[0][0], bounds[-1][1]) == (0, 19999)
+        for file in table.files:
+            keys = [row[0] for row in engine.execute(f"select k from {table.rows([file])}").fetchall()]
+            assert keys == sorted(keys)
+
+
+def test_small_files_are_gathered_and_large_ones_cut() -> None:
+    def file(name: str, size_bytes: int, last_batch: int | None = 1) -> DataFile:
+        return DataFile(name, size_bytes, 100, last_batch)
+
+    small, other, good, large = file("a", 10), file("b", 40, 3), file("c", 120), file("d", 300)
+    files = [small, other, good, large]
+
+    assert groups_to_rewrite(files, 100, None, splits=True) == [[small, other], [large]]
+    assert groups_to_rewrite(files, 100, None, splits=False) == [[small, other]]
+    assert groups_to_rewrite(files, 100, 2, splits=False) == []
+    assert groups_to_rewrite([file("e", 1, None), small], 100, 2, splits=False) == []
+
+
+def test_a_retention_under_an_hour_is_refused(rig: Rig) -> None:
+    with pytest.raises(ConfigError, match="an hour or more"):
+        compact(rig, retention=timedelta(minutes=5))
