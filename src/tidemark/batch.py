@@ -19,7 +19,7 @@ from tidemark.objects import Objects
 from tidemark.processed import StarEntry, loaded_columns
 from tidemark.quarantine import Quarantine
 from tidemark.sqltext import checksum, empty, from_json, names, quoted, text
-from tidemark.star import typed
+from tidemark.star import misread, typed
 
 
 @dataclass
@@ -39,6 +39,8 @@ class Batch:
     years: set[int] = field(default_factory=set)
     parts: dict[str, Path] = field(default_factory=dict)
     written_bytes: Counter[str] = field(default_factory=Counter)
+    states: dict[str, str] = field(default_factory=dict)
+    readable: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -73,11 +75,46 @@ class Batch:
         """Let a SELECT be read by a name."""
         self.engine.execute(f"create or replace temp view {quoted(name)} as {select}")
 
-    def present(self, star: StarTable) -> None:
-        """Make the views that a star table's SELECT reads: latest as of the batch, with the rows it deleted."""
+    def present(self, star: StarTable, changed: Mapping[str, str] | None = None, *, filled: bool = False) -> None:
+        """Make the views that a star table's SELECT reads.
+
+        Args:
+            star: the star table.
+            changed: FROM items that stand for some of the tables; the others are as in `rows_of`.
+            filled: see `typed`.
+        """
         for name in star.reads:
-            columns = self.entry(star, name).columns
-            self.view(name, " union all ".join(typed(rows, columns) for rows in self._states(self.model.sources[name])))
+            rows = (changed or {}).get(name) or self.rows_of(name)
+            self.view(name, typed(rows, self.entry(star, name).columns, filled=filled))
+
+    def rows_of(self, name: str) -> str:
+        """Give a FROM item over a source table in latest as of the batch, with the rows that the batch deleted."""
+        if name not in self.states:
+            columns = names(column.name for column in self.manifest.tables[name].columns)
+            rows = self._states(self.model.sources[name])
+            self.states[name] = f"({' union all '.join(f'select {columns} from {each}' for each in rows)})"
+        return self.states[name]
+
+    def unreadable(self, star: StarTable, name: str, rows: str | None = None) -> str | None:
+        """Give the first value of a source table that a model cannot read, None when it can read them all.
+
+        Args:
+            star: a star table that reads it.
+            name: the source table.
+            rows: a FROM item; `rows_of` the table where it is left out.
+        """
+        reason = misread(self.entry(star, name).columns)
+        if reason is None:
+            return None
+        if rows is None and name in self.readable:
+            return self.readable[name]
+        found = self.engine.value(
+            f"select {reason} from {rows or self.rows_of(name)} where {reason} is not null limit 1"
+        )
+        sample = f"{name}.{found}" if found else None
+        if rows is None:
+            self.readable[name] = sample
+        return sample
 
     def part(self, table: str, each: LogObject) -> str:
         """Give a FROM item over one object of the log, with each line's `_position` in it, counted from 0."""

@@ -1,16 +1,18 @@
 """A dimension's rows in one batch: the latest values of what changed; none is deleted, since facts point at them."""
 
+from collections.abc import Mapping
 from datetime import UTC
 
 from tidemark import star as sql
 from tidemark.batch import Batch
+from tidemark.doubt import with_doubts
 from tidemark.lake import Change, LakeTable
 from tidemark.merge import stage_merge
 from tidemark.model import StarTable
 from tidemark.quarantine import ASIDE
 from tidemark.sqltext import names, quoted, text
 
-SETTLED = "settled_keys"
+STAYING = "staying_rows"
 UPSERT = "upsert"
 
 
@@ -18,24 +20,24 @@ def put_dimension(batch: Batch, star: StarTable) -> None:
     """Merge a batch's changes into a dimension.
 
     One with a single source is computed from the changes alone; one that joins several is computed anew when any of
-    them changed, and so is one whose rows are to be taken out of quarantine.
+    them changed, and so is one of which rows lie in quarantine.
     """
     for name in star.reads:
         batch.entry(star, name)
     batch.present(star)
     lake = batch.open(star, {}, sql.BATCH)
-    _begin(batch)
-    if batch.manifest.replay.get(star.name) or (len(star.reads) > 1 and any(map(batch.has_changes, star.reads))):
-        lake = _upsert(batch, star, lake)
-    elif batch.has_changes(star.reads[0]):
-        lake = _upsert_changes(batch, star, lake)
+    batch.quarantine.begin()
+    is_changed, lies_aside = any(map(batch.has_changes, star.reads)), bool(batch.quarantine.open_count(star))
+    if batch.manifest.replay.get(star.name) or (is_changed and (lies_aside or len(star.reads) > 1)):
+        lake = _upsert(batch, star, lake, {})
+        if lies_aside:
+            _settle(batch, star)
+    elif is_changed:
+        source = star.reads[0]
+        for each in batch.entry(star, source).objects:
+            part = f"(select * from {batch.part(source, each)} where _op <> 'delete')"
+            lake = _upsert(batch, star, lake, {source: part})
     batch.quarantine.put(star)
-    if batch.quarantine.open_count(star):
-        batch.quarantine.release(
-            star,
-            f"select ordinal, key from {batch.quarantine.open_rows(star)}"
-            f" where key::varchar in (select key::varchar from {SETTLED} union all select key::varchar from {ASIDE})",
-        )
     batch.conclude(star, lake)
 
 
@@ -43,7 +45,7 @@ def put_calendar(batch: Batch, star: StarTable) -> None:
     """Add the years that the batch's facts name and the calendar lacks, each whole."""
     batch.view("calendar", "select cast(null as date) as date_id where false")
     lake = batch.open(star, {}, sql.BATCH)
-    _begin(batch)
+    batch.quarantine.begin()
     key = quoted(star.key[0])
     known = {row[0] for row in batch.engine.execute(f"select distinct year({key}) from {lake.rows()}").fetchall()}
     missing = sorted(batch.years - known)
@@ -51,36 +53,23 @@ def put_calendar(batch: Batch, star: StarTable) -> None:
         first, last = "make_date(y, 1, 1)::timestamp", "make_date(y, 12, 31)::timestamp"
         days = f"cast(unnest(generate_series({first}, {last}, interval 1 day)) as date)"
         batch.view("calendar", f"select {days} as date_id from (select unnest({missing}::integer[]) as y)")
-        lake = _upsert(batch, star, lake)
+        lake = _upsert(batch, star, lake, {})
     batch.conclude(star, lake)
 
 
-def _upsert_changes(batch: Batch, star: StarTable, lake: LakeTable) -> LakeTable:
-    source = star.reads[0]
-    columns = batch.entry(star, source).columns
-    misread = sql.misread(columns)
-    for each in batch.entry(star, source).objects:
-        part = f"(select * from {batch.part(source, each)} where _op <> 'delete')"
-        readable = f"(select * from {part} where {misread} is null)" if misread else part
-        batch.view(source, sql.typed(readable, columns))
-        lake = _upsert(batch, star, lake)
-        if misread:
-            key, row = sql.packed(batch.model.sources[source].key), sql.packed([column.name for column in columns])
-            batch.engine.execute(
-                f"insert into {ASIDE} select null, {key}, _op, {misread}, false, {_moment(batch)}, {row}"
-                f" from {part} where {misread} is not null",
-            )
-    return lake
+def _upsert(batch: Batch, star: StarTable, lake: LakeTable, changed: Mapping[str, str]) -> LakeTable:
+    """Merge what the SELECT yields into a dimension; rows that are there already stay untouched.
 
-
-def _upsert(batch: Batch, star: StarTable, lake: LakeTable) -> LakeTable:
-    """Merge what the SELECT yields now into a dimension; rows that are there already stay untouched."""
+    `changed` are FROM items that stand for whole source tables.
+    """
     found, limits = batch.engine.describe(star.sql), batch.limits[star.name]
-    rows = sql.judged(star.sql, found, limits, {})
+    rows = with_doubts(batch, star, sql.judged(star.sql, found, limits, {}), star.key, changed, star.reads)
     fitting = sql.fitting(rows, found, limits, [])
-    _set_aside(batch, star, rows, list(found))
-    if batch.quarantine.open_count(star):
-        batch.engine.execute(f"insert into {SETTLED} select {sql.packed(star.key)} from ({fitting})")
+    moment = text(batch.manifest.captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
+    batch.engine.execute(
+        f"insert into {ASIDE} select null, {sql.packed(star.key)}, 'update', _wrong, false, {moment},"
+        f" {sql.packed(list(found))} from ({rows}) where _wrong is not null",
+    )
     number = f"{batch.number}::bigint as batch_id"
     if not lake.files:
         action = batch.write(lake, f"select *, {number} from ({fitting})", ["batch_id"])
@@ -101,17 +90,14 @@ def _upsert(batch: Batch, star: StarTable, lake: LakeTable) -> LakeTable:
     return batch.apply(lake, change)
 
 
-def _set_aside(batch: Batch, star: StarTable, rows: str, columns: list[str]) -> None:
-    batch.engine.execute(
-        f"insert into {ASIDE} select null, {sql.packed(star.key)}, 'update', _wrong, false, {_moment(batch)},"
-        f" {sql.packed(columns)} from ({rows}) where _wrong is not null",
-    )
+def _settle(batch: Batch, star: StarTable) -> None:
+    """Take rows out of quarantine: all but those that were refused again as they are and for the same reason.
 
-
-def _moment(batch: Batch) -> str:
-    return text(batch.manifest.captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
-
-
-def _begin(batch: Batch) -> None:
-    batch.quarantine.begin()
-    batch.engine.execute(f"create or replace temp table {SETTLED} (key json)")
+    One that is no longer in the source has nothing left to be mended.
+    """
+    same, lying = "concat_ws(' ', key, reason, row)", batch.quarantine.open_rows(star)
+    again = f"select {same} as same from {lying} intersect select {same} from {ASIDE}"
+    batch.engine.execute(f"create or replace temp table {STAYING} as {again}")
+    staying = f"{same} in (select same from {STAYING})"
+    batch.engine.execute(f"delete from {ASIDE} where {staying}")
+    batch.quarantine.release(star, f"select ordinal, key from {lying} where not {staying}")

@@ -1,6 +1,7 @@
 """A fact's rows in one batch: the driving table's changes, dated, judged, and numbered by their place in the log."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -10,13 +11,17 @@ from deltalake.transaction import AddAction
 from tidemark import star as sql
 from tidemark.batch import Batch
 from tidemark.changelog import TableEntry
+from tidemark.doubt import with_doubts
 from tidemark.errors import DataError
 from tidemark.lake import Change, LakeTable, open_table
 from tidemark.model import SourceTable, StarTable
 from tidemark.quarantine import ASIDE
 from tidemark.sqltext import names, quoted, text
 
+logger = logging.getLogger(__name__)
+OPEN = "open_rows"
 RETRIED = "retried_rows"
+STAYING = "staying_rows"
 
 
 @dataclass
@@ -34,49 +39,47 @@ class _Fact:
     added: list[AddAction]
 
     def take(self, part: str) -> int:
-        """Write the rows of a part that the star can take, note the others, and return how many there were."""
-        engine, star = self.batch.engine, self.star
+        """Write the rows of a part that the star can take, note the others, and return how many were written."""
+        batch, star, limits = self.batch, self.star, self.batch.limits[self.star.name]
         types = {column.name: column.typed for column in self.entry.columns}
         misread = sql.misread(self.entry.columns)
         readable = f"(select * from {part} where {misread} is null)" if misread else part
-        self.batch.view(star.driving, sql.typed(readable, self.entry.columns))
         files = [*self.kept, *(action.path for action in self.added)]
-        beside = sql.previous_versions(self.lake.rows(files), star, part, self.table, types)
-        history = sql.versions(part, star, self.table, types, self.batch.model, beside)
-        rows = sql.judged(
-            sql.fact_rows(star, history, self.batch.number, list(self.found)),
-            self.found,
-            self.batch.limits[star.name],
-            self.references,
-        )
-        others = [star.key[0], *sql.HISTORY]
-        fitting = f"{sql.fitting(rows, self.found, self.batch.limits[star.name], others)} and valid_from is not null"
-        action = self.batch.write(self.lake, fitting, [star.key[0], "batch_id"])
+        aside = OPEN if batch.quarantine.open_count(star) else None
+        beside = sql.neighbours(self.lake.rows(files), star, part, self.table, types, aside)
+        history = sql.versions(part, star, self.table, types, batch.model, beside)
+        made = sql.fact_rows(star, history, batch.number, list(self.found))
+        rows = sql.judged(made, self.found, limits, self.references)
+        joined = [name for name in star.reads if name != star.driving]
+        rows = with_doubts(batch, star, rows, star.source_key, {star.driving: readable}, joined)
+        fitting = sql.fitting(rows, self.found, limits, [star.key[0], *sql.HISTORY])
+        action = batch.write(self.lake, fitting, [star.key[0], "batch_id"])
         taken = 0
         if action:
             taken = json.loads(action.stats)["numRecords"]
             self.added.append(action)
             self._note_years(action.path)
-        if taken < int(str(engine.value(f"select count(*) from {part}"))):
-            self._set_aside(part, rows, misread)
+        if taken < _count(batch, part):
+            self._refuse(part, rows, misread)
         return taken
 
-    def _set_aside(self, part: str, rows: str, misread: str | None) -> None:
-        ordinal = quoted(self.star.key[0])
-        crowded = "case when valid_from is null then 'no moment is left between the versions beside it' end"
-        refused = (
-            f"select {ordinal} as ordinal, coalesce(_wrong, _missing, {crowded}) as reason,"
-            f" _wrong is null and _missing is not null as waits from ({rows})"
-            f" where _wrong is not null or _missing is not null or valid_from is null"
-        )
-        if misread:
-            refused += f" union all select _ordinal, {misread}, false from {part} where {misread} is not null"
+    def note(self, part: str, refused: str) -> None:
+        """Note for quarantine those changes of a part whose `ordinal`, `reason` and `waits` a SELECT yields."""
         columns = [column.name for column in self.entry.columns]
         self.batch.engine.execute(
             f"insert into {ASIDE} select p._ordinal, {sql.packed(self.table.key, 'p.')}, p._op, r.reason, r.waits,"
             f" p._captured_at::varchar, {sql.packed(columns, 'p.')}"
             f" from {part} as p inner join ({refused}) as r on p._ordinal = r.ordinal",
         )
+
+    def _refuse(self, part: str, rows: str, misread: str | None) -> None:
+        refused = (
+            f"select {quoted(self.star.key[0])} as ordinal, coalesce(_wrong, _missing) as reason,"
+            f" _wrong is null as waits from ({rows}) where _wrong is not null or _missing is not null"
+        )
+        if misread:
+            refused += f" union all select _ordinal, {misread}, false from {part} where {misread} is not null"
+        self.note(part, refused)
 
     def _note_years(self, file: str) -> None:
         calendars = {each.name for each in self.batch.model.dimensions if each.kind == "calendar"}
@@ -109,51 +112,94 @@ def put_fact(batch: Batch, star: StarTable) -> None:
         [],
     )
     batch.quarantine.begin()
+    _stage_open(fact)
     ordinal = entry.first_ordinal
     moment = f"timestamp {text(batch.manifest.captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' '))}"
     for each in entry.objects:
         numbered = f"select *, _position + {ordinal} as _ordinal, {moment} as _captured_at"
         taken = fact.take(f"({numbered} from {batch.part(star.driving, each)})")
-        aside = int(str(batch.engine.value(f"select count(*) from {ASIDE} where ordinal >= {ordinal}")))
-        if taken + aside != each.rows:
-            message = (
-                f"{star.name} has {taken + aside} rows for {each.rows} changes in {each.key}: expected one for each"
-            )
-            raise DataError(message, advice=f"mend {star.path}.sql: it drops or repeats rows", table=star.name)
+        _require_all(fact, taken + _count(batch, ASIDE, f"ordinal >= {ordinal}"), each.rows, each.key)
         ordinal += each.rows
-    batch.quarantine.put(star)
     _retry(fact)
+    batch.quarantine.put(star)
     removed = tuple(file for file in lake.files if file.startswith(own))
     batch.conclude(star, batch.apply(lake, Change(tuple(fact.added), removed)))
+
+
+def _stage_open(fact: _Fact) -> None:
+    """Make the table of the rows in quarantine: their ordinals and source keys."""
+    batch, star = fact.batch, fact.star
+    if batch.quarantine.open_count(star):
+        types = {column.name: column.typed for column in fact.entry.columns}
+        keys = ", ".join(
+            f"try_cast(key->>{text(name)} as {types[name]}) as {quoted(alias)}"
+            for name, alias in zip(fact.table.key, star.source_key, strict=True)
+        )
+        rows = batch.quarantine.open_rows(star)
+        batch.engine.execute(f"create or replace temp table {OPEN} as select ordinal as _ordinal, {keys} from {rows}")
 
 
 def _retry(fact: _Fact) -> None:
     """Take up again the rows in quarantine that this batch names, and those that wait for a row which it may bring."""
     batch, star = fact.batch, fact.star
-    if not batch.quarantine.open_count(star):
+    total = _stage_retried(fact) if batch.quarantine.open_count(star) else 0
+    if not total:
         return
-    brings = any(batch.committed[name].rows for name in fact.star.references.values() if name in batch.committed)
+    retried = f"select * exclude (_turn, _key, _reason, _waits) from {RETRIED}"
+    turns, before = int(str(batch.engine.value(f"select max(_turn) from {RETRIED}"))), len(fact.added)
+    # One version of a key at a time, so that each finds its place beside those before it.
+    taken = sum(fact.take(f"({retried} where _turn = {turn})") for turn in range(1, turns + 1))
+    refused = f"ordinal < {fact.entry.first_ordinal}"
+    if taken + _count(batch, ASIDE, refused) < total:
+        # What it joins may have been deleted since.
+        written = fact.lake.rows([action.path for action in fact.added[before:]])
+        known = f"select {quoted(star.key[0])} from {written} union all select ordinal from {ASIDE}"
+        reason = "'the SELECT yields no row for it any more' as reason, false as waits"
+        fact.note(
+            f"({retried})", f"select _ordinal as ordinal, {reason} from {RETRIED} where _ordinal not in ({known})"
+        )
+    _require_all(fact, taken + _count(batch, ASIDE, refused), total, "quarantine")
+    # A row that is refused for the same reason stays where it lies.
+    same = "r._ordinal = a.ordinal and r._reason = a.reason and r._waits = a.waits"
+    staying = f"(select _ordinal from {STAYING})"
+    batch.engine.execute(
+        f"create or replace temp table {STAYING} as"
+        f" select r._ordinal from {RETRIED} as r inner join {ASIDE} as a on {same}"
+    )
+    batch.engine.execute(f"delete from {ASIDE} where ordinal in {staying}")
+    leaving = f"select _ordinal as ordinal, _key as key from {RETRIED} where _ordinal not in {staying}"
+    batch.quarantine.release(star, leaving)
+    logger.info("%s: %d of %d rows came back from quarantine in batch %d", star.name, taken, total, batch.number)
+
+
+def _stage_retried(fact: _Fact) -> int:
+    """Make the table of the rows in quarantine to take up again, and count them; `_turn` counts a key's versions."""
+    batch, star = fact.batch, fact.star
+    brings = any(batch.committed[name].rows for name in star.references.values() if name in batch.committed)
     named = [int(each) for each in batch.manifest.replay.get(star.name, ())]
     wanted = f"ordinal in (select unnest({named}::bigint[])){' or waits' if brings else ''}"
     columns = ", ".join(
         f"cast(row->>{text(column.name)} as {column.log_type}) as {quoted(column.name)}"
         for column in fact.entry.columns
     )
-    key = names(fact.table.key)
+    turn = f"row_number() over (partition by {names(fact.table.key)} order by _ordinal) as _turn"
     batch.engine.execute(
-        f"create or replace temp table {RETRIED} as select *, row_number() over (partition by {key} order by _ordinal)"
-        f" as _turn from (select {columns}, op as _op, ordinal as _ordinal, key as _key,"
-        f" captured_at::timestamp as _captured_at from {batch.quarantine.open_rows(star)} where {wanted})",
+        f"create or replace temp table {RETRIED} as select *, {turn} from (select {columns}, op as _op,"
+        f" ordinal as _ordinal, key as _key, captured_at::timestamp as _captured_at, reason as _reason, waits as _waits"
+        f" from {batch.quarantine.open_rows(star)} where {wanted})",
     )
-    turns = int(str(batch.engine.value(f"select coalesce(max(_turn), 0) from {RETRIED}")))
-    batch.quarantine.begin()
-    for turn in range(1, turns + 1):
-        # One version of a key at a time, so that each finds its place beside those before it.
-        fact.take(f"(select * exclude (_turn, _key) from {RETRIED} where _turn = {turn})")
-    batch.quarantine.release(
-        star,
-        f"select _ordinal as ordinal, _key as key from {RETRIED} where _ordinal not in (select ordinal from {ASIDE})",
-    )
+    return _count(batch, RETRIED)
+
+
+def _require_all(fact: _Fact, found: int, expected: int, what: str) -> None:
+    if found != expected:
+        message = f"{fact.star.name} has {found} rows for {expected} changes in {what}: expected one for each"
+        advice = f"mend {fact.star.path}.sql: it drops or repeats rows"
+        raise DataError(message, advice=advice, table=fact.star.name)
+
+
+def _count(batch: Batch, rows: str, where: str = "true") -> int:
+    return int(str(batch.engine.value(f"select count(*) from {rows} where {where}")))
 
 
 def _references(batch: Batch, star: StarTable) -> dict[str, str]:

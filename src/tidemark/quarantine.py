@@ -42,9 +42,10 @@ def open_rows(objects: Objects, star: StarTable, newest: Processed | None) -> st
     """
     if newest is None or star.name not in newest.tables or not newest.tables[star.name].open:
         return empty(COLUMNS)
-    batches = _batches(objects, star, newest.batch)
-    put = [objects.url(object_key(star, batch)) for batch in batches if _entry(objects, star, batch)[0]]
-    gone = [objects.url(object_key(star, batch, released=True)) for batch in batches if _entry(objects, star, batch)[1]]
+    # By what the manifests say, for an attempt that was killed may have left an object that no manifest speaks of.
+    counts = {batch: _counts(objects, star, batch) for batch in _batches(objects, star, newest.batch)}
+    put = [objects.url(object_key(star, batch)) for batch, (count, _) in counts.items() if count]
+    gone = [objects.url(object_key(star, batch, released=True)) for batch, (_, count) in counts.items() if count]
     released = f"(select batch as released_in, {IDENTITY} as identity from {from_json(gone, RELEASED)})"
     return (
         f"(select {names(COLUMNS)} from (select *, {IDENTITY} as identity from {from_json(put, COLUMNS)}) as q"
@@ -86,8 +87,9 @@ class Quarantine:
         count = self._write(object_key(star, self.batch), f"select {line} from ({numbered}) order by ordinal, line")
         self.set_aside[star.name] = count
         if count:
-            sample = self.engine.value(f"select reason from {ASIDE} order by ordinal limit 1")
-            logger.error("%s: %d rows set aside in batch %d, such as: %s", star.name, count, self.batch, sample)
+            sample = str(self.engine.value(f"select reason from {ASIDE} order by ordinal, reason limit 1"))
+            shown = " ".join(sample.split())
+            logger.error("%s: %d rows set aside in batch %d, such as: %s", star.name, count, self.batch, shown)
         return count
 
     def release(self, star: StarTable, select: str) -> int:
@@ -126,6 +128,6 @@ def _batches(objects: Objects, star: StarTable, last: int) -> list[int]:
     return sorted(batch for batch in found if batch <= last)
 
 
-def _entry(objects: Objects, star: StarTable, batch: int) -> tuple[int, int]:
+def _counts(objects: Objects, star: StarTable, batch: int) -> tuple[int, int]:
     entry = read_processed(objects, batch).tables.get(star.name)
     return (entry.set_aside, entry.released) if entry else (0, 0)
