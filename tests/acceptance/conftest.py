@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.pipeline import Rig, real_totesys, rigs
 from tests.support.postgres import Postgres
+from tests.support.replay import Replay, replayed
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,10 @@ def loaded(loaded_once: Rig, shared_place: Place, monkeypatch: pytest.MonkeyPatc
     for name, value in shared_place.variables.items():
         monkeypatch.setenv(name, value)
     return loaded_once
+
+
+@pytest.fixture(scope="session")
+def replay(postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
+    """The real rows in slices, with a run after each; tests share it and only look."""
+    with replayed(postgres, totesys_rows, tmp_path_factory.mktemp("replay")) as found:
+        yield found

@@ -1,57 +1,16 @@
 """The real rows in slices, with a run after each: they end as one load does, and the history is what the runs saw."""
 
 import datetime as dt
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
-import psycopg
-import pytest
+from tests.support.pipeline import Row, as_text, differences
+from tests.support.replay import SLICES, Replay
 
-from tests.support.pipeline import Rig, Row, as_text, differences, real_totesys, rigs, totesys_script
-from tests.support.postgres import Postgres
-
-SLICES = 12
 FACTS = {
     "fact_sales_order": ("sales_order", "sales_order_id"),
     "fact_purchase_orders": ("purchase_order", "purchase_order_id"),
     "fact_payment": ("payment", "payment_id"),
 }
-
-
-@dataclass(frozen=True)
-class Replay:
-    """A pipeline that ran after each slice, one that ran once at the end, and the moments at which the slices end."""
-
-    rig: Rig
-    at_once: Rig
-    ends: Sequence[str]
-    payments: Sequence[dict[str, str]]
-
-    def batch_of(self, moment: str) -> int:
-        """Return the batch that brought what happened at a moment."""
-        return bisect_left(self.ends, moment) + 1
-
-
-@pytest.fixture(scope="module")
-def replay(postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
-    script = totesys_script(totesys_rows)
-    payments = script.rows("payment")[1]
-    moments = sorted({row[column] for row in payments for column in ("created_at", "last_updated")})
-    ends = [*(moments[len(moments) * n // SLICES] for n in range(1, SLICES)), script.FAR]
-    empty = postgres.template("empty_totesys", real_totesys(totesys_rows, whole=False))
-    whole = postgres.template("real_totesys", real_totesys(totesys_rows, whole=True))
-    folder = tmp_path_factory.mktemp("replay")
-    with rigs(postgres, str(folder / "replayed")) as create:
-        rig, at_once = create(empty), create(whole, place=str(folder / "at_once"))
-        for end in ends:
-            with psycopg.connect(rig.source_url) as connection:
-                script.advance(connection, end)
-            rig.run()
-        at_once.run()
-        yield Replay(rig, at_once, ends, payments)
 
 
 def payments_that_were_paid_later(replay: Replay) -> set[int]:

@@ -69,10 +69,10 @@ def ledger_laws(ledger: Sequence[Loaded], processed: Mapping[int, Processed]) ->
             continue
         yield from _differing(row.batch, "", pipeline_id=(done.pipeline_id, row.pipeline_id))
         for name, entry in done.tables.items():
-            yield from _differing(row.batch, name, rows=(entry.rows, row.row_counts.get(name, 0)))
-            proof = row.checksums.get(name, "")
-            if proof and are_comparable(proof, entry.checksum):
-                yield from _differing(row.batch, name, checksum=(entry.checksum, proof))
+            rows, proof = row.row_counts.get(name, 0), row.checksums.get(name, "")
+            if not entry.checksum or not are_comparable(proof, entry.checksum):
+                proof = entry.checksum
+            yield from _differing(row.batch, name, rows=(entry.rows, rows), checksum=(entry.checksum, proof))
 
 
 def concluded(table: str, breaks: Iterator[Difference], cause: str, advice: str, note: str = "") -> TableProof:
@@ -129,9 +129,9 @@ class Rows:
                 continue
             if rows == entry.rows and proof != entry.checksum:
                 proof = self._as_then(star, lake, batch, entry.version) or proof
-            yield from _differing(batch, star.name, rows=(entry.rows, rows))
-            if entry.checksum and are_comparable(proof, entry.checksum):
-                yield from _differing(batch, star.name, checksum=(entry.checksum, proof))
+            if not entry.checksum or not are_comparable(proof, entry.checksum):
+                proof = entry.checksum
+            yield from _differing(batch, star.name, rows=(entry.rows, rows), checksum=(entry.checksum, proof))
         for batch, (rows, _) in found.items():
             if batch not in range(1, min(processed)):
                 yield from _differing(batch, star.name, rows=(0, rows))

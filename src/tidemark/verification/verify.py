@@ -229,9 +229,14 @@ class _Work:
         for name, prove in tables:
             started = time.perf_counter()
             self.progress(f"verify {edge}", name, 0, 0, 0.0)
+            failed_before = len(self.engine.failures)
             try:
                 proof = prove()
             except (duckdb.Error, DeltaError, StateError) as exc:
+                # DuckDB hides whether S3 was away or had no such object.
+                failure = next(iter(self.engine.failures[failed_before:]), None)
+                if failure and not isinstance(failure, StateError):
+                    raise failure from exc
                 problem = f"cannot be read: {_first_line(exc)}"
                 proof = TableProof(name, problem=problem, cause="a file of it is damaged or gone", advice=RESTORE)
             for path in self.engine.scratch.iterdir():
