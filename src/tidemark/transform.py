@@ -21,10 +21,12 @@ from tidemark.facts import put_fact
 from tidemark.faults import effect
 from tidemark.limits import limits_of
 from tidemark.model import Model, StarTable
-from tidemark.objects import Objects
+from tidemark.objects import ObjectMissingError, Objects
 from tidemark.processed import Processed, newest_processed, read_processed
 from tidemark.quarantine import Quarantine
 from tidemark.report import Progress, StageReport, TableReport, quiet
+
+BELONG_TOGETHER = "check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,15 @@ class Transform:
         done = newest_processed(self.processed)
         last = newest_batch(self.ingestion, done) if self.until is None else self.until
         before = read_processed(self.processed, done) if done else None
+        if before:
+            _check_pipeline(log, before)
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
             limits = limits_of(self.model) if done < last else {}
-            for manifest in log.manifests(done + 1, last):
-                if before and before.pipeline_id != manifest.pipeline_id:
-                    message = f"the log is of pipeline {manifest.pipeline_id}, the star of {before.pipeline_id}"
-                    raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
+            newest = log.newest(last)
+            for found in log.manifests(done + 1, last):
+                # The model may have been mended for a newer batch than this one.
+                manifest = with_later_shape(found, newest or found)
                 quarantine = Quarantine(engine, self.processed, manifest.batch, before)
                 batch = Batch(
                     self.model,
@@ -116,6 +120,18 @@ def _put(batch: Batch, star: StarTable) -> None:
         message = f"batch {batch.number}: the SELECT of {star.name} cannot convert a value: {exc}"
         advice = f"take the cast out of {star.path}.sql, so that the row is set aside, or make it a try_cast"
         raise DataError(message, advice=advice, table=star.name) from exc
+
+
+def _check_pipeline(log: ChangeLog, before: Processed) -> None:
+    """Refuse a log that was begun anew, also while it has fewer batches than the star and so nothing to transform."""
+    try:
+        pipeline_id = log.manifest(before.batch).pipeline_id
+    except ObjectMissingError as exc:
+        message = f"the star ends with batch {before.batch}, which is not in the log"
+        raise StateError(message, advice=BELONG_TOGETHER) from exc
+    if pipeline_id != before.pipeline_id:
+        message = f"the log is of pipeline {pipeline_id}, the star of {before.pipeline_id}"
+        raise StateError(message, advice=BELONG_TOGETHER)
 
 
 def _sum(one: TableReport, other: TableReport) -> TableReport:
