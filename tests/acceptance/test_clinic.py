@@ -10,8 +10,9 @@ from typing import TypeAlias
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, as_text, differences, rigs
+from tests.support.pipeline import Rig, as_text, clock, differences, rigs
 from tests.support.postgres import Postgres
+from tidemark.verification import Verify
 
 CLINIC = Path(__file__).parent.parent / "models" / "clinic"
 ORACLE = Path(__file__).parent.parent / "support" / "clinic_oracle"
@@ -214,6 +215,15 @@ def test_a_table_without_a_stamp_is_swept(clinic: Clinic) -> None:
 
 def test_the_laws_of_the_model_are_kept(clinic: Clinic) -> None:
     assert clinic.rig.broken_laws() == {}
+
+
+def test_source_latest_star_and_warehouse_are_proven_equal(clinic: Clinic) -> None:
+    rig = clinic.rig
+    places = (rig.model, rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url)
+    found = Verify(*places, clock).run(deep=True)
+
+    assert [edge.skipped for edge in found.edges] == [""] * 6
+    assert [table for edge in found.edges for table in edge.tables if not table.is_proven] == []
 
 
 def test_a_further_run_writes_nothing(clinic: Clinic) -> None:

@@ -80,6 +80,11 @@ class SourceEdge:
             judge(engine, "pending update", f"kind = 'differs' and {other_hash}")
             judge(engine, "pending delete", "kind = 'surplus'")
             return
+        if not entry.hashed_by:
+            # The source was moved: that snapshot was another server's, and the next poll compares every row.
+            for verdict, kind in zip(PENDING, ("missing", "differs", "surplus"), strict=True):
+                judge(engine, verdict, f"kind = '{kind}'")
+            return
         self._ask_who_was_seen(table, entry)
         keys = " and ".join(f"s.{quoted(name)} = k.{quoted(name)}" for name in table.key)
         unseen = f"exists (select 1 from {SEEN} as s where not s.seen and {keys})"

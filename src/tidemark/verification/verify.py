@@ -169,9 +169,9 @@ class _Work:
         latest = open_latest_as_of(self.verify.ingestion, table, head.batch)
         pointer = self.verify.pointer.read()
         entry = head.tables.get(table.name)
-        if latest is None or entry is None or not entry.changes or latest.batch >= head.batch:
+        if latest is None or entry is None or latest.batch >= entry.changed_in:
             return None
-        text = f"lacks batch {head.batch}"
+        text = f"lacks batch {entry.changed_in}"
         if pointer is not None and pointer.batch >= head.batch:
             cause = "a commit of latest was lost"
             return TableProof(table.name, problem=text, cause=cause, advice="tidemark rebuild latest")
