@@ -259,11 +259,20 @@ def test_a_dimension_takes_what_its_joins_find_and_null_for_the_rest(few_rows: d
     assert yielded(few_rows, "dim_currency") == [
         (1, "GBP", "Pound Sterling"),
         (2, "EUR", "Euro"),
-        (3, "QQQ", None),
     ]
     assert yielded(few_rows, "dim_counterparty") == [
         (18, "Fahey and Sons", "6826 Herzog Via", None, "Avon", "New Patienceburgh", "28441", "Turkey", "1803 637401")
     ]
+
+
+def test_a_currency_with_an_unknown_code_is_not_taken(few_rows: duckdb.DuckDBPyConnection) -> None:
+    select = MODEL.stars["dim_currency"].sql
+    found = dict(zip(COLUMNS["dim_currency"].split(), ("INTEGER", "VARCHAR", "VARCHAR"), strict=True))
+    refused = (
+        f"select currency_code, _wrong from ({judged(select, found, LIMITS['dim_currency'], {})}) where _wrong <> ''"
+    )
+
+    assert few_rows.execute(refused).fetchall() == [("QQQ", "currency_name is null, and the star has none there")]
 
 
 def test_a_dimension_with_one_source_takes_its_columns(few_rows: duckdb.DuckDBPyConnection) -> None:

@@ -46,7 +46,7 @@ COLUMNS = {
         "postal_code varchar!, country varchar!, phone varchar!"
     ),
     "dim_design": "design_id integer!, design_name varchar!, file_location varchar!, file_name varchar!",
-    "dim_currency": "currency_id integer!, currency_code varchar!, currency_name varchar",
+    "dim_currency": "currency_id integer!, currency_code varchar!, currency_name varchar!",
     "dim_counterparty": (
         "counterparty_id integer!, counterparty_legal_name varchar!, counterparty_legal_address_line_1 varchar, "
         "counterparty_legal_address_line_2 varchar, counterparty_legal_district varchar, "
@@ -88,7 +88,9 @@ BREACHES = {
     """,
     "calendar_is_whole_years": "delete from dim_date where date_id = '2024-02-29'",
     "calendar_days_are_right": "update dim_date set day_of_week = 0 where date_id = '2024-12-29'",
-    "currencies_are_named": "update dim_currency set currency_name = null",
+    "currencies_are_named": """
+        alter table dim_currency alter currency_name drop not null; update dim_currency set currency_name = null
+    """,
     "joins_find_their_rows": "update dim_counterparty set counterparty_legal_address_line_1 = null",
 }
 

@@ -1,8 +1,9 @@
 -- The warehouse of totesys: 3 facts that keep every version of a row, 8 dimensions that keep the latest values.
 -- Names are unqualified: everything lands in the schema that the search_path names.
 --
--- A column may be null only where the source allows it or where a left join may find nothing, with one exception:
--- last_updated_* of a fact, since a row whose stamp was removed still has a place in history (see valid_from).
+-- A column may be null only where the source allows it or where a left join may find nothing, with two exceptions:
+-- last_updated_* of a fact, since a row whose stamp was removed still has a place in history (see valid_from), and
+-- currency_name, which must be there, so that a currency whose code is none of ISO 4217's is set aside.
 -- Source ids and counts are integer, as they are in the source. The surrogate keys are bigint: they number all changes
 -- ever made, which outgrow an integer long before the source's own ids do.
 --
@@ -54,7 +55,7 @@ create table dim_design (
 create table dim_currency (
     currency_id integer not null,
     currency_code varchar not null,
-    currency_name varchar,
+    currency_name varchar not null,
     constraint dim_currency_pkey primary key (currency_id)
 );
 
