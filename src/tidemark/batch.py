@@ -12,7 +12,7 @@ from tidemark.changelog import ChangeLog, LogObject, Manifest, TableEntry
 from tidemark.engine import Engine
 from tidemark.errors import OvertakenError, StateError, TransientError
 from tidemark.lake import Change, LakeTable, add_columns, create_table, open_table, write_file
-from tidemark.latest import open_latest_as_of
+from tidemark.latest import state_as_of
 from tidemark.limits import Limit
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
@@ -191,7 +191,7 @@ class Batch:
     def _states(self, table: SourceTable) -> Iterator[str]:
         entry = self.manifest.tables[table.name]
         types = {column.name: column.log_type for column in entry.columns}
-        latest = open_latest_as_of(self.ingestion, table, self.number)
+        latest = state_as_of(self.ingestion, table, self.number, entry)
         if (latest.batch if latest else 0) < entry.changed_in:
             # The ingest that committed it is about to apply it, or was killed before it could.
             message = f"latest {table.name} does not have batch {entry.changed_in} yet"

@@ -6,6 +6,7 @@ A batch exists when its manifest exists. An object that no manifest names is par
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +23,9 @@ MANIFESTS = "batches/"
 DIGITS = 10
 # As many keys as S3 lists in one answer.
 PAGE = 1000
+READERS = 16
+# Ordinals begin with 1.
+NOT_YET = 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class TableEntry:
     swept: bool = True
     hashed_by: str = ""
     changed_in: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether the table was part of the model in this batch; see `with_later_shape`."""
+        return self.first_ordinal != NOT_YET
 
     @property
     def changes(self) -> int:
@@ -166,6 +175,18 @@ class ChangeLog:
             raise StateError(message, advice=advice, key=each.key)
         return path
 
+    def last_with(self, table: str, until: int) -> Manifest | None:
+        """Find the newest manifest up to a batch that has a table; None when the log has never held a row of it."""
+        folders = (f"baseline/{table}/", f"changes/{table}/")
+        if next((each for folder in folders for each in self.objects.list(folder)), None) is None:
+            return None
+        with ThreadPoolExecutor(max_workers=READERS) as executor:
+            for last in range(until, 0, -READERS):
+                for manifest in executor.map(self.manifest, range(last, max(0, last - READERS), -1)):
+                    if table in manifest.tables:
+                        return manifest
+        return None
+
     def commit(self, manifest: Manifest) -> None:
         """Make the batch exist; OvertakenError when another run made one of that number first."""
         with effect("manifest"):
@@ -227,6 +248,24 @@ def object_key(batch: int, table: str, latest_row_id: object, captured_at: datet
     folder = "baseline" if batch == 1 else "changes"
     moment = captured_at.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
     return f"{folder}/{table}/{latest_row_id}-{moment}{f'-p{part:04d}' if part else ''}.jsonl"
+
+
+def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
+    """Give a manifest as a model reads it that was mended for a newer one.
+
+    Columns that the newest adds are there, null in every row, and so are tables that came into the model later, without
+    a row: such a batch can still be transformed, then as in a rebuild.
+    """
+    tables = dict(manifest.tables)
+    for name, entry in newest.tables.items():
+        known = tables.get(name)
+        if known is None:
+            tables[name] = TableEntry(entry.columns, NOT_YET, 0, "0", swept=False)
+        else:
+            there = {column.name for column in known.columns}
+            later = tuple(column for column in entry.columns if column.name not in there)
+            tables[name] = replace(known, columns=(*known.columns, *later))
+    return replace(manifest, tables=tables)
 
 
 def carried_over(entry: TableEntry) -> TableEntry:

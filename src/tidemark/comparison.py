@@ -1,7 +1,7 @@
 """Comparing a table with latest: the cursor's rows first, then whatever the sweep finds to differ beyond them."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -13,6 +13,7 @@ from tidemark.latest import LatestTable, columns_of, has_integer_key, stage_chan
 from tidemark.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.sqltext import from_csv, names, quoted
 from tidemark.sweep import SCAN_SHARE, Bucketing, Sum, bucketing_for, differing, ranges, total
+from tidemark.watermark import Span
 
 
 def capture_changes(
@@ -42,6 +43,39 @@ def capture_changes(
     return partial(comparison.finish, before, rows, swept=sweeps or not is_comparable)
 
 
+@dataclass(frozen=True)
+class Reread:
+    """What reading some rows of a table again has shown; `write` writes the changes, for once, without the source."""
+
+    read: int
+    inserted: int
+    updated: int
+    deleted: int
+    write: Callable[[], Captured]
+
+    @property
+    def changes(self) -> int:
+        """Count the rows that differ."""
+        return self.inserted + self.updated + self.deleted
+
+
+def reread(
+    poll: Poll, latest: LatestTable, columns: tuple[Column, ...], before: TableEntry, spans: Sequence[Span]
+) -> Reread:
+    """Compare the rows of which a time lies in its span, in the source or in latest."""
+    comparison = _Comparison(poll, latest, columns)
+    read = comparison.read(poll.snapshot.rows_within(latest.source, spans))
+    read += comparison.read_beyond(diff.within(spans))
+    counts = comparison.counts()
+    return Reread(
+        read=read,
+        inserted=counts.get("insert", 0),
+        updated=counts.get("update", 0),
+        deleted=counts.get("delete", 0),
+        write=partial(comparison.finish, before, comparison.expected_total(), swept=False),
+    )
+
+
 class _Comparison:
     def __init__(self, poll: Poll, latest: LatestTable, columns: tuple[Column, ...]) -> None:
         self.poll, self.latest, self.columns = poll, latest, columns
@@ -53,12 +87,28 @@ class _Comparison:
         for statement in diff.create_tables(self.types, self.table.key):
             self.engine.execute(statement)
 
-    def read(self, lines: Iterable[bytes]) -> None:
-        """Stage rows of the source and put those that differ from latest among the changes."""
+    def read(self, lines: Iterable[bytes]) -> int:
+        """Stage rows of the source, put those that differ from latest among the changes, and count them all."""
         self.engine.execute(f"delete from {diff.STAGED}")
         rows = self._copy_in(diff.STAGED, lines, columns_of(self.columns))
         if rows:
             self.engine.execute(diff.compare_staged(self.latest.rows, self.names, self.table.key))
+        return rows
+
+    def read_beyond(self, where: str) -> int:
+        """Read by their keys the rows of latest that ought to have come: their times have changed, or they are gone."""
+        keys = names(self.table.key)
+        beyond = f"select {keys}, _hash from {self.latest.rows} anti join {diff.STAGED} using ({keys}) where {where}"
+        self.engine.execute(f"insert into {diff.SWEPT} {beyond}")
+        wanted = self.engine.execute(f"select columns(* exclude (_hash))::varchar from {diff.SWEPT}").fetchall()
+        read = self.read(self.poll.snapshot.rows_of_keys(self.table, wanted))
+        missed = f"(select * from {self.latest.rows} semi join {diff.SWEPT} using ({keys}))"
+        self.engine.execute(diff.delete_absent(missed, diff.STAGED, self.names, self.table.key))
+        return read
+
+    def counts(self) -> dict[str, int]:
+        """Count the changes by operation."""
+        return dict(self.engine.execute(f"select _op, count(*) from {diff.CHANGE} group by 1").fetchall())
 
     def read_all(self) -> None:
         """Compare every row, because the hashes in latest are of another kind."""
@@ -95,7 +145,7 @@ class _Comparison:
             self.engine.connection.close()
 
     def _finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
-        counts = dict(self.engine.execute(f"select _op, count(*) from {diff.CHANGE} group by 1").fetchall())
+        counts = self.counts()
         highest = highest_stamp(self.poll, self.engine, diff.CHANGE, self.table, self.columns)
         known = (before.latest_timestamp, highest.isoformat() if highest else None)
         entry = replace(

@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidemark.errors import ContractError
-
 INTEGERS = {"smallint": "SMALLINT", "integer": "INTEGER", "bigint": "BIGINT"}
 # What DuckDB presents to a model, where it is neither an integer nor a numeric; all else is text.
 TYPED = {
@@ -30,10 +28,14 @@ HASHED_AS_THEY_ARE = {
     "timestamp without time zone",
     "timestamp with time zone",
 }
-# A numeric's hash leaves out sign and scale, a bigint's folds its halves into one; their binary form is exact.
-HASHED_AS_SENT = {"bigint": "int8send", "numeric": "numeric_send"}
+# A numeric's hash leaves out sign and scale, a bigint's folds its halves into one, and bpchar as text lacks its last
+# spaces; their binary form is exact.
+HASHED_AS_SENT = {"bigint": "int8send", "numeric": "numeric_send", "bpchar": "bpcharsend"}
 TEXTS = {"text", "character varying"}
+MOMENTS = {"date", "timestamp without time zone", "timestamp with time zone"}
 WIDEST_DECIMAL_DIGITS = 38
+# What the log and latest add to a row.
+RESERVED = {"_op", "_before", "_hash", "_hash_before"}
 UNCONSTRAINED_DECIMAL = "DECIMAL(38, 18)"
 
 
@@ -68,26 +70,46 @@ class Column:
         return INTEGERS.get(self.type) or TYPED.get(self.base_type, "VARCHAR")
 
 
-def check_contract(table: str, key: Sequence[str], read: Sequence[str], found: Sequence[Column]) -> None:
-    """Check that a table has the columns that its key and the cursor need.
+def broken_terms(
+    table: str, key: Sequence[str], moments: Sequence[str], found: Sequence[Column], before: Sequence[Column] = ()
+) -> list[str]:
+    """Say in a sentence each why a table can no longer be read as the model says; the SELECTs are judged elsewhere.
 
     Args:
-        table: the source table's name, for the message.
+        table: the source table's name.
         key: the key's columns as the model gives them.
-        read: the further columns that the model names.
+        moments: the columns that say when a row was created and last changed.
         found: the table's columns in this snapshot.
-
-    Raises:
-        ContractError: a column is gone; nothing has been written.
+        before: its columns in the last batch; none if there was none.
     """
-    names = {column.name for column in found}
     if not found:
-        message = f"source table {table!r} is missing"
-        raise ContractError(message, advice="bring it back, or mend the model", table=table)
-    missing = [name for name in (*key, *read) if name not in names]
+        return [f"source table {table!r} is missing"]
+    now, then = {column.name: column for column in found}, {column.name: column for column in before}
+    missing = [name for name in (*key, *moments) if name not in now]
+    broken = []
     if missing:
-        message = f"source table {table!r} has no column {missing}: the model reads it, the table has {sorted(names)}"
-        raise ContractError(message, advice="bring it back, or mend the model", table=table, columns=missing)
+        broken.append(f"source table {table!r} has no column {missing}, which the model names; it has {sorted(now)}")
+    broken += [
+        f"{table}.{name} is {now[name].type}: expected a date or a timestamp, since the model reads it as a time"
+        for name in moments
+        if name in now and now[name].base_type not in MOMENTS
+    ]
+    # Names in Delta tables and in DuckDB are the same if they differ in case alone.
+    lower = [name.lower() for name in now]
+    taken = [name for name in now if name.lower() in RESERVED or lower.count(name.lower()) > 1]
+    if taken:
+        broken.append(f"source table {table!r} has columns {taken}, which the lake cannot tell from others or its own")
+    for name in key if then else ():
+        if name not in then:
+            broken.append(f"{table}.{name} is in the model's key and was no column yet in the last batch")
+        elif name in now and not _is_told_apart(then[name], now[name]):
+            broken.append(f"{table}.{name} is in the key, was {then[name].type} and is {now[name].type}")
+    return broken
+
+
+def _is_told_apart(before: Column, now: Column) -> bool:
+    """Say whether keys of the log can be compared with those of the source: as they are, or as text."""
+    return now.log_type in (before.log_type, "VARCHAR")
 
 
 def describe_drift(table: str, before: Sequence[Column], now: Sequence[Column]) -> list[str]:

@@ -6,7 +6,8 @@ none and one under `sweep = "keys"` has one of its key and time alone.
 
 from collections.abc import Mapping, Sequence
 
-from tidemark.sqltext import names, quoted
+from tidemark.sqltext import names, quoted, text
+from tidemark.watermark import Span
 
 CHANGE = "change"
 STAGED = "staged"
@@ -58,6 +59,16 @@ def delete_absent(latest: str, present: str, columns: Sequence[str], key: Sequen
     return (
         f"insert into {CHANGE} select {mine}, l._hash, 'delete', {_struct(columns, 'l.')}, l._hash"
         f" from {latest} as l anti join {present} using ({names(key)})"
+    )
+
+
+def within(spans: Sequence[Span]) -> str:
+    """Write the condition that a time of a row of latest lies in its span; a BC date lies in none."""
+    moments = [(f"try_cast({quoted(span.column)} as {span.type})", span) for span in spans]
+    return " or ".join(
+        f"{quoted(span.column)} not like '%BC' and {moment} >= {span.type} {text(str(span.first))}"
+        f" and {moment} < {span.type} {text(str(span.end))}"
+        for moment, span in moments
     )
 
 

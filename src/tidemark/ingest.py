@@ -13,17 +13,17 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from tidemark.changelog import ChangeLog, Manifest, TableEntry, manifest_key
+from tidemark.agreement import agreed_columns
+from tidemark.changelog import ChangeLog, Manifest, TableEntry
 from tidemark.comparison import capture_changes
-from tidemark.contract import Column, check_contract, describe_drift
+from tidemark.contract import Column
 from tidemark.engine import Engine, open_engine
-from tidemark.errors import ContractError, OvertakenError, StateError
-from tidemark.latest import LatestTable, open_latest
+from tidemark.identity import check_identity
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.pointer import Pointer, PointerStore
-from tidemark.poll import Captured, Poll
-from tidemark.recovery import bring_latest_up_to
+from tidemark.poll import Captured, Poll, apply_captured
+from tidemark.recovery import bring_latest_up_to, entries_before, open_tables, recover
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.source import Snapshot, SourceIdentity, open_source
 from tidemark.watermark import Floor, cursor_start, next_watermark, precision_of
@@ -59,14 +59,14 @@ class Ingest:
         started = time.perf_counter()
         log = ChangeLog(self.ingestion)
         with open_engine([self.ingestion]) as engine:
-            head, pointer = self._recover(engine, log)
+            head, pointer = recover(engine, log, self.model, self.pointer, self.clock())
             if head is None:
                 # DuckDB's JSON writer spends more on handing rows between threads than a second one saves, and the
                 # other core is busy in Postgres.
                 engine.execute("set threads = 1")
             with open_source(self.source_url) as source:
                 identity = source.identity()
-                _check_identity(head, identity)
+                check_identity(head, identity)
                 floor = source.floor()
                 _warn_of_floor(floor, self.clock())
                 with source.snapshot(self.model.sources.values()) as snapshot:
@@ -78,34 +78,14 @@ class Ingest:
                 log.commit(manifest)
                 head = manifest
             batch = head.batch if head else 0
-            if not all([_apply(each, batch) for each in captured.values()]) and head:
+            are_applied = [apply_captured(each, batch) for each in captured.values()]
+            if head and not all(are_applied):
                 bring_latest_up_to(engine, log, self.model, head, batch - 1, self.clock())
             polls = pointer.polls + 1 if pointer else 1
             self.pointer.write(
                 Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls)
             )
         return _report(manifest if changed else None, captured, time.perf_counter() - started)
-
-    def _recover(self, engine: Engine, log: ChangeLog) -> tuple[Manifest | None, Pointer | None]:
-        pointer = self.pointer.read()
-        if pointer is not None and pointer.batch and not self.ingestion.exists(manifest_key(pointer.batch)):
-            message = f"the pointer names batch {pointer.batch}, which is not in the ingestion bucket"
-            raise StateError(message, advice="check TIDEMARK_INGESTION; if it is right, delete the pointer")
-        head = log.newest(pointer.batch if pointer else 0)
-        if head is None:
-            return None, None
-        if pointer is not None and pointer.pipeline_id != head.pipeline_id:
-            message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {head.pipeline_id}"
-            raise StateError(
-                message, advice="check TIDEMARK_POINTER and TIDEMARK_INGESTION: they do not belong together"
-            )
-        known = pointer.batch if pointer else 0
-        bring_latest_up_to(engine, log, self.model, head, known, self.clock())
-        if known != head.batch:
-            polls = pointer.polls if pointer else 0
-            pointer = Pointer(head.pipeline_id, head.batch, head.watermark, self.clock(), polls)
-            self.pointer.write(pointer)
-        return head, pointer
 
     def _poll(
         self,
@@ -133,8 +113,9 @@ class Ingest:
         floor: Floor,
         progress: Progress,
     ) -> dict[str, Captured]:
-        columns = {name: _contract(table, poll.snapshot, head) for name, table in self.model.sources.items()}
-        opened = self._open_latest(poll, head, columns)
+        columns = agreed_columns(poll.engine, self.model, poll.snapshot, head)
+        entries = entries_before(poll.engine, poll.log, self.model, head, self.clock())
+        opened = open_tables(poll.engine, poll.log, self.model, entries, head, columns, self.clock())
         polls = pointer.polls if pointer else 0
         since = pointer.watermark if pointer else None
         is_since_safe = since is not None and (head is None or head.is_floor_known)
@@ -153,7 +134,7 @@ class Ingest:
                 started = time.perf_counter()
                 progress("ingest", name, 0, 0, 0.0)
                 latest = opened[name]
-                before = head.tables.get(name) if head else None
+                before = entries.get(name)
                 write: Callable[[], Captured]
                 if before is None:
                     whole = capture_whole(poll, latest, columns[name], 1)
@@ -169,23 +150,6 @@ class Ingest:
                     )
                 pending[name] = executor.submit(finish, name, write, started)
             return {name: each.result() for name, each in pending.items()}
-
-    def _open_latest(
-        self, poll: Poll, head: Manifest | None, columns: Mapping[str, tuple[Column, ...]]
-    ) -> dict[str, LatestTable]:
-        """Open the tables of latest; what one lacks, although the pointer says that it has it, comes from the log."""
-        sources = self.model.sources
-        opened = {name: open_latest(self.ingestion, table, columns[name]) for name, table in sources.items()}
-        known = head.tables if head else {}
-        lost = [
-            name
-            for name, table in opened.items()
-            if name in known and (table.batch == 0 or table.batch < known[name].changed_in)
-        ]
-        if head and lost:
-            bring_latest_up_to(poll.engine, poll.log, self.model, head, 0, self.clock())
-            opened |= {name: open_latest(self.ingestion, sources[name], columns[name]) for name in lost}
-        return opened
 
     def _manifest(
         self,
@@ -228,18 +192,6 @@ def _identity(captured: Captured) -> Captured:
     return captured
 
 
-def _contract(table: SourceTable, snapshot: Snapshot, head: Manifest | None) -> tuple[Column, ...]:
-    columns = snapshot.columns(table)
-    check_contract(table.name, table.key, [name for name in (table.created, table.updated) if name], columns)
-    if not snapshot.has_unique_key(table):
-        message = f"source table {table.name!r} has no unique index over its key {list(table.key)}, all of it not null"
-        raise ContractError(message, advice="add one, or give the model the right key", table=table.name)
-    before = head.tables.get(table.name) if head else None
-    for sentence in describe_drift(table.name, before.columns, columns) if before else ():
-        logger.warning(sentence)
-    return columns
-
-
 def _since(
     table: SourceTable,
     columns: tuple[Column, ...],
@@ -250,31 +202,6 @@ def _since(
     if column is None or watermark is None:
         return None
     return watermark if "with time zone" in column.type else cursor_start(watermark, model.timezone)
-
-
-def _apply(captured: Captured, batch: int) -> bool:
-    """Apply the changes to latest; False when another commit came in between: a recovery of this batch or `compact`."""
-    if not captured.change.added and not captured.change.removed and captured.latest.batch:
-        return True
-    try:
-        captured.latest.lake.commit(captured.change, batch=batch)
-    except OvertakenError:
-        logger.info("latest %s was changed by another run at the same time", captured.latest.source.name)
-        return False
-    return True
-
-
-def _check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
-    if head is None:
-        return
-    before = (head.source["system_identifier"], head.source["database"])
-    now = (identity.system_identifier, identity.database)
-    if before != now:
-        message = (
-            f"the source is {now[1]!r} of system {now[0]}, the manifests are of {before[1]!r} of system {before[0]}"
-        )
-        advice = "check TIDEMARK_SOURCE_URL; after a deliberate move of the source: tidemark init --new-source"
-        raise StateError(message, advice=advice)
 
 
 def _warn_of_floor(floor: Floor, now: datetime) -> None:

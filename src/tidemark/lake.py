@@ -9,7 +9,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -56,13 +56,15 @@ class Change:
 class LakeTable:
     """A Delta table opened at one version.
 
-    `columns` are DuckDB types by name; `batch` is the last batch that was applied, 0 for none.
+    `columns` are DuckDB types by name; `batch` is the last batch that was applied, 0 for none. `stored` are the types
+    in the data files where they are others, see `with_types`.
     """
 
     objects: Objects
     path: str
     columns: Mapping[str, str]
     delta: DeltaTable = field(repr=False)
+    stored: Mapping[str, str] | None = None
 
     @property
     def version(self) -> int:
@@ -90,8 +92,14 @@ class LakeTable:
 
     def rows(self, files: Sequence[str] | None = None) -> str:
         """Give a FROM item over the table's rows, or over those of some of its files."""
-        wanted = self.files if files is None else files
-        return from_parquet([self.uri(file) for file in wanted], self.columns)
+        wanted = [self.uri(file) for file in (self.files if files is None else files)]
+        if self.stored is None:
+            return from_parquet(wanted, self.columns)
+        fields = ", ".join(
+            f"try_cast({quoted(name) if name in self.stored else 'null'} as {kind}) as {quoted(name)}"
+            for name, kind in self.columns.items()
+        )
+        return f"(select {fields} from {from_parquet(wanted, self.stored)})"
 
     def commit(
         self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False
@@ -104,6 +112,10 @@ class LakeTable:
         Raises:
             OvertakenError: another commit of ours came in between.
         """
+        if self.stored is not None:
+            # Its files hold other types, so the change has taken the place of each of them.
+            self.overwrite(change.added, batch=batch, metadata=metadata)
+            return
         removed = set(change.removed)
         actions = self.delta.get_add_actions(flatten=True)
         sizes = (
@@ -164,6 +176,13 @@ def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
     raise StateError(message, advice="`tidemark rebuild` makes it again from the log", batch=batch)
 
 
+def first_batch(objects: Objects, path: str) -> int:
+    """Give the first batch that was applied to a Delta table, 0 when none was."""
+    table = open_table(objects, path)
+    history = table.delta.history() if table else []
+    return min((int(commit["batch"]) for commit in history if "batch" in commit), default=0)
+
+
 def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> LakeTable:
     """Open a Delta table, creating it empty if it is missing.
 
@@ -197,6 +216,16 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
         table.delta.alter.add_columns(missing)
     reopened = open_table(table.objects, table.path)
     return reopened or table
+
+
+def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
+    """Give a table as if its columns had these types, and null where it lacks one; what does not convert is null.
+
+    The next commit of a merge rewrites its files in these types. Older versions keep theirs.
+    """
+    if all(table.columns.get(name) == kind for name, kind in columns.items()):
+        return table
+    return replace(table, columns={**table.columns, **columns}, stored=table.columns)
 
 
 def write_file(

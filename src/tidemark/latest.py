@@ -8,9 +8,10 @@ hashes.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tidemark.changelog import TableEntry
 from tidemark.contract import INTEGERS, Column
 from tidemark.engine import Engine
-from tidemark.lake import Change, LakeTable, add_columns, create_table, open_as_of, open_table
+from tidemark.lake import Change, LakeTable, add_columns, create_table, first_batch, open_as_of, open_table, with_types
 from tidemark.merge import stage_merge
 from tidemark.model import SourceTable
 from tidemark.objects import Objects
@@ -47,15 +48,31 @@ def columns_of(columns: Sequence[Column]) -> dict[str, str]:
 
 
 def open_latest(objects: Objects, table: SourceTable, columns: Sequence[Column]) -> LatestTable:
-    """Open a table of latest at its newest version, creating it or adding columns where needed."""
+    """Open a table of latest at its newest version, creating it or adding columns where needed.
+
+    A column that the log now keeps in another type is presented in that one; the next change rewrites the table.
+    """
     wanted = columns_of(columns)
-    return LatestTable(table, add_columns(create_table(objects, path_of(table), wanted), wanted))
+    lake = add_columns(create_table(objects, path_of(table), wanted), wanted)
+    return LatestTable(table, with_types(lake, wanted))
 
 
-def open_latest_as_of(objects: Objects, table: SourceTable, batch: int) -> LatestTable | None:
-    """Open a table of latest as of a batch; None when it did not exist yet."""
+def open_latest_as_of(
+    objects: Objects, table: SourceTable, batch: int, columns: Sequence[Column] = ()
+) -> LatestTable | None:
+    """Open a table of latest as of a batch, with the `columns` of then; None when it did not exist yet."""
     lake = open_as_of(objects, path_of(table), batch)
-    return None if lake is None else LatestTable(table, lake)
+    return None if lake is None else LatestTable(table, with_types(lake, columns_of(columns)))
+
+
+def state_as_of(objects: Objects, table: SourceTable, batch: int, entry: TableEntry) -> LatestTable | None:
+    """Open a table of latest as of a batch with the columns of its entry; None when it did not exist yet.
+
+    While a table is away from the model its last state stays.
+    """
+    if not entry.is_known and first_batch(objects, path_of(table)) > batch:
+        return None
+    return open_latest_as_of(objects, table, batch, entry.columns)
 
 
 def latest_batch(objects: Objects, table: SourceTable) -> int:

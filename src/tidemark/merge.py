@@ -42,7 +42,8 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     keys, fields = names(key), names(lake.columns)
     known = engine.describe(f"select * from {change}")
     new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
-    touched = _touched_files(engine, lake, keys, change)
+    # Files in other types than the table is to have are all rewritten.
+    touched = _touched_files(engine, lake, keys, change) if lake.stored is None else set(lake.files)
     has_inserts = bool(engine.value(f"select count(*) from {change} where _op = 'insert'"))
     host = _file_for_inserts(lake, touched) if has_inserts else None
     removed = sorted(touched | ({host} if host else set()))

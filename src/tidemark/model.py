@@ -34,6 +34,11 @@ class SourceTable:
     sweep: Sweep = "rows"
     sweep_every: int = 1
 
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """Name the columns that say when a row was created and last changed."""
+        return tuple(name for name in (self.created, self.updated) if name)
+
 
 @dataclass(frozen=True)
 class StarTable:

@@ -1,6 +1,7 @@
 """A poll: what the capture of all tables has in common, and the pieces that both ways of capturing share."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 from tidemark.changelog import ChangeLog, LogObject, TableEntry, object_key
 from tidemark.contract import Column
 from tidemark.engine import Engine
+from tidemark.errors import OvertakenError
 from tidemark.lake import Change
 from tidemark.latest import LatestTable
 from tidemark.model import SourceTable
@@ -17,6 +19,7 @@ from tidemark.source import Snapshot
 from tidemark.sqltext import quoted
 from tidemark.watermark import to_utc
 
+logger = logging.getLogger(__name__)
 PART_BYTES = 256 << 20
 
 
@@ -47,7 +50,7 @@ class Captured:
 
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:
     """Name all that a row's hash depends on beside the row; hashes of another name cannot be compared."""
-    listed = ",".join(f"{column.name} {column.type}" for column in columns)
+    listed = ",".join([*(f"{column.name} {column.type}" for column in columns), "", *table.key])
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     return f"{table.sweep}:{major_version}:{digest}"
 
@@ -70,6 +73,18 @@ def split_lines(
                 longest = max(longest, length)
                 line = next(rest, None)
         yield path, longest, line is None
+
+
+def apply_captured(captured: Captured, batch: int) -> bool:
+    """Apply a table's changes to latest; False when another commit came in between: a recovery, or `compact`."""
+    if not captured.change.added and not captured.change.removed and captured.latest.batch:
+        return True
+    try:
+        captured.latest.lake.commit(captured.change, batch=batch)
+    except OvertakenError:
+        logger.info("latest %s was changed by another run at the same time", captured.latest.source.name)
+        return False
+    return True
 
 
 def put_object(poll: Poll, path: Path, table: SourceTable, last: object, rows: int, part: int | None) -> LogObject:

@@ -1,20 +1,89 @@
 """Recovery: bringing latest up to the newest manifest from the log, after a poll that ended between the two."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from tidemark import diff
-from tidemark.changelog import ChangeLog, Manifest, TableEntry
+from tidemark.changelog import ChangeLog, Manifest, TableEntry, manifest_key
+from tidemark.contract import Column
 from tidemark.engine import Engine
-from tidemark.errors import OvertakenError
+from tidemark.errors import OvertakenError, StateError
 from tidemark.lake import Change
 from tidemark.latest import LatestTable, latest_batch, open_latest, stage_changes
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
+from tidemark.pointer import Pointer, PointerStore
 from tidemark.sqltext import from_json, names
 
 logger = logging.getLogger(__name__)
 ATTEMPTS = 5
+
+
+def recover(
+    engine: Engine, log: ChangeLog, model: Model, pointers: PointerStore, now: datetime
+) -> tuple[Manifest | None, Pointer | None]:
+    """Bring latest and the pointer up to the newest manifest, and give that and the pointer.
+
+    Raises:
+        StateError: the pointer and the log do not belong together.
+    """
+    pointer = pointers.read()
+    if pointer is not None and pointer.batch and not log.objects.exists(manifest_key(pointer.batch)):
+        message = f"the pointer names batch {pointer.batch}, which is not in the ingestion bucket"
+        raise StateError(message, advice="check TIDEMARK_INGESTION; if it is right, delete the pointer")
+    head = log.newest(pointer.batch if pointer else 0)
+    if head is None:
+        return None, None
+    if pointer is not None and pointer.pipeline_id != head.pipeline_id:
+        message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {head.pipeline_id}"
+        raise StateError(message, advice="check TIDEMARK_POINTER and TIDEMARK_INGESTION: they do not belong together")
+    known = pointer.batch if pointer else 0
+    bring_latest_up_to(engine, log, model, head, known, now)
+    if known != head.batch:
+        polls = pointer.polls if pointer else 0
+        pointer = Pointer(head.pipeline_id, head.batch, head.watermark, now, polls)
+        pointers.write(pointer)
+    return head, pointer
+
+
+def entries_before(
+    engine: Engine, log: ChangeLog, model: Model, head: Manifest | None, now: datetime
+) -> dict[str, TableEntry]:
+    """Give what the log last said of each table of the model; one that it has never had is left out.
+
+    A table that had left the model and is back has its latest brought up to that, and no hash of it can be trusted: it
+    is compared whole, and its ordinals go on.
+    """
+    if head is None:
+        return {}
+    found = {name: head.tables[name] for name in model.sources if name in head.tables}
+    for name, table in model.sources.items():
+        manifest = None if name in found else log.last_with(name, head.batch)
+        if manifest:
+            alone = replace(model, sources={name: table})
+            bring_latest_up_to(engine, log, alone, manifest, latest_batch(log.objects, table), now)
+            found[name] = replace(manifest.tables[name], hashed_by="")
+    return found
+
+
+def open_tables(  # noqa: PLR0913, PLR0917 -- the caller's whole world
+    engine: Engine,
+    log: ChangeLog,
+    model: Model,
+    before: Mapping[str, TableEntry],
+    head: Manifest | None,
+    columns: Mapping[str, Sequence[Column]],
+    now: datetime,
+) -> dict[str, LatestTable]:
+    """Open the tables of latest; one that the log knows and that is gone is taken from the log, whole."""
+    opened = {name: open_latest(log.objects, table, columns[name]) for name, table in model.sources.items()}
+    lost = [name for name, table in opened.items() if head and name in before and table.batch == 0]
+    if head and lost:
+        bring_latest_up_to(engine, log, model, head, 0, now)
+        opened |= {name: open_latest(log.objects, model.sources[name], columns[name]) for name in lost}
+    return opened
 
 
 def bring_latest_up_to(

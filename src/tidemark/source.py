@@ -21,7 +21,7 @@ from tidemark.model import SourceTable
 from tidemark.postgres import connect, translated
 from tidemark.queries import query
 from tidemark.sweep import Bucketing, Sum
-from tidemark.watermark import Floor
+from tidemark.watermark import Floor, Span
 
 logger = logging.getLogger(__name__)
 LOCK_TIMEOUT = "15s"
@@ -159,6 +159,16 @@ class Snapshot:
         return self._copy(
             query("source", "rows_since", updated=sql.Identifier(updated.name), since=bound, **parts),
         )
+
+    def rows_within(self, table: SourceTable, spans: Sequence[Span]) -> Iterator[bytes]:
+        """Stream the rows of which a time lies in its span."""
+        ranges = sql.SQL(" or ").join(
+            sql.SQL("{0} >= {1}::{3} and {0} < {2}::{3}").format(
+                sql.Identifier(span.column), sql.Literal(span.first), sql.Literal(span.end), sql.SQL(span.type)
+            )
+            for span in spans
+        )
+        return self._copy(query("source", "rows_within", ranges=ranges, **self._parts(table)))
 
     def rows_of_keys(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[bytes]:
         """Stream the rows that have these keys, each a sequence of the key columns' texts."""

@@ -57,7 +57,8 @@ def judged(select: str, found: Mapping[str, str], limits: Mapping[str, Limit], r
     ]
     wrong = [problem for problem in problems if problem]
     missing = [
-        f"case when {quoted(name)} is not null and {quoted(name)} not in ({keys}) then"
+        f"case when {quoted(name)} is not null"
+        f" and {quoted(AS + name if name in converted else name)} not in ({keys}) then"
         f" {text(name)} || ' ' || {quoted(name)}::varchar || ' is not in its dimension' end"
         for name, keys in references.items()
     ]
@@ -116,9 +117,18 @@ def neighbours(
         f" min({surrogate}) filter ({surrogate} > p._ordinal) as _next,"
         f" min(f.valid_from) filter ({surrogate} > p._ordinal) as _next_from"
         f" from (select {_keys(star, table, types)}, p._ordinal from {part} as p) as p"
-        f" inner join {fact_rows} as f using ({on}) group by all)"
+        f" inner join {_keyed(fact_rows, star, table, types)} as f using ({on}) group by all)"
         f" select b._ordinal, b._previous_from, b._next_from, {reserved})"
     )
+
+
+def _keyed(fact_rows: str, star: StarTable, table: SourceTable, types: Mapping[str, str]) -> str:
+    """Write a FROM item over a fact whose source key has the types that the driving table's has by now."""
+    keys = ", ".join(
+        f"try_cast({quoted(alias)} as {types[name]}) as {quoted(alias)}"
+        for name, alias in zip(table.key, star.source_key, strict=True)
+    )
+    return f"(select * replace ({keys}) from {fact_rows})"
 
 
 def versions(

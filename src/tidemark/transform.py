@@ -13,10 +13,10 @@ from datetime import datetime
 import duckdb
 
 from tidemark.batch import Batch
-from tidemark.changelog import ChangeLog, Manifest, newest_batch, put_manifest
+from tidemark.changelog import ChangeLog, Manifest, newest_batch, put_manifest, with_later_shape
 from tidemark.dimensions import put_calendar, put_dimension
 from tidemark.engine import open_engine
-from tidemark.errors import DataError, StateError
+from tidemark.errors import ContractError, DataError, StateError
 from tidemark.facts import put_fact
 from tidemark.faults import effect
 from tidemark.limits import limits_of
@@ -62,7 +62,10 @@ class Transform:
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
             limits = limits_of(self.model) if done < last else {}
-            for manifest in log.manifests(done + 1, last):
+            newest = log.newest(last)
+            for found in log.manifests(done + 1, last):
+                # The model may have been mended for a newer batch than this one.
+                manifest = with_later_shape(found, newest or found)
                 quarantine = Quarantine(engine, self.processed, manifest.batch, before)
                 batch = Batch(
                     self.model,
@@ -113,6 +116,9 @@ def _put(batch: Batch, star: StarTable) -> None:
             put_calendar(batch, star)
         else:
             put_dimension(batch, star)
+    except duckdb.BinderException as exc:
+        message = f"batch {batch.number}: {star.path}.sql cannot read the source's tables: {exc}"
+        raise ContractError(message, advice="mend the model, and run again", table=star.name) from exc
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as exc:
         message = f"batch {batch.number}: the SELECT of {star.name} cannot convert a value: {exc}"
         advice = f"take the cast out of {star.path}.sql, so that the row is set aside, or make it a try_cast"

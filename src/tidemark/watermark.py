@@ -28,6 +28,26 @@ class Floor:
     holder_pid: int | None = None
 
 
+@dataclass(frozen=True)
+class Span:
+    """The times of one column from `first` on and before `end`; naive ones for a `type` of timestamp."""
+
+    column: str
+    type: str
+    first: datetime
+    end: datetime
+
+
+def span_of(column: str, type_name: str, first: datetime, end: datetime, zone: ZoneInfo) -> Span:
+    """Give the span of a column of the source between two moments.
+
+    Where the column holds no zone and `zone` has daylight saving, it is an hour longer on both sides.
+    """
+    if "with time zone" in type_name:
+        return Span(column, "timestamptz", first, end)
+    return Span(column, "timestamp", cursor_start(first, zone), _cursor_end(end, zone))
+
+
 def next_watermark(
     floor: Floor,
     highest: datetime | None,
@@ -82,6 +102,11 @@ def cursor_start(watermark: datetime, zone: ZoneInfo) -> datetime:
     """
     local = watermark.astimezone(zone).replace(tzinfo=None)
     return local - DST_MARGIN if has_daylight_saving(zone, watermark) else local
+
+
+def _cursor_end(moment: datetime, zone: ZoneInfo) -> datetime:
+    local = moment.astimezone(zone).replace(tzinfo=None)
+    return local + DST_MARGIN if has_daylight_saving(zone, moment) else local
 
 
 def has_daylight_saving(zone: ZoneInfo, around: datetime) -> bool:

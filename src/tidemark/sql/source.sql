@@ -133,6 +133,13 @@ copy (
     where {updated} >= {since}
 ) to stdout (format csv);
 
+-- name: rows_within
+copy (
+    select {columns}, {hash} as _hash
+    from {table}
+    where {ranges}
+) to stdout (format csv);
+
 -- name: rows_of_keys
 copy (
     select {columns}, {hash} as _hash
