@@ -93,6 +93,12 @@ def test_with_json_an_error_is_one_object_on_stdout(capsys: pytest.CaptureFixtur
     }
 
 
+def test_a_fact_may_be_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error(errors.StateError("manifests are missing", batches=[3, 4], table=""), as_json=True)
+
+    assert error_object(capsys.readouterr().out)["facts"] == {"batches": [3, 4]}
+
+
 def test_several_problems_are_all_among_the_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["run", "--json"]) == 2
 

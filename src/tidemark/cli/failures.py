@@ -16,7 +16,7 @@ def show_error(exc: TidemarkError, *, as_json: bool, verbose: bool = False) -> i
     """Show an error that Tidemark raised on purpose; return its family's exit code."""
     if verbose:
         _show_traceback(exc)
-    facts = {name: value for name, value in exc.facts.items() if value not in {None, ""}} if exc.facts else {}
+    facts = {name: value for name, value in exc.facts.items() if not (value is None or value == "")}
     if isinstance(exc, ConfigError) and len(exc.problems) > 1:
         facts["problems"] = list(exc.problems)
     _show(family_of(exc), exc.message, exc.advice, facts, as_json=as_json)
