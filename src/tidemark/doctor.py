@@ -4,6 +4,7 @@ A failure stops a run; a hint makes it slower or less certain, and says what is 
 """
 
 import platform
+import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from tidemark import __version__
@@ -19,7 +21,7 @@ from tidemark.errors import ConfigError, TidemarkError
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects
 from tidemark.pipeline import Pipeline
-from tidemark.postgres import connect, translated, where
+from tidemark.postgres import connect, is_local, translated, where
 from tidemark.queries import query
 from tidemark.schema import plan_init
 
@@ -27,6 +29,9 @@ Outcome = Literal["pass", "hint", "failure"]
 LIBRARIES = ("psycopg", "duckdb", "deltalake", "boto3")
 # hash_record_extended(), on which the sweep stands, came with this version.
 OLDEST_SOURCE = 14
+LEDGER = "tidemark.batch"
+# Without the keywords, which would need the quotes; nobody calls a table so who has to write it.
+PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,11 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
             advice = f"move it to PostgreSQL {OLDEST_SOURCE} or newer"
             yield Finding("source", "failure", f"PostgreSQL {server['version']} cannot hash whole rows", advice)
         if not server["may_identify"]:
-            advice = f"grant execute on function pg_control_system() to {server['role']}"
+            advice = f"grant execute on function pg_control_system() to {_name(server['role'])}"
             yield Finding("source", "failure", "the role may not ask which server this is", advice)
-        yield from _source_visibility(cursor, str(server["role"]))
-        yield from _source_tables(cursor, pipeline.model, str(server["role"]))
+        yield from _too_much("source", cursor, server)
+        yield from _source_visibility(cursor, _name(server["role"]))
+        yield from _source_tables(cursor, pipeline.model, _name(server["role"]), is_superuser=server["is_superuser"])
 
 
 def _source_visibility(cursor: psycopg.Cursor[dict[str, Any]], role: str) -> Iterator[Finding]:
@@ -117,7 +123,21 @@ def _source_visibility(cursor: psycopg.Cursor[dict[str, Any]], role: str) -> Ite
         yield Finding("source", "pass", "no prepared transaction holds the watermark back")
 
 
-def _source_tables(cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: str) -> Iterator[Finding]:
+def _too_much(
+    area: Literal["source", "warehouse"], cursor: psycopg.Cursor[dict[str, Any]], server: Mapping[str, Any]
+) -> Iterator[Finding]:
+    role, connection = _name(server["role"]), cursor.connection
+    if server["is_superuser"]:
+        found = f"the role {role} is a superuser, which may do anything at all"
+        yield Finding(area, "hint", found, f"tidemark doctor --sql {area} prints a role with just the rights it needs")
+    if not connection.pgconn.ssl_in_use and not is_local(connection.info.host):
+        found = "the connection is not encrypted: who is on the way can read along"
+        yield Finding(area, "hint", found, "take sslmode out of the URL, or set it to verify-full")
+
+
+def _source_tables(
+    cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: str, *, is_superuser: bool
+) -> Iterator[Finding]:
     places: dict[str, list[str | None]] = {
         "schemas": [table.schema for table in model.sources.values()],
         "tables": list(model.sources),
@@ -141,8 +161,13 @@ def _source_tables(cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: s
     if sound:
         found = f"{len(sound)} of {len(model.sources)} tables have a unique key and may be read"
         yield Finding("source", "pass", found)
+    written = [_name(table.schema, table.name) for table in sound if rows[table.name]["may_write"]]
+    if written and not is_superuser:
+        listed = ", ".join(written)
+        found = f"the role may also write {listed}, which a poll never does"
+        yield Finding("source", "hint", found, f"revoke insert, update, delete, truncate on {listed} from {role}")
     without_index = [
-        (rows[table.name]["pages"], f"{table.schema}.{table.name} ({table.updated})")
+        (rows[table.name]["pages"], f"{_name(table.schema, table.name)} ({_name(str(table.updated))})")
         for table in sound
         if not rows[table.name]["has_cursor_index"]
     ]
@@ -159,7 +184,7 @@ def _shape(
     unique: Collection[tuple[str, frozenset[str]]],
     is_nullable: Mapping[tuple[str, str], bool],
 ) -> Iterator[tuple[str, str]]:
-    named = f"table {table.schema}.{table.name}"
+    named = f"table {_name(table.schema, table.name)}"
     if not row["is_there"]:
         yield f"{named} is not there", "create it, or mend the model"
         return
@@ -173,9 +198,9 @@ def _shape(
 
 
 def _rights(table: SourceTable, row: Mapping[str, Any], role: str) -> Iterator[tuple[str, str]]:
-    named = f"{table.schema}.{table.name}"
+    named = _name(table.schema, table.name)
     if row["is_there"] and not row["may_select"]:
-        grant = f"grant usage on schema {table.schema} to {role}; grant select on {named} to {role}"
+        grant = f"grant usage on schema {_name(table.schema)} to {role}; grant select on {named} to {role}"
         yield f"the role may not read {named}", grant
     elif row["is_filtered"]:
         yield (
@@ -213,14 +238,15 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     url, model = pipeline.warehouse_url, pipeline.model
     with _connected(url, "warehouse") as cursor:
         server = _one(cursor, "server")
-        role = server["role"]
+        role = _name(server["role"])
         yield Finding("warehouse", "pass", f"{where(url)}: PostgreSQL {server['version']}, as role {role}")
         if not server["may_stage"]:
-            advice = f"grant temporary on database {cursor.connection.info.dbname} to {role}"
+            advice = f"grant temporary on database {_name(cursor.connection.info.dbname)} to {role}"
             yield Finding("warehouse", "failure", "the role may not make temporary tables, which a load needs", advice)
-        rows = _tables(cursor, (*model.stars, "tidemark.batch"))
-    missing = [row["table_name"] for row in rows if not row["is_there"]]
-    closed = [row["table_name"] for row in rows if row["is_there"] and not row["may_write"]]
+        yield from _too_much("warehouse", cursor, server)
+        rows = _tables(cursor, (*model.stars, LEDGER))
+    missing = [row["reference"] for row in rows if not row["is_there"]]
+    closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
     if missing:
         yield Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", "run tidemark init")
     if closed:
@@ -242,7 +268,10 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def _tables(cursor: psycopg.Cursor[dict[str, Any]], tables: Sequence[str]) -> list[dict[str, Any]]:
-    return cursor.execute(query("doctor", "warehouse_tables"), {"tables": list(tables)}).fetchall()
+    # The ledger is named with its schema; all else is found by the search path.
+    references = [name if name == LEDGER else _name(name) for name in tables]
+    places = {"tables": list(tables), "references": references}
+    return cursor.execute(query("doctor", "warehouse_tables"), places).fetchall()
 
 
 @contextmanager
@@ -258,3 +287,8 @@ def _connected(url: str, name: str) -> Iterator[psycopg.Cursor[dict[str, Any]]]:
 
 def _one(cursor: psycopg.Cursor[dict[str, Any]], name: str) -> Mapping[str, Any]:
     return cursor.execute(query("doctor", name)).fetchone() or {}
+
+
+def _name(*parts: str) -> str:
+    """Write an identifier as SQL takes it, in quotes only where it needs them: what is printed here is pasted there."""
+    return ".".join(part if PLAIN_NAME.fullmatch(part) else sql.Identifier(part).as_string() for part in parts)

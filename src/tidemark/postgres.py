@@ -1,16 +1,18 @@
 """Connections to PostgreSQL and the translation of its errors, for the source and the warehouse alike.
 
 Sessions keep no state that a transaction pooler could lose: no prepared statements, no session settings, no session
-locks.
+locks. A connection to another host is encrypted unless its URL says otherwise.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, pq
+from psycopg.conninfo import conninfo_to_dict
 
 from tidemark.errors import ConfigError, DataError, TransientError
 
@@ -20,6 +22,8 @@ TRANSIENT = ("08", "40", "53", "55P03", "57", "58", "25P03", "25006")
 CREDENTIALS = ("28", "3D000")
 RIGHTS = ("42501",)
 SHAPE = ("42P01", "42703", "42883", "3F000")
+# What libpq does unless told otherwise: take TLS if the server offers it, and do without if somebody hides the offer.
+LIBPQ_SSLMODE = "prefer"
 
 
 def connect(url: str, *, application: str) -> psycopg.Connection:
@@ -29,14 +33,54 @@ def connect(url: str, *, application: str) -> psycopg.Connection:
         ConfigError: the server refuses the role, its password or the database.
         TransientError: there is no way to the server at present.
     """
-    with translated(f"the database at {where(url)}"):
-        return psycopg.connect(
-            url,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name=application,
-        )
+    demanded = demanded_encryption(url)
+    try:
+        with translated(f"the database at {where(url)}"):
+            return psycopg.connect(
+                url,
+                autocommit=True,
+                prepare_threshold=None,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                application_name=application,
+                **demanded,
+            )
+    except TransientError as exc:
+        if not demanded or exc.facts.get("sqlstate"):
+            raise
+        # libpq has no code for a server that offers no TLS.
+        advice = f"{exc.advice}; TLS is demanded of another host: without it only by ?sslmode=disable in the URL"
+        raise TransientError(exc.message, advice=advice, **exc.facts) from exc.__cause__
+
+
+def demanded_encryption(url: str) -> dict[str, Any]:
+    """Give what to add to a URL so that nobody on the way can read along: `sslmode` unless somebody has chosen one.
+
+    Nothing is added where the server is on this machine, and nothing that would weaken what libpq's variables or a
+    root certificate ask for.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Connecting says so too, and its words are translated.
+        return {}
+    defaults = {each.keyword.decode(): (each.val or b"").decode() for each in pq.Conninfo.get_defaults()}
+    hosts = str(given.get("host") or given.get("hostaddr") or defaults.get("host", "")).split(",")
+    is_chosen = "sslmode" in given or defaults.get("sslmode", LIBPQ_SSLMODE) != LIBPQ_SSLMODE
+    # With the system's certificates libpq takes nothing under verify-full.
+    is_strict = "system" in {given.get("sslrootcert"), defaults.get("sslrootcert")}
+    if is_chosen or is_strict or all(map(is_local, hosts)):
+        return {}
+    return {"sslmode": "require"}
+
+
+def is_local(host: str) -> bool:
+    """Say whether a host of a connection is this machine: a socket, or an address that never leaves it."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def where(url: str) -> str:

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tidemark.cli.options import invocation
+from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import masked, out, print_json
 from tidemark.errors import ConfigError
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 STYLES = {"pass": "green", "hint": "yellow", "failure": "bold red"}  # nosec B105 -- no password, a passed check
 
 
-def doctor(ctx: typer.Context) -> None:
+def doctor(
+    ctx: typer.Context,
+    *,
+    sql: Annotated[
+        Literal["source", "warehouse"] | None,
+        typer.Option(help="Print the SQL of the role for a database, with just the rights that the model needs."),
+    ] = None,
+) -> None:
     """Check settings, connections, rights and versions: each line a pass, a hint or a failure with what to do.
 
     Ends with 2 when there is a failure. It writes one small object into each bucket and deletes it again.
@@ -26,6 +33,9 @@ def doctor(ctx: typer.Context) -> None:
     from tidemark.doctor import examine  # noqa: PLC0415 -- `--help` does without DuckDB
 
     called = invocation(ctx)
+    if sql:
+        _show_role(called, sql)
+        return
     counts: Counter[str] = Counter()
     findings = []
     for finding in examine(called.pipeline):
@@ -39,6 +49,16 @@ def doctor(ctx: typer.Context) -> None:
         out().print(f"{counts['pass']} passed, {counts['hint']} hints, {counts['failure']} failures")
     if counts["failure"]:
         raise typer.Exit(ConfigError.exit_code)
+
+
+def _show_role(called: Invocation, database: Literal["source", "warehouse"]) -> None:
+    from tidemark.roles import role_sql  # noqa: PLC0415 -- `--help` does without psycopg
+
+    script = role_sql(called.pipeline().model, database)
+    if called.as_json:
+        print_json({"database": database, "sql": script})
+    else:
+        typer.echo(script, nl=False)
 
 
 def _show(finding: "Finding") -> None:

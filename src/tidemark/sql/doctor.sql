@@ -6,6 +6,7 @@ select
     has_function_privilege('pg_control_system()', 'execute') as may_identify,
     has_database_privilege(current_database(), 'temporary') as may_stage,
     has_database_privilege(current_database(), 'create') as may_create_schema,
+    (select rolsuper from pg_roles where rolname = current_user) as is_superuser,
     current_schema()::text as schema_name;
 
 -- name: prepared
@@ -23,6 +24,7 @@ select
     c.oid is not null as is_there,
     coalesce(c.relpages, 0) as pages,
     coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false) as may_select,
+    coalesce(has_table_privilege(c.oid, 'insert, update, delete, truncate'), false) as may_write,
     coalesce(row_security_active(c.oid), false) as is_filtered,
     w.updated is null or exists (
         select from pg_index as i
@@ -37,12 +39,14 @@ order by w.table_name;
 -- name: warehouse_tables
 select
     w.table_name,
+    w.reference,
     c.oid is not null as is_there,
     coalesce(
         has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
-        and has_table_privilege(c.oid, 'update'),
+        -- The ledger is only added to.
+        and (has_table_privilege(c.oid, 'update') or w.table_name = 'tidemark.batch'),
         false
     ) as may_write
-from unnest(%(tables)s::text[]) as w (table_name)
-left join pg_class as c on c.oid = to_regclass(w.table_name)
+from unnest(%(tables)s::text[], %(references)s::text[]) as w (table_name, reference)
+left join pg_class as c on c.oid = to_regclass(w.reference)
 order by w.table_name;

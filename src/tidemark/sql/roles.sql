@@ -1,0 +1,34 @@
+-- name: source
+-- What a poll needs of the source, and no more. Run it as the owner of the tables, or as a superuser.
+do $$ begin
+    if not exists (select from pg_roles where rolname = {role_name}) then
+        -- Without a password nobody can log in over the network: \password gives it one.
+        create role {role} login;
+    end if;
+    execute format('grant connect on database %I to %I', current_database(), {role_name});
+end $$;
+
+grant usage on schema {schemas} to {role};
+
+grant select on {tables} to {role};
+
+-- To see when the other transactions began; without it every poll sweeps every table.
+grant pg_read_all_stats to {role};
+
+-- name: warehouse
+-- What a load needs of the warehouse, and no more. Run it as the owner of the tables, after tidemark init.
+do $$ begin
+    if not exists (select from pg_roles where rolname = {role_name}) then
+        -- Without a password nobody can log in over the network: \password gives it one.
+        create role {role} login;
+    end if;
+    execute format('grant connect, temporary on database %I to %I', current_database(), {role_name});
+    execute format('grant usage on schema %I to %I', current_schema(), {role_name});
+end $$;
+
+grant usage on schema tidemark to {role};
+
+grant select, insert, update on {tables} to {role};
+
+-- The ledger is only added to.
+grant select, insert on tidemark.batch to {role};
