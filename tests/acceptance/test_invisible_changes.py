@@ -165,7 +165,7 @@ create table held (
     held_id integer primary key,
     as_numeric numeric, as_text text, as_float double precision, as_real real, as_json json, as_jsonb jsonb,
     as_array integer[], as_texts text[], as_enum mood, as_bytes bytea, as_interval interval, as_cents cents, as_tag tag,
-    as_tags tags, as_char character(8), as_bool boolean, as_date date, as_time time, as_timetz timetz,
+    as_tags tags, as_char character(8), as_bpchar bpchar, as_bool boolean, as_date date, as_time time, as_timetz timetz,
     as_stamp timestamp, as_zoned timestamptz, as_uuid uuid, as_inet inet, as_bits bit varying(16), as_money money,
     as_range int4range, as_place place, as_xid xid, as_point point, as_tsvector tsvector, as_name name,
     as_small smallint, as_big bigint, as_oid oid
@@ -220,6 +220,7 @@ PAIRS = [
     ("as_tag", "''", "null"),
     ("as_tags", "array['a']", "array['b']"),
     ("as_char", "'a'", "'b'"),
+    ("as_bpchar", "'a'", "'a '"),
     ("as_bool", "false", "null"),
     ("as_date", "'infinity'", "'0044-03-15 BC'"),
     ("as_time", "'24:00'", "'00:00'"),
