@@ -16,7 +16,7 @@ from tidemark.objects import Objects
 from tidemark.processed import Processed
 from tidemark.quarantine import open_rows
 from tidemark.sqltext import empty, from_json, names, quoted, text
-from tidemark.star import BATCH, HISTORY, typed
+from tidemark.star import BATCH, typed
 from tidemark.verification.matching import compare, differences, judge, stage, verdicts
 from tidemark.verification.result import TableProof
 
@@ -46,8 +46,12 @@ class StarEdge:
             return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
         if star.kind == "calendar":
             return self._calendar(star, lake)
+        known = self.manifests[self.done.batch].tables
+        if not known.keys() >= set(star.reads):
+            return TableProof(star.name, note="it reads a table that is not in the log yet")
         self._present(star)
-        columns = [name for name in lake.columns if name not in {*HISTORY, *BATCH, *self._surrogate(star)}]
+        yielded = self.engine.describe(star.sql)
+        columns = [name for name in lake.columns if name in yielded]
         # A fact that joins other tables shows them as they were when its row changed: only a replay can tell.
         is_frozen = star.kind == "fact" and len(star.reads) > 1
         compared = list(star.source_key) if is_frozen else columns
@@ -106,9 +110,6 @@ class StarEdge:
                 if lake and dimension == calendar.name and column in lake.columns:
                     rows = f"{lake.rows()} where batch_id <= {self.done.batch}"
                     yield f"select distinct year({quoted(column)}) from {rows}"
-
-    def _surrogate(self, star: StarTable) -> tuple[str, ...]:
-        return star.key if star.kind == "fact" else ()
 
     def _wanted(self, select: str, types: Mapping[str, str]) -> str:
         fields = ", ".join(f"try_cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in types.items())
