@@ -67,6 +67,10 @@ endif
 bench: $(VENV)/.package ## measure a full load and an increment at 100 times the real size (bench/README.md)
 	@$(BIN)/python bench/run.py $(ARGS)
 
+.PHONY: chaos
+chaos: $(VENV)/.dev $(VENV)/.package ## kill 100 runs at random moments, start 400 in pairs, then compare all rows (ARGS="--kills 1000")
+	@$(BIN)/python bench/chaos.py $(ARGS)
+
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 	@for name in build runtime dev; do \

@@ -1,0 +1,4 @@
+select
+    shelf_id,
+    label
+from shelf

@@ -1,0 +1,5 @@
+select
+    loan_id,
+    shelf_id,
+    fee
+from loan
