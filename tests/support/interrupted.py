@@ -1,0 +1,162 @@
+"""Runs that are killed at every fault point: what they begin with, what they are to end with, and the matrix of them.
+
+    python -m tests.support.interrupted
+
+measures how often a run passes each point and writes the matrix into docs/promises.md.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.support.kills import Addresses, contents
+from tests.support.postgres import Postgres, running_postgres
+from tidemark.faults import EFFECTS, watched
+from tidemark.model import load_model
+from tidemark.warehouse import init
+
+PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"
+BEGIN, END = "<!-- fault matrix: begin -->\n", "<!-- fault matrix: end -->\n"
+MODELS = Path(__file__).parent.parent / "models"
+# On S3 a small model, because there each step takes long.
+CLINIC, LIBRARY = MODELS / "clinic", MODELS / "library"
+# Two effects that the clinic's own activity does not have: a column that appears, rows that the star cannot take.
+MORE_ACTIVITY = """
+    alter table ward add column floor integer;
+    update registry.patient set born = 'infinity' where patient_no = 9000000012;
+    update referral set closed_on = '-infinity' where referral_id = md5('referral 12')::uuid;
+"""
+BASELINE, INCREMENT = RUNS = ("baseline", "increment")
+# Where a run commits on S3; what lies between is the same code as on a directory.
+COMMITS = {
+    BASELINE: ("manifest", "processed-manifest", "warehouse-commit"),
+    INCREMENT: (
+        "manifest",
+        "latest-commit",
+        "pointer",
+        "dimension-commit",
+        "fact-commit",
+        "processed-manifest",
+        "warehouse-commit",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What lies there before a run: the lake's folder, with the pointer in it, and the name of the warehouse."""
+
+    folder: Path
+    warehouse: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that nobody killed: what it began with, how often it passed each fault point, what it left behind."""
+
+    start: Start
+    passes: Mapping[str, int]
+    expected: Mapping[str, Any]
+
+
+class Copies:
+    """Pipelines to kill: each on copies of a lake and a warehouse, all on the one source, which no run changes."""
+
+    def __init__(self, postgres: Postgres, model: Path, source_url: str, folder: Path) -> None:
+        self._postgres, self._model, self._source_url, self._folder = postgres, model, source_url, folder
+        self._databases: list[str] = []
+
+    def of(self, start: Start) -> Addresses:
+        """Copy what lies there before a run."""
+        self._databases.append(self._postgres.create(start.warehouse))
+        folder = self._folder / self._databases[-1]
+        if start.folder.exists():
+            shutil.copytree(start.folder, folder)
+        warehouse_url = self._postgres.url(self._databases[-1])
+        return Addresses(str(self._model), self._source_url, warehouse_url, str(folder), f"{folder}/pointer.json")
+
+    def kept(self, site: Addresses) -> Start:
+        """Take what a pipeline has made for what the next run begins with."""
+        folder = Path(site.place)
+        return Start(folder, self._postgres.create(folder.name))
+
+    def drop(self) -> None:
+        """Drop the warehouses."""
+        for database in self._databases:
+            self._postgres.drop(database)
+
+
+def new_source(postgres: Postgres, model: Path) -> str:
+    def build(url: str) -> None:
+        with psycopg.connect(url) as connection:
+            for name in ("schema.sql", "rows.sql"):
+                connection.execute((model / name).read_bytes())
+
+    return postgres.url(postgres.create(postgres.template(model.name, build)))
+
+
+def new_warehouse(postgres: Postgres, model: Path) -> str:
+    return postgres.template(f"{model.name}_warehouse", lambda url: init(url, load_model(str(model))))
+
+
+def apply_activity(url: str, model: Path) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute((model / "activity.sql").read_bytes())
+        if model == CLINIC:
+            connection.execute(MORE_ACTIVITY.encode())
+
+
+def both_runs(postgres: Postgres, model: Path, source_url: str, folder: Path) -> dict[str, Run]:
+    """Do both runs on directories; the baseline is of the source after its activity, the increment finds it."""
+    copies = Copies(postgres, model, source_url, folder)
+    empty = Start(folder / "empty", new_warehouse(postgres, model))
+    filled = copies.of(empty)
+    filled.rig().run()
+    apply_activity(source_url, model)
+    return {run: uninterrupted(copies, start) for run, start in zip(RUNS, (empty, copies.kept(filled)), strict=True)}
+
+
+def uninterrupted(copies: Copies, start: Start) -> Run:
+    passed: list[str] = []
+    rig = copies.of(start).rig()
+    with watched(passed.append):
+        rig.run()
+    return Run(start, Counter(passed), contents(rig))
+
+
+def times_to_kill(passes: int) -> list[int]:
+    """Return which of so many passes of a point to kill at: the first, the second, the last."""
+    return [nth for nth in range(1, passes + 1) if nth in {1, 2, passes}]
+
+
+def matrix(passes: Mapping[str, Mapping[str, int]]) -> str:
+    """Write the table of all points as docs/promises.md shows it; `passes` counts them in each run."""
+    lines = ["| killed before and after | baseline | increment | on S3 | outcome |", "|---|---:|---:|---:|---|"]
+    total: Counter[str] = Counter()
+    for name, effect in EFFECTS.items():
+        kills = {run: 2 * len(times_to_kill(passes[run].get(f"before-{name}", 0))) for run in RUNS}
+        kills["on S3"] = 2 * sum(name in commits for commits in COMMITS.values())
+        total.update(kills)
+        counts = " | ".join(str(count or "") for count in kills.values())
+        lines.append(f"| `{name}`: {effect} | {counts} | equal |")
+    lines.append(f"| all | {' | '.join(map(str, total.values()))} | equal |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the matrix into docs/promises.md."""
+    with running_postgres() as postgres, tempfile.TemporaryDirectory() as folder:
+        runs = both_runs(postgres, CLINIC, new_source(postgres, CLINIC), Path(folder))
+    before, _, rest = PROMISES.read_text("utf-8").partition(BEGIN)
+    passes = {run: found.passes for run, found in runs.items()}
+    PROMISES.write_text(before + BEGIN + matrix(passes) + END + rest.partition(END)[2], "utf-8")
+
+
+if __name__ == "__main__":
+    main()
