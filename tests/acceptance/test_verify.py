@@ -211,7 +211,7 @@ def test_another_source_than_that_of_the_log_is_not_compared(small: Rig) -> None
     found = verify(replace(small, source_url=small.warehouse_url))
 
     assert found.exit_code == 6
-    assert "the log is of" in found.edges[0].skipped
+    assert "the manifests are of" in found.edges[0].skipped
 
 
 def test_rows_in_quarantine_are_set_aside_and_no_differences(small: Rig) -> None:
@@ -222,6 +222,29 @@ def test_rows_in_quarantine_are_set_aside_and_no_differences(small: Rig) -> None
 
     assert unproven(found) == set()
     assert proof(found, "latest = star", "fact_sales_order").set_aside == 1
+
+
+def test_rows_that_come_back_from_quarantine_are_proven_with_the_others(small: Rig) -> None:
+    copies = (("currency", "currency_id", 99, 1), ("sales_order", "sales_order_id", 99999, 9))
+    small.change(
+        *(
+            f"insert into {each[0]} {COPIED.format(table=each[0], key=each[1], value=each[2], of=each[3])}"
+            for each in copies
+        ),
+        "update currency set currency_code = 'ZZZ' where currency_id = 99",
+        "update sales_order set currency_id = 99 where sales_order_id = 99999",
+    )
+    small.run()
+    found = verify(small, deep=True)
+    assert unproven(found) == set()
+    assert proof(found, "latest = star", "fact_sales_order").set_aside == 1
+    assert proof(found, "latest = star", "dim_currency").set_aside == 1
+
+    small.change("update currency set currency_code = 'CHF', last_updated = now() where currency_id = 99")
+    small.run()
+    found = verify(small, deep=True)
+    assert unproven(found) == set()
+    assert proof(found, "latest = star", "fact_sales_order").set_aside == 0
 
 
 # Whatever is altered is found

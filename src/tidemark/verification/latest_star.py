@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tidemark.changelog import ChangeLog, Manifest
 from tidemark.engine import Engine
 from tidemark.lake import LakeTable, open_as_of
-from tidemark.latest import open_latest_as_of
+from tidemark.latest import state_as_of
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.processed import Processed
@@ -27,7 +27,7 @@ ASIDE = "keys_set_aside"
 class StarEdge:
     """Latest and the star, both as of the last batch that was transformed.
 
-    `manifests` are those of the log, by batch, that were read: all of them, or the newest.
+    `manifests` are those of the log, by batch, that were read: all of them, or the newest; each as the model reads it.
     """
 
     engine: Engine
@@ -130,8 +130,9 @@ class StarEdge:
             self.engine.execute(f"create or replace temp table {quoted(name)} as select * from {source}")
         last = self._last_change(star) if star.kind == "dimension" else None
         for name in star.reads:
-            columns = self.manifests[self.done.batch].tables[name].columns
-            latest = open_latest_as_of(self.ingestion, self.model.sources[name], self.done.batch)
+            entry = self.manifests[self.done.batch].tables[name]
+            columns = entry.columns
+            latest = state_as_of(self.ingestion, self.model.sources[name], self.done.batch, entry)
             states = [latest.rows if latest else empty({column.name: column.log_type for column in columns})]
             if last:
                 states += self._deleted(last, name)

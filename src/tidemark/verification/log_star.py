@@ -80,13 +80,13 @@ class LogEdges:
         return self.side
 
     def _latest(self, table: SourceTable, head: Manifest) -> TableProof:
-        wanted = open_latest_as_of(self.side, table, head.batch)
-        found = open_latest_as_of(self.ingestion, table, head.batch)
+        now = head.tables[table.name].columns
+        wanted, found = (open_latest_as_of(place, table, head.batch, now) for place in (self.side, self.ingestion))
         if wanted is None or found is None:
             return TableProof(
                 table.name, problem="latest is gone", cause="it was removed", advice="tidemark rebuild latest"
             )
-        columns = [column.name for column in head.tables[table.name].columns]
+        columns = [column.name for column in now]
         held = f"(select * exclude ({quoted(HASH)}) from {found.rows})"
         return self._proof(table.name, (wanted.rows, held), columns, table.key, ("latest", "tidemark rebuild latest"))
 

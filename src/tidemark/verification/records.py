@@ -33,14 +33,17 @@ def read_records(read: Callable[[int], Record], first: int, last: int) -> dict[i
 
 
 def log_laws(manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
-    """Check that each batch goes on where the one before ended."""
+    """Check that each batch goes on where the one before ended, and each table where it was last part of the model."""
+    known: dict[str, TableEntry] = {}
+    first = min(manifests)
     for batch, manifest in manifests.items():
-        before = manifests.get(batch - 1)
-        if before:
-            yield from _differing(batch, "", pipeline_id=(before.pipeline_id, manifest.pipeline_id))
-        if before or batch == 1:
-            for name, entry in manifest.tables.items():
-                yield from _entry_laws(batch, name, before.tables.get(name) if before else None, entry)
+        if batch > first:
+            yield from _differing(batch, "", pipeline_id=(manifests[batch - 1].pipeline_id, manifest.pipeline_id))
+        for name, entry in manifest.tables.items():
+            # One that is new behind older manifests that were not read may have been there before them.
+            if name in known or first == 1:
+                yield from _entry_laws(batch, name, known.get(name), entry)
+        known |= manifest.tables
 
 
 def star_laws(

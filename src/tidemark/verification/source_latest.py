@@ -40,7 +40,7 @@ class SourceEdge:
         entry = self.head.tables.get(table.name)
         if entry is None:
             return TableProof(table.name, note="not in the log yet: the next poll reads it whole")
-        latest = open_latest_as_of(self.ingestion, table, self.head.batch)
+        latest = open_latest_as_of(self.ingestion, table, self.head.batch, entry.columns)
         if latest is None:
             return TableProof(table.name, problem=f"latest/{table.name} is gone", cause="latest was removed")
         now = self.snapshot.columns(table)
@@ -120,11 +120,14 @@ class SourceEdge:
         counts = verdicts(self.engine) if match.differs else {}
         real = counts.get("real", 0)
         cause = advice = ""
-        if real and is_as_recorded:
+        if real and is_as_recorded and table.sweep == "keys":
+            cause = 'an update left the cursor\'s column alone, which sweep = "keys" passes over, or latest was altered'
+            advice = "tidemark backfill; if it stays so: tidemark rebuild latest"
+        elif real and is_as_recorded:
             cause = "latest was altered: its hashes are those that the last batch recorded, its text is not"
         elif real:
             cause = "latest lost or gained rows after the last batch: it no longer adds up to the batch's manifest"
-        if real:
+        if real and not advice:
             advice = "tidemark rebuild latest"
         return TableProof(
             table.name,

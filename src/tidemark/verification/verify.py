@@ -14,16 +14,17 @@ from functools import partial
 import duckdb
 from deltalake.exceptions import DeltaError
 
-from tidemark.changelog import ChangeLog, Manifest
+from tidemark.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.engine import Engine, open_engine
 from tidemark.errors import DataError, StateError, TidemarkError
+from tidemark.identity import check_identity
 from tidemark.latest import open_latest_as_of
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.pointer import PointerStore
 from tidemark.processed import Processed, committed_manifest, newest_processed, newest_rebuilt, read_processed
 from tidemark.report import Progress, quiet
-from tidemark.source import SourceIdentity, open_source
+from tidemark.source import open_source
 from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
 from tidemark.verification.latest_star import StarEdge
 from tidemark.verification.log_star import LogEdges, opened_side
@@ -108,7 +109,7 @@ class _Work:
         first = 1 if self.is_deep else max(1, min(newest or self.head.batch, self.head.batch) - NEWEST_MANIFESTS + 1)
         manifests = read_records(log.manifest, first, self.head.batch)
         processed = self._processed(first, newest)
-        star = self._asked(STAR, partial(self._star, manifests))
+        star = self._asked(STAR, partial(self._star, self.head, manifests))
         records = self._asked(RECORDS, partial(self._records, self.head, manifests, processed))
         source = self._asked(SOURCE, partial(self._source, self.head))
         edges = [source, star, warehouse, records]
@@ -138,13 +139,14 @@ class _Work:
             )
             return Edge(WAREHOUSE, warehouse.batch, tables)
 
-    def _star(self, manifests: Mapping[int, Manifest]) -> Edge:
+    def _star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:
         if self.done is None:
             return Edge(STAR, skipped=NOT_TRANSFORMED, advice="tidemark transform")
         if self.done.batch not in manifests:
             message = f"the star ends with batch {self.done.batch}, the log before it"
             raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
-        edge = StarEdge(self.engine, self.model, self.verify.ingestion, self.verify.processed, manifests, self.done)
+        seen = {batch: with_later_shape(each, head) for batch, each in manifests.items()}
+        edge = StarEdge(self.engine, self.model, self.verify.ingestion, self.verify.processed, seen, self.done)
         tables = self._proofs(STAR, ((star.name, partial(edge.prove, star)) for star in self.model.stars.values()))
         return Edge(STAR, self.done.batch, tables)
 
@@ -153,7 +155,7 @@ class _Work:
             return Edge(SOURCE, skipped="no source is configured", advice="set TIDEMARK_SOURCE_URL")
         with open_source(self.verify.source_url) as source:
             identity = source.identity()
-            _check_identity(head, identity)
+            check_identity(head, identity)
             sources = self.model.sources
             with source.snapshot(sources.values()) as snapshot:
                 edge = SourceEdge(self.engine, snapshot, self.verify.ingestion, head, identity.major_version)
@@ -261,10 +263,3 @@ class _Work:
 
 def _first_line(exc: Exception) -> str:
     return str(exc).strip().partition("\n")[0]
-
-
-def _check_identity(head: Manifest, identity: SourceIdentity) -> None:
-    before = (head.source["system_identifier"], head.source["database"])
-    if before != (identity.system_identifier, identity.database):
-        message = f"the source is {identity.database!r}, but not the database that the log is of ({before[1]!r})"
-        raise StateError(message, advice="check TIDEMARK_SOURCE_URL")
