@@ -3,23 +3,34 @@
 The family decides the exit code of the command line, so a new error belongs where its remedy is, not where it arose.
 """
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
+
+_PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*):\S*@")
+_PASSWORD_OPTION = re.compile(r"(\bpassword\s*=\s*)('(?:\\.|[^'])*'|[^\s&]+)", re.IGNORECASE)
+
+
+def mask_passwords(text: str) -> str:
+    """Return the text with `***` for every password in a URL or a connection string in it."""
+    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
 
 
 class TidemarkError(Exception):
     """Be the root of all errors that Tidemark raises on purpose.
 
     `advice` says what to do next and is kept apart from the message, so that a caller may show it on a line of its own.
-    The facts (table, key, batch, …) are attributes as well as items of `facts`.
+    The facts (table, key, batch, …) are attributes as well as items of `facts`. A message may quote what others say,
+    which may quote an address: passwords are masked.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, advice: str = "", **facts: object) -> None:
+        message = mask_passwords(message)
         super().__init__(message)
         self.message = message
-        self.advice = advice
+        self.advice = mask_passwords(advice)
         self.facts = facts
 
     def __str__(self) -> str:
@@ -41,7 +52,7 @@ class ConfigError(TidemarkError):
 
     def __init__(self, message: str, *, problems: Sequence[str] = (), advice: str = "", **facts: object) -> None:
         super().__init__(message, advice=advice, **facts)
-        self.problems: tuple[str, ...] = tuple(problems) or (message,)
+        self.problems: tuple[str, ...] = tuple(map(mask_passwords, problems)) or (self.message,)
 
     @classmethod
     def of(cls, problems: Sequence[str], *, advice: str = "") -> "ConfigError":

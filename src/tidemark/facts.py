@@ -178,15 +178,16 @@ def _stage_retried(fact: _Fact) -> int:
     brings = any(batch.committed[name].rows for name in star.references.values() if name in batch.committed)
     named = [int(each) for each in batch.manifest.replay.get(star.name, ())]
     wanted = f"ordinal in (select unnest({named}::bigint[])){' or waits' if brings else ''}"
-    columns = ", ".join(
-        f"cast(row->>{text(column.name)} as {column.log_type}) as {quoted(column.name)}"
-        for column in fact.entry.columns
-    )
-    turn = f"row_number() over (partition by {names(fact.table.key)} order by _ordinal) as _turn"
+    lying, columns = batch.quarantine.open_rows(star), fact.entry.columns
+    # Parsed once, for a row may hold megabytes; and numbered apart from them.
+    types = text(json.dumps({column.name: column.log_type for column in columns}))
+    values = ", ".join(f"v.{quoted(column.name)} as {quoted(column.name)}" for column in columns)
+    turns = f"select ordinal, row_number() over (partition by key::varchar order by ordinal) as turn from {lying}"
     batch.engine.execute(
-        f"create or replace temp table {RETRIED} as select *, {turn} from (select {columns}, op as _op,"
-        f" ordinal as _ordinal, key as _key, captured_at::timestamp as _captured_at, reason as _reason, waits as _waits"
-        f" from {batch.quarantine.open_rows(star)} where {wanted})",
+        f"create or replace temp table {RETRIED} as select {values}, r.op as _op, r.ordinal as _ordinal, r.key as _key,"
+        f" r.captured_at::timestamp as _captured_at, r.reason as _reason, r.waits as _waits, t.turn as _turn"
+        f" from (select * exclude (row), from_json(row, {types}) as v from {lying} where {wanted}) as r"
+        f" inner join ({turns} where {wanted}) as t on r.ordinal = t.ordinal",
     )
     return _count(batch, RETRIED)
 

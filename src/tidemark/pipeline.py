@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tidemark.pointer import PointerStore
     from tidemark.rebuild import Rebuild
     from tidemark.rebuild_warehouse import RebuildWarehouse
+    from tidemark.replay import Replay
     from tidemark.transform import Transform
     from tidemark.verification import Verify
 
@@ -110,6 +111,13 @@ class Pipeline:
         from tidemark.load import Load
 
         return Load(self.model, self.processed, self.warehouse_url)
+
+    @cached_property
+    def replay(self) -> Replay:
+        """What takes rows of quarantine up again."""
+        from tidemark.replay import Replay
+
+        return Replay(self.model, self.ingestion, self.processed, self.pointer)
 
     @cached_property
     def verify(self) -> Verify:

@@ -26,7 +26,9 @@ COLUMNS = {
     "row": "JSON",
 }
 RELEASED = {"batch": "BIGINT", "ordinal": "BIGINT", "key": "JSON"}
+LONGEST_KEY_BYTES = 1 << 20
 ASIDE = "set_aside_rows"
+LYING = "lying_rows"
 IDENTITY = "coalesce(cast(ordinal as varchar), cast(key as varchar))"
 
 
@@ -46,7 +48,9 @@ def open_rows(objects: Objects, star: StarTable, newest: Processed | None) -> st
     counts = {batch: _counts(objects, star, batch) for batch in _batches(objects, star, newest.batch)}
     put = [objects.url(object_key(star, batch)) for batch, (count, _) in counts.items() if count]
     gone = [objects.url(object_key(star, batch, released=True)) for batch, (_, count) in counts.items() if count]
-    released = f"(select batch as released_in, {IDENTITY} as identity from {from_json(gone, RELEASED)})"
+    released = (
+        f"(select batch as released_in, {IDENTITY} as identity from {from_json(gone, RELEASED, LONGEST_KEY_BYTES)})"
+    )
     return (
         f"(select {names(COLUMNS)} from (select *, {IDENTITY} as identity from {from_json(put, COLUMNS)}) as q"
         f" where not exists (select 1 from {released} as r where r.identity = q.identity and"
@@ -64,6 +68,7 @@ class Quarantine:
     before: Processed | None
     set_aside: dict[str, int] = field(default_factory=dict)
     released: dict[str, int] = field(default_factory=dict)
+    staged: str = ""
 
     def open_count(self, star: StarTable) -> int:
         """Count the rows of a star table that lay in quarantine before this batch."""
@@ -72,7 +77,11 @@ class Quarantine:
 
     def open_rows(self, star: StarTable) -> str:
         """Give a FROM item over the rows that lay in quarantine before this batch."""
-        return open_rows(self.objects, star, self.before)
+        if self.staged != star.name:
+            rows = open_rows(self.objects, star, self.before)
+            self.engine.execute(f"create or replace temp table {LYING} as select * from {rows}")
+            self.staged = star.name
+        return LYING
 
     def begin(self) -> None:
         """Make the empty working table of the rows that a star table cannot take."""

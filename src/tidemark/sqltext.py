@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LONGEST_LINE_BYTES = 2_097_152
+# Twice as much is allocated for each thread that reads.
+LONGEST_JSON_BYTES = 16 << 20
 
 
 def quoted(name: str) -> str:
@@ -66,11 +68,14 @@ def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_byt
     )
 
 
-def from_json(uris: Sequence[str], columns: Mapping[str, str]) -> str:
+def from_json(uris: Sequence[str], columns: Mapping[str, str], longest_line_bytes: int = LONGEST_JSON_BYTES) -> str:
     """Read objects of the change log."""
     if not uris:
         return empty(columns)
-    return f"read_json({_list(uris)}, format = 'newline_delimited', columns = {_struct(columns)})"
+    return (
+        f"read_json({_list(uris)}, format = 'newline_delimited', columns = {_struct(columns)},"
+        f" maximum_object_size = {longest_line_bytes})"
+    )
 
 
 def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from tidemark.pipeline import Pipeline
 from tidemark.pointer import Pointer
 from tidemark.postgres import connect
 from tidemark.processed import newest_processed, read_processed
+from tidemark.set_aside import count_set_aside
 from tidemark.warehouse import LedgerRow, ledger
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class Status:
     """How far everything is.
 
     `watermark` is where the next poll's cursor starts, `checked_at` when the source was last polled, `fresh_as_of` the
-    moment up to which the warehouse is known to hold what the source held.
+    moment up to which the warehouse is known to hold what the source held, `quarantine` how many rows lie there, by
+    star table.
     """
 
     source: Place
@@ -54,6 +56,7 @@ class Status:
     fresh_as_of: datetime | None
     next_steps: tuple[str, ...]
     now: datetime
+    quarantine: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def freshness(self) -> timedelta | None:
@@ -70,7 +73,7 @@ def read_status(pipeline: Pipeline) -> Status:
     source = Place(problem=source_problem)
     log = Place(problem=log_problem) if log_problem else _log(head)
     pointer = Place(problem=pointer_problem) if pointer_problem else Place(batch=known.batch if known else 0)
-    processed = _processed(pipeline)
+    processed, quarantine = _processed(pipeline)
     warehouse = Place(problem=warehouse_problem) if warehouse_problem else _warehouse(rows or [])
     watermark = head.watermark if head else None
     return Status(
@@ -84,6 +87,7 @@ def read_status(pipeline: Pipeline) -> Status:
         fresh_as_of=fresh_as_of(log, warehouse, known),
         next_steps=next_steps(source, log, pointer, processed, warehouse, watermark=watermark),
         now=pipeline.clock(),
+        quarantine=quarantine,
     )
 
 
@@ -152,15 +156,15 @@ def _log(head: Manifest | None) -> Place:
     return Place(head.batch, head.captured_at, head.captured_at, rows)
 
 
-def _processed(pipeline: Pipeline) -> Place:
+def _processed(pipeline: Pipeline) -> tuple[Place, dict[str, int]]:
     newest, problem = _asked(lambda: newest_processed(pipeline.processed))
     if problem or not newest:
-        return Place(batch=newest, problem=problem)
+        return Place(batch=newest, problem=problem), {}
     manifest, problem = _asked(lambda: read_processed(pipeline.processed, newest))
     if manifest is None:
-        return Place(batch=newest, problem=problem)
+        return Place(batch=newest, problem=problem), {}
     rows = {name: entry.rows for name, entry in manifest.tables.items()}
-    return Place(newest, manifest.captured_at, None, rows)
+    return Place(newest, manifest.captured_at, None, rows), count_set_aside(manifest)
 
 
 def _warehouse(rows: list[LedgerRow]) -> Place:

@@ -20,6 +20,7 @@ COMMANDS = [
     "status",
     "verify",
     "history",
+    "quarantine",
     "rebuild",
     "compact",
     "init",

@@ -2,7 +2,7 @@
 
 import typer
 
-from tidemark.cli import compact, demo, doctor, generate, history, init, rebuild, stages, status, verify
+from tidemark.cli import compact, demo, doctor, generate, history, init, quarantine, rebuild, stages, status, verify
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup
 
 app = typer.Typer(cls=TidemarkGroup, add_completion=False, rich_markup_mode="markdown")
@@ -28,6 +28,7 @@ for _command in (
     status.status,
     verify.verify,
     history.history,
+    quarantine.quarantine,
     rebuild.rebuild,
     compact.compact,
     init.init,

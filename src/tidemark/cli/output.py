@@ -1,7 +1,6 @@
 """What commands print: results on stdout, everything else on stderr."""
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -11,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tidemark.errors import mask_passwords
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 # Rich takes 80 columns where there is no terminal and cuts what does not fit; a file or pipe can take any line.
 UNLIMITED = 10_000
-_PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*):\S*@")
-_PASSWORD_OPTION = re.compile(r"(\bpassword\s*=\s*)('(?:\\.|[^'])*'|[^\s&]+)", re.IGNORECASE)
 _KIB = 1024
 
 
@@ -41,9 +40,9 @@ def err() -> "Console":
 def masked(text: str) -> str:
     """Return the text with `***` for every password in a URL or a connection string in it.
 
-    Messages are written without passwords; this is for the words of others, such as a parser that quotes a whole URL.
+    Our own errors have masked theirs; this is for the words of others, such as a log line of a library.
     """
-    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
+    return mask_passwords(text)
 
 
 def print_json(document: object, *, in_one_line: bool = False) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def status(ctx: typer.Context) -> None:
-    """Show batches, watermark, freshness, rows and what the next run would do, whatever is away at the moment.
+    """Show batches, watermark, freshness, quarantine and what the next run would do, whatever is away at the moment.
 
     Example: `tidemark status --json`
     """
@@ -54,10 +54,18 @@ def _show(found: "Status") -> None:
         ("watermark", shown_time(found.watermark)),
         ("last poll", shown_time(found.checked_at)),
         ("warehouse fresh as of", f"{fresh}, {shown_age(found.freshness)} ago" if found.freshness else fresh),
+        ("quarantine", _quarantine(found)),
         *(("" if number else "the next run would", step) for number, step in enumerate(found.next_steps)),
     ]
     for name, text in facts:
         out().print(Text(f"{name:<23}{text}"), soft_wrap=True)
+
+
+def _quarantine(found: "Status") -> str:
+    if not found.quarantine:
+        return "empty" if found.processed.problem is None else "-"
+    counts = ", ".join(f"{name} {shown_count(count)}" for name, count in found.quarantine.items())
+    return f"{shown_count(sum(found.quarantine.values()))} rows set aside ({counts}): see tidemark quarantine list"
 
 
 def _rows(place: "Place") -> str:
