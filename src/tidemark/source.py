@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, sql
@@ -23,6 +23,7 @@ from tidemark.queries import query
 from tidemark.sweep import Bucketing, Sum
 from tidemark.watermark import Floor, Span
 
+Row = TypeVar("Row")
 logger = logging.getLogger(__name__)
 LOCK_TIMEOUT = "15s"
 # SET, not set_config(): a SELECT would take the transaction's snapshot before the locks are held.
@@ -236,6 +237,21 @@ class Snapshot:
             ),
         )
 
+    def hashes_of_texts(self, table: SourceTable, rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
+        """Stream key and hash as CSV of rows that are given as the texts of all columns, in the table's order."""
+        columns = self.columns(table)
+        names = [f"c{position}" for position in range(len(columns))]
+        fields = sql.SQL(", ").join(
+            sql.SQL("{}::{} as {}").format(sql.Identifier(name), sql.SQL(column.type), sql.Identifier(column.name))
+            for name, column in zip(names, columns, strict=True)
+        )
+        known = {"names": _list(names), "fields": fields, "key": _list(table.key), "hash": self._parts(table)["hash"]}
+        for batch in _batched(rows, KEYS_PER_REQUEST):
+            texts = sql.SQL(", ").join(
+                sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*batch, strict=True)
+            )
+            yield from self._copy(query("source", "hashes_of_texts", texts=texts, **known))
+
     def _wanted(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[dict[str, sql.Composable]]:
         types = {column.name: column.type for column in self.columns(table)}
         names = [f"k{position}" for position in range(len(table.key))]
@@ -324,10 +340,10 @@ def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed) -> Map
     return row
 
 
-def _batched(keys: Iterable[Sequence[str]], size: int) -> Iterator[list[Sequence[str]]]:
-    batch: list[Sequence[str]] = []
-    for key in keys:
-        batch.append(key)
+def _batched(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
         if len(batch) == size:
             yield batch
             batch = []

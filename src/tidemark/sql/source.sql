@@ -147,6 +147,12 @@ copy (
     inner join unnest({keys}) as wanted ({names}) on {matches}
 ) to stdout (format csv);
 
+-- name: hashes_of_texts
+copy (
+    select {key}, {hash} as _hash
+    from (select {fields} from unnest({texts}) as texts ({names})) as found
+) to stdout (format csv);
+
 -- name: keeps_versions
 select relkind in ('r', 'p', 'm') as keeps_versions
 from pg_class
