@@ -1,0 +1,163 @@
+"""What a column of the star can hold, as the warehouse's own statements say."""
+
+from collections.abc import Iterator, Mapping
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidemark.limits import Limit, limits_of
+from tidemark.model import Model, StarTable, load_model
+from tidemark.star import fitting, judged
+
+WAREHOUSE = """
+-- numeric (a comment that would not do)
+create table dim_thing (
+    thing_id integer not null,
+    amount numeric not null, /* varchar(3) */
+    price numeric(10, 2),
+    code varchar(3),
+    "a name" character varying(5),
+    seen timestamp(3),
+    at_time time(0),
+    known uuid,
+    content json,
+    constraint dim_thing_pkey primary key (thing_id)
+);
+
+create table dim_other (other_id integer not null, tags text[] default array['a'] collate "C");
+
+create view nothing as select 1 as one;
+"""
+# Column, the DuckDB type that a SELECT yields, a value as SQL, and whether the star takes it.
+VALUES = [
+    ("INTEGER", "INTEGER", "1", True),
+    ("INTEGER", "BIGINT", "2147483648", False),
+    ("INTEGER", "DOUBLE", "1.5", False),
+    ("INTEGER", "DOUBLE", "'NaN'::double", False),
+    ("INTEGER", "VARCHAR", "'12'", True),
+    ("INTEGER", "VARCHAR", "'12.5'", False),
+    ("INTEGER", "VARCHAR", "'twelve'", False),
+    ("SMALLINT", "INTEGER", "40000", False),
+    ("DECIMAL(10,2)", "DECIMAL(38,18)", "99999999.99", True),
+    ("DECIMAL(10,2)", "DECIMAL(38,18)", "1.0000", True),
+    ("DECIMAL(10,2)", "DECIMAL(38,18)", "1.005", False),
+    ("DECIMAL(10,2)", "DECIMAL(38,18)", "-100000000", False),
+    ("DECIMAL(10,2)", "DOUBLE", "'Infinity'::double", False),
+    ("DECIMAL(30,2)", "VARCHAR", "'1234567890123456789012345678.90'", True),
+    ("DATE", "VARCHAR", "'2024-02-29'", True),
+    ("DATE", "VARCHAR", "'2023-02-29'", False),
+    ("DATE", "VARCHAR", "'next week'", False),
+    ("DATE", "VARCHAR", "'epoch'", False),
+    ("DATE", "VARCHAR", "'today'", False),
+    ("DATE", "VARCHAR", "'infinity'", False),
+    ("DATE", "VARCHAR", "''", False),
+    ("DATE", "VARCHAR", "'2024-02-29 10:00'", False),
+    ("DATE", "VARCHAR", "'10000-01-01'", False),
+    ("DATE", "VARCHAR", "'0044-03-15 BC'", False),
+    ("DATE", "DATE", "'infinity'::date", False),
+    ("DATE", "DATE", "'9999-12-31'::date", True),
+    ("DATE", "DATE", "'10000-01-01'::date", False),
+    ("TIMESTAMP", "TIMESTAMP", "'-infinity'::timestamp", False),
+    ("TIMESTAMP", "TIMESTAMP", "'0001-01-01'::timestamp", True),
+    ("TIME", "VARCHAR", "'23:59:59.999999'", True),
+    ("TIME", "VARCHAR", "'.000000'", False),
+    ("UUID", "VARCHAR", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", True),
+    ("UUID", "VARCHAR", "'a0eebc99'", False),
+    ("JSON", "VARCHAR", "'{\"a\": 1}'", True),
+    ("JSON", "VARCHAR", "'{'", False),
+    ("BOOLEAN", "VARCHAR", "'maybe'", False),
+    ("VARCHAR", "VARCHAR", "''", True),
+    ("VARCHAR", "INTEGER", "5", True),
+]
+
+
+@pytest.fixture(scope="module")
+def limits(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Limit]]:
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "warehouse.sql").write_text(WAREHOUSE, "utf-8")
+    stars = {name: StarTable(name, "dimension", (), (), "") for name in ("dim_thing", "dim_other", "dim_gone")}
+    return limits_of(Model("small", folder, ZoneInfo("UTC"), {}, stars))
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+def taken(duck: duckdb.DuckDBPyConnection, limit: Limit, found: str, value: str) -> tuple[list[object], str | None]:
+    """Give what the star takes of a column with one value, and why not if it does not."""
+    select, types, known = f"select cast({value} as {found}) as v", {"v": found}, {"v": limit}
+    rows = judged(select, types, known, {})
+    reason = duck.execute(f"select _wrong from ({rows})").fetchone()
+    kept = duck.execute(fitting(rows, types, known, [])).fetchall()
+    assert reason is not None
+    return [row[0] for row in kept], reason[0]
+
+
+def test_types_are_read_as_postgres_reads_them(limits: Mapping[str, Mapping[str, Limit]]) -> None:
+    assert limits["dim_thing"] == {
+        "thing_id": Limit("INTEGER", is_required=True),
+        "amount": Limit("DECIMAL(38,18)", is_required=True),
+        "price": Limit("DECIMAL(10,2)", is_required=False),
+        "code": Limit("VARCHAR", is_required=False, longest=3),
+        "a name": Limit("VARCHAR", is_required=False, longest=5),
+        "seen": Limit("TIMESTAMP", is_required=False),
+        "at_time": Limit("TIME", is_required=False),
+        "known": Limit("UUID", is_required=False),
+        "content": Limit("JSON", is_required=False),
+    }
+
+
+def test_what_duckdb_cannot_run_has_no_limits(limits: Mapping[str, Mapping[str, Limit]]) -> None:
+    assert limits["dim_other"] == limits["dim_gone"] == {}
+
+
+def test_every_table_of_a_model_that_ships_has_limits() -> None:
+    model = load_model("totesys")
+
+    assert [name for name, found in limits_of(model).items() if not found] == []
+
+
+@pytest.mark.parametrize(("kind", "found", "value", "fits"), VALUES)
+def test_a_value_is_taken_or_has_a_reason(
+    duck: duckdb.DuckDBPyConnection,
+    kind: str,
+    found: str,
+    value: str,
+    fits: bool,  # noqa: FBT001 -- a case of the test
+) -> None:
+    kept, reason = taken(duck, Limit(kind, is_required=True), found, value)
+
+    assert (len(kept), reason is None) == (int(fits), fits)
+
+
+def test_a_null_is_taken_where_the_star_may_have_one(duck: duckdb.DuckDBPyConnection) -> None:
+    assert taken(duck, Limit("DATE", is_required=False), "VARCHAR", "null") == ([None], None)
+    assert taken(duck, Limit("DATE", is_required=True), "VARCHAR", "null") == (
+        [],
+        "v is null, and the star has none there",
+    )
+
+
+def test_a_text_longer_than_its_column_is_refused(duck: duckdb.DuckDBPyConnection) -> None:
+    limit = Limit("VARCHAR", is_required=True, longest=3)
+
+    assert taken(duck, limit, "VARCHAR", "'äöü'") == (["äöü"], None)
+    assert taken(duck, limit, "VARCHAR", "'four'") == ([], "v is 'four', which is no VARCHAR(3)")
+
+
+@given(cents=st.integers(-(10**14), 10**14), decimals=st.integers(0, 6))
+def test_money_is_taken_digit_for_digit_or_not_at_all(
+    duck: duckdb.DuckDBPyConnection, cents: int, decimals: int
+) -> None:
+    value = f"{cents}e-{decimals}"
+    kept, reason = taken(duck, Limit("DECIMAL(10,2)", is_required=True), "DECIMAL(38,18)", f"'{value}'")
+    exact = cents * 10 ** (6 - decimals)
+
+    fits = exact % 10**4 == 0 and abs(exact) < 10**14
+    assert (reason is None) == fits
+    assert [int(each * 10**6) for each in kept] == ([exact] if fits else [])  # type: ignore[operator]
