@@ -238,7 +238,10 @@ class Snapshot:
         )
 
     def hashes_of_texts(self, table: SourceTable, rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
-        """Stream key and hash as CSV of rows that are given as the texts of all columns, in the table's order."""
+        """Stream key and hash as CSV of rows that are given as the texts of all columns, in the table's order.
+
+        Nothing comes of a row whose texts are no values of the columns' types.
+        """
         columns = self.columns(table)
         names = [f"c{position}" for position in range(len(columns))]
         fields = sql.SQL(", ").join(
@@ -247,10 +250,18 @@ class Snapshot:
         )
         known = {"names": _list(names), "fields": fields, "key": _list(table.key), "hash": self._parts(table)["hash"]}
         for batch in _batched(rows, KEYS_PER_REQUEST):
-            texts = sql.SQL(", ").join(
-                sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*batch, strict=True)
-            )
-            yield from self._copy(query("source", "hashes_of_texts", texts=texts, **known))
+            yield from self._hashed(batch, known)
+
+    def _hashed(self, rows: list[Sequence[str | None]], parts: Mapping[str, sql.Composable]) -> list[bytes]:
+        texts = sql.SQL(", ").join(
+            sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*rows, strict=True)
+        )
+        try:
+            with self._connection.transaction():
+                return list(self._copy(query("source", "hashes_of_texts", texts=texts, **parts)))
+        except errors.DataError:
+            middle = len(rows) // 2
+            return self._hashed(rows[:middle], parts) + self._hashed(rows[middle:], parts) if middle else []
 
     def _wanted(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[dict[str, sql.Composable]]:
         types = {column.name: column.type for column in self.columns(table)}
