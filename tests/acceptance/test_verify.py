@@ -157,6 +157,17 @@ def test_beside_pending_changes_an_altered_latest_is_found(small: Rig) -> None:
     assert found.pending == ALL_KINDS
 
 
+def test_a_row_of_latest_that_was_altered_before_it_changed_in_the_source_is_found(small: Rig) -> None:
+    small.change(*CHANGES)
+    rewrite(small.ingestion, "latest/payment", "payment_id = 7", payment_amount="'9' || payment_amount")
+    rewrite(small.ingestion, "latest/payment", "payment_id = 8", payment_amount="'no number'")
+
+    found = proof(verify(small), "source = latest", "payment")
+
+    assert keys(found) == [("surplus", {"payment_id": "7"}), ("differs", {"payment_id": "8"})]
+    assert found.pending == {"insert": 1}
+
+
 def test_beside_pending_changes_a_row_dropped_from_latest_is_found(small: Rig) -> None:
     small.change(*CHANGES)
     drop(small.ingestion, "latest/payment", "payment_id = 5")

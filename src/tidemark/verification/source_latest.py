@@ -21,7 +21,7 @@ from tidemark.verification.matching import FOUND, Match, compare, differences, j
 from tidemark.verification.records import totals_of
 from tidemark.verification.result import TableProof
 
-SEEN = "seen"
+SEEN, HASHED = "seen", "hashed"
 PENDING = ("pending insert", "pending update", "pending delete")
 
 
@@ -77,8 +77,11 @@ class SourceEdge:
         other_hash = f"l.{HASH} is distinct from r.{HASH}" if is_same_hash else "true"
         if is_same_hash and table.sweep == "rows" and _agrees(totals, entry):
             judge(engine, "pending insert", "kind = 'missing'")
-            judge(engine, "pending update", f"kind = 'differs' and {other_hash}")
-            judge(engine, "pending delete", "kind = 'surplus'")
+            self._hash_what_changed(table, entry, other_hash)
+            keys = " and ".join(f"h.{quoted(name)} = k.{quoted(name)}" for name in table.key)
+            is_genuine = f"exists (select 1 from {HASHED} as h where {keys} and h.{HASH} = r.{HASH})"
+            judge(engine, "pending update", f"kind = 'differs' and {other_hash} and {is_genuine}")
+            judge(engine, "pending delete", f"kind = 'surplus' and {is_genuine}")
             return
         if not entry.hashed_by:
             # The source was moved: that snapshot was another server's, and the next poll compares every row.
@@ -93,6 +96,16 @@ class SourceEdge:
         judge(engine, "pending update", f"kind = 'differs' and ({other_hash} or {_is_keys(table)}) and {unseen}")
         if not is_same_hash or self._explains(totals, entry):
             judge(engine, "pending delete", "kind = 'surplus'")
+
+    def _hash_what_changed(self, table: SourceTable, entry: TableEntry, other_hash: str) -> None:
+        """Let Postgres hash latest's text of the rows that changed in the source: it may have been altered before."""
+        types = columns_of(entry.columns)
+        fields = ", ".join(f"cast(r.{quoted(column.name)} as varchar)" for column in entry.columns)
+        changed = f"kind = 'surplus' or (kind = 'differs' and {other_hash})"
+        rows = self.engine.execute(f"select {fields} from {FOUND} where {changed}").fetchall()
+        lines = self.snapshot.hashes_of_texts(table, rows)
+        hashed = stage_lines(self.engine, lines, {name: types[name] for name in (*table.key, HASH)})
+        self.engine.execute(f"create or replace temp table {HASHED} as select * from {hashed}")
 
     def _ask_who_was_seen(self, table: SourceTable, entry: TableEntry) -> None:
         types = {name: kind for name, kind in columns_of(entry.columns).items() if name in table.key}
