@@ -99,7 +99,7 @@ def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column
     engine.execute("create or replace temp view calendar as select date '2000-01-01' as date_id")
     for name, found in columns.items():
         fields = ", ".join(
-            f"cast({SAMPLES.get(column.typed, '1')} as {column.typed}) as {quoted(column.name)}" for column in found
+            f"cast({SAMPLES.get(column.typed, '0')} as {column.typed}) as {quoted(column.name)}" for column in found
         )
         engine.execute(f"create or replace temp view {quoted(name)} as select {fields}")
 

@@ -163,7 +163,7 @@ class _Comparison:
             hashed_by=hashed_by(self.table, self.columns, self.poll.major_version),
             changed_in=self.poll.batch if counts.keys() - {"rehash"} else before.changed_in,
         )
-        return Captured(entry, self.latest, self._stage() if counts else Change(), highest)
+        return Captured(entry, self.latest, self._stage() if counts or not self.latest.has_shape else Change(), highest)
 
     def _stage(self) -> Change:
         batch, now = self.poll.batch, self.poll.now_milliseconds

@@ -219,13 +219,13 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
 
 
 def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
-    """Give a table as if its columns had these types, and null where it lacks one; what does not convert is null.
+    """Give a table as if it had just these columns: one that it lacks is null, and so is what does not convert.
 
-    The next commit of a merge rewrites its files in these types. Older versions keep theirs.
+    The next commit of a merge rewrites all of its files like this. Older versions stay as they are.
     """
-    if all(table.columns.get(name) == kind for name, kind in columns.items()):
+    if table.columns == columns:
         return table
-    return replace(table, columns={**table.columns, **columns}, stored=table.columns)
+    return replace(table, columns=dict(columns), stored=table.columns)
 
 
 def write_file(

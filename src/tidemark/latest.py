@@ -32,6 +32,11 @@ class LatestTable:
         return self.lake.rows()
 
     @property
+    def has_shape(self) -> bool:
+        """Say whether the data files have the table's columns in their types."""
+        return self.lake.stored is None
+
+    @property
     def batch(self) -> int:
         """Give the last batch that was applied, 0 for none."""
         return self.lake.batch
@@ -50,7 +55,8 @@ def columns_of(columns: Sequence[Column]) -> dict[str, str]:
 def open_latest(objects: Objects, table: SourceTable, columns: Sequence[Column]) -> LatestTable:
     """Open a table of latest at its newest version, creating it or adding columns where needed.
 
-    A column that the log now keeps in another type is presented in that one; the next change rewrites the table.
+    It is presented in the types in which the log keeps the columns by now, and without those that are gone. The next
+    change rewrites it like this.
     """
     wanted = columns_of(columns)
     lake = add_columns(create_table(objects, path_of(table), wanted), wanted)
@@ -60,9 +66,11 @@ def open_latest(objects: Objects, table: SourceTable, columns: Sequence[Column])
 def open_latest_as_of(
     objects: Objects, table: SourceTable, batch: int, columns: Sequence[Column] = ()
 ) -> LatestTable | None:
-    """Open a table of latest as of a batch, with the `columns` of then; None when it did not exist yet."""
+    """Open a table of latest as of a batch, with just the `columns`, if given; None when it did not exist yet."""
     lake = open_as_of(objects, path_of(table), batch)
-    return None if lake is None else LatestTable(table, with_types(lake, columns_of(columns)))
+    if lake is not None and columns:
+        lake = with_types(lake, columns_of(columns))
+    return None if lake is None else LatestTable(table, lake)
 
 
 def state_as_of(objects: Objects, table: SourceTable, batch: int, entry: TableEntry) -> LatestTable | None:

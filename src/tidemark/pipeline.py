@@ -17,7 +17,9 @@ from tidemark.settings import Settings, armed_fault, flag, variable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tidemark.backfill import Backfill
     from tidemark.compact import Compact
+    from tidemark.identity import NewSource
     from tidemark.ingest import Ingest
     from tidemark.load import Load
     from tidemark.model import Model
@@ -97,6 +99,20 @@ class Pipeline:
         from tidemark.ingest import Ingest
 
         return Ingest(self.model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
+
+    @cached_property
+    def backfill(self) -> Backfill:
+        """The reading of a range of time again."""
+        from tidemark.backfill import Backfill
+
+        return Backfill(self.model, self.source_url, self.ingestion, self.pointer, self.clock)
+
+    @cached_property
+    def new_source(self) -> NewSource:
+        """The record of a move of the source."""
+        from tidemark.identity import NewSource
+
+        return NewSource(self.source_url, self.ingestion, self.pointer, self.clock)
 
     @cached_property
     def transform(self) -> Transform:

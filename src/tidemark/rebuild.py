@@ -31,7 +31,7 @@ from tidemark.processed import (
     newest_rebuilt,
     put_rebuilt,
 )
-from tidemark.recovery import apply_from_log
+from tidemark.recovery import apply_from_log, is_news
 from tidemark.replacement import QuarantineReplacement, Replacement, TableRebuild
 from tidemark.report import Progress, quiet
 from tidemark.transform import Transform
@@ -167,7 +167,7 @@ class Rebuild:
     def _fold(self, engine: Engine, log: ChangeLog, manifest: Manifest, side: Objects) -> None:
         for name, entry in manifest.tables.items():
             source = self.model.sources.get(name)
-            if source and (entry.changes or manifest.batch == 1):
+            if source and is_news(side, source, entry, manifest.batch):
                 apply_from_log(engine, log, source, entry, manifest.batch, self.clock(), into=side)
                 self._cut_up(engine, source, side)
                 _drop_old_files(side, path_of(source))

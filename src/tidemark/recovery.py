@@ -10,8 +10,8 @@ from tidemark.changelog import ChangeLog, Manifest, TableEntry, manifest_key
 from tidemark.contract import Column
 from tidemark.engine import Engine
 from tidemark.errors import OvertakenError, StateError
-from tidemark.lake import Change
-from tidemark.latest import LatestTable, latest_batch, open_latest, stage_changes
+from tidemark.lake import Change, open_table
+from tidemark.latest import LatestTable, columns_of, latest_batch, open_latest, path_of, stage_changes
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.pointer import Pointer, PointerStore
@@ -107,11 +107,23 @@ def bring_latest_up_to(
     if known == head.batch:
         return
     reached = {name: latest_batch(log.objects, table) for name, table in model.sources.items()}
+    shapes: dict[str, dict[str, str]] = {}
     for manifest in log.manifests(max(1, known), head.batch):
         for name, entry in manifest.tables.items():
-            if name in reached and reached[name] < manifest.batch and (entry.changes or manifest.batch == 1):
+            shape = columns_of(entry.columns)
+            brings = entry.changes or manifest.batch == 1 or shapes.get(name, shape) != shape
+            shapes[name] = shape
+            if name in reached and reached[name] < manifest.batch and brings:
                 logger.warning("latest %s lacks batch %d: taking it from the log", name, manifest.batch)
                 apply_from_log(engine, log, model.sources[name], entry, manifest.batch, now)
+
+
+def is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int) -> bool:
+    """Say whether a batch means anything to a table of latest that has the batches before it: changes or a shape."""
+    if entry.changes or batch == 1:
+        return True
+    lake = open_table(objects, path_of(table))
+    return lake is not None and lake.columns != columns_of(entry.columns)
 
 
 def apply_from_log(  # noqa: PLR0913 -- the caller's whole world

@@ -94,13 +94,16 @@ def read_status(pipeline: Pipeline) -> Status:
 def fresh_as_of(log: Place, warehouse: Place, pointer: Pointer | None) -> datetime | None:
     """Give the moment up to which the warehouse is known to hold what the source held; None when that is unknown.
 
-    That is the snapshot of its newest batch; where it has all batches and a later poll found nothing new, that poll.
+    That is the snapshot of its newest batch; where it has all batches and a later poll found nothing new, that poll. A
+    batch behind the last poll is a backfill's or a replay's, which says nothing of other rows.
     """
     if not warehouse.batch or warehouse.captured_at is None:
         return None
-    if pointer is not None and log.batch == warehouse.batch == pointer.batch:
-        return max(warehouse.captured_at, pointer.checked_at)
-    return warehouse.captured_at
+    if pointer is None:
+        return warehouse.captured_at
+    if log.batch == warehouse.batch == pointer.batch:
+        return pointer.checked_at
+    return min(warehouse.captured_at, pointer.checked_at)
 
 
 def next_steps(

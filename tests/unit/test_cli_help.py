@@ -17,6 +17,7 @@ COMMANDS = [
     "ingest",
     "transform",
     "load",
+    "backfill",
     "status",
     "verify",
     "history",

@@ -2,7 +2,20 @@
 
 import typer
 
-from tidemark.cli import compact, demo, doctor, generate, history, init, quarantine, rebuild, stages, status, verify
+from tidemark.cli import (
+    backfill,
+    compact,
+    demo,
+    doctor,
+    generate,
+    history,
+    init,
+    quarantine,
+    rebuild,
+    stages,
+    status,
+    verify,
+)
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup
 
 app = typer.Typer(cls=TidemarkGroup, add_completion=False, rich_markup_mode="markdown")
@@ -25,6 +38,7 @@ for _command in (
     stages.ingest,
     stages.transform,
     stages.load,
+    backfill.backfill,
     status.status,
     verify.verify,
     history.history,

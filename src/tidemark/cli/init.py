@@ -1,10 +1,11 @@
-"""The command `init`: the warehouse's tables."""
+"""The command `init`: the warehouse's tables, or the record of a move of the source."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from tidemark.cli.options import invocation
+from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import out, print_json
 from tidemark.cli.progress import waiting
 
@@ -15,14 +16,26 @@ def init(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the SQL and nothing else, for someone else to run.")
     ] = False,
+    new_source: Annotated[
+        bool,
+        typer.Option(
+            "--new-source", help="Record that the source has moved to another server or database, and no more."
+        ),
+    ] = False,
 ) -> None:
     """Create or upgrade the warehouse's tables; nothing that is there is lost.
+
+    With --new-source it leaves the warehouse alone, and accepts the database of TIDEMARK_SOURCE_URL as the one that the
+    log goes on with. The next poll compares all of its rows.
 
     Example: `tidemark init --dry-run | psql postgresql://owner@db/warehouse`
     """
     from tidemark import warehouse  # noqa: PLC0415 -- `--help` does without psycopg
 
     called = invocation(ctx)
+    if new_source:
+        _record_new_source(called, dry_run=dry_run)
+        return
     pipeline = called.pipeline()
     pipeline.require("warehouse")
     with waiting("comparing the warehouse with the model"):
@@ -37,3 +50,24 @@ def init(
         out().print(f"the warehouse is ready: {len(statements)} statements were run")
     else:
         out().print("the warehouse is ready: nothing had to be done")
+
+
+def _record_new_source(called: Invocation, *, dry_run: bool) -> None:
+    pipeline = called.pipeline()
+    pipeline.require("source")
+    with waiting("asking the source who it is"):
+        move = pipeline.new_source.run(dry_run=dry_run)
+    if called.as_json:
+        print_json({**asdict(move), "dry_run": dry_run})
+    elif not move.is_one:
+        out().print(f"{_shown(move.now)} is the source that the log is of: nothing had to be done")
+    elif move.batch:
+        out().print(f"batch {move.batch} records the move from {_shown(move.before)} to {_shown(move.now)}")
+        out().print("the next poll compares every row of every table")
+    else:
+        out().print(f"a dry run: the source would move from {_shown(move.before)} to {_shown(move.now)}")
+
+
+def _shown(place: tuple[str, str] | None) -> str:
+    system, database = place or ("", "")
+    return f"{database!r} of system {system}"

@@ -1,0 +1,204 @@
+"""Backfill: reading the rows of a range of time again, beside what polls read, and writing what differs as a batch.
+
+It is for what a model has traded for speed: between two sweeps of a table under `sweep_every`, and under
+`sweep = "keys"`, polls pass over changes that the cursor does not see. The watermark stays, so a poll reads on as if
+there had been no backfill, and finds nothing to do where there was one: only what differs from latest is a change.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from tidemark.changelog import ChangeLog, Manifest, carried_over
+from tidemark.comparison import Reread, reread
+from tidemark.contract import Column
+from tidemark.engine import Engine, open_engine
+from tidemark.errors import ConfigError, ContractError, StateError
+from tidemark.identity import check_identity
+from tidemark.latest import LatestTable, open_latest_as_of
+from tidemark.model import Model, SourceTable
+from tidemark.objects import Objects
+from tidemark.pointer import PointerStore
+from tidemark.poll import Captured, Poll, apply_captured
+from tidemark.recovery import bring_latest_up_to, recover
+from tidemark.report import Progress, quiet
+from tidemark.source import Snapshot, open_source
+from tidemark.watermark import span_of
+
+
+@dataclass(frozen=True)
+class TableBackfill:
+    """What a backfill read of one table, and how many of those rows differ."""
+
+    read: int
+    inserted: int
+    updated: int
+    deleted: int
+
+
+@dataclass(frozen=True)
+class BackfillReport:
+    """What a backfill found: its batch, None where there is none, and its tables; `skipped` have no column of time."""
+
+    batch: int | None
+    tables: Mapping[str, TableBackfill]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """The parts that a backfill works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text."""
+
+    model: Model
+    source_url: str
+    ingestion: Objects
+    pointer: PointerStore
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    def run(
+        self,
+        start: datetime,
+        end: datetime,
+        tables: Sequence[str] = (),
+        *,
+        dry_run: bool = False,
+        progress: Progress = quiet,
+    ) -> BackfillReport:
+        """Read the rows that were created or changed from `start` on and before `end`, and those that latest has there.
+
+        Args:
+            start: the first moment, in UTC.
+            end: the moment behind the last, in UTC.
+            tables: source tables; none for all that have a column of time.
+            dry_run: whether to write nothing at all.
+            progress: is told of each table.
+
+        Raises:
+            ConfigError: the range is empty, or a table is unknown or has no column of time.
+            ContractError: the columns of a table have changed since the last batch.
+            OvertakenError: a poll made a batch at the same time; nothing is lost.
+            StateError: there is no batch yet, or for a dry run the last poll was killed before its end.
+        """
+        if start >= end:
+            message = f"expected a range of time, got one from {start.isoformat()} to {end.isoformat()}"
+            raise ConfigError(message, advice="give --from an earlier time than --to")
+        chosen = self._chosen(tables)
+        log = ChangeLog(self.ingestion)
+        with open_engine([self.ingestion]) as engine:
+            head = self._head(engine, log, dry_run=dry_run)
+            with open_source(self.source_url) as source:
+                identity = source.identity()
+                check_identity(head, identity)
+                with source.snapshot(chosen.values()) as snapshot:
+                    columns = {name: _columns(table, snapshot, head) for name, table in chosen.items()}
+                    poll = Poll(
+                        engine=engine,
+                        log=log,
+                        snapshot=snapshot,
+                        batch=head.batch + 1,
+                        now_milliseconds=int(self.clock().timestamp() * 1000),
+                        major_version=identity.major_version,
+                        timezone=self.model.timezone,
+                    )
+                    found = {}
+                    for name, table in chosen.items():
+                        progress("backfill", name, 0, 0, 0.0)
+                        found[name] = self._reread(poll, table, columns[name], head, start, end)
+                        progress("backfill", name, found[name].read, 0, 0.0)
+            changed = {} if dry_run else {name: each.write() for name, each in found.items() if each.changes}
+            if changed:
+                manifest = self._manifest(poll, head, asdict(identity), changed)
+                log.commit(manifest)
+                self._apply(engine, log, head, manifest, changed)
+        skipped = tuple(name for name in self.model.sources if name not in chosen and not tables)
+        shown = {
+            name: TableBackfill(each.read, each.inserted, each.updated, each.deleted) for name, each in found.items()
+        }
+        return BackfillReport(poll.batch if changed else None, shown, skipped)
+
+    def _chosen(self, names: Sequence[str]) -> dict[str, SourceTable]:
+        sources = self.model.sources
+        unknown = [name for name in names if name not in sources]
+        problems = [f"there is no source table {name!r}: the model has {sorted(sources)}" for name in unknown]
+        problems += [
+            f"{name} has neither a created nor an updated column: a poll compares it whole"
+            for name in names
+            if name in sources and not sources[name].moments
+        ]
+        if problems:
+            raise ConfigError.of(problems)
+        return {name: table for name, table in sources.items() if table.moments and (name in names or not names)}
+
+    def _head(self, engine: Engine, log: ChangeLog, *, dry_run: bool) -> Manifest:
+        if dry_run:
+            pointer, head = self.pointer.read(), log.newest()
+            if head and (pointer is None or (pointer.pipeline_id, pointer.batch) != (head.pipeline_id, head.batch)):
+                message = f"the pointer does not stand at batch {head.batch}, the last one"
+                raise StateError(message, advice="run tidemark ingest, which brings latest and pointer up to date")
+        else:
+            head, _ = recover(engine, log, self.model, self.pointer, self.clock())
+        if head is None:
+            raise StateError("there is no batch yet", advice="run tidemark ingest, which reads every table whole")
+        return head
+
+    def _reread(
+        self,
+        poll: Poll,
+        table: SourceTable,
+        columns: tuple[Column, ...],
+        head: Manifest,
+        start: datetime,
+        end: datetime,
+    ) -> Reread:
+        types = {column.name: column.type for column in columns}
+        spans = [span_of(name, types[name], start, end, self.model.timezone) for name in table.moments]
+        return reread(poll, self._latest(table, columns, head), columns, head.tables[table.name], spans)
+
+    def _latest(self, table: SourceTable, columns: tuple[Column, ...], head: Manifest) -> LatestTable:
+        latest = open_latest_as_of(self.ingestion, table, head.batch, columns)
+        if latest is None or latest.batch < head.tables[table.name].changed_in:
+            message = f"latest {table.name} is gone, or is behind the log"
+            raise StateError(message, advice="run tidemark ingest, which takes it from the log", table=table.name)
+        return latest
+
+    def _manifest(
+        self, poll: Poll, head: Manifest, source: Mapping[str, object], changed: Mapping[str, Captured]
+    ) -> Manifest:
+        tables = {name: replace(carried_over(entry), swept=False) for name, entry in head.tables.items()}
+        # Rows that were not read keep the hashes that they have.
+        tables |= {name: replace(each.entry, hashed_by=head.tables[name].hashed_by) for name, each in changed.items()}
+        return replace(
+            head,
+            batch=poll.batch,
+            run_id=self.new_id(),
+            source=source,
+            # The snapshot stays that of the last poll, for of all other rows this one says nothing.
+            captured_at=max(head.captured_at, poll.snapshot.captured_at),
+            tables=tables,
+            highest=max(
+                (at for at in (head.highest, *(each.highest for each in changed.values())) if at), default=None
+            ),
+            replay={},
+        )
+
+    def _apply(
+        self, engine: Engine, log: ChangeLog, head: Manifest, manifest: Manifest, changed: Mapping[str, Captured]
+    ) -> None:
+        if not all([apply_captured(each, manifest.batch) for each in changed.values()]):  # noqa: C419 -- each of them
+            bring_latest_up_to(engine, log, self.model, manifest, head.batch, self.clock())
+        before = self.pointer.read()
+        if before and before.batch == head.batch:
+            self.pointer.write(replace(before, batch=manifest.batch))
+
+
+def _columns(table: SourceTable, snapshot: Snapshot, head: Manifest) -> tuple[Column, ...]:
+    columns, entry = snapshot.columns(table), head.tables.get(table.name)
+    if entry is None:
+        message = f"source table {table.name!r} has not been read yet"
+        raise StateError(message, advice="run tidemark ingest first, which reads it whole", table=table.name)
+    if columns != entry.columns:
+        message = f"the columns of source table {table.name!r} have changed since batch {head.batch}"
+        raise ContractError(message, advice="run tidemark ingest first, which compares all rows", table=table.name)
+    return columns

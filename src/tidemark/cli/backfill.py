@@ -1,0 +1,84 @@
+"""The command `backfill`: a range of time is read again."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidemark.cli.options import invocation
+from tidemark.cli.output import new_table, out, print_json, shown_count, shown_time
+from tidemark.cli.progress import progress_shown
+from tidemark.cli.schedule import Stop, attempted
+from tidemark.cli.stages import ATTEMPTS, Attempts
+from tidemark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tidemark.backfill import BackfillReport
+
+COUNTS = ("read", "inserted", "updated", "deleted")
+
+
+def backfill(
+    ctx: typer.Context,
+    *,
+    first: Annotated[
+        str, typer.Option("--from", metavar="T", help="The first moment: 2024-11-01 or 2024-11-01T12:00, in UTC.")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="T", help="The moment behind the last one, as --from.")],
+    table: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A source table; may be given again. All without it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many rows would be read and changed, and write nothing.")
+    ] = False,
+    attempts: Attempts = ATTEMPTS,
+) -> None:
+    """Read the rows that were created or changed in a range of time again; what differs becomes a batch.
+
+    The watermark stays. Rows of the range that the source no longer has become deletes. The next transform and load
+    bring the batch into the warehouse.
+
+    Example: `tidemark backfill --from 2024-11-01 --to 2024-11-08 --table sales_order --dry-run`
+    """
+    called = invocation(ctx)
+    pipeline = called.pipeline()
+    pipeline.require("source")
+    span = moment("--from", first), moment("--to", end)
+    with progress_shown() as progress:
+
+        def work() -> "BackfillReport":
+            return pipeline.backfill.run(*span, table or (), dry_run=dry_run, progress=progress)
+
+        report = attempted(work, name="backfill", attempts=attempts, wait=Stop().wait)
+    if called.as_json:
+        print_json({**asdict(report), "dry_run": dry_run, "from": span[0], "to": span[1]})
+    else:
+        _show(report, dry_run=dry_run, title=f"from {shown_time(span[0])} to {shown_time(span[1])}")
+
+
+def moment(option: str, given: str) -> datetime:
+    """Read a moment in ISO 8601, in UTC where it names no zone; ConfigError when it is none."""
+    try:
+        found = datetime.fromisoformat(given)
+    except ValueError as exc:
+        message = f"expected a time such as 2024-11-01 or 2024-11-01T12:00 behind {option}, got {given!r}"
+        raise ConfigError(message) from exc
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _show(report: "BackfillReport", *, dry_run: bool, title: str) -> None:
+    out().print(title, style="bold")
+    shown = new_table("table", *COUNTS, numbers=COUNTS)
+    for name, each in report.tables.items():
+        shown.add_row(name, *(shown_count(getattr(each, count)) for count in COUNTS))
+    out().print(shown)
+    if report.skipped:
+        out().print(f"without a column of time, and compared whole by polls: {', '.join(report.skipped)}", style="dim")
+    changes = sum(each.inserted + each.updated + each.deleted for each in report.tables.values())
+    if report.batch:
+        out().print(f"batch {report.batch} holds {shown_count(changes)} changes; transform and load bring them on")
+    elif dry_run and changes:
+        out().print(f"a dry run: {shown_count(changes)} changes would become a batch, nothing was written")
+    else:
+        out().print("nothing differs, nothing was written")

@@ -1,0 +1,351 @@
+"""The contract: a source whose tables change their shape while Tidemark follows them."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.drift import Shop, build_shop, shop
+from tests.support.pipeline import Rig, clock
+from tests.support.postgres import Postgres
+from tidemark.errors import ConfigError, ContractError
+from tidemark.rebuild import Rebuild
+from tidemark.warehouse import init
+
+LATER = "last_updated = now() at time zone 'UTC'"
+REORDERED = (
+    "rename column quantity to old; alter table purchase add column quantity integer not null default 0;"
+    "update purchase set quantity = old; alter table purchase drop column old"
+)
+NewShop = Callable[..., Rig]
+
+
+@pytest.fixture
+def new_shop(new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path) -> NewShop:
+    """Make a pipeline from a shop."""
+    template = postgres.template("shop", build_shop)
+
+    def create(model: Shop | None = None) -> Rig:
+        folder = tmp_path / "shop"
+        (model or shop()).write(folder)
+        return new_rig(template, model=str(folder))
+
+    return create
+
+
+def mended(rig: Rig, model: Shop, folder: Path) -> Rig:
+    """Give the pipeline with another model, and the warehouse's tables that it wants."""
+    loaded = model.write(folder)
+    init(rig.warehouse_url, loaded)
+    return replace(rig, model=loaded)
+
+
+def current(rig: Rig, *columns: str) -> list[tuple[Any, ...]]:
+    """Give the rows of the fact as they stand now in the warehouse."""
+    names = ", ".join(("purchase_id", *(columns or ("amount", "quantity", "gift", "bought_on"))))
+    return rig.warehouse(
+        f"select {names} from fact_purchase where valid_to is null and not is_deleted order by purchase_id"
+    )
+
+
+def expected(rig: Rig, columns: str = "amount, quantity::bigint, gift::boolean, bought_on") -> list[tuple[Any, ...]]:
+    return rig.source(f"select purchase_id::integer, {columns} from purchase order by purchase_id::integer")
+
+
+def counts(rig: Rig, table: str = "purchase") -> tuple[int, int, int]:
+    entry = rig.newest().tables[table]
+    return entry.inserted, entry.updated, entry.deleted
+
+
+def state(rig: Rig) -> tuple[Any, ...]:
+    """Give what a poll that writes nothing leaves as it is."""
+    pointer = rig.pointer.read()
+    assert pointer is not None
+    return rig.objects(), pointer.batch, pointer.watermark
+
+
+@pytest.mark.parametrize(
+    ("change", "told", "updated"),
+    [
+        ("add column colour text", "purchase.colour is new (text): taken along", 0),
+        ("add column colour text default 'red'", "purchase.colour is new (text): taken along", 3),
+        ("drop column note", "purchase.note is gone", 0),
+        ("rename column note to remark", "purchase.remark is new (character varying(20)): taken along", 2),
+        ("alter column quantity type bigint", "purchase.quantity was integer and is bigint", 0),
+        ("alter column quantity type smallint", "purchase.quantity was integer and is smallint", 0),
+        ("alter column quantity type numeric", "purchase.quantity was integer and is numeric", 0),
+        ("alter column quantity type text", "purchase.quantity was integer and is text", 0),
+        ("alter column gift type text", "purchase.gift was boolean and is text", 0),
+        # Only text decides whether a row changed: 12.00 has become 12.0000.
+        ("alter column amount type numeric(12,4)", "purchase.amount was numeric(10,2) and is numeric(12,4)", 3),
+        ("alter column note type text", "purchase.note was character varying(20) and is text", 0),
+        ("alter column note type integer using (7)", "purchase.note was character varying(20) and is integer", 2),
+        ("alter column purchase_id type bigint", "purchase.purchase_id was integer and is bigint", 0),
+        ("alter column purchase_id type text", "purchase.purchase_id was integer and is text", 0),
+        # As a table that was made anew has it: the same columns in another order.
+        (REORDERED, None, 0),
+    ],
+)
+def test_a_change_of_shape_that_the_model_can_take_is_taken_and_told(
+    new_shop: NewShop, caplog: pytest.LogCaptureFixture, change: str, told: str | None, updated: int
+) -> None:
+    rig = new_shop()
+    rig.ingest()
+
+    # Transform has batch 1 before it as well, whose columns are the old ones.
+    rig.change(f"alter table purchase {change}")
+    with caplog.at_level(logging.WARNING, "tidemark"):
+        rig.run()
+
+    assert counts(rig) == (0, updated, 0)
+    assert told is None or told in caplog.messages
+    assert rig.ledger() == [1, 2]
+    assert current(rig) == expected(rig)
+    caplog.clear()
+    rig.change(f"update purchase set quantity = '4', {LATER} where purchase_id::text = '2'")
+    rig.run()
+    assert counts(rig) == (0, 1, 0)
+    assert current(rig) == expected(rig)
+    assert rig.ingest().batches == ()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("change", "mending", "told"),
+    [
+        (
+            "alter table purchase drop column gift",
+            "alter table purchase add column gift boolean not null default true",
+            "fact/purchase.sql cannot read the source",
+        ),
+        (
+            "alter table purchase rename column amount to price",
+            "alter table purchase rename column price to amount",
+            '"amount" not found',
+        ),
+        (
+            "alter table purchase alter column quantity type boolean using (quantity > 1)",
+            "alter table purchase alter column quantity type integer using (case when quantity then 2 else 1 end)",
+            "fact/purchase.sql yields BOOLEAN for quantity, of which the star's BIGINT cannot be made",
+        ),
+        (
+            "alter table purchase alter column bought_on type timestamp",
+            "alter table purchase alter column bought_on type date",
+            "yields TIMESTAMP for bought_on, of which the star's DATE cannot be made",
+        ),
+        (
+            "alter table purchase alter column last_updated type text",
+            "alter table purchase alter column last_updated type timestamp(3) using (last_updated::timestamp(3))",
+            "purchase.last_updated is text: expected a date or a timestamp",
+        ),
+        (
+            "alter table purchase rename column last_updated to changed",
+            "alter table purchase rename column changed to last_updated",
+            "source table 'purchase' has no column ['last_updated']",
+        ),
+        (
+            "alter table purchase rename column purchase_id to id",
+            "alter table purchase rename column id to purchase_id",
+            "source table 'purchase' has no column ['purchase_id']",
+        ),
+        (
+            "alter table purchase drop constraint purchase_pkey, add primary key (purchase_id, customer_id)",
+            "alter table purchase drop constraint purchase_pkey, add primary key (purchase_id)",
+            "no unique index over its key ['purchase_id']",
+        ),
+        ("alter table purchase rename to sale", "alter table sale rename to purchase", "purchase"),
+        (
+            "create table kept as table purchase; drop table purchase",
+            "alter table kept rename to purchase; alter table purchase add primary key (purchase_id)",
+            "purchase",
+        ),
+    ],
+)
+def test_a_change_of_shape_that_the_model_cannot_take_writes_nothing_until_it_is_mended(
+    new_shop: NewShop, change: str, mending: str, told: str
+) -> None:
+    rig = new_shop()
+    rig.run()
+    before = state(rig)
+    rig.change(f"update purchase set amount = 6.25, {LATER} where purchase_id = 1", change)
+    rig.change("update customer set city = 'Paris' where customer_id = 1")
+
+    for _ in range(2):
+        with pytest.raises(ContractError) as caught:
+            rig.ingest()
+        assert told in caught.value.message
+        assert state(rig) == before
+
+    rig.change(mending, "delete from purchase where purchase_id = 3")
+    rig.run()
+    assert current(rig) == expected(rig)
+    assert [row["city"] for row in rig.latest("customer")] == ["Paris", "New York"]
+
+
+def test_every_broken_term_of_the_contract_is_named(new_shop: NewShop) -> None:
+    rig = new_shop()
+    rig.ingest()
+    rig.change(
+        "alter table purchase drop column last_updated", "alter table customer alter column last_updated type text"
+    )
+
+    with pytest.raises(ContractError) as caught:
+        rig.ingest()
+
+    assert [problem.partition(" ")[0] for problem in caught.value.message.split("; ")] == ["customer.last_updated", "source"]
+
+
+def test_a_select_that_is_wrong_whatever_the_source_is_is_no_matter_of_the_contract(new_shop: NewShop) -> None:
+    with pytest.raises(ConfigError, match=r"fact/purchase.sql: .*nosuch"):
+        new_shop(shop(quantity="nosuch(quantity)")).ingest()
+
+
+def test_after_a_column_was_renamed_a_mended_model_catches_up_with_all_that_came_between(
+    new_shop: NewShop, tmp_path: Path
+) -> None:
+    rig = new_shop()
+    rig.run()
+    rig.change(f"update purchase set quantity = 5, {LATER} where purchase_id = 1")
+    rig.ingest()
+    rig.change("alter table purchase rename column amount to price", "insert into purchase values (4, 1, 8, 1, false)")
+    with pytest.raises(ContractError):
+        rig.run()
+    rig.change("delete from purchase where purchase_id = 2")
+
+    rig = mended(rig, shop(amount="price"), tmp_path / "mended")
+    rig.run()
+
+    assert rig.ledger() == [1, 2, 3]
+    assert current(rig) == expected(rig, "price, quantity::bigint, gift, bought_on")
+    # In batch 2 the column had its old name still, by which the mended model does not know it.
+    versions = [
+        (version["batch_id"], version["quantity"], version["amount"]) for version in rig.versions("fact_purchase", 1)
+    ]
+    assert [(batch, quantity, str(amount)) for batch, quantity, amount in versions] == [
+        (1, 3, "5.10"),
+        (2, 5, "None"),
+        (3, 5, "5.10"),
+    ]
+
+
+def test_a_new_column_that_the_model_starts_to_read_is_filled_for_old_rows(new_shop: NewShop, tmp_path: Path) -> None:
+    rig = new_shop()
+    rig.run()
+    rig.change(
+        "alter table purchase add column colour text default 'red'",
+        "update purchase set colour = null where purchase_id = 2",
+    )
+
+    rig = mended(rig, shop(colour="colour", types={"colour": "text"}), tmp_path / "mended")
+    rig.run()
+
+    assert counts(rig) == (0, 2, 0)
+    assert current(rig, "colour") == [(1, "red"), (2, None), (3, "red")]
+
+
+def test_a_column_that_was_there_for_long_is_filled_by_a_rebuild_of_the_star(new_shop: NewShop, tmp_path: Path) -> None:
+    rig = new_shop()
+    rig.run()
+    rig = mended(rig, shop(note="note", types={"note": "text"}), tmp_path / "mended")
+    rig.run()
+    assert rig.ledger() == [1]
+
+    Rebuild(rig.model, rig.ingestion, rig.processed, clock, accepts=True).star()
+
+    # Surrogate key, the six columns, and then the new one.
+    assert [row[-1] for row in sorted(rig.warehouse("select purchase_id, note from fact_purchase"))] == [None] * 3
+    assert "for the desk" in {value for row in rig.star("fact_purchase") for value in row}
+
+
+def test_a_table_that_appears_in_the_source_is_left_alone(new_shop: NewShop) -> None:
+    rig = new_shop()
+    rig.run()
+
+    rig.change("create table refund (refund_id integer primary key)", "insert into refund values (1)")
+
+    assert rig.ingest().batches == ()
+
+
+def test_a_table_that_appears_in_the_model_is_read_whole(new_shop: NewShop, tmp_path: Path) -> None:
+    rig = new_shop(shop(has_customers=False))
+    rig.run()
+    rig.change(f"update purchase set quantity = 5, {LATER} where purchase_id = 1")
+    rig.ingest()
+
+    # Batch 2 is still to be transformed, in which the log did not know the table yet.
+    rig = mended(rig, shop(), tmp_path / "mended")
+    rig.run()
+
+    assert rig.ledger() == [1, 2, 3]
+    assert counts(rig, "customer") == (2, 0, 0)
+    assert rig.warehouse("select customer_id, name from dim_customer order by 1") == [(1, "Ada"), (2, "Grace")]
+    assert current(rig) == expected(rig)
+
+
+def test_a_table_that_comes_back_to_the_model_goes_on_where_it_was(new_shop: NewShop, tmp_path: Path) -> None:
+    rig = new_shop()
+    rig.run()
+    alone = replace(rig, model=shop(has_customers=False).write(tmp_path / "alone"))
+    alone.change(
+        "update customer set city = 'Paris' where customer_id = 1",
+        "insert into customer values (3, 'Joan', 'Bath')",
+        "delete from customer where customer_id = 2",
+        "delete from purchase where customer_id = 2",
+    )
+    alone.run()
+    assert set(rig.newest().tables) == {"purchase"}
+
+    rig.run()
+
+    entry = rig.newest().tables["customer"]
+    assert (counts(rig, "customer"), entry.first_ordinal, entry.rows) == ((1, 1, 1), 3, 2)
+    assert [(row["customer_id"], row["city"]) for row in rig.latest("customer")] == [(1, "Paris"), (3, "Bath")]
+    assert rig.warehouse("select customer_id from dim_customer order by 1") == [(1,), (2,), (3,)]
+    assert rig.ingest().batches == ()
+
+
+def test_a_poll_that_was_killed_before_latest_had_the_new_type_is_made_good(new_shop: NewShop, tmp_path: Path) -> None:
+    rig = new_shop()
+    rig.run()
+    lake = tmp_path / "lake"
+    shutil.copytree(lake / "ingestion" / "latest", tmp_path / "latest")
+    pointer = (lake / "pointer.json").read_bytes()
+    rig.change(
+        "alter table purchase alter column quantity type text",
+        "update purchase set quantity = 'many' where purchase_id = 3",
+    )
+    rig.ingest()
+    shutil.rmtree(lake / "ingestion" / "latest")
+    shutil.copytree(tmp_path / "latest", lake / "ingestion" / "latest")
+    (lake / "pointer.json").write_bytes(pointer)
+
+    rig.run()
+
+    assert [row["quantity"] for row in rig.latest("purchase")] == ["3", "1", "many"]
+    assert len(rig.manifests()) == 2
+    # The star has no number for "many": that row waits in quarantine, and nothing else does.
+    assert current(rig, "quantity") == [(1, 3), (2, 1), (3, 7)]
+
+
+def test_a_rebuild_gives_the_same_after_all_these_changes(new_shop: NewShop) -> None:
+    rig = new_shop()
+    rig.run()
+    for change in (
+        "alter column quantity type bigint, alter column gift type text, add column colour text default 'red'",
+        "alter column quantity type text, drop column note",
+        "add column note integer",
+    ):
+        rig.change(f"alter table purchase {change}")
+        rig.run()
+        rig.change(f"update purchase set amount = amount + 1, {LATER} where purchase_id = 1")
+        rig.run()
+    rebuild = Rebuild(rig.model, rig.ingestion, rig.processed, clock)
+
+    for report in (rebuild.latest(), rebuild.star()):
+        assert (report.differences, report.is_in_place) == (0, True)
+    rig.run()
+    assert current(rig) == expected(rig)
