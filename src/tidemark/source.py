@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from tidemark.contract import HASHED_AS_SENT, HASHED_AS_THEY_ARE, TEXTS, Column
@@ -110,10 +111,14 @@ class Source:
             raise ContractError(message, advice="bring it back, or mend the model") from exc
 
     def _end(self) -> None:
+        if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
+            # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds the
+            # error that left it there, so a rollback would wait for ever; closing ends the transaction as well.
+            self._connection.close()
+            return
         try:
             self._connection.execute("rollback")
         except psycopg.Error as exc:
-            # The connection broke, or a row stream was left in the middle; closing it ends the transaction as well.
             logger.debug("the source's transaction could not be ended: %s", exc)
             self._connection.close()
 
