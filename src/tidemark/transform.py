@@ -62,7 +62,7 @@ class Transform:
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
             limits = limits_of(self.model) if done < last else {}
-            newest = log.newest(last)
+            newest = log.newest(last) if done < last else None
             for found in log.manifests(done + 1, last):
                 # The model may have been mended for a newer batch than this one.
                 manifest = with_later_shape(found, newest or found)

@@ -20,7 +20,7 @@ from tidemark.latest import HASH, open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects, open_objects
 from tidemark.processed import Processed
-from tidemark.recovery import apply_from_log
+from tidemark.recovery import apply_from_log, is_news
 from tidemark.sqltext import names, quoted
 from tidemark.transform import Transform
 from tidemark.verification.matching import compare, differences, verdicts
@@ -74,7 +74,7 @@ class LogEdges:
         log = ChangeLog(self.ingestion)
         for name, entry in manifest.tables.items():
             table = self.model.sources.get(name)
-            if table and (entry.changes or manifest.batch == 1):
+            if table and is_news(self.side, table, entry, manifest.batch):
                 apply_from_log(self.engine, log, table, entry, manifest.batch, self.clock(), into=self.side)
         self.folded = manifest.batch
         return self.side
