@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from tidemark.errors import ConfigError
 from tidemark.model import Model, StarTable
 from tidemark.postgres import connect, translated, where
-from tidemark.queries import query
+from tidemark.queries import identifier, query
 
 BOOKKEEPING = ("valid_from", "valid_to", "batch_id")
 
@@ -77,8 +77,8 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
         raise ConfigError(message, advice="give one argument for each of its columns", table=fact.name)
     what = f"the warehouse at {where(url)}"
     # Sent as texts of no type, which the server reads as the column's own.
-    matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in fact.source_key)
-    statement = query("history", "versions", table=sql.Identifier(fact.name), matches=matches)
+    matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in fact.source_key)
+    statement = query("history", "versions", table=identifier(fact.name), matches=matches)
     connection = connect(url, application="tidemark history")
     try:
         with translated(what), connection.cursor(row_factory=dict_row) as cursor:

@@ -6,6 +6,7 @@ delta-rs then refuses it when another with our application id came in between.
 """
 
 import json
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +20,14 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from tidemark.engine import Engine
-from tidemark.errors import OvertakenError, StateError, TransientError
+from tidemark.errors import ConfigError, OvertakenError, StateError, TransientError
 from tidemark.faults import effect_on
 from tidemark.objects import Objects
 from tidemark.sqltext import from_parquet, quoted, text
 
 APPLICATION = "tidemark"
+# What delta-rs takes for a part of a URL: it reads another folder than it writes, or finds no commits.
+UNFIT_FOR_DELTA = re.compile(r"[#?\\]|%[0-9a-fA-F]{2}")
 # The log must outlive every batch that has not been transformed or loaded yet; `compact` is what shortens it.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
 # Of delta-rs's messages, some of which quote whole records and stack traces.
@@ -95,8 +98,9 @@ class LakeTable:
         wanted = [self.uri(file) for file in (self.files if files is None else files)]
         if self.stored is None:
             return from_parquet(wanted, self.columns)
+        stored = {name.lower() for name in self.stored}
         fields = ", ".join(
-            f"try_cast({quoted(name) if name in self.stored else 'null'} as {kind}) as {quoted(name)}"
+            f"try_cast({quoted(name) if name.lower() in stored else 'null'} as {kind}) as {quoted(name)}"
             for name, kind in self.columns.items()
         )
         return f"(select {fields} from {from_parquet(wanted, self.stored)})"
@@ -194,6 +198,10 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     table = open_table(objects, path)
     if table is not None:
         return table
+    place = objects.url(path)
+    if UNFIT_FOR_DELTA.search(place):
+        message = f"there can be no Delta table at {place!r}: it may hold no #, ?, \\, nor % before two digits"
+        raise ConfigError(message, advice="name another directory, or read the table by a view of another name")
     with _translated(path), effect_on(path, "table"):
         delta = DeltaTable.create(
             objects.url(path),
@@ -207,8 +215,10 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
 
 def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     """Add the columns that the table lacks; older rows hold null there."""
+    # A Delta table cannot have two columns whose names differ in case alone.
+    known = {name.lower() for name in table.columns}
     missing = [
-        Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items() if name not in table.columns
+        Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items() if name.lower() not in known
     ]
     if not missing:
         return table

@@ -19,6 +19,11 @@ def _queries(file: str) -> Mapping[str, str]:
     return found
 
 
+def identifier(name: str) -> sql.Composable:
+    """Quote an identifier for a query that takes values: psycopg reads a `%` in it as a place for one."""
+    return sql.SQL(sql.Identifier(name).as_string().replace("%", "%%"))
+
+
 def query(file: str, name: str, **parts: sql.Composable) -> sql.Composed:
     """Give the query `name` of `sql/<file>.sql` with its {parts} filled in; values go in as parameters, never here."""
     return sql.SQL(_queries(file)[name]).format(**parts)

@@ -16,7 +16,7 @@ from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres import connect, translated, where
 from tidemark.queries import query
-from tidemark.statements import bare, created, split_statements
+from tidemark.statements import created, replaced_view, split_statements
 
 SCRATCH = "tidemark_plan"
 WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
@@ -80,10 +80,7 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
 
 
 def _views(statements: list[str]) -> Iterator[str]:
-    for statement in statements:
-        found = re.match(r"create\s+or\s+replace\s+view\s+\"?(\w+)", bare(statement), re.IGNORECASE)
-        if found:
-            yield found[1]
+    return filter(None, map(replaced_view, statements))
 
 
 def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 # A literal, a quoted identifier, a dollar-quoted body or a comment holds semicolons that end no statement.
 TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1|--[^\n]*|/\*.*?\*/|;", re.DOTALL)
-CREATES = re.compile(r"create\s+(?:unique\s+)?(table|index)\s+(?:if\s+not\s+exists\s+)?\"?(\w+)", re.IGNORECASE)
+NAME = r"(?:\"((?:[^\"]|\"\")+)\"|(\w+))"
+CREATES = re.compile(rf"create\s+(?:unique\s+)?(table|index)\s+(?:if\s+not\s+exists\s+)?{NAME}", re.IGNORECASE)
+REPLACES_VIEW = re.compile(rf"create\s+or\s+replace\s+view\s+{NAME}", re.IGNORECASE)
 
 
 def split_statements(text: str) -> Iterator[str]:
@@ -23,9 +25,19 @@ def split_statements(text: str) -> Iterator[str]:
 def created(statement: str) -> tuple[str, str] | None:
     """Give what a statement creates, `table` or `index`, and its name; None for any other statement."""
     found = CREATES.match(bare(statement))
-    return (found[1].lower(), found[2]) if found else None
+    return (found[1].lower(), _name(found[2], found[3])) if found else None
+
+
+def replaced_view(statement: str) -> str | None:
+    """Give the name of the view that a statement creates or replaces; None for any other statement."""
+    found = REPLACES_VIEW.match(bare(statement))
+    return _name(found[1], found[2]) if found else None
 
 
 def bare(statement: str) -> str:
     """Take the comments off a statement's beginning."""
     return re.sub(r"^(?:\s|--[^\n]*\n?|/\*.*?\*/)+", "", statement, flags=re.DOTALL)
+
+
+def _name(quoted: str | None, plain: str) -> str:
+    return plain.lower() if quoted is None else quoted.replace('""', '"')

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -51,13 +51,22 @@ def print_json(document: object, *, in_one_line: bool = False) -> None:
 
 
 def new_table(*columns: str, numbers: tuple[str, ...] = (), title: str | None = None) -> "Table":
-    """Make a compact table; the columns named in `numbers` are aligned to the right."""
+    """Make a compact table; the columns named in `numbers` are aligned to the right.
+
+    What comes into it is shown as it is: a name such as `[red]` is no markup.
+    """
     from rich import box  # noqa: PLC0415 -- as above
     from rich.table import Table  # noqa: PLC0415 -- as above
+    from rich.text import Text  # noqa: PLC0415 -- as above
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    class PlainTable(Table):
+        def add_row(self, *cells: Any, **rest: Any) -> None:  # noqa: ANN401 -- Rich's own signature
+            super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **rest)
+
+    shown = Text(title) if title else None
+    table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False, title=shown, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if column in numbers else "left", overflow="fold")
     return table
 
 
