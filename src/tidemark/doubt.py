@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from tidemark.batch import Batch
 from tidemark.model import StarTable
+from tidemark.quarantine import DOUBT
 from tidemark.sqltext import names
 from tidemark.star import doubted
 
@@ -38,4 +39,4 @@ def with_doubts(
     batch.present(star, changed)
     differing = f"select * from ({star.sql}) except select * from {FILLED}"
     batch.engine.execute(f"create or replace temp table {DOUBTFUL} as select distinct {names(key)} from ({differing})")
-    return doubted(rows, DOUBTFUL, key, f"it is made with a value that cannot be read, such as {found[0]}")
+    return doubted(rows, DOUBTFUL, key, f"{DOUBT}, such as {found[0]}")

@@ -105,9 +105,12 @@ class Model:
 
     @cached_property
     def hash(self) -> str:
-        """Give the SHA-256 over all that decides what the star's rows are: model.toml, the SELECTs and the seeds."""
+        """Give the SHA-256 over all that decides what the star's rows are.
+
+        That is all of the model but its checks: what a column cannot hold lies in warehouse.sql.
+        """
         digest = hashlib.sha256()
-        for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv"):
+        for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "warehouse.sql"):
             for path in sorted(self.directory.glob(pattern)):
                 content = path.read_bytes()
                 digest.update(f"{path.relative_to(self.directory).as_posix()} {len(content)}\n".encode() + content)

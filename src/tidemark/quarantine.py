@@ -26,6 +26,8 @@ COLUMNS = {
     "row": "JSON",
 }
 RELEASED = {"batch": "BIGINT", "ordinal": "BIGINT", "key": "JSON"}
+# How a reason begins that lies in another row than the one that is set aside.
+DOUBT = "it is made with a value that cannot be read"
 LONGEST_KEY_BYTES = 1 << 20
 ASIDE = "set_aside_rows"
 LYING = "lying_rows"

@@ -10,7 +10,7 @@ from tidemark.errors import ConfigError
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.processed import Processed, newest_processed, read_processed
-from tidemark.quarantine import COLUMNS, open_rows
+from tidemark.quarantine import COLUMNS, DOUBT, open_rows
 from tidemark.sqltext import names
 
 # A reason without the value that it quotes, so that rows with the same fault can be counted together.
@@ -78,7 +78,7 @@ def list_set_aside(
     conditions = [f"batch = {batch}"] if batch is not None else []
     conditions += [f"ordinal in (select unnest({list(ordinals)}::bigint[]))"] if ordinals else []
     manifest = _newest(processed)
-    with open_engine([processed]) as engine:
+    with open_engine([processed], threads=1) as engine:
         return [
             SetAside(star.name, *row)
             for star in tables
@@ -93,7 +93,7 @@ def list_heaps(tables: Sequence[StarTable], processed: Objects) -> list[Heap]:
     """Say in brief what lies in quarantine, for each of the star tables that has something there."""
     manifest = _newest(processed)
     heaps = []
-    with open_engine([processed]) as engine:
+    with open_engine([processed], threads=1) as engine:
         for star in tables:
             if star.name in count_set_aside(manifest):
                 rows = open_rows(processed, star, manifest)
@@ -114,7 +114,10 @@ def how_to_mend(row: SetAside) -> tuple[str, ...]:
             "it comes back by itself in the batch that brings the row it refers to",
             "if that one lies in quarantine as well, mend that one: tidemark quarantine show",
         )
-    if row.op == "delete":
+    if row.reason.startswith(DOUBT):
+        correct = "if that value is wrong, correct it in the source"
+        correct += "" if row.ordinal is None else f", then tidemark quarantine replay {row.table}"
+    elif row.op == "delete":
         correct = "the row is gone from the source, so its value cannot be corrected there"
     elif row.ordinal is None:
         correct = "if the value is wrong, correct it in the source: the next batch takes the row up"

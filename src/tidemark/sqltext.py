@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LONGEST_LINE_BYTES = 2_097_152
-# Twice as much is allocated for each thread that reads.
+# A row with its state before. Twice as much is allocated for each thread that reads, out of the engine's memory.
 LONGEST_JSON_BYTES = 16 << 20
 
 

@@ -1,5 +1,6 @@
 """The star schema's SQL: how source tables are presented to a model's SELECT, and how its rows are judged and dated."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tidemark.contract import UNCONSTRAINED_DECIMAL, Column
@@ -205,8 +206,16 @@ def _filled(column: Column) -> str:
     presented = _presented(column)
     if column.typed in AS_IN_LOG:
         return presented
-    some = "'1970-01-01'" if column.typed.startswith(("DATE", "TIME")) else "1"
-    return f"case when {quoted(column.name)} is not null then coalesce({presented}, cast({some} as {column.typed})) end"
+    return f"case when {quoted(column.name)} is not null then coalesce({presented}, {_unlikely(column.typed)}) end"
+
+
+def _unlikely(kind: str) -> str:
+    """Write a value of a type that no SELECT is likely to put in the place of a null, and that overflows nothing."""
+    if kind.startswith(("DATE", "TIME")):
+        return f"cast('1907-03-19 07:31:09.731947' as {kind})"
+    decimal = re.fullmatch(r"DECIMAL\((\d+), (\d+)\)", kind)
+    digits, decimals = (int(decimal[1]), int(decimal[2])) if decimal else (4, 0)
+    return f"cast('{'7319'[: min(digits - decimals, 1 if decimals else 4)]}.{'7319'[:decimals]}' as {kind})"
 
 
 def _keys(star: StarTable, table: SourceTable, types: Mapping[str, str]) -> str:

@@ -1,5 +1,6 @@
 """The places of versions in a history: whatever is set aside and comes back, in whatever order, they keep theirs."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -166,3 +167,27 @@ def test_what_a_model_cannot_read_has_a_reason_and_can_be_told_from_null(
 @pytest.mark.parametrize(("kind", "value"), READABLE)
 def test_what_a_model_can_read_has_none(duck: duckdb.DuckDBPyConnection, kind: str, value: str) -> None:
     assert asked(duck, kind, value) == (None, (False,), (False,))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "numeric",
+        "numeric(38,0)",
+        "numeric(2,2)",
+        "numeric(1,0)",
+        "real",
+        "date",
+        "smallint",
+        "timestamp with time zone",
+    ],
+)
+def test_a_value_of_any_type_can_be_filled_in(duck: duckdb.DuckDBPyConnection, kind: str) -> None:
+    rows = "(select 'nothing that can be read' as value)"
+
+    filled = duck.execute(
+        f"select value::varchar from ({typed(rows, [Column('value', kind)], filled=True)})"
+    ).fetchone()
+
+    assert filled is not None
+    assert re.search("7|1907", filled[0])
