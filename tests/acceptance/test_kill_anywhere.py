@@ -104,8 +104,7 @@ class Buckets:
         copy = self._addresses(self._postgres.create(self._filled_warehouse))
         source, target = (each.place.removeprefix("s3://") for each in (self._filled, copy))
         for each in self._objects.list_objects_v2(Bucket=source)["Contents"]:
-            origin = {"Bucket": source, "Key": each["Key"]}
-            self._objects.copy_object(Bucket=target, Key=each["Key"], CopySource=origin)
+            self._objects.copy_object(Bucket=target, Key=each["Key"], CopySource=f"{source}/{each['Key']}")
         pointer = self._parameters.get_parameter(Name=self._filled.pointer.removeprefix("ssm:"))["Parameter"]["Value"]
         self._parameters.put_parameter(Name=copy.pointer.removeprefix("ssm:"), Value=pointer, Type="String")
         return copy

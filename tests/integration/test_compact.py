@@ -16,7 +16,7 @@ from tidemark.compact import Compact, CompactReport, DataFile, data_files, group
 from tidemark.engine import open_engine
 from tidemark.errors import ConfigError, OvertakenError
 from tidemark.generator import activity
-from tidemark.lake import Change, add_columns, create_table, open_as_of, open_table, write_file
+from tidemark.lake import Change, LakeTable, add_columns, create_table, open_as_of, open_table, write_file
 from tidemark.objects import Objects
 from tidemark.processed import read_processed
 
@@ -308,15 +308,19 @@ def test_a_file_that_lacks_a_later_column_is_read_as_null_there(rig: Rig) -> Non
             action = write_file(engine, table, select, batch=batch, now_milliseconds=1, statistics=["k"])
             assert action is not None
             table.commit(Change((action,)), batch=batch)
-        table = open_table(rig.processed, "fact/grown")
-        assert table is not None
+        table = opened(rig, "fact/grown")
         old = [file for file in data_files(table) if not file.path.startswith(f"{3:010d}")]
 
         rewrite_files(engine, table, [old], key=["k"], target_bytes=1 << 20, statistics=["k"], now_milliseconds=2)
 
-        table = open_table(rig.processed, "fact/grown")
-        assert table is not None
+        table = opened(rig, "fact/grown")
         assert engine.execute(f"select * from {table.rows()} order by k").fetchall() == [(1, None), (2, None), (3, "x")]
+
+
+def opened(rig: Rig, path: str) -> LakeTable:
+    table = open_table(rig.processed, path)
+    assert table is not None
+    return table
 
 
 def test_a_large_file_is_cut_into_files_in_the_order_of_the_key(rig: Rig) -> None:
@@ -326,16 +330,14 @@ def test_a_large_file_is_cut_into_files_in_the_order_of_the_key(rig: Rig) -> Non
         action = write_file(engine, table, select, batch=1, now_milliseconds=1, statistics=["k"])
         assert action is not None
         table.commit(Change((action,)), batch=1)
-        table = open_table(rig.processed, "fact/large")
-        assert table is not None
+        table = opened(rig, "fact/large")
         groups = groups_to_rewrite(data_files(table), 100_000, None, splits=True)
 
         written = rewrite_files(
             engine, table, groups, key=["k"], target_bytes=100_000, statistics=["k"], now_milliseconds=2
         )
 
-        table = open_table(rig.processed, "fact/large")
-        assert table is not None
+        table = opened(rig, "fact/large")
         actions = table.delta.get_add_actions(flatten=True)
         bounds = sorted(zip(actions["min.k"].to_pylist(), actions["max.k"].to_pylist(), strict=True))
         assert written == len(bounds) > 3

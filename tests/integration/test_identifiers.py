@@ -34,7 +34,7 @@ def toml(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-@pytest.fixture(params=NAMES.values(), ids=NAMES.keys())
+@pytest.fixture(params=list(NAMES.values()), ids=list(NAMES))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -20,7 +21,7 @@ from tidemark.cli.app import app
 # Nothing in it is escaped in a URL, in JSON or by repr(): any way of showing it shows this.
 MARK = "tell-n0body"
 PASSWORD = f"{MARK}%40x"
-EVERY = {
+EVERY: dict[str, list[tuple[str, ...]]] = {
     "run": [()],
     "ingest": [()],
     "transform": [()],
@@ -93,7 +94,8 @@ def databases(new_database: Callable[..., str], postgres: Postgres, monkeypatch:
 
 
 def test_every_command_is_heard_here() -> None:
-    assert set(EVERY) | WITHOUT_ONE == set(getattr(typer.main.get_command(app), "commands", {}))
+    command: Any = typer.main.get_command(app)
+    assert set(EVERY) | WITHOUT_ONE == set(command.commands)
 
 
 @pytest.mark.usefixtures("databases")

@@ -26,9 +26,7 @@ def quarantine(
         Literal["list", "show", "replay"],
         typer.Argument(help="list counts the rows, show prints them, replay takes them up again."),
     ],
-    table: Annotated[
-        str | None, typer.Argument(metavar="TABLE", help="A star table; all of them without it.")
-    ] = None,
+    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="A star table; all of them without it.")] = None,
     *,
     batch: Annotated[int | None, typer.Option(min=1, help="show: the rows that this batch has set aside.")] = None,
     ordinal: Annotated[
