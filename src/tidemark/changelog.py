@@ -5,6 +5,7 @@ A batch exists when its manifest exists. An object that no manifest names is par
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +22,7 @@ from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects
 FORMAT = 1
 MANIFESTS = "batches/"
 DIGITS = 10
+MANIFEST = re.compile(rf"{MANIFESTS}([0-9]{{{DIGITS}}})\.json")
 # As many keys as S3 lists in one answer.
 PAGE = 1000
 READERS = 16
@@ -205,7 +207,9 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
     """
     after = _probed(objects, after)
     start = manifest_key(after) if after else None
-    batches = [_batch_of(meta.key) for meta in objects.list(MANIFESTS, start_after=start)]
+    keys = [meta.key for meta in objects.list(MANIFESTS, start_after=start)]
+    # Whatever else lies there, such as a copy that somebody made by hand, is no manifest.
+    batches = [int(found[1]) for found in map(MANIFEST.fullmatch, keys) if found]
     newest = max(batches, default=after)
     if batches and len(batches) != newest - after:
         missing = sorted(set(range(after + 1, newest + 1)).difference(batches))
@@ -262,8 +266,9 @@ def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
         if known is None:
             tables[name] = TableEntry(entry.columns, NOT_YET, 0, "0", swept=False)
         else:
-            there = {column.name for column in known.columns}
-            later = tuple(column for column in entry.columns if column.name not in there)
+            # DuckDB takes names that differ in case alone for the same.
+            there = {column.name.lower() for column in known.columns}
+            later = tuple(column for column in entry.columns if column.name.lower() not in there)
             tables[name] = replace(known, columns=(*known.columns, *later))
     return replace(manifest, tables=tables)
 
@@ -278,10 +283,6 @@ def carried_over(entry: TableEntry) -> TableEntry:
         updated=0,
         deleted=0,
     )
-
-
-def _batch_of(key: str) -> int:
-    return int(key.rpartition("/")[2].removesuffix(".json"))
 
 
 def _entry(table: Mapping[str, Any]) -> TableEntry:

@@ -69,7 +69,7 @@ class Transform:
                 quarantine = Quarantine(engine, self.processed, manifest.batch, before)
                 batch = Batch(
                     self.model,
-                    self.latest_of(manifest) if self.latest_of else self.ingestion,
+                    self.latest_of(found) if self.latest_of else self.ingestion,
                     self.processed,
                     engine,
                     log,
