@@ -18,6 +18,8 @@ from tests.support.tampering import alter_database, alter_manifest, alter_object
 from tidemark.cli import run
 from tidemark.errors import DataError
 from tidemark.generator import activity
+from tidemark.rebuild import Rebuild
+from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.verification import TableProof, Verification, Verify
 
 EDGES = ["source = latest", "latest = star", "star = warehouse", "records = rows"]
@@ -449,6 +451,23 @@ def test_a_file_that_is_gone_or_broken_is_found(rig: Rig) -> None:
     assert proof(found, "star = warehouse", "fact_payment").problem.startswith("cannot be read")
     assert proof(found, "star = warehouse", "fact_sales_order").is_proven
     assert found.exit_code == 5
+
+
+def test_what_it_advises_mends_what_it_found(small: Rig) -> None:
+    rewrite(small.ingestion, "latest/payment", "payment_id = 17", payment_amount="'9' || payment_amount")
+    rewrite(small.processed, "fact/sales_order", "sales_order_id = 5 and batch_id = 1", units_sold="units_sold + 1")
+    rewrite(small.processed, "dimension/staff", "staff_id = 3", first_name="'other'")
+    alter_database(small.warehouse_url, "update fact_payment set paid = not paid where payment_record_id = 3")
+    advised = {table.advice for edge in verify(small).edges for table in edge.tables if not table.is_proven}
+    assert advised == {"tidemark rebuild latest", "tidemark rebuild star", "tidemark rebuild warehouse"}
+
+    rebuild = Rebuild(small.model, small.ingestion, small.processed, clock)
+    assert (rebuild.latest().is_in_place, rebuild.star().is_in_place) == (True, True)
+    RebuildWarehouse(small.model, small.processed, small.warehouse_url).run()
+
+    found = verify(small, deep=True)
+    assert unproven(found) == set()
+    assert found.exit_code == 0
 
 
 # What a batch's records are for

@@ -20,7 +20,13 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
         if table.table == "star"
         for difference in table.differences
     }
-    altered = recorded | (unproven.get(STAR, set()) & unproven.get(WAREHOUSE, set()))
+    sources = unproven.get(SOURCE, set())
+    # A fact's rows are all held to the checksums of their batches; a dimension's only until a later batch changes them.
+    altered = recorded | {
+        name
+        for name in unproven.get(STAR, set()) & unproven.get(WAREHOUSE, set())
+        if model.stars[name].kind != "fact" and not sources.intersection(model.stars[name].reads)
+    }
 
     def cause(edge: Edge, table: TableProof) -> tuple[str, str]:
         if edge.name == WAREHOUSE:
@@ -29,9 +35,9 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
             return "the warehouse was altered by another hand than load's", "tidemark rebuild warehouse"
         if table.table in altered:
             return "the star was altered after it was transformed", "tidemark rebuild star"
-        sources = sorted(unproven.get(SOURCE, set()).intersection(model.stars[table.table].reads))
-        if sources:
-            return f"latest was altered: {', '.join(sources)}", "tidemark rebuild latest"
+        read = sorted(sources.intersection(model.stars[table.table].reads))
+        if read:
+            return f"latest was altered: {', '.join(read)}", "tidemark rebuild latest"
         if is_other_model:
             return "the model was changed after the star was transformed", "tidemark rebuild star"
         return "latest or the star was altered", "tidemark verify --deep tells which"
