@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, Row, open_rig
+from tests.support.pipeline import Rig, Row, clock, open_rig
 from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
 from tidemark.errors import DataError
+from tidemark.rebuild import Rebuild
+from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.replay import Replay
 from tidemark.schema import init
 from tidemark.set_aside import list_set_aside
@@ -175,6 +177,26 @@ def test_a_select_that_drops_a_row_stops_its_batch(new_story: Callable[..., Stor
 
     with pytest.raises(DataError, match="fact_item has 4 rows for 5 changes"):
         story.rig.run()
+
+
+def test_a_column_that_was_widened_takes_the_row_up_in_a_rebuild(
+    new_story: Callable[..., Story], tmp_path: Path
+) -> None:
+    story = new_story(FILES)
+    story.run("update item set amount = 1.005", "update item set note = 'four' where item_id = 4")
+    wide = {**FILES, "warehouse.sql": FILES["warehouse.sql"].replace("numeric(12, 2)", "numeric(13, 3)")}
+    rig = replace(story.rig, model=write_model(tmp_path / "wide", MODEL, wide))
+
+    init(rig.warehouse_url, rig.model)
+    star = Rebuild(rig.model, rig.ingestion, rig.processed, clock, accepts=True).star()
+    RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
+    story.rig = rig
+    story.run("update item set note = 'd' where item_id = 4")
+
+    assert ("fact_item", 1) in story.aside[0]
+    assert star.is_in_place
+    assert [key for table, key in story.aside[1] if table == "fact_item"] == [2, 4]
+    assert story.items[1] == [(1, 1, "3.005", 1), (3, 3, "2.005", 1), (5, 4, "3.005", 2)]
 
 
 def test_a_model_is_known_by_its_limits_too(tmp_path: Path) -> None:
