@@ -53,19 +53,23 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
     """
     try:
         yield
-    except (duckdb.IOException, duckdb.InvalidInputException) as exc:
-        if failures:
+    except duckdb.Error as exc:
+        # What the Parquet reader makes of a broken file comes as either; of no subclass is nothing else.
+        is_broken = type(exc) is duckdb.Error or (
+            isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
+        )
+        if failures and isinstance(exc, (duckdb.IOException, duckdb.InvalidInputException)):
             raise failures[-1] from exc
+        if not is_broken and not isinstance(exc, duckdb.IOException):
+            raise
         # DuckDB has no codes, so its words must tell a file of the lake that is gone or altered from a full disk.
         found = " ".join(str(exc).partition("\n")[0].split())
-        if MISSING in str(exc) or (isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)):
+        if is_broken or MISSING in str(exc):
             message = f"a data file of a Delta table is missing or altered: {found}"
             advice = (
                 "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
             )
             raise StateError(message, advice=advice) from exc
-        if isinstance(exc, duckdb.InvalidInputException):
-            raise
         message = f"the engine could not read or write a file: {found}"
         raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
     except OSError as exc:
