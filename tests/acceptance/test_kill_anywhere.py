@@ -1,5 +1,9 @@
 """Whatever step a run is killed at, running it again ends as if it had never been killed: row for row, key for key."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +32,7 @@ from tests.support.kills import Addresses, contents, killed_at, unlike
 from tests.support.postgres import Postgres
 from tests.support.s3 import ANY_KEY, REGION, S3
 from tidemark.faults import POINTS
+from tidemark.settings import FAULT
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,33 @@ def test_a_run_killed_at_any_point_is_made_good_by_the_next(
         rig.run()
 
         assert unlike(runs[run].expected, contents(rig)) == {}, nth
+
+
+def test_the_command_itself_is_made_good_by_the_next(runs: dict[str, Run], copies: Copies) -> None:
+    site = copies.of(runs[INCREMENT].start)
+
+    assert command(site, "run", fault="after-manifest") == -signal.SIGKILL
+    assert command(site, "run") == 0
+
+    assert unlike(runs[INCREMENT].expected, contents(site.rig())) == {}
+
+
+def command(site: Addresses, *arguments: str, fault: str = "") -> int:
+    """Run `tidemark` as a shell would, and return its exit code."""
+    settings = {
+        "TIDEMARK_SOURCE_URL": site.source_url,
+        "TIDEMARK_WAREHOUSE_URL": site.warehouse_url,
+        "TIDEMARK_INGESTION": f"{site.place}/ingestion",
+        "TIDEMARK_PROCESSED": f"{site.place}/processed",
+        "TIDEMARK_POINTER": site.pointer,
+        "TIDEMARK_MODEL": site.model,
+        FAULT: fault,
+    }
+    environment = {**os.environ, **settings}  # noqa: TID251 -- for the child, as a shell would
+    ran = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-m", "tidemark", *arguments], env=environment, capture_output=True, check=False, timeout=120
+    )
+    return ran.returncode
 
 
 @pytest.mark.parametrize(
