@@ -4,6 +4,7 @@ All of it is one transaction, and only rows that differ are touched: views, func
 notice nothing, and a rebuild that is killed has done nothing.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from tidemark.load import StarStream
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres import connect, translated, where
-from tidemark.processed import Processed, loaded_columns, newest_processed, read_processed
+from tidemark.processed import Processed, loaded_columns, newest_processed, newest_rebuilt, read_processed
 from tidemark.queries import query
 from tidemark.rebuild import RebuildReport
 from tidemark.replacement import TableRebuild
@@ -68,6 +69,7 @@ class RebuildWarehouse:
             if not self.dry_run:
                 progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
                 side.put_right({name for name, table in tables.items() if table.is_different})
+                self._put_ledger_right(connection, manifest.batch)
             return RebuildReport("warehouse", manifest.batch, tables, is_in_place=not self.dry_run)
 
     def _manifest(self, loaded: int, pipeline_id: str) -> Processed:
@@ -81,6 +83,22 @@ class RebuildWarehouse:
             message = f"the warehouse is of pipeline {pipeline_id}, the star is of {manifest.pipeline_id}"
             raise StateError(message, advice=advice)
         return manifest
+
+    def _put_ledger_right(self, connection: psycopg.Connection, loaded: int) -> None:
+        """Let the ledger say of a batch what its manifest says since a rebuild of the star has changed it."""
+        rebuilt = newest_rebuilt(self.processed)
+        for batch in sorted(rebuilt.entries) if rebuilt else ():
+            if batch <= loaded:
+                manifest = read_processed(self.processed, batch)
+                counts = {name: entry.rows for name, entry in manifest.tables.items()}
+                checksums = {name: entry.checksum for name, entry in manifest.tables.items()}
+                values = {
+                    "batch": batch,
+                    "model": manifest.model,
+                    "row_counts": json.dumps(counts),
+                    "checksums": json.dumps(checksums),
+                }
+                connection.execute(query("rebuild", "put_ledger_right"), values)
 
     def _make(self, engine: Engine, side: "_Side", star: StarTable, manifest: Processed) -> None:
         entry = manifest.tables.get(star.name)

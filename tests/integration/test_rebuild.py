@@ -25,6 +25,7 @@ from tidemark.processed import read_processed
 from tidemark.rebuild import Rebuild, RebuildReport
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.settings import PREFIX
+from tidemark.verification import Verify
 
 BATCHES = 4
 SALES = "fact/sales_order"
@@ -99,6 +100,12 @@ def damaged(rig: Rig, name: str, select: str) -> None:
         )
         assert action is not None
         table.commit(Change((action,), tuple(table.files)), batch=table.batch)
+
+
+def differences_of(rig: Rig) -> int:
+    """Count the differences that verify finds, deep."""
+    parts = (rig.model, rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url)
+    return Verify(*parts, clock).run(deep=True).count
 
 
 def counts(report: RebuildReport) -> dict[str, tuple[int, int]]:
@@ -238,6 +245,7 @@ def test_batches_that_are_not_loaded_are_loaded_from_the_rebuilt_star(rig: Rig) 
 
     assert rig.ledger() == list(range(1, BATCHES + 1))
     assert rig.warehouse_rows() == warehouse
+    assert differences_of(rig) == 0
 
 
 def _empty_warehouse(rig: Rig) -> None:
@@ -264,6 +272,7 @@ def test_a_star_of_another_model_is_put_in_place_only_when_that_is_accepted(rig:
     report = RebuildWarehouse(other.model, rig.processed, rig.warehouse_url).run()
     assert set(counts(report)) == {"dim_design"}
     assert rig.warehouse("select count(*) from dim_design where design_name <> upper(design_name)") == [(0,)]
+    assert differences_of(other) == 0
 
 
 def test_a_star_with_a_batch_that_is_half_transformed_is_left_alone(own_rig: Rig) -> None:

@@ -58,7 +58,8 @@ class Listener:
         return code
 
     def each_way(self, *arguments: str) -> set[int]:
-        return {self(*arguments, *flags) for flags in ((), ("--json",), ("--verbose",), ("--json", "--verbose"))}
+        # With --verbose there are the logs and tracebacks beside all that there is without.
+        return {self(*arguments, "--verbose", *flags) for flags in ((), ("--json",))}
 
     def files(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]

@@ -45,6 +45,11 @@ select {columns}
 from {side} as later
 where not exists (select from {table} as old where {matches});
 
+-- name: put_ledger_right
+update tidemark.batch
+set model = %(model)s, row_counts = %(row_counts)s, checksums = %(checksums)s
+where batch = %(batch)s;
+
 -- name: delete_surplus
 delete from {table} as old
 where not exists (select from {side} as later where {matches});
