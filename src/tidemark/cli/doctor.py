@@ -13,7 +13,7 @@ from tidemark.errors import ConfigError
 if TYPE_CHECKING:
     from tidemark.doctor import Finding
 
-STYLES = {"pass": "green", "hint": "yellow", "failure": "bold red"}  # nosec B105 -- no password, a passed check
+STYLES = {"pass": "green", "hint": "yellow", "failure": "bold red"}
 
 
 def doctor(
