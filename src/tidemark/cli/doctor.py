@@ -13,7 +13,7 @@ from tidemark.errors import ConfigError
 if TYPE_CHECKING:
     from tidemark.doctor import Finding
 
-STYLES = {"pass": "green", "hint": "yellow", "failure": "bold red"}
+STYLES = {"hint": "yellow", "failure": "bold red"}
 
 
 def doctor(
@@ -64,7 +64,7 @@ def _show_role(called: Invocation, database: Literal["source", "warehouse"]) -> 
 def _show(finding: "Finding") -> None:
     from rich.text import Text  # noqa: PLC0415 -- `--json` does without
 
-    line = Text(f"{finding.outcome:<8}", style=STYLES[finding.outcome])
+    line = Text(f"{finding.outcome:<8}", style=STYLES.get(finding.outcome, "green"))
     line.append(f"{finding.area:<10} ", style="default bold")
     line.append(masked(finding.found), style="default")
     out().print(line, soft_wrap=True)
