@@ -28,6 +28,7 @@ from tidemark.warehouse import init
 ORACLE = Path(__file__).parent / "totesys_oracle"
 # What a dimension keeps although the source no longer has it: rows that older versions of a fact refer to.
 KEPT = {"dim_transaction", "dim_date"}
+ENDS = {0: "well", OVERTAKEN: "overtaken"}
 SCALE = 0.01
 BURST_ROWS = 30
 LONGEST_REST_SECONDS = 0.2
@@ -45,7 +46,7 @@ class Outcome:
     differences: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        ends = ", ".join(f"{count} ended with {code}" for code, count in sorted(self.ends.items()))
+        ends = ", ".join(f"{count} ended {ENDS.get(code, f'with {code}')}" for code, count in sorted(self.ends.items()))
         found = "\n".join(self.differences) or "no difference"
         done = f"{self.kills} kills, {self.pairs} pairs" + (f" ({ends})" if ends else "")
         return f"{done}, {self.rows} rows changed in the source, {self.batches} batches: {found}"
