@@ -127,10 +127,13 @@ class Ingest:
             progress("ingest", name, captured.entry.changes, size, seconds)
             return replace(captured, seconds=seconds)
 
-        # Postgres works on the next table while the last one's changes are being written.
+        # Postgres works on the next table while the last one's changes are being written; large tables come first, so
+        # that little is left to write when Postgres is done.
+        ordered = sorted(self.model.sources, key=lambda name: -entries[name].rows if name in entries else 0)
         with ThreadPoolExecutor(max_workers=1) as executor:
             pending = {}
-            for name, table in self.model.sources.items():
+            for name in ordered:
+                table = self.model.sources[name]
                 started = time.perf_counter()
                 progress("ingest", name, 0, 0, 0.0)
                 latest = opened[name]
@@ -149,7 +152,7 @@ class Ingest:
                         sweeps=floor.at is None or not is_since_safe or polls % table.sweep_every == 0,
                     )
                 pending[name] = executor.submit(finish, name, write, started)
-            return {name: each.result() for name, each in pending.items()}
+            return {name: pending[name].result() for name in self.model.sources}
 
     def _manifest(
         self,

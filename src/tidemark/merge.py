@@ -3,7 +3,7 @@
 Each file is rewritten alone and in the order of its key, so memory does not grow with the table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from tidemark.engine import Engine
@@ -39,7 +39,7 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
         now_milliseconds: the time of the files, Unix milliseconds.
         statistics: see `write_file`.
     """
-    keys, fields = names(key), names(lake.columns)
+    keys = names(key)
     known = engine.describe(f"select * from {change}")
     new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
     # Files in other types than the table is to have are all rewritten.
@@ -55,17 +55,30 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
         )
 
     for file in removed:
-        old = lake.rows([file])
-        taken = f"select {new} from {change} semi join {old} using ({keys}) where _op not in ('insert', 'delete')"
+        replaced = _replaced(lake, file, key, change, known)
         if file == host:
-            taken += f" union all select {new} from {change} where _op = 'insert'"
-        kept = (
-            f"select {fields} from {old} as o anti join (select * from {change} where _op <> 'insert') using ({keys})"
-        )
-        write(f"select * from ({kept} union all {taken}) order by {keys}")
+            inserted = f"select {new} from {change} where _op = 'insert'"
+            write(f"select * from ({replaced} union all {inserted}) order by {keys}")
+        else:
+            write(replaced)
     if has_inserts and host is None:
         write(f"select {new} from {change} where _op = 'insert' order by {keys}")
     return Change(tuple(action for action in added if action), tuple(removed))
+
+
+def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: str, known: Collection[str]) -> str:
+    """Write the SELECT of a file's rows with those that changed in their places, so that nothing need be sorted."""
+    on = " and ".join(f"o.{quoted(name)} = c.{quoted(name)}" for name in key)
+    fields = ", ".join(
+        f"o.{quoted(name)}"
+        if name in key
+        else f"case when c._op is null then o.{quoted(name)} else {value} end as {quoted(name)}"
+        for name, value in ((name, f"c.{quoted(name)}" if name in known else "null") for name in lake.columns)
+    )
+    return (
+        f"select {fields} from {lake.rows([file])} as o"
+        f" left join (select * from {change} where _op <> 'insert') as c on {on} where c._op is distinct from 'delete'"
+    )
 
 
 def _touched_files(engine: Engine, lake: LakeTable, keys: str, change: str) -> set[str]:
