@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # A file smaller than this takes in new rows; a larger one is left alone.
 SMALL_FILE_BYTES = 8 << 20
+# More changed rows than this are not held in memory at once.
+FEW_ROWS = 50_000
 
 
 def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
@@ -44,7 +46,7 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
     # Files in other types than the table is to have are all rewritten.
     touched = _touched_files(engine, lake, keys, change) if lake.stored is None else set(lake.files)
-    has_inserts = bool(engine.value(f"select count(*) from {change} where _op = 'insert'"))
+    has_inserts = _count(engine, change, "= 'insert'") > 0
     host = _file_for_inserts(lake, touched) if has_inserts else None
     removed = sorted(touched | ({host} if host else set()))
     added: list[AddAction | None] = []
@@ -54,20 +56,23 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
             write_file(engine, lake, select, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics),
         )
 
+    replaced = _replaced if _count(engine, change, "<> 'insert'") <= FEW_ROWS else _exchanged
     for file in removed:
-        replaced = _replaced(lake, file, key, change, known)
+        rows = replaced(lake, file, key, change, known)
         if file == host:
             inserted = f"select {new} from {change} where _op = 'insert'"
-            write(f"select * from ({replaced} union all {inserted}) order by {keys}")
-        else:
-            write(replaced)
+            rows = f"select * from (select * from ({rows}) union all {inserted}) order by {keys}"
+        write(rows)
     if has_inserts and host is None:
         write(f"select {new} from {change} where _op = 'insert' order by {keys}")
     return Change(tuple(action for action in added if action), tuple(removed))
 
 
 def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: str, known: Collection[str]) -> str:
-    """Write the SELECT of a file's rows with those that changed in their places, so that nothing need be sorted."""
+    """Write the SELECT of a file's rows with those that changed in their places, so that nothing need be sorted.
+
+    The join holds the changed rows in memory.
+    """
     on = " and ".join(f"o.{quoted(name)} = c.{quoted(name)}" for name in key)
     fields = ", ".join(
         f"o.{quoted(name)}"
@@ -79,6 +84,20 @@ def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: str, known
         f"select {fields} from {lake.rows([file])} as o"
         f" left join (select * from {change} where _op <> 'insert') as c on {on} where c._op is distinct from 'delete'"
     )
+
+
+def _exchanged(lake: LakeTable, file: str, key: Sequence[str], change: str, known: Collection[str]) -> str:
+    """Write the same SELECT for any number of changed rows: the joins hold keys alone, and the sort spills."""
+    keys, old = names(key), lake.rows([file])
+    new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
+    taken = f"select {new} from {change} semi join {old} using ({keys}) where _op not in ('insert', 'delete')"
+    gone = f"(select {keys} from {change} where _op <> 'insert')"
+    kept = f"select {names(lake.columns)} from {old} as o anti join {gone} using ({keys})"
+    return f"select * from ({kept} union all {taken}) order by {keys}"
+
+
+def _count(engine: Engine, change: str, operation: str) -> int:
+    return int(str(engine.value(f"select count(*) from {change} where _op {operation}")))
 
 
 def _touched_files(engine: Engine, lake: LakeTable, keys: str, change: str) -> set[str]:
