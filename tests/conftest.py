@@ -1,6 +1,8 @@
 """The fixtures of all tests: a PostgreSQL server, an S3, the real rows of totesys, a pipeline."""
 
+import atexit
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,14 @@ TOTESYS_ROWS = Path(ENVIRONMENT.get("TIDEMARK_TOTESYS_ROWS") or REPOSITORY.paren
 # A deadline for one example would fail on a busy machine.
 hypothesis.settings.register_profile("tidemark", deadline=None)
 hypothesis.settings.load_profile("tidemark")
+
+
+def pytest_unconfigure() -> None:
+    """Close stderr at the interpreter's very end.
+
+    DuckDB's bindings then list, as leaks, the objects that hypothesis still holds in its caches; no test is concerned.
+    """
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stderr__.fileno() if sys.__stderr__ else 2))
 
 
 @pytest.fixture(autouse=True)
