@@ -43,7 +43,7 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     """
     keys = names(key)
     known = engine.describe(f"select * from {change}")
-    new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
+    new = _columns_of(lake, known)
     # Files in other types than the table is to have are all rewritten.
     touched = _touched_files(engine, lake, keys, change) if lake.stored is None else set(lake.files)
     has_inserts = _count(engine, change, "= 'insert'") > 0
@@ -89,11 +89,16 @@ def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: str, known
 def _exchanged(lake: LakeTable, file: str, key: Sequence[str], change: str, known: Collection[str]) -> str:
     """Write the same SELECT for any number of changed rows: the joins hold keys alone, and the sort spills."""
     keys, old = names(key), lake.rows([file])
-    new = ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
+    new = _columns_of(lake, known)
     taken = f"select {new} from {change} semi join {old} using ({keys}) where _op not in ('insert', 'delete')"
     gone = f"(select {keys} from {change} where _op <> 'insert')"
     kept = f"select {names(lake.columns)} from {old} as o anti join {gone} using ({keys})"
     return f"select * from ({kept} union all {taken}) order by {keys}"
+
+
+def _columns_of(lake: LakeTable, known: Collection[str]) -> str:
+    """List the table's columns as changed rows give them: null where they have none."""
+    return ", ".join(quoted(name) if name in known else f"null as {quoted(name)}" for name in lake.columns)
 
 
 def _count(engine: Engine, change: str, operation: str) -> int:

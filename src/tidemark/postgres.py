@@ -17,6 +17,14 @@ from psycopg.conninfo import conninfo_to_dict
 from tidemark.errors import ConfigError, DataError, TransientError
 
 CONNECT_TIMEOUT_SECONDS = 10
+# The one form in which values are read as text, whatever the role or the database is set to.
+TEXT_FORM = (
+    "set local timezone to 'UTC'",
+    "set local datestyle to 'ISO'",
+    "set local intervalstyle to 'postgres'",
+    "set local bytea_output to 'hex'",
+    "set local extra_float_digits to 1",
+)
 # SQLSTATE classes and codes (PostgreSQL manual, appendix A) by what a person does next.
 TRANSIENT = ("08", "40", "53", "55P03", "57", "58", "25P03", "25006")
 CREDENTIALS = ("28", "3D000")

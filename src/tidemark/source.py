@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from tidemark.contract import HASHED_AS_SENT, HASHED_AS_THEY_ARE, TEXTS, Column
 from tidemark.errors import ContractError
 from tidemark.model import SourceTable
-from tidemark.postgres import connect, translated
+from tidemark.postgres import TEXT_FORM, connect, translated
 from tidemark.queries import query
 from tidemark.sweep import Bucketing, Sum
 from tidemark.watermark import Floor, Span
@@ -29,11 +29,7 @@ logger = logging.getLogger(__name__)
 LOCK_TIMEOUT = "15s"
 # SET, not set_config(): a SELECT would take the transaction's snapshot before the locks are held.
 SESSION = (
-    "set local timezone to 'UTC'",
-    "set local datestyle to 'ISO'",
-    "set local intervalstyle to 'postgres'",
-    "set local bytea_output to 'hex'",
-    "set local extra_float_digits to 1",
+    *TEXT_FORM,
     "set local row_security to off",
     "set local statement_timeout to 0",
     "set local idle_in_transaction_session_timeout to 0",

@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs
+from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs, work
 from tests.support.postgres import Postgres
 from tidemark.compact import Compact, CompactReport, DataFile, data_files, groups_to_rewrite, rewrite_files
 from tidemark.engine import open_engine
 from tidemark.errors import ConfigError, OvertakenError
-from tidemark.generator import activity
 from tidemark.lake import Change, LakeTable, add_columns, create_table, open_as_of, open_table, write_file
 from tidemark.objects import Objects
 from tidemark.processed import read_processed
@@ -28,11 +27,6 @@ SALES = "fact/sales_order"
 
 def in_eight_days() -> datetime:
     return clock() + timedelta(days=8)
-
-
-def work(rig: Rig, seed: int) -> None:
-    with psycopg.connect(rig.source_url) as connection:
-        activity(connection, rows=40, seed=seed)
 
 
 @pytest.fixture(scope="module")

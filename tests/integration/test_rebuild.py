@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs
+from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs, with_batches, work
 from tests.support.postgres import Postgres
 from tidemark.engine import open_engine
 from tidemark.errors import OvertakenError
-from tidemark.generator import activity
 from tidemark.lake import Change, open_table, write_file
 from tidemark.model import load_model
 from tidemark.processed import read_processed
@@ -31,19 +30,6 @@ BATCHES = 4
 SALES = "fact/sales_order"
 
 
-def work(rig: Rig, seed: int) -> None:
-    with psycopg.connect(rig.source_url) as connection:
-        activity(connection, rows=40, seed=seed)
-
-
-def filled(rig: Rig, batches: int) -> Rig:
-    for seed in range(batches):
-        if seed:
-            work(rig, seed)
-        rig.run()
-    return rig
-
-
 @pytest.fixture(scope="module")
 def template(postgres: Postgres) -> str:
     return postgres.template("small_totesys", generated_totesys(scale=0.02))
@@ -54,7 +40,7 @@ def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathF
     """The pipeline of `rig`, and where its lake lies."""
     place = tmp_path_factory.mktemp("shared") / "lake"
     with rigs(postgres, str(place)) as create:
-        yield filled(create(template), BATCHES), place
+        yield with_batches(create(template), BATCHES), place
 
 
 @pytest.fixture
@@ -70,7 +56,7 @@ def rig(shared: tuple[Rig, Path], postgres: Postgres, tmp_path: Path) -> Iterato
 @pytest.fixture
 def own_rig(new_rig: Callable[..., Rig], template: str) -> Rig:
     """A pipeline after two batches, of which all may change."""
-    return filled(new_rig(template), 2)
+    return with_batches(new_rig(template), 2)
 
 
 def rebuild(rig: Rig, *, accepts: bool = False, dry_run: bool = False) -> Rebuild:

@@ -6,28 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, generated_totesys, open_rig, rigs
+from tests.support.pipeline import Rig, generated_totesys, open_rig, rigs, with_batches, work
 from tests.support.postgres import Postgres
-from tidemark.generator import activity
 
 BATCHES = 3
-
-
-def work(rig: Rig, seed: int) -> None:
-    """Insert, update and delete rows in the source."""
-    with psycopg.connect(rig.source_url) as connection:
-        activity(connection, rows=40, seed=seed)
-
-
-def after_three_batches(rig: Rig) -> Rig:
-    for seed in range(BATCHES):
-        if seed:
-            work(rig, seed)
-        rig.run()
-    return rig
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +24,7 @@ def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathF
     """The pipeline of `rig`, and where its lake and pointer lie."""
     place = tmp_path_factory.mktemp("shared") / "lake"
     with rigs(postgres, str(place)) as create:
-        yield after_three_batches(create(template)), place
+        yield with_batches(create(template), BATCHES), place
 
 
 @pytest.fixture
@@ -60,7 +44,7 @@ def rig(shared: tuple[Rig, Path], lake: Path) -> Rig:
 @pytest.fixture
 def own_rig(new_rig: Callable[..., Rig], template: str, lake: Path) -> Rig:
     """A pipeline after three batches of inserts, updates and deletes, all of which may change."""
-    return after_three_batches(new_rig(template, place=str(lake)))
+    return with_batches(new_rig(template, place=str(lake)), BATCHES)
 
 
 def latest_rows(rig: Rig) -> dict[str, list[dict[str, Any]]]:

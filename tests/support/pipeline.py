@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from tests.support.postgres import Postgres
 from tidemark.changelog import ChangeLog, Manifest
 from tidemark.engine import open_engine
-from tidemark.generator import create_tables, fill
+from tidemark.generator import activity, create_tables, fill
 from tidemark.ingest import Ingest
 from tidemark.lake import open_table
 from tidemark.latest import open_latest_as_of
@@ -268,3 +268,18 @@ def _list(names: Sequence[str]) -> sql.Composed:
 
 def _refuse(number: str) -> None:
     raise AssertionError(f"the log holds {number}, a number that readers take for a double")
+
+
+def work(rig: Rig, seed: int) -> None:
+    """Insert, update and delete rows in a totesys source."""
+    with psycopg.connect(rig.source_url) as connection:
+        activity(connection, rows=40, seed=seed)
+
+
+def with_batches(rig: Rig, batches: int) -> Rig:
+    """Take the baseline and then a batch after each burst of work."""
+    for seed in range(batches):
+        if seed:
+            work(rig, seed)
+        rig.run()
+    return rig

@@ -18,7 +18,7 @@ from tidemark.errors import ConfigError
 from tidemark.lake import LakeTable, open_as_of
 from tidemark.model import StarTable
 from tidemark.objects import Objects
-from tidemark.postgres import connect, translated, where
+from tidemark.postgres import TEXT_FORM, connect, translated, where
 from tidemark.processed import loaded_columns
 from tidemark.queries import query
 from tidemark.sqltext import names, quoted
@@ -26,11 +26,7 @@ from tidemark.verification.matching import compare, differences, stage, stage_li
 from tidemark.verification.result import Difference, TableProof
 
 SESSION = (
-    "set local timezone to 'UTC'",
-    "set local datestyle to 'ISO'",
-    "set local intervalstyle to 'postgres'",
-    "set local bytea_output to 'hex'",
-    "set local extra_float_digits to 1",
+    *TEXT_FORM,
     "set local statement_timeout to 0",
     "set local idle_in_transaction_session_timeout to 0",
 )
