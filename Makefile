@@ -73,7 +73,7 @@ chaos: $(VENV)/.dev $(VENV)/.package ## kill 100 runs at random moments, start 4
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime dev; do \
+	@for name in build runtime ingest transform load dev; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
