@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 # A merge rewrites each file that it touches, so latest and the dimensions keep theirs small; a fact is only added to.
 MERGED_BYTES = 16 << 20
 FACT_BYTES = 64 << 20
+RETENTION = timedelta(days=7)
 SHORTEST_RETENTION = timedelta(hours=1)
 ROW_GROUP_ROWS = 122_880
 READERS = 16
@@ -95,7 +96,7 @@ class Compact:
     processed: Objects
     clock: Callable[[], datetime]
     loaded: Callable[[], int] | None
-    retention: timedelta = timedelta(days=7)
+    retention: timedelta = RETENTION
 
     def run(self, *, dry_run: bool = False, progress: Progress = quiet) -> CompactReport:
         """Compact every table of latest and of the star, then remove what is older than the retention and unneeded."""

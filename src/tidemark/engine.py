@@ -12,11 +12,11 @@ from pathlib import Path
 
 import duckdb
 
-from tidemark.errors import StateError, TidemarkError, TransientError
+from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
+from tidemark.memory import memory_limit
 from tidemark.objects import Objects
 from tidemark.sqltext import text
 
-MEMORY_LIMIT = "256MB"
 PROBE = "probe"
 # DuckDB's words for a file that is not there, and what each of its complaints about a file's content names.
 MISSING = "No files found that match the pattern"
@@ -24,14 +24,14 @@ FILE_OF_TABLE = ".parquet"
 
 
 @contextmanager
-def open_engine(stores: Iterable[Objects], *, threads: int = 2, memory_limit: str = MEMORY_LIMIT) -> Iterator["Engine"]:
+def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Engine"]:
     """Open an engine that can read the files of `stores`, with a scratch directory that lives as long."""
     scratch = Path(tempfile.mkdtemp(prefix="tidemark-"))
     connection = duckdb.connect()
     failures: list[TidemarkError] = []
     try:
         connection.execute("set threads = ?", [threads])
-        connection.execute("set memory_limit = ?", [memory_limit])
+        connection.execute("set memory_limit = ?", [memory_limit()])
         connection.execute("set temp_directory = ?", [str(scratch / "spill")])
         connection.execute("set timezone = 'UTC'")
         connection.execute("set autoinstall_known_extensions = false")
@@ -53,6 +53,9 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
     """
     try:
         yield
+    except duckdb.OutOfMemoryException as exc:
+        message = f"the engine ran out of its {memory_limit()} of memory: {_first_line(exc)}"
+        raise ConfigError(message, advice="raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory") from exc
     except duckdb.Error as exc:
         # What the Parquet reader makes of a broken file comes as either; of no subclass is nothing else.
         is_broken = type(exc) is duckdb.Error or (
@@ -63,7 +66,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
         if not is_broken and not isinstance(exc, duckdb.IOException):
             raise
         # DuckDB has no codes, so its words must tell a file of the lake that is gone or altered from a full disk.
-        found = " ".join(str(exc).partition("\n")[0].split())
+        found = _first_line(exc)
         if is_broken or MISSING in str(exc):
             message = f"a data file of a Delta table is missing or altered: {found}"
             advice = (
@@ -75,6 +78,10 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
     except OSError as exc:
         message = f"a file could not be read or written: {exc}"
         raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+
+
+def _first_line(exc: Exception) -> str:
+    return " ".join(str(exc).partition("\n")[0].split())
 
 
 def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], failures: list[TidemarkError]) -> None:

@@ -87,3 +87,8 @@ class StateError(TidemarkError):
 
 class OvertakenError(StateError):
     """Say that another run committed first; this one harmed nothing and need not be run again."""
+
+
+def family_of(exc: TidemarkError) -> type[TidemarkError]:
+    """Give the nearest class of the error in this module: the one that tells a person what to do."""
+    return next(cls for cls in type(exc).__mro__ if cls.__module__ == __name__)

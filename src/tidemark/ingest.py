@@ -16,7 +16,7 @@ from functools import partial
 from tidemark.agreement import agreed_columns
 from tidemark.changelog import ChangeLog, Manifest, TableEntry
 from tidemark.comparison import capture_changes
-from tidemark.contract import Column
+from tidemark.contract import Column, describe_drift
 from tidemark.engine import Engine, open_engine
 from tidemark.identity import check_identity
 from tidemark.model import Model, SourceTable
@@ -73,6 +73,7 @@ class Ingest:
                     poll = self._poll(engine, log, snapshot, head, identity)
                     captured = self._capture(poll, head, pointer, floor, progress)
                 manifest = self._manifest(poll, head, identity, floor, captured)
+            drifts = _drifts(head, captured)
             changed = head is None or any(_is_news(each, head.tables.get(name)) for name, each in captured.items())
             if changed:
                 log.commit(manifest)
@@ -85,7 +86,8 @@ class Ingest:
             self.pointer.write(
                 Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls)
             )
-        return _report(manifest if changed else None, captured, time.perf_counter() - started)
+        report = _report(manifest if changed else None, captured, time.perf_counter() - started)
+        return replace(report, newest=batch, captured_at=poll.snapshot.captured_at, drifts=drifts)
 
     def _poll(
         self,
@@ -124,7 +126,7 @@ class Ingest:
             captured = write()
             seconds = time.perf_counter() - started
             size = sum(each.bytes for each in captured.entry.objects)
-            progress("ingest", name, captured.entry.changes, size, seconds)
+            progress("ingest", name, captured.entry.changes, size, seconds, poll.batch)
             return replace(captured, seconds=seconds)
 
         # Postgres works on the next table while the last one's changes are being written; large tables come first, so
@@ -135,7 +137,7 @@ class Ingest:
             for name in ordered:
                 table = self.model.sources[name]
                 started = time.perf_counter()
-                progress("ingest", name, 0, 0, 0.0)
+                progress("ingest", name, 0, 0, 0.0, poll.batch)
                 latest = opened[name]
                 before = entries.get(name)
                 write: Callable[[], Captured]
@@ -189,6 +191,15 @@ def _is_news(captured: Captured, before: TableEntry | None) -> bool:
     """Say whether a table calls for a batch: by changes of its rows, or of its shape."""
     entry = captured.entry
     return entry.changes > 0 or before is None or (entry.columns, entry.hashed_by) != (before.columns, before.hashed_by)
+
+
+def _drifts(head: Manifest | None, captured: Mapping[str, Captured]) -> int:
+    before = head.tables if head else {}
+    return sum(
+        len(describe_drift(name, before[name].columns, each.entry.columns))
+        for name, each in captured.items()
+        if name in before
+    )
 
 
 def _identity(captured: Captured) -> Captured:

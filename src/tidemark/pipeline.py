@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from tidemark.errors import ConfigError
 from tidemark.faults import arm
+from tidemark.memory import limit_memory
 from tidemark.settings import Settings, armed_fault, flag, variable
 
 if TYPE_CHECKING:
@@ -150,6 +151,15 @@ class Pipeline:
             self.clock,
         )
 
+    def renewed(self) -> Pipeline | None:
+        """Give the same pipeline with the addresses that its secrets hold now; None where none has changed.
+
+        Only addresses that it has used count: the others will be read when they are asked for.
+        """
+        fresh = Pipeline(self.settings, self.clock)
+        used = [name for name in ("source_url", "warehouse_url") if name in self.__dict__]
+        return fresh if any(getattr(fresh, name) != getattr(self, name) for name in used) else None
+
     def rebuild(self, *, dry_run: bool, accepts: bool) -> Rebuild:
         """What makes latest and the star again."""
         from tidemark.rebuild import Rebuild
@@ -186,7 +196,7 @@ class Pipeline:
             from tidemark.aws.secrets import database_url
 
             url = database_url(getattr(self.settings, f"{database}_secret"))
-        return _checked(database, cast("str", url))
+        return _trusting(_checked(database, cast("str", url)), self.settings.sslrootcert)
 
 
 def wire(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Pipeline:
@@ -194,6 +204,7 @@ def wire(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Pipelin
     fault = armed_fault()
     if fault:
         arm(fault)
+    limit_memory(settings.memory_limit)
     return Pipeline(settings, clock)
 
 
@@ -214,6 +225,15 @@ def _checked(database: Database, url: str) -> str:
         message = f"the URL of the {database} cannot be read"
         raise ConfigError(message, advice="write special characters in user, password and database as %XX (@ is %40)")
     return url
+
+
+def _trusting(url: str, sslrootcert: str | None) -> str:
+    """Demand that a server on another host proves who it is by these certificates, where the URL does not say how."""
+    if sslrootcert is None:
+        return url
+    from tidemark.postgres import proven_by
+
+    return proven_by(url, sslrootcert)
 
 
 def _objects(place: str) -> Objects:

@@ -7,8 +7,9 @@ locks. A connection to another host is encrypted unless its URL says otherwise.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psycopg
 from psycopg import errors, pq
@@ -79,6 +80,25 @@ def demanded_encryption(url: str) -> dict[str, Any]:
     if is_chosen or is_strict or all(map(is_local, hosts)):
         return {}
     return {"sslmode": "require"}
+
+
+def proven_by(url: str, sslrootcert: str) -> str:
+    """Add to a URL that its server must prove who it is by these certificates, unless it lies on this machine.
+
+    What the URL says itself about encryption stays.
+
+    Raises:
+        ConfigError: there is no such file; libpq would say so in the words of a connection that failed.
+    """
+    if sslrootcert != "system" and not Path(sslrootcert).is_file():
+        message = f"expected a file with the certificates of authorities, got {sslrootcert!r}, which is none"
+        raise ConfigError(message, advice="set TIDEMARK_SSLROOTCERT or --sslrootcert; `system` is what is trusted here")
+    given = conninfo_to_dict(url)
+    if all(map(is_local, str(given.get("host") or given.get("hostaddr") or "").split(","))):
+        return url
+    added = {"sslmode": "verify-full", "sslrootcert": sslrootcert}
+    missing = {name: value for name, value in added.items() if name not in given}
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(missing)}" if missing else url
 
 
 def is_local(host: str) -> bool:

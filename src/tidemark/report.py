@@ -7,13 +7,16 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Be told of a table when work on it begins (all numbers zero) and when it is done."""
+    """Be told of a table when work on it begins (rows, bytes and seconds zero) and when it is done.
 
-    def __call__(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
+    `batch` is the one in hand, 0 where the work is not of one batch.
+    """
+
+    def __call__(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
         """Take note."""
 
 
-def quiet(stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
+def quiet(stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
     """Ignore progress."""
 
 
@@ -31,13 +34,22 @@ class TableReport:
 
 @dataclass(frozen=True)
 class StageReport:
-    """What a stage did: the batches that it finished, and its tables by name."""
+    """What a stage did: the batches that it finished, and its tables by name.
+
+    `newest` is the last batch that there is behind the stage now, 0 for none; `captured_at` is the moment of the source
+    that this shows: for ingest that of the poll, whether it found anything or not. `drifts` counts the changes of
+    tables' shapes that ingest has taken along, `set_aside` the rows that lie in quarantine behind transform.
+    """
 
     stage: str
     batches: tuple[int, ...]
     tables: Mapping[str, TableReport]
     seconds: float
     watermark: datetime | None = None
+    newest: int = 0
+    captured_at: datetime | None = None
+    drifts: int = 0
+    set_aside: int = 0
 
     @property
     def rows(self) -> int:

@@ -8,12 +8,13 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tidemark.errors import ConfigError
+from tidemark.memory import DEFAULT as DEFAULT_MEMORY_LIMIT
 
 FILE = "tidemark.toml"
 PREFIX = "TIDEMARK_"
@@ -21,6 +22,7 @@ PREFIX = "TIDEMARK_"
 FAULT = "TIDEMARK_TEST_FAULT"
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|m|h|d)")
+_SIZE = re.compile(r"[1-9][0-9]*\s*[KMGT]i?B")
 _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
 _USER_PASSWORD = re.compile(r"^([^:]*://[^:]*):.*@", re.DOTALL)
@@ -47,6 +49,20 @@ def parse_duration(text: str) -> timedelta:
     return total
 
 
+def parse_moment(text: str) -> datetime:
+    """Return the moment that ISO 8601 names, such as `2024-11-01` or `2024-11-01T12:00`; in UTC unless it has a zone.
+
+    Raises:
+        ConfigError: it is nothing of the kind.
+
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ConfigError(f"expected a time such as 2024-11-01 or 2024-11-01T12:00, got {text!r}") from exc
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
 def mask_password(url: str) -> str:
     """Return the URL with `***` for its passwords; text that is no URL is hidden as a whole.
 
@@ -71,6 +87,8 @@ class Settings:
     warehouse_secret: str | None = None
     model: str = "totesys"
     lag: timedelta = field(default=timedelta(seconds=5))
+    memory_limit: str = DEFAULT_MEMORY_LIMIT
+    sslrootcert: str | None = None
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.masked().items())
@@ -194,6 +212,12 @@ def _parse_pointer(text: str) -> str:
     return text
 
 
+def _parse_size(text: str) -> str:
+    if not _SIZE.fullmatch(text):
+        raise ConfigError(f"expected a size such as 256MB or 1GB, got {text!r}")
+    return text
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "source_url": _parse_postgres_url,
     "warehouse_url": _parse_postgres_url,
@@ -201,4 +225,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "processed": _parse_place,
     "pointer": _parse_pointer,
     "lag": parse_duration,
+    "memory_limit": _parse_size,
 }

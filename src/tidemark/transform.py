@@ -25,6 +25,7 @@ from tidemark.objects import ObjectMissingError, Objects
 from tidemark.processed import Processed, newest_processed, read_processed
 from tidemark.quarantine import Quarantine
 from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.set_aside import count_set_aside
 
 BELONG_TOGETHER = "check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"
 
@@ -90,7 +91,15 @@ class Transform:
                 )
                 with effect("processed-manifest"):
                     put_manifest(self.processed, before.batch, before.encode(), before.run_id)
-        return StageReport("transform", tuple(range(done + 1, last + 1)), totals, time.perf_counter() - started)
+        return StageReport(
+            "transform",
+            tuple(range(done + 1, last + 1)),
+            totals,
+            time.perf_counter() - started,
+            newest=before.batch if before else 0,
+            captured_at=before.captured_at if before else None,
+            set_aside=sum(count_set_aside(before).values()),
+        )
 
     def _transform(self, batch: Batch, progress: Progress) -> dict[str, TableReport]:
         batch.begin()
@@ -99,11 +108,11 @@ class Transform:
         order = ("dimension", "fact", "calendar")
         for star in sorted(self.model.stars.values(), key=lambda star: order.index(star.kind)):
             started = time.perf_counter()
-            progress("transform", star.name, 0, 0, 0.0)
+            progress("transform", star.name, 0, 0, 0.0, batch.manifest.batch)
             _put(batch, star)
             rows, size = batch.committed[star.name].rows, batch.written_bytes[star.path]
             reports[star.name] = TableReport(rows=rows, bytes=size, seconds=time.perf_counter() - started)
-            progress("transform", star.name, rows, size, reports[star.name].seconds)
+            progress("transform", star.name, rows, size, reports[star.name].seconds, batch.manifest.batch)
         batch.end()
         return reports
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -14,7 +15,7 @@ from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.errors import ConfigError, TransientError
 from tidemark.model import load_model
-from tidemark.postgres import connect, demanded_encryption
+from tidemark.postgres import connect, demanded_encryption, proven_by
 from tidemark.roles import ROLES, role_sql
 
 SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
@@ -176,6 +177,28 @@ def test_a_connection_to_another_host_is_encrypted_unless_its_url_says_otherwise
     url: str, expected: dict[str, str]
 ) -> None:
     assert demanded_encryption(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:p@db.example/shop", "?sslmode=verify-full&sslrootcert={file}"),
+        ("postgresql://u:p@db.example/shop?sslmode=require", "&sslrootcert={file}"),
+        ("postgresql://u@db.example/shop?sslmode=disable&sslrootcert=/other", ""),
+        ("postgresql://u@localhost/shop", ""),
+        ("postgresql://u@/shop?host=/var/run/postgresql", ""),
+    ],
+)
+def test_a_server_on_another_host_must_prove_who_it_is(url: str, expected: str, tmp_path: Path) -> None:
+    bundle = tmp_path / "rds.pem"
+    bundle.touch()
+
+    assert proven_by(url, str(bundle)) == url + expected.format(file=quote(str(bundle), safe=""))
+
+
+def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a file with the certificates"):
+        proven_by("postgresql://u@db.example/shop", str(tmp_path / "none.pem"))
 
 
 def test_libpqs_own_variables_are_not_weakened(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,12 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_has_a_flag(name: str) -> None:
-    value = {"source_url": "postgresql://h/x", "warehouse_url": "postgresql://h/x", "lag": "7s"}.get(name, "given")
+    value = {
+        "source_url": "postgresql://h/x",
+        "warehouse_url": "postgresql://h/x",
+        "lag": "7s",
+        "memory_limit": "1GB",
+    }.get(name, "given")
 
     behind, _, _ = called_with("probe", flag(name), value)
     before, _, _ = called_with(flag(name), value, "probe")

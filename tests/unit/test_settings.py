@@ -1,6 +1,6 @@
 """Where the settings come from, and what is said about wrong ones."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemark.errors import ConfigError
-from tidemark.settings import NAMES, Settings, flag, load, mask_password, parse_duration, variable
+from tidemark.settings import NAMES, Settings, flag, load, mask_password, parse_duration, parse_moment, variable
 
 SOURCE = "postgresql://reader:s3cr3t@db.example:5432/totesys"
 
@@ -26,6 +26,8 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         warehouse_secret=None,
         model="totesys",
         lag=timedelta(seconds=5),
+        memory_limit="256MB",
+        sslrootcert=None,
     )
 
 
@@ -36,6 +38,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "warehouse_url": "postgresql://{}/db",
         "lag": "{}s",
         "pointer": "ssm:/{}",
+        "memory_limit": "{}GB",
     }
     in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))
     parsed = parse_duration if name == "lag" else str
@@ -184,3 +187,26 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_names_of_variables_and_flags() -> None:
     assert variable("source_url") == "TIDEMARK_SOURCE_URL"
     assert flag("source_url") == "--source-url"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-11-01", datetime(2024, 11, 1, tzinfo=UTC)),
+        ("2024-11-01T12:30", datetime(2024, 11, 1, 12, 30, tzinfo=UTC)),
+        ("2024-11-01T12:30+02:00", datetime(2024, 11, 1, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_in_utc(text: str, expected: datetime) -> None:
+    assert parse_moment(text) == expected
+
+
+def test_what_is_no_moment_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"expected a time such as 2024-11-01 .* got 'yesterday'"):
+        parse_moment("yesterday")
+
+
+@pytest.mark.parametrize("text", ["256", "0MB", "-1GB", "half", "1 GB "])
+def test_what_is_no_size_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--memory-limit: expected a size such as 256MB or 1GB"):
+        load({"memory_limit": text}, environ={}, directory=tmp_path)

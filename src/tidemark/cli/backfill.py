@@ -1,7 +1,6 @@
 """The command `backfill`: a range of time is read again."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ from tidemark.cli.output import new_table, out, print_json, shown_count, shown_t
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.schedule import Stop, attempted
 from tidemark.cli.stages import ATTEMPTS, Attempts
-from tidemark.errors import ConfigError
+from tidemark.settings import parse_moment
 
 if TYPE_CHECKING:
     from tidemark.backfill import BackfillReport
@@ -44,7 +43,7 @@ def backfill(
     called = invocation(ctx)
     pipeline = called.pipeline()
     pipeline.require("source")
-    span = moment("--from", first), moment("--to", end)
+    span = parse_moment(first), parse_moment(end)
     with progress_shown() as progress:
 
         def work() -> "BackfillReport":
@@ -55,16 +54,6 @@ def backfill(
         print_json({**asdict(report), "dry_run": dry_run, "from": span[0], "to": span[1]})
     else:
         _show(report, dry_run=dry_run, title=f"from {shown_time(span[0])} to {shown_time(span[1])}")
-
-
-def moment(option: str, given: str) -> datetime:
-    """Read a moment in ISO 8601, in UTC where it names no zone; ConfigError when it is none."""
-    try:
-        found = datetime.fromisoformat(given)
-    except ValueError as exc:
-        message = f"expected a time such as 2024-11-01 or 2024-11-01T12:00 behind {option}, got {given!r}"
-        raise ConfigError(message) from exc
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _show(report: "BackfillReport", *, dry_run: bool, title: str) -> None:

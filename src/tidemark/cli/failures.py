@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 from typer.exceptions import TyperException
 
-from tidemark import errors
 from tidemark.cli.output import err, masked, print_json
-from tidemark.errors import ConfigError, TidemarkError
+from tidemark.errors import ConfigError, TidemarkError, family_of
 
 UNEXPECTED = 1
 
@@ -19,7 +18,7 @@ def show_error(exc: TidemarkError, *, as_json: bool, verbose: bool = False) -> i
     facts = {name: value for name, value in exc.facts.items() if not (value is None or value == "")}
     if isinstance(exc, ConfigError) and len(exc.problems) > 1:
         facts["problems"] = list(exc.problems)
-    _show(family_of(exc), exc.message, exc.advice, facts, as_json=as_json)
+    _show(family_of(exc).__name__, exc.message, exc.advice, facts, as_json=as_json)
     return exc.exit_code
 
 
@@ -43,11 +42,6 @@ def show_unexpected(exc: Exception, *, as_json: bool, verbose: bool) -> int:
         advice += ", which the same command with --verbose prints"
     _show("unexpected", f"{type(exc).__name__}: {first}", advice, {}, as_json=as_json)
     return UNEXPECTED
-
-
-def family_of(exc: TidemarkError) -> str:
-    """Name the nearest class of the error that tells a person what to do."""
-    return next(cls.__name__ for cls in type(exc).__mro__ if cls.__module__ == errors.__name__)
 
 
 def _show(family: str, message: str, advice: str, facts: Mapping[str, object], *, as_json: bool) -> None:

@@ -23,7 +23,7 @@ def progress_shown() -> Iterator[Progress]:
         done = dict.fromkeys(("tables", "rows", "bytes"), 0)
         stage_before = ""
 
-        def note(stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
+        def note(stage: str, table: str, rows: int, size_bytes: int, seconds: float, _batch: int = 0, /) -> None:
             nonlocal stage_before
             if stage != stage_before:
                 stage_before = stage

@@ -203,7 +203,7 @@ class _Run:
         captured_at = ChangeLog(pipeline.ingestion).manifest(found.batches[0]).captured_at
         return [Batch(found.batches[0], **counts, seconds=seconds, captured_at=captured_at)]
 
-    def _note(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
+    def _note(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, _batch: int = 0, /) -> None:
         self.teller.works(stage, table, rows, size_bytes, seconds)
         tables = self.tables.setdefault(stage, {})
         old = tables.get(table, TableReport())
