@@ -34,7 +34,7 @@ check: lint unit ## what to run before each commit: format, lint, types, SQL, se
 .PHONY: test
 test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep")
 	@echo "running all tests"
-	@$(BIN)/pytest --numprocesses=2 $(ARGS)
+	@$(BIN)/pytest --numprocesses=2 --dist=loadgroup $(ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone
@@ -70,6 +70,12 @@ bench: $(VENV)/.package ## measure a full load and an increment at 100 times the
 .PHONY: chaos
 chaos: $(VENV)/.dev $(VENV)/.package ## kill 100 runs at random moments, start 400 in pairs, then compare all rows (ARGS="--kills 1000")
 	@$(BIN)/python bench/chaos.py $(ARGS)
+
+.PHONY: package
+package: $(VENV)/.made ## the zips of the Lambda functions in dist (RUNTIME=, ARCHITECTURE=, MODEL=, SSLROOTCERT=)
+	@$(BIN)/python infra/package.py $(if $(RUNTIME),--runtime "$(RUNTIME)") \
+		$(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)") \
+		$(if $(MODEL),--model "$(MODEL)") $(if $(SSLROOTCERT),--sslrootcert "$(SSLROOTCERT)")
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files

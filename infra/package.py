@@ -1,0 +1,264 @@
+"""Build the zip of each Lambda function out of the pinned libraries and the source of Tidemark: `make package`.
+
+pip downloads the wheels and checks their hashes; what lies in them goes into the zip as it is, in sorted order and with
+a fixed time, so that the same inputs give the same bytes and an unchanged function is not deployed again.
+"""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SOURCE = REPOSITORY / "src" / "tidemark"
+WHEELS = REPOSITORY / "build" / "wheels"
+
+FUNCTIONS = ("ingest", "transform", "load")
+# Amazon Linux 2023. The runtimes before python3.12 have glibc 2.26, for which there is no wheel of DuckDB.
+RUNTIMES = ("python3.12", "python3.13", "python3.14")
+GLIBC = 34
+MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+
+MIB = 2**20
+# Lambda takes 262144000 bytes, which is 250 MiB.
+LIMIT_MIB = 240
+# 3 % larger than with level 6 and built in half the time; Lambda limits the unpacked size only.
+COMPRESSION = 4
+# The first moment that a zip can hold.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+READABLE_BY_ALL = 0o100644 << 16
+
+# The command line, the embedded server and what only these need.
+NOT_PACKED = ("__main__.py", "cli", "embedded", "generator.py", "sql/demo.sql")
+CERTIFICATES = "rds-ca.pem"
+
+
+class PackageError(Exception):
+    """A package cannot be built; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a package is to run on, in Lambda's words: `python3.13`, and `x86_64` or `arm64`."""
+
+    runtime: str = "python3.13"
+    architecture: str = "x86_64"
+
+    def __str__(self) -> str:
+        return f"{self.runtime}-{self.architecture}"
+
+    @property
+    def platforms(self) -> list[str]:
+        """Name every platform whose wheels run there; pip takes them literally, and a wheel may name just one."""
+        machine = MACHINES[self.architecture]
+        names = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC, 4, -1)]
+        return [*names, f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a package: its path in the zip, bytes, what it belongs to, and how to read it."""
+
+    path: str
+    size: int
+    owner: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What an installation adds: the directory of a model of its own, a file of certificate authorities."""
+
+    model: Path | None = None
+    certificates: Path | None = None
+
+
+def requirements(function: str) -> Path:
+    """Return the file that pins a function's libraries."""
+    return REPOSITORY / "requirements" / f"{function}.txt"
+
+
+def download(target: Target, folder: Path = WHEELS) -> Path:
+    """Return a directory with the wheels of all functions for a target, downloaded unless that was done before.
+
+    The directory's name holds the hash of the requirements, and it appears when it is complete.
+    """
+    pinned = [requirements(function) for function in FUNCTIONS]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in pinned)).hexdigest()
+    wheels = folder / f"{target}-{digest[:12]}"
+    if wheels.is_dir():
+        return wheels
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        downloaded = Path(unfinished) / "wheels"
+        command = [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--quiet", "--disable-pip-version-check"),
+            *("--no-input", "--require-hashes", "--no-deps", "--only-binary=:all:"),
+            *("--implementation=cp", f"--python-version={target.runtime.removeprefix('python')}"),
+            *(f"--platform={platform}" for platform in target.platforms),
+            *(f"--requirement={file}" for file in pinned),
+            f"--dest={downloaded}",
+        ]
+        if subprocess.run(command, check=False).returncode:  # noqa: S603 -- our own arguments
+            raise PackageError(f"pip could not download the wheels for {target}; it says above why")
+        try:
+            downloaded.rename(wheels)
+        except OSError:
+            # Another build was faster.
+            if not wheels.is_dir():
+                raise
+    return wheels
+
+
+def chosen_wheels(function: str, wheels: Path) -> list[Path]:
+    """Return the wheels that a function's requirements name by their hash.
+
+    Raises:
+        PackageError: one of its libraries has none there, or another one than was pinned.
+
+    """
+    pinned = requirements(function).read_text("utf-8")
+    found = [wheel for wheel in sorted(wheels.glob("*.whl")) if f"sha256:{_sha256(wheel)}" in pinned]
+    expected = pinned.count("==")
+    if len(found) != expected:
+        message = f"{requirements(function).name} pins {expected} libraries, and {wheels} holds {len(found)} of them"
+        raise PackageError(f"{message}: remove that directory, it will be made again")
+    return found
+
+
+def contents(function: str, wheels: Path, extras: Extras) -> list[Part]:
+    """Return the files of a function's package, sorted.
+
+    Raises:
+        PackageError: two want the same path, an extra is not what it should be, or all are more than Lambda takes.
+
+    """
+    parts = [part for wheel in chosen_wheels(function, wheels) for part in _unpacked(wheel)]
+    parts += _files(SOURCE, "tidemark", NOT_PACKED)
+    parts += _extra_parts(extras)
+    parts.sort(key=lambda part: part.path)
+    for one, other in pairwise(parts):
+        if one.path == other.path:
+            raise PackageError(f"{one.path} comes from {one.owner} and from {other.owner}; rename one of them")
+    check_size(function, parts)
+    return parts
+
+
+def check_size(function: str, parts: Sequence[Part]) -> None:
+    """Raise a PackageError when the files are larger together than Lambda takes, with a little in reserve."""
+    size = sum(part.size for part in parts) / MIB
+    if size > LIMIT_MIB:
+        message = f"{function}: {size:.1f} MiB unpacked, expected at most {LIMIT_MIB} (Lambda takes 250)"
+        raise PackageError(f"{message}; the largest are {_largest(parts)}: go back to smaller versions, or drop one")
+
+
+def write(parts: Sequence[Part], path: Path) -> None:
+    """Write a zip; it appears when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with zipfile.ZipFile(unfinished, "w") as archive:
+        for part in parts:
+            entry = zipfile.ZipInfo(part.path, EPOCH)
+            entry.create_system = 3  # Unix, whatever this machine is
+            entry.external_attr = READABLE_BY_ALL
+            archive.writestr(entry, part.read(), zipfile.ZIP_DEFLATED, COMPRESSION)
+    unfinished.replace(path)
+
+
+def build(function: str, target: Target, folder: Path, extras: Extras | None = None) -> str:
+    """Build `<folder>/<function>.zip` and return what there is to say of it.
+
+    Raises:
+        PackageError: it cannot be built.
+
+    """
+    parts = contents(function, download(target), extras or Extras())
+    path = folder / f"{function}.zip"
+    write(parts, path)
+    unpacked = sum(part.size for part in parts) / MIB
+    zipped = path.stat().st_size / MIB
+    sizes = f"{zipped:.1f} MiB, {unpacked:.1f} of {LIMIT_MIB} MiB unpacked"
+    return f"{path}: {target.runtime} on {target.architecture}, {sizes}\n  {_largest(parts)}"
+
+
+def _unpacked(wheel: Path) -> Iterator[Part]:
+    """Yield what an installation of a wheel would put beside the other libraries.
+
+    Not its list of files, which would be wrong, nor its commands.
+    """
+    archive = zipfile.ZipFile(wheel)
+    for entry in archive.infolist():
+        top, _, rest = entry.filename.partition("/")
+        if top.endswith(".data"):
+            if not rest.startswith(("scripts/", "headers/")):
+                raise PackageError(f"{wheel.name} holds {entry.filename}: say here where it goes")
+        elif not entry.is_dir() and not (top.endswith(".dist-info") and rest == "RECORD"):
+            yield Part(entry.filename, entry.file_size, wheel.name.split("-")[0], partial(archive.read, entry))
+
+
+def _files(folder: Path, prefix: str, without: Sequence[str] = ()) -> Iterator[Part]:
+    """Yield the files of a directory, but for the exceptions, what is hidden, and what Python itself made there."""
+    for file in folder.rglob("*"):
+        path = file.relative_to(folder)
+        is_left_out = any(path.is_relative_to(each) for each in without)
+        is_made = any(name.startswith(".") or name == "__pycache__" for name in path.parts)
+        if file.is_file() and not is_left_out and not is_made:
+            yield Part(f"{prefix}/{path.as_posix()}", file.stat().st_size, Path(prefix).name, file.read_bytes)
+
+
+def _extra_parts(extras: Extras) -> Iterator[Part]:
+    if extras.model is not None:
+        model = extras.model.resolve()
+        if not (model / "model.toml").is_file():
+            raise PackageError(
+                f"expected the directory of a model as MODEL, got {extras.model}, which has no model.toml"
+            )
+        if (SOURCE / "models" / model.name).exists():
+            raise PackageError(f"a model {model.name} comes with Tidemark; give yours another name than {extras.model}")
+        yield from _files(model, f"tidemark/models/{model.name}")
+    if extras.certificates is not None:
+        file = extras.certificates
+        if not file.is_file() or b"-----BEGIN CERTIFICATE-----" not in file.read_bytes():
+            raise PackageError(f"expected a file of PEM certificates as SSLROOTCERT, got {file}")
+        yield Part(CERTIFICATES, file.stat().st_size, CERTIFICATES, file.read_bytes)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _largest(parts: Sequence[Part], shown: int = 5) -> str:
+    sizes: dict[str, int] = {}
+    for part in parts:
+        sizes[part.owner] = sizes.get(part.owner, 0) + part.size
+    largest = sorted(sizes, key=lambda owner: -sizes[owner])[:shown]
+    return ", ".join(f"{owner} {sizes[owner] / MIB:.1f}" for owner in largest) + " MiB"
+
+
+def main() -> None:
+    """Build the packages that the command line asks for."""
+    parser = argparse.ArgumentParser(description="Build the packages of the Lambda functions.")
+    parser.add_argument("--runtime", default=Target.runtime, choices=RUNTIMES)
+    parser.add_argument("--architecture", default=Target.architecture, choices=tuple(MACHINES))
+    parser.add_argument("--model", type=Path, help="the directory of a model to put beside those that ship")
+    parser.add_argument("--sslrootcert", type=Path, help=f"certificate authorities, for /var/task/{CERTIFICATES}")
+    parser.add_argument("--output", type=Path, default=Path("dist"), help="where the packages go")
+    given = parser.parse_args()
+    try:
+        for function in FUNCTIONS:
+            target, extras = Target(given.runtime, given.architecture), Extras(given.model, given.sslrootcert)
+            print(build(function, target, given.output, extras), flush=True)
+    except PackageError as exc:
+        sys.exit(f"package: {exc}")
+
+
+if __name__ == "__main__":
+    main()
