@@ -85,18 +85,18 @@ def requirements(function: str) -> Path:
     return REPOSITORY / "requirements" / f"{function}.txt"
 
 
-def download(target: Target, folder: Path = WHEELS) -> Path:
+def download(target: Target) -> Path:
     """Return a directory with the wheels of all functions for a target, downloaded unless that was done before.
 
     The directory's name holds the hash of the requirements, and it appears when it is complete.
     """
     pinned = [requirements(function) for function in FUNCTIONS]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in pinned)).hexdigest()
-    wheels = folder / f"{target}-{digest[:12]}"
+    wheels = WHEELS / f"{target}-{digest[:12]}"
     if wheels.is_dir():
         return wheels
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=WHEELS) as unfinished:
         downloaded = Path(unfinished) / "wheels"
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--quiet", "--disable-pip-version-check"),
@@ -133,16 +133,15 @@ def chosen_wheels(function: str, wheels: Path) -> list[Path]:
     return found
 
 
-def contents(function: str, wheels: Path, extras: Extras) -> list[Part]:
+def contents(function: str, target: Target, extras: Extras | None = None) -> list[Part]:
     """Return the files of a function's package, sorted.
 
     Raises:
         PackageError: two want the same path, an extra is not what it should be, or all are more than Lambda takes.
 
     """
-    parts = [part for wheel in chosen_wheels(function, wheels) for part in _unpacked(wheel)]
-    parts += _files(SOURCE, "tidemark", NOT_PACKED)
-    parts += _extra_parts(extras)
+    parts = [*_files(SOURCE, "tidemark", NOT_PACKED), *_extra_parts(extras or Extras())]
+    parts += (part for wheel in chosen_wheels(function, download(target)) for part in _unpacked(wheel))
     parts.sort(key=lambda part: part.path)
     for one, other in pairwise(parts):
         if one.path == other.path:
@@ -179,7 +178,7 @@ def build(function: str, target: Target, folder: Path, extras: Extras | None = N
         PackageError: it cannot be built.
 
     """
-    parts = contents(function, download(target), extras or Extras())
+    parts = contents(function, target, extras)
     path = folder / f"{function}.zip"
     write(parts, path)
     unpacked = sum(part.size for part in parts) / MIB

@@ -1,0 +1,143 @@
+# Three packages, four functions: compact runs out of ingest's package, which has all of the libraries.
+
+locals {
+  package_directory = startswith(var.package_directory, "/") ? var.package_directory : "${path.module}/${var.package_directory}"
+  packages          = { for key in local.stages : key => "${local.package_directory}/${key}.zip" }
+
+  ingestion_url = "s3://${local.bucket_names.ingestion}"
+  processed_url = "s3://${local.bucket_names.processed}"
+
+  common_environment = merge(
+    {
+      TIDEMARK_MODEL               = var.model
+      POWERTOOLS_SERVICE_NAME      = var.name
+      POWERTOOLS_METRICS_NAMESPACE = "Tidemark"
+      POWERTOOLS_LOG_LEVEL         = var.log_level
+    },
+    var.sslrootcert == null ? {} : { TIDEMARK_SSLROOTCERT = var.sslrootcert },
+  )
+  memory_limit = "${floor(var.memory_mb / 2)}MB"
+
+  functions = {
+    ingest = {
+      package     = "ingest"
+      description = "Polls the source and writes what changed to the change log."
+      environment = {
+        TIDEMARK_SOURCE_SECRET = local.source_secret_arn
+        TIDEMARK_INGESTION     = local.ingestion_url
+        TIDEMARK_POINTER       = "ssm:${local.pointer_name}"
+        TIDEMARK_LAG           = var.lag
+        TIDEMARK_MEMORY_LIMIT  = local.memory_limit
+      }
+    }
+    transform = {
+      package     = "transform"
+      description = "Makes the star schema out of the change log."
+      environment = {
+        TIDEMARK_INGESTION    = local.ingestion_url
+        TIDEMARK_PROCESSED    = local.processed_url
+        TIDEMARK_MEMORY_LIMIT = local.memory_limit
+      }
+    }
+    load = {
+      package     = "load"
+      description = "Brings the star schema into the warehouse."
+      environment = {
+        TIDEMARK_PROCESSED        = local.processed_url
+        TIDEMARK_WAREHOUSE_SECRET = local.warehouse_secret_arn
+      }
+    }
+    compact = {
+      package     = "ingest"
+      description = "Joins small files of the lake and removes what nothing needs any more."
+      environment = {
+        TIDEMARK_INGESTION        = local.ingestion_url
+        TIDEMARK_PROCESSED        = local.processed_url
+        TIDEMARK_WAREHOUSE_SECRET = local.warehouse_secret_arn
+        TIDEMARK_MEMORY_LIMIT     = local.memory_limit
+      }
+    }
+  }
+}
+
+# One key for all versions of a package: the bucket keeps the older ones for noncurrent_days. With a key for each content
+# Terraform would delete the package before with all of its versions.
+resource "aws_s3_object" "package" {
+  for_each = local.packages
+
+  bucket      = aws_s3_bucket.this["packages"].id
+  key         = "${each.key}.zip"
+  source      = each.value
+  source_hash = fileexists(each.value) ? filesha256(each.value) : null
+
+  lifecycle {
+    precondition {
+      condition     = fileexists(each.value)
+      error_message = "There is no ${each.value}: run `make package` first, or set package_directory to where the zip files are."
+    }
+  }
+
+  # Otherwise the first upload would have no version.
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+resource "aws_cloudwatch_log_group" "function" {
+  for_each = local.functions
+
+  name              = "/aws/lambda/${local.function_names[each.key]}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "this" {
+  for_each = local.functions
+
+  function_name = local.function_names[each.key]
+  description   = each.value.description
+  role          = aws_iam_role.function[each.key].arn
+  handler       = "tidemark.aws.${each.key}.handler"
+  runtime       = var.runtime
+  architectures = [var.architecture]
+
+  s3_bucket         = aws_s3_object.package[each.value.package].bucket
+  s3_key            = aws_s3_object.package[each.value.package].key
+  s3_object_version = aws_s3_object.package[each.value.package].version_id
+  source_code_hash  = fileexists(local.packages[each.value.package]) ? filebase64sha256(local.packages[each.value.package]) : null
+
+  memory_size                    = var.memory_mb
+  timeout                        = var.timeout_seconds
+  reserved_concurrent_executions = var.reserved_concurrency == null ? -1 : var.reserved_concurrency
+
+  ephemeral_storage {
+    size = var.scratch_mb
+  }
+
+  environment {
+    variables = merge(local.common_environment, each.value.environment)
+  }
+
+  logging_config {
+    log_group             = aws_cloudwatch_log_group.function[each.key].name
+    log_format            = "JSON"
+    application_log_level = var.log_level
+    system_log_level      = "INFO" # the alarm on memory reads the report of each invocation
+  }
+
+  dynamic "vpc_config" {
+    for_each = length(var.subnet_ids) > 0 ? [true] : []
+
+    content {
+      subnet_ids         = var.subnet_ids
+      security_group_ids = var.security_group_ids
+    }
+  }
+
+  # Lambda asks for the rights on network interfaces when it makes the function.
+  depends_on = [aws_iam_role_policy.function]
+}
+
+# The scheduler only hands a compaction over, and Lambda itself repeats it; the next day's would do as well.
+resource "aws_lambda_function_event_invoke_config" "compact" {
+  function_name                = aws_lambda_function.this["compact"].function_name
+  maximum_retry_attempts       = 1
+  maximum_event_age_in_seconds = 3600
+}

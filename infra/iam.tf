@@ -1,0 +1,179 @@
+# One role for each function, the state machine and each schedule; one policy for each concern of a role. The documents
+# are made with jsonencode and not by data sources, so that tests and policies.py read each statement from plan or state.
+
+locals {
+  object_actions = {
+    read    = ["s3:GetObject"]
+    write   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+    compact = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"]
+  }
+  # Without ListBucket, S3 answers a missing object with a refusal.
+  bucket_statements = {
+    for bucket, arn in local.bucket_arns : bucket => {
+      for purpose, actions in local.object_actions : purpose => [
+        { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [arn] },
+        { Effect = "Allow", Action = actions, Resource = ["${arn}/*"] },
+      ]
+    }
+  }
+
+  secrets = {
+    source    = { arn = local.source_secret_arn, kms_key_arn = var.source_secret_kms_key_arn }
+    warehouse = { arn = local.warehouse_secret_arn, kms_key_arn = var.warehouse_secret_kms_key_arn }
+  }
+  secret_statements = {
+    for database, secret in local.secrets : database => concat(
+      [{ Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [secret.arn] }],
+      [for key_arn in compact([secret.kms_key_arn]) : {
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt"]
+        Resource  = [key_arn]
+        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${local.region}.${data.aws_partition.current.dns_suffix}" } }
+      }],
+    )
+  }
+
+  pointer_statements = [
+    { Effect = "Allow", Action = ["ssm:GetParameter", "ssm:PutParameter"], Resource = [local.pointer_arn] },
+  ]
+
+  network_actions = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+  ]
+
+  # Function, concern, statements. What a function is not given here it cannot do.
+  function_statements = {
+    ingest = {
+      ingestion = local.bucket_statements.ingestion.write
+      pointer   = local.pointer_statements
+      source    = local.secret_statements.source
+    }
+    transform = {
+      ingestion = local.bucket_statements.ingestion.read
+      processed = local.bucket_statements.processed.write
+    }
+    load = {
+      processed = local.bucket_statements.processed.read
+      warehouse = local.secret_statements.warehouse
+    }
+    compact = {
+      ingestion = local.bucket_statements.ingestion.compact
+      processed = local.bucket_statements.processed.compact
+      warehouse = local.secret_statements.warehouse
+    }
+  }
+  log_statements = {
+    for function, arn in local.log_group_arns : function => [
+      { Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = ["${arn}:*"] },
+    ]
+  }
+  # Lambda itself needs these rights to put a function into a VPC, and these actions know no narrower resource. The
+  # second statement takes them from the function's code.
+  network_statements = {
+    for function, arn in local.function_arns : function => [
+      { Effect = "Allow", Action = local.network_actions, Resource = ["*"] },
+      { Effect = "Deny", Action = local.network_actions, Resource = ["*"], Condition = { ArnEquals = { "lambda:SourceFunctionArn" = arn } } },
+    ] if length(var.subnet_ids) > 0
+  }
+
+  function_policies = merge(
+    { for function, statements in local.log_statements : "${function}/logs" => jsonencode({ Version = "2012-10-17", Statement = statements }) },
+    { for function, statements in local.network_statements : "${function}/network" => jsonencode({ Version = "2012-10-17", Statement = statements }) },
+    [
+      for function, concerns in local.function_statements : {
+        for concern, statements in concerns : "${function}/${concern}" => jsonencode({ Version = "2012-10-17", Statement = statements })
+      }
+    ]...
+  )
+}
+
+resource "aws_iam_role" "function" {
+  for_each = local.functions
+
+  name        = "${local.global_name}-${each.key}"
+  description = "What the function ${local.function_names[each.key]} may do."
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Principal = { Service = "lambda.amazonaws.com" }, Action = "sts:AssumeRole" }]
+  })
+}
+
+resource "aws_iam_role_policy" "function" {
+  for_each = local.function_policies
+
+  role   = aws_iam_role.function[split("/", each.key)[0]].id
+  name   = split("/", each.key)[1]
+  policy = each.value
+}
+
+# ------------------------------------------------------------------------------------ the state machine, the schedules
+
+locals {
+  # Who takes on which role; only for something of this account, so that nobody else's can borrow it.
+  service_roles = {
+    state-machine    = { service = "states.amazonaws.com", description = "What the state machine ${var.name} may do." }
+    run-schedule     = { service = "scheduler.amazonaws.com", description = "Starts the runs of ${var.name}." }
+    compact-schedule = { service = "scheduler.amazonaws.com", description = "Starts the compactions of ${var.name}." }
+  }
+
+  service_statements = {
+    "state-machine/stages" = [
+      { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [for stage in local.stages : local.function_arns[stage]] },
+    ]
+    "state-machine/notices" = [
+      { Effect = "Allow", Action = ["sns:Publish"], Resource = [aws_sns_topic.notices.arn] },
+    ]
+    # The delivery of logs belongs to no resource: AWS's own documentation asks for the asterisk.
+    "state-machine/logs" = [
+      {
+        Effect = "Allow"
+        Action = [
+          "logs:CreateLogDelivery",
+          "logs:DeleteLogDelivery",
+          "logs:DescribeLogGroups",
+          "logs:DescribeResourcePolicies",
+          "logs:GetLogDelivery",
+          "logs:ListLogDeliveries",
+          "logs:PutResourcePolicy",
+          "logs:UpdateLogDelivery",
+        ]
+        Resource = ["*"]
+      },
+    ]
+    "run-schedule/start" = [
+      { Effect = "Allow", Action = ["states:StartExecution"], Resource = [local.state_machine_arn] },
+    ]
+    "compact-schedule/start" = [
+      { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [local.function_arns["compact"]] },
+    ]
+  }
+}
+
+resource "aws_iam_role" "service" {
+  for_each = local.service_roles
+
+  name        = "${local.global_name}-${each.key}"
+  description = each.value.description
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = each.value.service }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "service" {
+  for_each = local.service_statements
+
+  role   = aws_iam_role.service[split("/", each.key)[0]].id
+  name   = split("/", each.key)[1]
+  policy = jsonencode({ Version = "2012-10-17", Statement = each.value })
+}

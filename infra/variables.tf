@@ -1,0 +1,419 @@
+# ------------------------------------------------------------------------------------------------------------ the whole
+
+variable "name" {
+  description = "Name of the pipeline, which begins the name of all that is made. Two pipelines in one account and region need two."
+  type        = string
+  default     = "tidemark"
+  nullable    = false
+
+  validation {
+    # 24: a bucket's name, with account and region behind it, may have 63 characters.
+    condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
+    error_message = "name must have 3 to 24 characters: small letters, digits and single hyphens, a letter first, no hyphen last."
+  }
+}
+
+variable "region" {
+  description = "AWS region. Null: the one that AWS_REGION or the profile names."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.region == null || can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must look like eu-west-2."
+  }
+}
+
+variable "tags" {
+  description = "Tags for everything, beside Application and Pipeline."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:") && length(key) <= 128])
+    error_message = "A tag's key may have 128 characters and may not begin with aws:."
+  }
+}
+
+# --------------------------------------------------------------------------------------------------------- the pipeline
+
+variable "model" {
+  description = "TIDEMARK_MODEL: the name of a model that ships, or a directory within the packages."
+  type        = string
+  default     = "totesys"
+  nullable    = false
+
+  validation {
+    condition     = trimspace(var.model) != ""
+    error_message = "model must name a model."
+  }
+}
+
+variable "lag" {
+  description = "TIDEMARK_LAG: the margin below the watermark within which each poll reads again, such as 5s."
+  type        = string
+  default     = "5s"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[0-9]+([.][0-9]+)?(us|ms|s|m|h|d)$", var.lag))
+    error_message = "lag must be a number with us, ms, s, m, h or d behind it, such as 5s."
+  }
+}
+
+variable "sslrootcert" {
+  description = "TIDEMARK_SSLROOTCERT: path, within the packages, of the certificate authorities that sign the databases' certificates. Null: not set."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sslrootcert == null || try(trimspace(var.sslrootcert) != "", false)
+    error_message = "sslrootcert must be a path, or null."
+  }
+}
+
+variable "log_level" {
+  description = "From which level on the functions log."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARN", "ERROR"], var.log_level)
+    error_message = "log_level must be DEBUG, INFO, WARN or ERROR."
+  }
+}
+
+# ---------------------------------------------------------------------------------------------------- the two databases
+
+variable "source_secret_arn" {
+  description = "ARN of an existing secret with the source's credentials, such as one that RDS keeps. Null: an empty one is made, and the output next_steps says how to fill it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.source_secret_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^*?]+$", var.source_secret_arn))
+    error_message = "source_secret_arn must be the whole ARN of a secret, or null."
+  }
+}
+
+variable "warehouse_secret_arn" {
+  description = "ARN of an existing secret with the warehouse's credentials. Null: an empty one is made, and the output next_steps says how to fill it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.warehouse_secret_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^*?]+$", var.warehouse_secret_arn))
+    error_message = "warehouse_secret_arn must be the whole ARN of a secret, or null."
+  }
+}
+
+variable "source_secret_kms_key_arn" {
+  description = "ARN of the customer's key that encrypts the source's secret. Null: it is encrypted with AWS's own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.source_secret_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.source_secret_kms_key_arn))
+    error_message = "source_secret_kms_key_arn must be the ARN of a key (not of an alias), or null."
+  }
+}
+
+variable "warehouse_secret_kms_key_arn" {
+  description = "ARN of the customer's key that encrypts the warehouse's secret. Null: it is encrypted with AWS's own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.warehouse_secret_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.warehouse_secret_kms_key_arn))
+    error_message = "warehouse_secret_kms_key_arn must be the ARN of a key (not of an alias), or null."
+  }
+}
+
+# ---------------------------------------------------------------------------------------------------------- the buckets
+
+variable "ingestion_bucket" {
+  description = "Name of the bucket for the change log and latest. Null: <name>-ingestion-<account>-<region>."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.ingestion_bucket == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.ingestion_bucket))
+    error_message = "ingestion_bucket must be a bucket's name without dots, or null."
+  }
+}
+
+variable "processed_bucket" {
+  description = "Name of the bucket for the star schema. Null: <name>-processed-<account>-<region>."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.processed_bucket == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.processed_bucket))
+    error_message = "processed_bucket must be a bucket's name without dots, or null."
+  }
+}
+
+variable "packages_bucket" {
+  description = "Name of the bucket for the functions' packages. Null: <name>-packages-<account>-<region>."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.packages_bucket == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.packages_bucket))
+    error_message = "packages_bucket must be a bucket's name without dots, or null."
+  }
+}
+
+variable "force_destroy" {
+  description = "Whether `terraform destroy` may delete buckets that hold objects: the change log among them, which nothing can bring back."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "noncurrent_days" {
+  description = "Days for which the buckets keep what was overwritten or deleted: the time in which a mistake can be undone."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.noncurrent_days >= 7 && floor(var.noncurrent_days) == var.noncurrent_days
+    error_message = "noncurrent_days must be a whole number, 7 or more."
+  }
+}
+
+# -------------------------------------------------------------------------------------------------------- the functions
+
+variable "package_directory" {
+  description = "Where `make package` put the zip files: absolute, or relative to this directory."
+  type        = string
+  default     = "../dist"
+  nullable    = false
+
+  validation {
+    condition     = trimspace(var.package_directory) != ""
+    error_message = "package_directory must name a directory."
+  }
+}
+
+variable "runtime" {
+  description = "The functions' runtime; the packages must have been made for it."
+  type        = string
+  default     = "python3.13"
+  nullable    = false
+
+  validation {
+    # The libraries' wheels need glibc 2.28; the runtimes before 3.12 have an older one.
+    condition     = contains(["python3.12", "python3.13"], var.runtime)
+    error_message = "runtime must be python3.12 or python3.13: older ones lack the C library that the packages need."
+  }
+}
+
+variable "architecture" {
+  description = "The functions' processor; the packages must have been made for it."
+  type        = string
+  default     = "x86_64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["x86_64", "arm64"], var.architecture)
+    error_message = "architecture must be x86_64 or arm64."
+  }
+}
+
+variable "memory_mb" {
+  description = "Memory of each function in MB. DuckDB may take half of it. From 1769 MB on a function has a whole processor."
+  type        = number
+  default     = 2048
+  nullable    = false
+
+  validation {
+    condition     = var.memory_mb >= 512 && var.memory_mb <= 10240 && floor(var.memory_mb) == var.memory_mb
+    error_message = "memory_mb must be a whole number from 512 to 10240."
+  }
+}
+
+variable "scratch_mb" {
+  description = "Size of each function's /tmp in MB, where DuckDB keeps what does not fit into memory."
+  type        = number
+  default     = 4096
+  nullable    = false
+
+  validation {
+    condition     = var.scratch_mb >= 512 && var.scratch_mb <= 10240 && floor(var.scratch_mb) == var.scratch_mb
+    error_message = "scratch_mb must be a whole number from 512 to 10240."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "Seconds after which a function is ended. 900 is the most that Lambda allows."
+  type        = number
+  default     = 900
+  nullable    = false
+
+  validation {
+    condition     = var.timeout_seconds >= 60 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "timeout_seconds must be a whole number from 60 to 900."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = "How many of each function may run at once, taken from the account's concurrency. Null: not limited. A new account cannot reserve any, and correctness does not need it."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.reserved_concurrency == null || try(var.reserved_concurrency >= 1 && floor(var.reserved_concurrency) == var.reserved_concurrency, false)
+    error_message = "reserved_concurrency must be a whole number, 1 or more, or null."
+  }
+}
+
+variable "subnet_ids" {
+  description = "Subnets of a VPC that the functions run in, to reach databases there. Empty: no VPC. docs/aws.md says what such subnets need."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "subnet_ids must look like subnet-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = (length(var.subnet_ids) > 0) == (length(var.security_group_ids) > 0)
+    error_message = "subnet_ids and security_group_ids must be given together, or neither."
+  }
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the functions in that VPC. They need a way out to the databases and to AWS's services, and none in."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
+    error_message = "security_group_ids must look like sg-0123456789abcdef0."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be one of the numbers that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, …"
+  }
+}
+
+# --------------------------------------------------------------------------------------------- schedules and repetition
+
+variable "schedule_minutes" {
+  description = "Minutes from one run's start to the next one's. Runs that overlap harm nothing."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = var.schedule_minutes >= 1 && var.schedule_minutes <= 480 && floor(var.schedule_minutes) == var.schedule_minutes
+    error_message = "schedule_minutes must be a whole number from 1 to 480."
+  }
+}
+
+variable "schedule_enabled" {
+  description = "Whether runs and compactions start by themselves. While false, the alarm on missing runs is off as well."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "compact_schedule" {
+  description = "When the lake is compacted, in UTC: an expression of EventBridge Scheduler."
+  type        = string
+  default     = "cron(30 3 * * ? *)"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(cron[(]([^ ()]+ ){5}[^ ()]+[)]|rate[(][1-9][0-9]* (hours|days)[)])$", var.compact_schedule))
+    error_message = "compact_schedule must look like cron(30 3 * * ? *) or rate(1 days)."
+  }
+}
+
+variable "retry_attempts" {
+  description = "How often a stage is tried again after a TransientError or an error of Lambda's own."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    condition     = var.retry_attempts >= 0 && var.retry_attempts <= 20 && floor(var.retry_attempts) == var.retry_attempts
+    error_message = "retry_attempts must be a whole number from 0 to 20."
+  }
+}
+
+variable "retry_interval_seconds" {
+  description = "Longest wait before the first repetition; it doubles with each further one. The wait itself is a random part of it."
+  type        = number
+  default     = 15
+  nullable    = false
+
+  validation {
+    condition     = var.retry_interval_seconds >= 1 && var.retry_interval_seconds <= 300 && floor(var.retry_interval_seconds) == var.retry_interval_seconds
+    error_message = "retry_interval_seconds must be a whole number from 1 to 300."
+  }
+}
+
+variable "retry_max_delay_seconds" {
+  description = "Longest wait before any repetition."
+  type        = number
+  default     = 120
+  nullable    = false
+
+  validation {
+    condition     = var.retry_max_delay_seconds > var.retry_interval_seconds && var.retry_max_delay_seconds <= 3600 && floor(var.retry_max_delay_seconds) == var.retry_max_delay_seconds
+    error_message = "retry_max_delay_seconds must be a whole number above retry_interval_seconds, 3600 at most."
+  }
+}
+
+# ---------------------------------------------------------------------------------------------------- mails and alarms
+
+variable "notification_emails" {
+  description = "Addresses that get a mail about each failed run and each alarm. AWS asks each of them to confirm first."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for address in var.notification_emails : can(regex("^[^@ ]+@[^@ ]+[.][^@ ]+$", address))])
+    error_message = "notification_emails must hold addresses such as night@example.com."
+  }
+}
+
+variable "stale_after_minutes" {
+  description = "Minutes without a successful run after which an alarm is raised. Null: three times schedule_minutes, 30 at least."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.stale_after_minutes == null || try(var.stale_after_minutes >= 2 * var.schedule_minutes && var.stale_after_minutes >= 10 && var.stale_after_minutes <= 1440, false)
+    error_message = "stale_after_minutes must be from 10 to 1440, and twice schedule_minutes at least, or null."
+  }
+}
+
+variable "freshness_minutes" {
+  description = "Age of the warehouse's rows, in minutes, above which an alarm is raised."
+  type        = number
+  default     = 60
+  nullable    = false
+
+  validation {
+    condition     = var.freshness_minutes >= var.schedule_minutes
+    error_message = "freshness_minutes must be schedule_minutes at least."
+  }
+}

@@ -1,0 +1,177 @@
+# The state machine, what starts it and the compaction, and whom it tells.
+
+locals {
+  # What a failure's mail says on each kind of error, beside the handler's own text. The last one is for all others.
+  remedies = {
+    TransientError = {
+      errors = ["TransientError"]
+      advice = "Something outside was away, busy or slow, also after several tries. The next run tries again: act only if this mail comes again."
+    }
+    ConfigError = {
+      errors = ["ConfigError"]
+      advice = "Settings, credentials or rights are wrong, and each run fails until they are mended: variables of Terraform, or the value of a secret."
+    }
+    ContractError = {
+      errors = ["ContractError"]
+      advice = "A source table changed shape so that the model cannot go on. Nothing was written and the watermark stays: mend the model, and the next run goes on."
+    }
+    DataError = {
+      errors = ["DataError"]
+      advice = "Rows break a rule, or a verification found a difference. The text says which rows; do not delete anything before you understand it."
+    }
+    StateError = {
+      errors = ["StateError"]
+      advice = "Tidemark's own records disagree, and it never repairs them silently. Read the text before you change anything in the buckets or the warehouse."
+    }
+    Timeout = {
+      errors = ["Sandbox.Timedout", "States.Timeout"]
+      advice = "The function was ended at its time limit of ${var.timeout_seconds} seconds, in the midst of its work; nothing half done counts. If each run ends so, raise timeout_seconds or memory_mb; at their limits, run this stage from the command line on a machine of your own."
+    }
+    Crash = {
+      errors = ["Runtime.ExitError", "Runtime.OutOfMemory", "Lambda.Unknown"]
+      advice = "The function's process died, most likely for want of memory (${var.memory_mb} MB) or room in /tmp (${var.scratch_mb} MB). Its log's last lines say which: raise memory_mb or scratch_mb."
+    }
+    Unexpected = {
+      errors = []
+      advice = "Tidemark does not know this error: its name and the text say whether AWS refused something (rights, limits, a function that is missing) or Tidemark has a mistake. The log has the traceback."
+    }
+  }
+
+  failure_text = templatefile("${path.module}/failure.txt.tftpl", {
+    name             = var.name
+    schedule_minutes = var.schedule_enabled ? var.schedule_minutes : null
+    executions       = "${local.console}/states/home?region=${local.region}#/v2/executions/details"
+  })
+
+  definition = templatefile("${path.module}/state_machine.json.tftpl", {
+    name                    = var.name
+    functions               = local.function_arns
+    function_names          = local.function_names
+    log_links               = local.log_links
+    timeout_seconds         = var.timeout_seconds + 30
+    retry_attempts          = var.retry_attempts
+    retry_interval_seconds  = var.retry_interval_seconds
+    retry_max_delay_seconds = var.retry_max_delay_seconds
+    remedies                = local.remedies
+    failure_text            = local.failure_text
+    topic_arn               = aws_sns_topic.notices.arn
+  })
+}
+
+resource "aws_sfn_state_machine" "run" {
+  name       = var.name
+  type       = "STANDARD"
+  role_arn   = aws_iam_role.service["state-machine"].arn
+  definition = local.definition
+
+  logging_configuration {
+    log_destination        = "${aws_cloudwatch_log_group.state_machine.arn}:*"
+    level                  = "ERROR"
+    include_execution_data = false
+  }
+
+  # The rights to deliver logs are checked when the state machine is made.
+  depends_on = [aws_iam_role_policy.service]
+}
+
+# CloudWatch allows a resource policy of 5120 characters, to which each delivery adds its group; this prefix is let in as
+# a whole.
+resource "aws_cloudwatch_log_group" "state_machine" {
+  name              = "/aws/vendedlogs/states/${var.name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_scheduler_schedule" "run" {
+  name                = "${var.name}-run"
+  description         = "Ingest, transform, load."
+  schedule_expression = "rate(${var.schedule_minutes} minutes)"
+  state               = var.schedule_enabled ? "ENABLED" : "DISABLED"
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = aws_sfn_state_machine.run.arn
+    role_arn = aws_iam_role.service["run-schedule"].arn
+    input    = "{}"
+
+    # The next run does the same: a start that is much too late is worth nothing.
+    retry_policy {
+      maximum_retry_attempts       = 3
+      maximum_event_age_in_seconds = 300
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.service]
+}
+
+resource "aws_scheduler_schedule" "compact" {
+  name                = "${var.name}-compact"
+  description         = "Joins small files of the lake and removes what nothing needs any more."
+  schedule_expression = var.compact_schedule
+  state               = var.schedule_enabled ? "ENABLED" : "DISABLED"
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = aws_lambda_function.this["compact"].arn
+    role_arn = aws_iam_role.service["compact-schedule"].arn
+    input    = "{}"
+
+    retry_policy {
+      maximum_retry_attempts       = 3
+      maximum_event_age_in_seconds = 3600
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.service]
+}
+
+# Not encrypted at rest: alarms could publish to a topic with a key only if that were a customer's, at a monthly price.
+resource "aws_sns_topic" "notices" {
+  name         = "${var.name}-notices"
+  display_name = "Tidemark ${var.name}"
+}
+
+resource "aws_sns_topic_policy" "notices" {
+  arn = aws_sns_topic.notices.arn
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "Alarms"
+        Effect    = "Allow"
+        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.notices.arn
+        Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      },
+      {
+        Sid       = "StateMachine"
+        Effect    = "Allow"
+        Principal = { AWS = aws_iam_role.service["state-machine"].arn }
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.notices.arn
+      },
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.notices.arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+}
+
+resource "aws_sns_topic_subscription" "mail" {
+  for_each = toset(var.notification_emails)
+
+  topic_arn = aws_sns_topic.notices.arn
+  protocol  = "email"
+  endpoint  = each.value
+}
