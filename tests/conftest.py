@@ -75,7 +75,7 @@ def totesys_rows() -> Path:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """One S3 server for the session; a test takes `s3`."""
-    with running_s3(tmp_path_factory.mktemp("s3") / "log") as server:
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 

@@ -1,10 +1,11 @@
-"""An S3 for the tests: moto's server, in a process of its own.
+"""An S3 for the tests: moto's server, in a process of its own; the rest of AWS is there as well (aws.py).
 
 In this process it could deadlock: delta-rs waits for an answer while it holds the interpreter lock.
 """
 
 import http.client
 import itertools
+import json
 import socket
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import boto3
 
+REPOSITORY = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60.0
 ANY_KEY = "testing"  # moto checks none
@@ -33,53 +35,66 @@ class S3:
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables by which boto3 and delta-rs find this server."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": ANY_KEY,
-            "AWS_SECRET_ACCESS_KEY": ANY_KEY,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return reaching(self.port)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 -- boto3 makes its clients at run time
+        """Return a client of one service."""
+        session = boto3.Session(aws_access_key_id=ANY_KEY, aws_secret_access_key=ANY_KEY, region_name=REGION)
+        # boto3 has an overload for each service and none for a name that is not known before.
+        return session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
 
     def create_bucket(self) -> str:
         """Create an empty bucket and return its name; `s3://<name>` is its address."""
         name = f"bucket-{next(self._numbers)}"
-        session = boto3.Session(aws_access_key_id=ANY_KEY, aws_secret_access_key=ANY_KEY, region_name=REGION)
-        session.client("s3", endpoint_url=self.endpoint_url).create_bucket(
-            Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION}
-        )
+        self.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
         return name
 
     def reset(self) -> None:
         """Forget every bucket, parameter and secret."""
-        self._request("POST", "/moto-api/reset")
+        self.request("POST", "/moto-api/reset")
 
     def is_ready(self) -> bool:
         """Say whether the server answers."""
         try:
-            self._request("GET", "/moto-api/data.json")
+            self.request("GET", "/test-api/invocations")
         except ConnectionRefusedError:
             return False
         return True
 
-    def _request(self, method: str, path: str) -> None:
+    def request(self, method: str, path: str, body: object = None) -> bytes:
+        """Send a request that is not one of AWS, and return the answer."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=START_TIMEOUT_SECONDS)
         try:
-            connection.request(method, path)
-            connection.getresponse().read()
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+            return connection.getresponse().read()
         finally:
             connection.close()
 
 
+def reaching(port: int) -> dict[str, str]:
+    """Return the environment variables by which boto3 and delta-rs find the server at a port."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
+        "AWS_ACCESS_KEY_ID": ANY_KEY,
+        "AWS_SECRET_ACCESS_KEY": ANY_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
 @contextmanager
-def running_s3(log: Path) -> Iterator[S3]:
-    """Run a server that writes its log to `log`; it has ended afterwards."""
+def running_s3(folder: Path) -> Iterator[S3]:
+    """Run a server that keeps its log and what it unpacks in `folder`; it has ended afterwards."""
     port = _free_port()
+    log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 -- nothing in it comes from outside
-            [sys.executable, "-m", "moto.server", "-p", str(port), "-H", HOST], stdout=output, stderr=output
+            [sys.executable, "-m", "tests.support.aws_server", str(port), str(folder)],
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=output,
         )
         try:
             s3 = S3(port)
