@@ -16,6 +16,8 @@ from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect
 
 _SSM = "ssm:"
+# A parameter cannot be empty: one that was made before the first poll, so that it is removed with the rest, holds this.
+NONE_YET = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,9 @@ class ParameterPointer:
             )
 
 
-def _decode(text: str | bytes, place: str, remedy: str) -> Pointer:
+def _decode(text: str | bytes, place: str, remedy: str) -> Pointer | None:
+    if text == NONE_YET:
+        return None
     try:
         return Pointer.decode(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as exc:

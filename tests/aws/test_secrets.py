@@ -45,6 +45,13 @@ def test_any_password_survives_the_address(text: str) -> None:
     assert (conninfo_to_dict(url)["password"], conninfo_to_dict(url)["user"]) == (text, text)
 
 
+@pytest.mark.parametrize("host", ["db.example", "/var/run/postgresql", "::1", "one.example,two.example"])
+def test_a_host_may_be_a_socket_or_an_address(host: str) -> None:
+    members = MEMBERS | {"host": f"[{host}]" if host == "::1" else host}
+
+    assert conninfo_to_dict(secrets._url(NAME, members))["host"] == host
+
+
 @pytest.mark.usefixtures("s3")
 def test_a_port_may_be_text_or_absent() -> None:
     keep(json.dumps({name: value for name, value in MEMBERS.items() if name != "port"}))

@@ -57,7 +57,7 @@ def _url(secret_id: str, members: dict[str, Any]) -> str:
         message = f"expected a number as port in secret {secret_id!r}, got {members['port']!r}"
         raise ConfigError(message, advice=f"write it as {SHAPE}", secret=secret_id) from None
     user, password, database = (quote(str(members[name]), safe="") for name in ("username", "password", "dbname"))
+    # A socket's directory is a host as well, an address of IPv6 stands in brackets, and several hosts between commas.
+    host = quote(str(members["host"]), safe="[]:,")
     options = {"sslmode": str(members["sslmode"])} if members.get("sslmode") else {}
-    return (
-        f"postgresql://{user}:{password}@{members['host']}:{port}/{database}{'?' * bool(options)}{urlencode(options)}"
-    )
+    return f"postgresql://{user}:{password}@{host}:{port}/{database}{'?' * bool(options)}{urlencode(options)}"
