@@ -1,0 +1,214 @@
+# Each alarm tells the topic, and its description says to whoever gets the mail what to do.
+
+locals {
+  stale_after_minutes = var.stale_after_minutes == null ? max(30, 3 * var.schedule_minutes) : var.stale_after_minutes
+  # Five-minute periods that surely hold a run: within them one failure keeps its alarm on until the next run is through.
+  periods_with_a_run = ceil(var.schedule_minutes / 5) + 1
+
+  near_timeout_milliseconds = 0.8 * var.timeout_seconds * 1000
+  near_memory_mb            = 0.85 * var.memory_mb
+  # A namespace of its own: Lambda's report of an invocation names no function, so its metric can have no dimension.
+  memory_namespace = "Tidemark/${var.name}"
+  memory_metrics   = { for key in keys(local.function_names) : key => "MaxMemoryUsedMB-${key}" }
+
+  see_also = "More: docs/operations.md#alarms"
+}
+
+resource "aws_cloudwatch_metric_alarm" "run_failed" {
+  alarm_name          = "${var.name}-run-failed"
+  alarm_description   = "A run of ${var.name} failed, timed out or was stopped. A mail of its own says what failed and what to do; without one, look at the state machine's executions. ${local.see_also}"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  evaluation_periods  = local.periods_with_a_run
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+
+  metric_query {
+    id          = "unsuccessful"
+    label       = "runs without success"
+    expression  = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { failed = "ExecutionsFailed", timed_out = "ExecutionsTimedOut", aborted = "ExecutionsAborted" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/States"
+        metric_name = metric_query.value
+        dimensions  = { StateMachineArn = local.state_machine_arn }
+        period      = 300
+        stat        = "Sum"
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "no_success" {
+  # With the schedule off nobody expects a run.
+  count = var.schedule_enabled ? 1 : 0
+
+  alarm_name          = "${var.name}-no-successful-run"
+  alarm_description   = "No run of ${var.name} has ended well for ${local.stale_after_minutes} minutes: the warehouse falls behind. If runs fail, do what their mails say; if none start, look at the schedule ${var.name}-run and its role. ${local.see_also}"
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  evaluation_periods  = ceil(local.stale_after_minutes / 5)
+  datapoints_to_alarm = ceil(local.stale_after_minutes / 5)
+  treat_missing_data  = "breaching"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+
+  # CloudWatch would otherwise pass over missing points and take older ones in their place, and so raise it later.
+  metric_query {
+    id          = "successful"
+    label       = "runs that ended well"
+    expression  = "FILL(succeeded, 0)"
+    return_data = true
+  }
+
+  metric_query {
+    id = "succeeded"
+
+    metric {
+      namespace   = "AWS/States"
+      metric_name = "ExecutionsSucceeded"
+      dimensions  = { StateMachineArn = local.state_machine_arn }
+      period      = 300
+      stat        = "Sum"
+    }
+  }
+}
+
+# The next two are gauges, put once in a run: between two runs the alarm keeps its state.
+
+resource "aws_cloudwatch_metric_alarm" "quarantine" {
+  alarm_name          = "${var.name}-quarantine"
+  alarm_description   = "Rows of ${var.name} lie in quarantine; all others flow. `tidemark quarantine list` counts them by reason, and docs/operations.md#quarantine says what to do about each. ${local.see_also}"
+  namespace           = "Tidemark"
+  metric_name         = "QuarantinedRows"
+  dimensions          = { service = var.name }
+  statistic           = "Maximum"
+  period              = 300
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  evaluation_periods  = 1
+  treat_missing_data  = "ignore"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "freshness" {
+  alarm_name          = "${var.name}-freshness"
+  alarm_description   = "What the warehouse of ${var.name} shows is older than ${var.freshness_minutes} minutes, though runs end well: load takes longer than the schedule allows, or batches wait. `tidemark status` says how many. ${local.see_also}"
+  namespace           = "Tidemark"
+  metric_name         = "FreshnessSeconds"
+  dimensions          = { service = var.name }
+  statistic           = "Minimum"
+  period              = 300
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.freshness_minutes * 60
+  evaluation_periods  = 1
+  treat_missing_data  = "ignore"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "near_timeout" {
+  for_each = local.function_names
+
+  alarm_name          = "${each.value}-near-timeout"
+  alarm_description   = "${each.value} took more than 80 % of its ${var.timeout_seconds} seconds. Raise memory_mb, which raises its share of processors too, or timeout_seconds (900 at most), before it is ended in the midst of its work. ${local.see_also}"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Duration"
+  dimensions          = { FunctionName = each.value }
+  statistic           = "Maximum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = local.near_timeout_milliseconds
+  evaluation_periods  = local.periods_with_a_run
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+}
+
+resource "aws_cloudwatch_log_metric_filter" "memory" {
+  for_each = local.function_names
+
+  name           = "${each.value}-memory"
+  log_group_name = aws_cloudwatch_log_group.function[each.key].name
+  pattern        = "{ $.type = \"platform.report\" }"
+
+  metric_transformation {
+    namespace = local.memory_namespace
+    name      = local.memory_metrics[each.key]
+    value     = "$.record.metrics.maxMemoryUsedMB"
+    unit      = "Megabytes"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "near_memory" {
+  for_each = local.function_names
+
+  alarm_name          = "${each.value}-near-memory"
+  alarm_description   = "${each.value} used more than 85 % of its ${var.memory_mb} MB. Raise memory_mb, before it is ended in the midst of its work. ${local.see_also}"
+  namespace           = local.memory_namespace
+  metric_name         = local.memory_metrics[each.key]
+  statistic           = "Maximum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = local.near_memory_mb
+  evaluation_periods  = local.periods_with_a_run
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "throttles" {
+  for_each = local.function_names
+
+  alarm_name          = "${each.value}-throttles"
+  alarm_description   = "Lambda refused to start ${each.value} because too many functions ran at once. Runs are tried again by themselves; if it stays, raise the account's quota of concurrent executions or reserved_concurrency. ${local.see_also}"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Throttles"
+  dimensions          = { FunctionName = each.value }
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  evaluation_periods  = local.periods_with_a_run
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+}
+
+# A failed stage fails its run; a compaction belongs to none.
+resource "aws_cloudwatch_metric_alarm" "compact_failed" {
+  alarm_name          = "${var.name}-compact-failed"
+  alarm_description   = "The compaction of ${var.name} failed. Nothing is lost and runs go on, only the lake's files grow in number; tomorrow's tries again. If it stays, see the log of ${local.function_names["compact"]}: ${local.log_links["compact"]} ${local.see_also}"
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  dimensions          = { FunctionName = local.function_names["compact"] }
+  statistic           = "Sum"
+  period              = 300
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+}
+
+locals {
+  alarms = merge(
+    {
+      run_failed     = aws_cloudwatch_metric_alarm.run_failed
+      quarantine     = aws_cloudwatch_metric_alarm.quarantine
+      freshness      = aws_cloudwatch_metric_alarm.freshness
+      compact_failed = aws_cloudwatch_metric_alarm.compact_failed
+    },
+    { for index, alarm in aws_cloudwatch_metric_alarm.no_success : "no_success" => alarm },
+    { for key, alarm in aws_cloudwatch_metric_alarm.near_timeout : "near_timeout_${key}" => alarm },
+    { for key, alarm in aws_cloudwatch_metric_alarm.near_memory : "near_memory_${key}" => alarm },
+    { for key, alarm in aws_cloudwatch_metric_alarm.throttles : "throttles_${key}" => alarm },
+  )
+}

@@ -1,0 +1,140 @@
+"""Run Terraform on copies of infra/, with the real provider.
+
+Nothing in infra/ knows of tests: an override file in the copy sends the provider to a server that plays AWS. Where
+Terraform finds the provider is the business of whoever runs the tests (TF_CLI_CONFIG_FILE); without it they skip.
+"""
+
+import atexit
+import functools
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+INFRA = Path(__file__).parent.parent.parent / "infra"
+REGION = "eu-west-2"
+# What the provider would otherwise ask of services that the server does not play, and how it names a bucket: a bucket's
+# host name does not lead to the server.
+OVERRIDE: Mapping[str, Any] = {
+    "access_key": "test",
+    "secret_key": "test",
+    "region": REGION,
+    "s3_use_path_style": True,
+    "skip_credentials_validation": True,
+    "skip_metadata_api_check": True,
+    "skip_region_validation": True,
+}
+SERVICES = (
+    "cloudwatch",
+    "iam",
+    "lambda",
+    "logs",
+    "s3",
+    "scheduler",
+    "secretsmanager",
+    "sfn",
+    "sns",
+    "ssm",
+    "sts",
+)
+# What `terraform init` says when the provider is neither here nor to be had.
+NO_PROVIDER = ("Failed to query available provider packages", "Failed to install provider")
+
+
+class TerraformError(Exception):
+    """Say that a command of Terraform failed; the text is all that it printed."""
+
+
+@dataclass(frozen=True)
+class Terraform:
+    """A copy of infra/ to work in."""
+
+    directory: Path
+
+    def apply(self, **variables: object) -> None:
+        """Make all that the configuration describes; the variables stay for later commands."""
+        (self.directory / "test.auto.tfvars.json").write_text(json.dumps(variables))
+        self.run("apply", "-auto-approve", "-input=false", "-compact-warnings")
+
+    def destroy(self) -> None:
+        """Remove it all again."""
+        self.run("destroy", "-auto-approve", "-input=false", "-compact-warnings")
+
+    def output(self) -> dict[str, Any]:
+        """Give the outputs' values by name."""
+        outputs: dict[str, dict[str, Any]] = json.loads(self.run("output", "-json"))
+        return {name: output["value"] for name, output in outputs.items()}
+
+    def show(self) -> dict[str, Any]:
+        """Give the state as `terraform show -json` prints it."""
+        state: dict[str, Any] = json.loads(self.run("show", "-json"))
+        return state
+
+    def run(self, command: str, *arguments: str) -> str:
+        """Run a command and give what it printed.
+
+        Raises:
+            TerraformError: it failed.
+        """
+        return _run(self.directory, command, "-no-color", *arguments)
+
+
+def terraform_on(directory: Path, endpoint: str | None = None) -> Terraform:
+    """Copy infra/ into a directory that does not exist yet, ready for every command of Terraform.
+
+    Args:
+        directory: where to.
+        endpoint: address of a server that plays AWS; without it the provider would work on the real one.
+    """
+    provider = _initialised()
+    _copy(directory)
+    shutil.copy(provider / ".terraform.lock.hcl", directory)
+    (directory / ".terraform").symlink_to(provider / ".terraform")
+    if endpoint:
+        override = {**OVERRIDE, "endpoints": [dict.fromkeys(SERVICES, endpoint)]}
+        (directory / "provider_override.tf.json").write_text(json.dumps({"provider": {"aws": override}}))
+    return Terraform(directory)
+
+
+def _run(directory: Path, *arguments: str) -> str:
+    command = [_binary(), *arguments]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)  # noqa: S603 -- no shell
+    if done.returncode:
+        raise TerraformError(f"terraform {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _binary() -> str:
+    binary = shutil.which("terraform")
+    if binary is None:
+        pytest.skip("Terraform is not installed")
+    return binary
+
+
+@functools.cache
+def _initialised() -> Path:
+    """Initialise one copy for all: the provider is a file of 700 MB, which each of them would otherwise fetch again."""
+    _binary()
+    folder = Path(tempfile.mkdtemp(prefix="tidemark-terraform-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    directory = folder / "infra"
+    _copy(directory)
+    try:
+        _run(directory, "init", "-no-color", "-input=false", "-backend=false")
+    except TerraformError as exc:
+        if any(sign in str(exc) for sign in NO_PROVIDER):
+            pytest.skip(f"Terraform cannot get the provider hashicorp/aws: {exc}")
+        raise
+    return directory
+
+
+def _copy(directory: Path) -> None:
+    """Copy what is in the repository, and not what somebody's own Terraform has left beside it."""
+    left = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars*", "*.tfplan", "__pycache__", "*override.tf*")
+    shutil.copytree(INFRA, directory, ignore=left)
