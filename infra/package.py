@@ -1,20 +1,24 @@
 """Build the zip of each Lambda function out of the pinned libraries and the source of Tidemark: `make package`.
 
-pip downloads the wheels and checks their hashes; what lies in them goes into the zip as it is, in sorted order and with
-a fixed time, so that the same inputs give the same bytes and an unchanged function is not deployed again.
+pip downloads the wheels and checks their hashes. What lies in them goes into the zip just as it is compressed there, in
+sorted order and with a fixed time: so the same inputs give the same bytes, whatever zlib a machine has, and an
+unchanged function is not deployed again.
 """
 
 import argparse
 import hashlib
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCE = REPOSITORY / "src" / "tidemark"
@@ -29,11 +33,12 @@ MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 MIB = 2**20
 # Lambda takes 262144000 bytes, which is 250 MiB.
 LIMIT_MIB = 240
-# 3 % larger than with level 6 and built in half the time; Lambda limits the unpacked size only.
-COMPRESSION = 4
 # The first moment that a zip can hold.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 READABLE_BY_ALL = 0o100644 << 16
+UNIX = 3
+# In a zip's local header: the lengths of name and extra field, which the compressed bytes follow.
+LENGTHS = struct.Struct("<26xHH")
 
 # The command line, the embedded server and what only these need.
 NOT_PACKED = ("__main__.py", "cli", "embedded", "generator.py", "sql/demo.sql")
@@ -64,12 +69,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Part:
-    """A file of a package: its path in the zip, bytes, what it belongs to, and how to read it."""
+    """A file of a package: its path in the zip, what it belongs to, its size in bytes, and how it is packed."""
 
     path: str
-    size: int
     owner: str
-    read: Callable[[], bytes]
+    size: int
+    crc: int
+    compression: int
+    packed: Callable[[], bytes]
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,8 @@ def contents(function: str, target: Target, extras: Extras | None = None) -> lis
         PackageError: two want the same path, an extra is not what it should be, or all are more than Lambda takes.
 
     """
-    parts = [*_files(SOURCE, "tidemark", NOT_PACKED), *_extra_parts(extras or Extras())]
-    parts += (part for wheel in chosen_wheels(function, download(target)) for part in _unpacked(wheel))
+    parts = [*_file_parts(SOURCE, "tidemark", NOT_PACKED), *_extra_parts(extras or Extras())]
+    parts += (part for wheel in chosen_wheels(function, download(target)) for part in _wheel_parts(wheel))
     parts.sort(key=lambda part: part.path)
     for one, other in pairwise(parts):
         if one.path == other.path:
@@ -162,12 +169,9 @@ def write(parts: Sequence[Part], path: Path) -> None:
     """Write a zip; it appears when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    with zipfile.ZipFile(unfinished, "w") as archive:
+    with unfinished.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
         for part in parts:
-            entry = zipfile.ZipInfo(part.path, EPOCH)
-            entry.create_system = 3  # Unix, whatever this machine is
-            entry.external_attr = READABLE_BY_ALL
-            archive.writestr(entry, part.read(), zipfile.ZIP_DEFLATED, COMPRESSION)
+            _append(archive, file, part)
     unfinished.replace(path)
 
 
@@ -187,29 +191,58 @@ def build(function: str, target: Target, folder: Path, extras: Extras | None = N
     return f"{path}: {target.runtime} on {target.architecture}, {sizes}\n  {_largest(parts)}"
 
 
-def _unpacked(wheel: Path) -> Iterator[Part]:
+def _append(archive: zipfile.ZipFile, file: BinaryIO, part: Part) -> None:
+    """Append a file as it is packed, which `zipfile` has no call for; it writes the directory when it is closed."""
+    packed = part.packed()
+    entry = zipfile.ZipInfo(part.path, EPOCH)
+    entry.create_system, entry.external_attr = UNIX, READABLE_BY_ALL
+    entry.compress_type, entry.compress_size = part.compression, len(packed)
+    entry.file_size, entry.CRC = part.size, part.crc
+    entry.header_offset = file.tell()
+    file.write(entry.FileHeader() + packed)
+    archive.filelist.append(entry)
+    archive.start_dir = file.tell()
+
+
+def _wheel_parts(wheel: Path) -> Iterator[Part]:
     """Yield what an installation of a wheel would put beside the other libraries.
 
     Not its list of files, which would be wrong, nor its commands.
     """
-    archive = zipfile.ZipFile(wheel)
-    for entry in archive.infolist():
+    owner = wheel.name.split("-")[0]
+    with zipfile.ZipFile(wheel) as archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    for entry in entries:
         top, _, rest = entry.filename.partition("/")
         if top.endswith(".data"):
             if not rest.startswith(("scripts/", "headers/")):
                 raise PackageError(f"{wheel.name} holds {entry.filename}: say here where it goes")
-        elif not entry.is_dir() and not (top.endswith(".dist-info") and rest == "RECORD"):
-            yield Part(entry.filename, entry.file_size, wheel.name.split("-")[0], partial(archive.read, entry))
+        elif not (top.endswith(".dist-info") and rest == "RECORD"):
+            packed = partial(_packed, wheel, entry)
+            yield Part(entry.filename, owner, entry.file_size, entry.CRC, entry.compress_type, packed)
 
 
-def _files(folder: Path, prefix: str, without: Sequence[str] = ()) -> Iterator[Part]:
+def _packed(wheel: Path, entry: zipfile.ZipInfo) -> bytes:
+    with wheel.open("rb") as file:
+        file.seek(entry.header_offset)
+        name, extra = LENGTHS.unpack(file.read(LENGTHS.size))
+        file.seek(name + extra, 1)
+        return file.read(entry.compress_size)
+
+
+def _file_part(file: Path, path: str, owner: str) -> Part:
+    content = file.read_bytes()
+    return Part(path, owner, len(content), zlib.crc32(content), zipfile.ZIP_STORED, lambda: content)
+
+
+def _file_parts(folder: Path, prefix: str, without: Sequence[str] = ()) -> Iterator[Part]:
     """Yield the files of a directory, but for the exceptions, what is hidden, and what Python itself made there."""
     for file in folder.rglob("*"):
         path = file.relative_to(folder)
         is_left_out = any(path.is_relative_to(each) for each in without)
         is_made = any(name.startswith(".") or name == "__pycache__" for name in path.parts)
         if file.is_file() and not is_left_out and not is_made:
-            yield Part(f"{prefix}/{path.as_posix()}", file.stat().st_size, Path(prefix).name, file.read_bytes)
+            yield _file_part(file, f"{prefix}/{path.as_posix()}", Path(prefix).name)
 
 
 def _extra_parts(extras: Extras) -> Iterator[Part]:
@@ -221,12 +254,12 @@ def _extra_parts(extras: Extras) -> Iterator[Part]:
             )
         if (SOURCE / "models" / model.name).exists():
             raise PackageError(f"a model {model.name} comes with Tidemark; give yours another name than {extras.model}")
-        yield from _files(model, f"tidemark/models/{model.name}")
+        yield from _file_parts(model, f"tidemark/models/{model.name}")
     if extras.certificates is not None:
         file = extras.certificates
         if not file.is_file() or b"-----BEGIN CERTIFICATE-----" not in file.read_bytes():
             raise PackageError(f"expected a file of PEM certificates as SSLROOTCERT, got {file}")
-        yield Part(CERTIFICATES, file.stat().st_size, CERTIFICATES, file.read_bytes)
+        yield _file_part(file, CERTIFICATES, CERTIFICATES)
 
 
 def _sha256(file: Path) -> str:
