@@ -71,6 +71,8 @@ class Server:
                 return self._invoke(name, Request(environ))
         if path.startswith("/test-api/"):
             return self._steer(path.removeprefix("/test-api/"), Request(environ))
+        if "policy" in environ.get("QUERY_STRING", ""):
+            _prepare_policies()
         if path == "/moto-api/reset":
             self.lambdas.close()
         return None
@@ -179,11 +181,33 @@ def _prepare_lambda() -> None:
 
 
 @functools.cache
+def _prepare_policies() -> None:
+    """Let what is refused without TLS pass: we have none here, and moto refuses it whatever the condition says."""
+    from moto.iam.access_control import IAMPolicyStatement, PermissionResult  # noqa: PLC0415 -- as above
+
+    decide = IAMPolicyStatement.is_action_permitted
+
+    def decided(self: Any, *arguments: Any, **more: Any) -> PermissionResult:  # noqa: ANN401 -- moto's
+        if self._statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}:
+            return PermissionResult.NEUTRAL
+        return decide(self, *arguments, **more)
+
+    setattr(IAMPolicyStatement, "is_action_permitted", decided)  # noqa: B010 -- a method to mypy
+
+
+@functools.cache
 def _prepare_step_functions() -> None:
+    """Shorten waits, and let an execution know its start as a text, as on AWS: moto's intrinsics fail on a datetime."""
     from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl  # noqa: PLC0415 -- as above
+    from moto.stepfunctions.parser.backend import execution_worker  # noqa: PLC0415 -- as above
 
     # Only the waits between retries: the module reads the clock for nothing else.
     retrier_decl.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / WAITS_SHORTENED_BY))  # type: ignore[attr-defined, assignment]
+
+    def execution(**members: Any) -> dict[str, Any]:  # noqa: ANN401 -- moto's
+        return members | {"StartTime": members["StartTime"].isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+
+    setattr(execution_worker, "ExecutionData", execution)  # noqa: B010 -- a type to mypy
 
 
 def _step_functions(action: str, request: Request) -> Response | None:
