@@ -12,7 +12,6 @@ from measure import Measured
 
 from tidemark.embedded import EmbeddedServer
 
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 LIBRARIES = ("duckdb", "deltalake", "psycopg")
 FULL_LOAD_FLOORS = 5
 INCREMENT_SECONDS = 6
@@ -28,7 +27,7 @@ def machine(server: EmbeddedServer) -> dict[str, Any]:
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cores": os.cpu_count(),
-        "processor": _processor(),
+        "processor": processor(),
         "memory_gib": round(memory_bytes / 2**30, 1),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "versions": {"Python": platform.python_version(), "PostgreSQL": postgres}
@@ -57,11 +56,12 @@ def markdown(results: Mapping[str, Any]) -> str:
     )
 
 
-def write_into(path: Path, text: str) -> None:
-    """Put the report between the markers of a file."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+def write_into(path: Path, text: str, name: str = "results") -> None:
+    """Put a report between the markers of this name in a file."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def peak_mib(results: Mapping[str, Any]) -> float:
@@ -130,7 +130,8 @@ def _figures(run: Measured) -> str:
     return f"| {run.wall_seconds:.2f} | {cpu} | {peak}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor, or give an empty text."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
