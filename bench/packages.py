@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from report import processor, write_into
 
 from infra.package import FUNCTIONS, MACHINES, MIB, Target, build, contents
+from tests.support.lambdas import LIBRARIES
 from tests.support.packages import built_packages
 
 README = Path(__file__).with_name("README.md")
@@ -75,6 +76,7 @@ def sizes(folder: Path) -> list[str]:
 def imports(folder: Path, repeat: int) -> list[str]:
     """Import each handler in new processes, with and without Python's cache of compiled modules."""
     packages = built_packages(folder / "at-hand")
+    _link_runtime(folder / "runtime")
     lines = ["| handler | import s | with compiled modules s | first S3 client s | import by library, ms |"]
     lines.append("|---|--:|--:|--:|---|")
     for handler, package in HANDLERS.items():
@@ -90,6 +92,15 @@ def imports(folder: Path, repeat: int) -> list[str]:
         largest = ", ".join(f"{owner} {seconds * 1000:.0f}" for owner, seconds in shares.most_common(SHOWN))
         lines.append(f"| {handler} | {row} | {largest} |")
     return [f"Python {platform.python_version()}, {processor()}; the median of {repeat} processes.", "", *lines]
+
+
+def _link_runtime(folder: Path) -> None:
+    """Put links to what Lambda's runtime brings into a directory of its own."""
+    folder.mkdir()
+    for name in LIBRARIES:
+        for place in (Path(sysconfig.get_path("purelib")) / each for each in (name, f"{name}.py")):
+            if place.exists():
+                (folder / place.name).symlink_to(place)
 
 
 def _seconds(code: Path, handler: str, options: Sequence[str]) -> tuple[float, float]:
@@ -114,7 +125,7 @@ def _shares(code: Path, handler: str) -> Counter[str]:
 
 
 def _run(code: Path, handler: str, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", *options, "-c", PROGRAM, str(code), sysconfig.get_path("purelib")]
+    command = [sys.executable, "-I", "-S", *options, "-c", PROGRAM, str(code), str(code.with_name("runtime"))]
     command.append(f"tidemark.aws.{handler}")
     environment = {"AWS_REGION": "eu-west-2", "POWERTOOLS_SERVICE_NAME": "tidemark"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 -- our own
