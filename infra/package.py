@@ -26,7 +26,7 @@ WHEELS = REPOSITORY / "build" / "wheels"
 
 FUNCTIONS = ("ingest", "transform", "load")
 # Amazon Linux 2023. The runtimes before python3.12 have glibc 2.26, for which there is no wheel of DuckDB.
-RUNTIMES = ("python3.12", "python3.13", "python3.14")
+RUNTIMES = ("python3.12", "python3.13")
 GLIBC = 34
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 

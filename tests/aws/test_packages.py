@@ -18,6 +18,7 @@ from packaging.utils import parse_wheel_filename
 
 from infra.package import (
     FUNCTIONS,
+    MACHINES,
     MIB,
     RUNTIMES,
     Extras,
@@ -29,7 +30,6 @@ from infra.package import (
     chosen_wheels,
     contents,
     download,
-    requirements,
 )
 from tests.support.lambdas import Function, Lambdas
 from tests.support.packages import AT_HAND, built_packages
@@ -316,6 +316,13 @@ def test_a_package_has_the_versions_that_the_other_tests_ran_with(function: str)
     assert pinned(function).items() - tested.items() - {("tzdata", pinned(function)["tzdata"])} == set()
 
 
-def test_the_runtimes_are_those_that_have_the_c_library_of_the_wheels() -> None:
-    assert Target().runtime in RUNTIMES
-    assert all(requirements(function).is_file() for function in FUNCTIONS)
+@pytest.mark.parametrize(
+    ("variable", "choices", "default"),
+    [("runtime", RUNTIMES, Target().runtime), ("architecture", tuple(MACHINES), Target().architecture)],
+)
+def test_terraform_takes_what_make_package_makes(variable: str, choices: tuple[str, ...], default: str) -> None:
+    text = (REPOSITORY / "infra" / "variables.tf").read_text("utf-8")
+    block = text.partition(f'variable "{variable}" {{')[2].partition("\n}\n")[0]
+
+    assert f'default     = "{default}"' in block
+    assert f"contains([{', '.join(json.dumps(choice) for choice in choices)}], var.{variable})" in block
