@@ -1,0 +1,126 @@
+# What each variable refuses. The provider is a mock: nothing is made.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_region" {
+    defaults = { name = "eu-west-2" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+  }
+}
+
+variables {
+  package_directory = "tests/packages"
+}
+
+run "every_variable_refuses_nonsense" {
+  command = plan
+
+  variables {
+    name                         = "Tidemark_"
+    region                       = "London"
+    tags                         = { "aws:no" = "no" }
+    model                        = " "
+    lag                          = "five"
+    sslrootcert                  = ""
+    log_level                    = "WARNING"
+    source_secret_arn            = "my-secret"
+    warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:*"
+    source_secret_kms_key_arn    = "alias/mine"
+    warehouse_secret_kms_key_arn = "*"
+    ingestion_bucket             = "with.dots"
+    processed_bucket             = "UPPER"
+    packages_bucket              = "-"
+    noncurrent_days              = 1
+    package_directory            = ""
+    runtime                      = "python3.11"
+    architecture                 = "riscv"
+    memory_mb                    = 128
+    scratch_mb                   = 100000
+    timeout_seconds              = 901
+    reserved_concurrency         = 0
+    security_group_ids           = ["default"]
+    log_retention_days           = 2
+    schedule_minutes             = 0
+    compact_schedule             = "daily"
+    retry_attempts               = -1
+    retry_interval_seconds       = 0
+    notification_emails          = ["somebody"]
+  }
+
+  expect_failures = [
+    var.name,
+    var.region,
+    var.tags,
+    var.model,
+    var.lag,
+    var.sslrootcert,
+    var.log_level,
+    var.source_secret_arn,
+    var.warehouse_secret_arn,
+    var.source_secret_kms_key_arn,
+    var.warehouse_secret_kms_key_arn,
+    var.ingestion_bucket,
+    var.processed_bucket,
+    var.packages_bucket,
+    var.noncurrent_days,
+    var.package_directory,
+    var.runtime,
+    var.architecture,
+    var.memory_mb,
+    var.scratch_mb,
+    var.timeout_seconds,
+    var.reserved_concurrency,
+    var.security_group_ids,
+    var.log_retention_days,
+    var.schedule_minutes,
+    var.compact_schedule,
+    var.retry_attempts,
+    var.retry_interval_seconds,
+    var.notification_emails,
+  ]
+}
+
+run "what_belongs_together" {
+  command = plan
+
+  variables {
+    subnet_ids              = ["subnet-0123456789abcdef0"]
+    schedule_minutes        = 60
+    stale_after_minutes     = 90
+    freshness_minutes       = 30
+    retry_interval_seconds  = 30
+    retry_max_delay_seconds = 30
+  }
+
+  expect_failures = [
+    var.subnet_ids,
+    var.stale_after_minutes,
+    var.freshness_minutes,
+    var.retry_max_delay_seconds,
+  ]
+}
+
+run "subnets_of_another_kind" {
+  command = plan
+
+  variables {
+    subnet_ids         = ["vpc-1"]
+    security_group_ids = ["sg-0123456789abcdef0"]
+  }
+
+  expect_failures = [var.subnet_ids]
+}
+
+run "packages_that_were_not_made" {
+  command = plan
+
+  variables {
+    package_directory = "tests/nowhere"
+  }
+
+  expect_failures = [aws_s3_object.package]
+}

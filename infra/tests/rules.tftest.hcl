@@ -1,0 +1,296 @@
+# What must hold of everything that is made, whatever the variables. The provider is a mock: nothing is made.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_region" {
+    defaults = { name = "eu-west-2" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+  }
+
+  # The provider refuses what is no ARN, also from a mock.
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-west-2:123456789012:function:mock" }
+  }
+  mock_resource "aws_sfn_state_machine" {
+    defaults = { arn = "arn:aws:states:eu-west-2:123456789012:stateMachine:mock" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-west-2:123456789012:log-group:mock" }
+  }
+  mock_resource "aws_sns_topic" {
+    defaults = { arn = "arn:aws:sns:eu-west-2:123456789012:tidemark-notices" }
+  }
+}
+
+override_resource {
+  target = aws_secretsmanager_secret.source
+  values = { arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:tidemark/source-20260101000000000000000001-AbCdEf" }
+}
+
+override_resource {
+  target = aws_secretsmanager_secret.warehouse
+  values = { arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:tidemark/warehouse-20260101000000000000000001-AbCdEf" }
+}
+
+variables {
+  package_directory   = "tests/packages"
+  notification_emails = ["night@example.com"]
+}
+
+run "with_defaults" {
+  # ---------------------------------------------------------------------------------------------------------- buckets
+
+  assert {
+    condition = alltrue([
+      for key in keys(local.bucket_names) : alltrue([
+        aws_s3_bucket_public_access_block.this[key].block_public_acls,
+        aws_s3_bucket_public_access_block.this[key].block_public_policy,
+        aws_s3_bucket_public_access_block.this[key].ignore_public_acls,
+        aws_s3_bucket_public_access_block.this[key].restrict_public_buckets,
+        aws_s3_bucket_ownership_controls.this[key].rule[0].object_ownership == "BucketOwnerEnforced",
+      ])
+    ])
+    error_message = "A bucket can be made public."
+  }
+
+  assert {
+    condition = alltrue([
+      for key in keys(local.bucket_names) : alltrue([
+        for rule in aws_s3_bucket_server_side_encryption_configuration.this[key].rule :
+        rule.apply_server_side_encryption_by_default[0].sse_algorithm == "AES256"
+      ])
+    ])
+    error_message = "A bucket is not encrypted."
+  }
+
+  assert {
+    condition     = alltrue([for key in keys(local.bucket_names) : aws_s3_bucket_versioning.this[key].versioning_configuration[0].status == "Enabled"])
+    error_message = "A bucket keeps no versions."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, arn in local.bucket_arns : jsondecode(aws_s3_bucket_policy.this[key].policy).Statement == [{
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [arn, "${arn}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      }]
+    ])
+    error_message = "A bucket can be reached without TLS."
+  }
+
+  assert {
+    condition = alltrue([
+      for key in keys(local.bucket_names) : alltrue([
+        aws_s3_bucket_lifecycle_configuration.this[key].rule[0].noncurrent_version_expiration[0].noncurrent_days == 30,
+        aws_s3_bucket_lifecycle_configuration.this[key].rule[1].abort_incomplete_multipart_upload[0].days_after_initiation == 7,
+      ])
+    ])
+    error_message = "A bucket keeps old versions or abandoned uploads for ever."
+  }
+
+  assert {
+    condition     = alltrue([for bucket in aws_s3_bucket.this : !bucket.force_destroy])
+    error_message = "`terraform destroy` would delete the change log."
+  }
+
+  # ------------------------------------------------------------------------------------------------------------ rights
+
+  assert {
+    condition = alltrue(flatten([
+      for policy in merge(aws_iam_role_policy.function, aws_iam_role_policy.service) : [
+        for statement in jsondecode(policy.policy).Statement : [for action in statement.Action : !strcontains(action, "*")]
+      ]
+    ]))
+    error_message = "A role may do what nobody has named."
+  }
+
+  assert {
+    # Of logs, an asterisk stands for the streams of one group; of buckets, for the objects of one.
+    condition = alltrue(flatten([
+      for key, policy in merge(aws_iam_role_policy.function, aws_iam_role_policy.service) : [
+        for statement in jsondecode(policy.policy).Statement : [
+          for resource in statement.Resource : !strcontains(trimsuffix(trimsuffix(resource, "/*"), ":*"), "*")
+        ]
+      ] if key != "state-machine/logs"
+    ]))
+    error_message = "A role may do something to every resource."
+  }
+
+  assert {
+    condition     = alltrue([for key, policy in aws_iam_role_policy.function : !strcontains(policy.policy, local.bucket_names.processed) if startswith(key, "ingest/")])
+    error_message = "ingest can touch the processed bucket."
+  }
+
+  assert {
+    condition     = alltrue([for key, policy in aws_iam_role_policy.function : !strcontains(policy.policy, local.bucket_names.ingestion) if startswith(key, "load/")])
+    error_message = "load can touch the ingestion bucket."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, policy in aws_iam_role_policy.function : !strcontains(policy.policy, "s3:PutObject") && !strcontains(policy.policy, "s3:AbortMultipartUpload")
+      if startswith(key, "load/") || key == "transform/ingestion"
+    ])
+    error_message = "load can write to a bucket, or transform to the ingestion bucket."
+  }
+
+  assert {
+    condition     = toset([for key, policy in aws_iam_role_policy.function : key if strcontains(policy.policy, "s3:Delete")]) == toset(["compact/ingestion", "compact/processed"])
+    error_message = "Something else than compact can delete objects."
+  }
+
+  assert {
+    condition     = alltrue([for policy in aws_iam_role_policy.function : !strcontains(policy.policy, local.bucket_names.packages)])
+    error_message = "A function can touch the packages."
+  }
+
+  assert {
+    condition     = [for key, policy in aws_iam_role_policy.function : key if strcontains(policy.policy, "ssm:")] == ["ingest/pointer"]
+    error_message = "Something else than ingest can use the pointer."
+  }
+
+  assert {
+    condition     = [for key, policy in aws_iam_role_policy.function : key if strcontains(policy.policy, aws_secretsmanager_secret.source[0].arn)] == ["ingest/source"]
+    error_message = "Something else than ingest can read the source's credentials."
+  }
+
+  assert {
+    condition     = toset([for key, policy in aws_iam_role_policy.function : key if strcontains(policy.policy, aws_secretsmanager_secret.warehouse[0].arn)]) == toset(["compact/warehouse", "load/warehouse"])
+    error_message = "Something else than load and compact can read the warehouse's credentials."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, arn in local.log_group_arns : jsondecode(aws_iam_role_policy.function["${key}/logs"].policy).Statement[0].Resource == ["${arn}:*"]
+    ])
+    error_message = "A function can write into another's log."
+  }
+
+  assert {
+    condition     = length([for key in keys(aws_iam_role_policy.function) : key if endswith(key, "/network")]) == 0 && length(flatten([for function in aws_lambda_function.this : function.vpc_config])) == 0
+    error_message = "The functions are in a VPC that nobody asked for."
+  }
+
+  assert {
+    condition     = alltrue([for role in aws_iam_role.service : jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"])
+    error_message = "Another account's state machine or schedule can take on a role."
+  }
+
+  # --------------------------------------------------------------------------------------------------------- functions
+
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : function.reserved_concurrent_executions == -1])
+    error_message = "A function reserves concurrency, which a new account cannot."
+  }
+
+  assert {
+    condition = alltrue([
+      for function in aws_lambda_function.this : function.memory_size == 2048 && function.timeout == 900
+      && function.ephemeral_storage[0].size == 4096 && function.runtime == "python3.13" && function.architectures == tolist(["x86_64"])
+      && lookup(function.environment[0].variables, "TIDEMARK_MEMORY_LIMIT", "1024MB") == "1024MB"
+    ])
+    error_message = "The functions' defaults are not those of docs/aws.md."
+  }
+
+  assert {
+    condition = { for key, function in aws_lambda_function.this : key => function.s3_key } == {
+      ingest = "ingest.zip", transform = "transform.zip", load = "load.zip", compact = "ingest.zip"
+    }
+    error_message = "A function has another's package."
+  }
+
+  assert {
+    condition     = alltrue([for key, function in aws_lambda_function.this : function.logging_config[0].log_format == "JSON" && function.logging_config[0].system_log_level == "INFO" && aws_cloudwatch_log_group.function[key].retention_in_days == 30])
+    error_message = "The alarm on memory finds no report in the log, or a log is kept for ever."
+  }
+
+  # ---------------------------------------------------------------------------------------------- workflow and alarms
+
+  assert {
+    condition     = aws_ssm_parameter.pointer.value == "{}" && aws_ssm_parameter.pointer.tier == "Standard"
+    error_message = "The pointer is not one that the code takes as none yet."
+  }
+
+  assert {
+    condition     = aws_scheduler_schedule.run.schedule_expression == "rate(10 minutes)" && aws_scheduler_schedule.run.state == "ENABLED" && aws_scheduler_schedule.run.target[0].input == "{}"
+    error_message = "Runs do not start every ten minutes."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in local.alarms : alarm.alarm_actions == toset([aws_sns_topic.notices.arn]) && strcontains(alarm.alarm_description, "docs/operations.md#alarms")])
+    error_message = "An alarm tells nobody, or not what to do."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.no_success[0].evaluation_periods == 6 && aws_cloudwatch_metric_alarm.no_success[0].treat_missing_data == "breaching"
+    error_message = "Half an hour without a successful run raises no alarm."
+  }
+}
+
+run "in_a_vpc_with_secrets_that_are_there" {
+  variables {
+    subnet_ids                   = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    security_group_ids           = ["sg-0123456789abcdef0"]
+    source_secret_arn            = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:rds!db-source-AbCdEf"
+    warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:rds!db-warehouse-AbCdEf"
+    source_secret_kms_key_arn    = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
+    warehouse_secret_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/22222222-2222-2222-2222-222222222222"
+    sslrootcert                  = "/var/task/rds-ca.pem"
+    reserved_concurrency         = 2
+    architecture                 = "arm64"
+    schedule_enabled             = false
+    notification_emails          = []
+  }
+
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : length(function.vpc_config[0].subnet_ids) == 2 && length(function.vpc_config[0].security_group_ids) == 1])
+    error_message = "A function is not in the VPC."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, arn in local.function_arns : [
+        for statement in jsondecode(aws_iam_role_policy.function["${key}/network"].policy).Statement : [statement.Effect, try(statement.Condition.ArnEquals["lambda:SourceFunctionArn"], "")]
+      ] == [["Allow", ""], ["Deny", arn]]
+    ])
+    error_message = "The code of a function may use the rights that only Lambda needs."
+  }
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.source) == 0 && length(aws_secretsmanager_secret.warehouse) == 0
+    error_message = "A secret is made that nobody needs."
+  }
+
+  assert {
+    condition = {
+      for key, policy in aws_iam_role_policy.function : key => [for statement in jsondecode(policy.policy).Statement : statement.Resource[0]]
+      if strcontains(policy.policy, "secretsmanager:") || strcontains(policy.policy, "kms:")
+      } == {
+      "ingest/source"     = [var.source_secret_arn, var.source_secret_kms_key_arn]
+      "load/warehouse"    = [var.warehouse_secret_arn, var.warehouse_secret_kms_key_arn]
+      "compact/warehouse" = [var.warehouse_secret_arn, var.warehouse_secret_kms_key_arn]
+    }
+    error_message = "A secret or a key can be used by a function that does not need it, or not by one that does."
+  }
+
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : function.environment[0].variables.TIDEMARK_SSLROOTCERT == "/var/task/rds-ca.pem" && function.reserved_concurrent_executions == 2 && function.architectures == tolist(["arm64"])])
+    error_message = "A variable does not reach the functions."
+  }
+
+  assert {
+    condition     = aws_scheduler_schedule.run.state == "DISABLED" && aws_scheduler_schedule.compact.state == "DISABLED" && length(aws_cloudwatch_metric_alarm.no_success) == 0
+    error_message = "With the schedule off something starts by itself, or an alarm waits for it."
+  }
+}
