@@ -29,7 +29,9 @@ def policy_table(state: Mapping[str, Any]) -> str:
         A row for each statement, with placeholders for account, region and random suffixes.
     """
     policies = [each for each in _resources(state["values"]["root_module"]) if each["type"] == "aws_iam_role_policy"]
-    rows = sorted((row for policy in policies for row in _rows(policy)), key=lambda row: (_place(row[0]), row[0], row[1]))
+    rows = sorted(
+        (row for policy in policies for row in _rows(policy)), key=lambda row: (_place(row[0]), row[0], row[1])
+    )
     text = "\n".join([HEADER, *(f"| {' | '.join(row)} |" for row in rows)])
     return _with_placeholders(text, _regions(policies))
 

@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,27 @@ def terraform_on(directory: Path, endpoint: str | None = None) -> Terraform:
         override = {**OVERRIDE, "endpoints": [dict.fromkeys(SERVICES, endpoint)]}
         (directory / "provider_override.tf.json").write_text(json.dumps({"provider": {"aws": override}}))
     return Terraform(directory)
+
+
+@functools.cache
+def mocked_apply() -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+    """Run the tests in infra/tests, whose provider is a mock, once for all who ask.
+
+    Returns:
+        The failures, each as Terraform describes it, and the state of the run `with_defaults` as `terraform show -json`
+        would print it: all that an `apply` without variables makes.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="tidemark-terraform-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    terraform = terraform_on(directory / "infra")
+    try:
+        lines = terraform.run("test", "-json", "-verbose")
+    except TerraformError as exc:
+        lines = str(exc)
+    events = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+    failures = [each["diagnostic"] for each in events if each["@level"] == "error" and "diagnostic" in each]
+    states = [each["test_state"] for each in events if each.get("@testrun") == "with_defaults" and "test_state" in each]
+    return failures, {"values": states[0]} if states else {}
 
 
 def _run(directory: Path, *arguments: str) -> str:

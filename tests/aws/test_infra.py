@@ -1,0 +1,151 @@
+"""What can be said of infra/ without an AWS account, by Terraform itself and a mock of its provider."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.policies import policy_table
+from tests.support.terraform import INFRA, mocked_apply, terraform_on
+
+LOG_STREAMS = "`arn:aws:logs:<region>:<account>:log-group:/aws/lambda/tidemark-ingest:*`"
+POINTER = "`arn:aws:ssm:<region>:<account>:parameter/tidemark/pointer`"
+CREDENTIALS = "`arn:aws:secretsmanager:<region>:<account>:secret:tidemark/source-<suffix>`"
+STAGES = ("Ingest", "Transform", "Load")
+
+
+@pytest.fixture(scope="module")
+def resources() -> Mapping[str, Mapping[str, Any]]:
+    """What an apply without variables makes, by address."""
+    _, state = mocked_apply()
+    return {each["address"]: each["values"] for each in state["values"]["root_module"]["resources"]}
+
+
+@pytest.fixture(scope="module")
+def states(resources: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """The states of the state machine."""
+    definition = json.loads(resources["aws_sfn_state_machine.run"]["definition"])
+    found: Mapping[str, Mapping[str, Any]] = definition["States"]
+    return found
+
+
+def test_the_configuration_is_formatted_and_valid(tmp_path: Path) -> None:
+    terraform = terraform_on(tmp_path / "infra")
+    assert terraform.run("fmt", "-check", "-recursive") == ""
+    assert json.loads(terraform.run("validate", "-json"))["diagnostics"] == []
+
+
+def test_terraforms_own_tests_pass() -> None:
+    failures, _ = mocked_apply()
+    assert failures == []
+
+
+def test_every_variable_is_typed_described_and_validated() -> None:
+    blocks = re.findall(
+        r'^variable "(\w+)" \{\n(.*?)^\}', (INFRA / "variables.tf").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert len(blocks) > 20
+    for name, body in blocks:
+        for attribute in ("type", "description", "default"):
+            assert re.search(rf"^  {attribute} ", body, re.MULTILINE), f"{name} has no {attribute}"
+        # Of a bool, Terraform itself refuses what it cannot be.
+        assert "  validation {" in body or re.search(r"type += bool", body), f"{name} is not validated"
+
+
+def test_every_output_is_described() -> None:
+    blocks = re.findall(r'^output "(\w+)" \{\n(.*?)^\}', (INFRA / "outputs.tf").read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    assert [name for name, body in blocks if "  description = " not in body] == []
+
+
+def test_every_alarm_tells_the_topic_and_shows_on_the_dashboard(resources: Mapping[str, Mapping[str, Any]]) -> None:
+    alarms = [values for address, values in resources.items() if address.startswith("aws_cloudwatch_metric_alarm.")]
+    topic = resources["aws_sns_topic.notices"]["arn"]
+    assert alarms
+    assert [each["alarm_name"] for each in alarms if each["alarm_actions"] != [topic]] == []
+    widgets = json.loads(resources["aws_cloudwatch_dashboard.this"]["dashboard_body"])["widgets"]
+    shown = next(each["properties"]["alarms"] for each in widgets if each["type"] == "alarm")
+    assert sorted(shown) == sorted(each["arn"] for each in alarms)
+
+
+def test_the_dashboard_shows_every_metric_that_a_run_puts(resources: Mapping[str, Mapping[str, Any]]) -> None:
+    body = resources["aws_cloudwatch_dashboard.this"]["dashboard_body"]
+    metrics = "RowsIngested RowsTransformed RowsLoaded FreshnessSeconds QuarantinedRows ContractWarnings"
+    assert [metric for metric in metrics.split() if metric not in body] == []
+
+
+def test_every_state_leads_to_an_end_and_can_be_reached(states: Mapping[str, Mapping[str, Any]]) -> None:
+    reached, waiting = set[str](), ["Ingest"]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting.extend(_followers(states[name]))
+    assert reached == set(states)
+    ends = {name: state["Type"] for name, state in states.items() if not list(_followers(state))}
+    assert ends == {"Loaded": "Succeed", "Verified": "Succeed", "Skipped": "Succeed", "Failed": "Fail"}
+
+
+def test_every_stage_is_repeated_and_caught_alike(states: Mapping[str, Mapping[str, Any]]) -> None:
+    first = states["Ingest"]
+    assert {error for retrier in first["Retry"] for error in retrier["ErrorEquals"] if "." not in error} == {
+        "TransientError"
+    }
+    for name in STAGES:
+        overtaken, other = states[name]["Catch"]
+        assert states[name]["Retry"] == first["Retry"]
+        assert (overtaken["ErrorEquals"], overtaken["Next"]) == (["OvertakenError"], "Skipped")
+        assert (other["ErrorEquals"], other["Next"]) == (["States.ALL"], f"{name} failed")
+
+
+def test_repetitions_take_a_few_minutes_at_most(states: Mapping[str, Mapping[str, Any]]) -> None:
+    [retrier] = states["Ingest"]["Retry"]
+    waits = [
+        min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** attempt, retrier["MaxDelaySeconds"])
+        for attempt in range(retrier["MaxAttempts"])
+    ]
+    assert retrier["JitterStrategy"] == "FULL"
+    assert 120 <= sum(waits) <= 600
+
+
+def test_every_error_family_has_its_own_advice(states: Mapping[str, Mapping[str, Any]]) -> None:
+    families = ["TransientError", "ConfigError", "ContractError", "DataError", "StateError"]
+    chosen = {
+        test["StringEquals"]: choice["Next"] for choice in states["What to do"]["Choices"] for test in choice["Or"]
+    }
+    assert [chosen[family] for family in families] == families
+    assert len({states[name]["Result"]["advice"] for name in families}) == len(families)
+
+
+def test_a_subject_fits_into_a_mail(states: Mapping[str, Mapping[str, Any]]) -> None:
+    longest_name = 24
+    errors = [error for retrier in states["Ingest"]["Retry"] for error in retrier["ErrorEquals"]]
+    text = states["Write the mail"]["Parameters"]["subject.$"].split("'")[1].replace("tidemark", "x" * longest_name)
+    assert len(text.format("transform", max(errors, key=len))) <= 100
+
+
+def test_the_mail_says_something_at_each_of_its_places(states: Mapping[str, Mapping[str, Any]]) -> None:
+    places = states["Write the mail"]["Parameters"]["text"].count("{}")
+    arguments = states["Send the mail"]["Parameters"]["Message.$"].removeprefix("States.Format(").split(", ")[1:]
+    assert len(arguments) == places
+
+
+def test_the_table_of_policies_has_a_row_for_each_statement() -> None:
+    _, state = mocked_apply()
+    rows = [line.strip("| ").split(" | ") for line in policy_table(state).splitlines()[2:]]
+    assert ["load", "processed", "`s3:GetObject`", "`arn:aws:s3:::tidemark-processed-<account>-<region>/*`"] in rows
+    assert rows[2:4] == [
+        ["ingest", "logs", "`logs:CreateLogStream`, `logs:PutLogEvents`", LOG_STREAMS],
+        ["ingest", "pointer", "`ssm:GetParameter`, `ssm:PutParameter`", POINTER],
+    ]
+    assert rows[4] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
+    policies = [each for each in state["values"]["root_module"]["resources"] if each["type"] == "aws_iam_role_policy"]
+    assert len(rows) == sum(len(json.loads(each["values"]["policy"])["Statement"]) for each in policies)
+
+
+def _followers(state: Mapping[str, Any]) -> Iterator[str]:
+    for branch in (state, *state.get("Choices", ()), *state.get("Catch", ())):
+        yield from (branch[name] for name in ("Next", "Default") if name in branch)
