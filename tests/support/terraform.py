@@ -92,7 +92,10 @@ def terraform_on(directory: Path, endpoint: str | None = None) -> Terraform:
         directory: where to.
         endpoint: address of a server that plays AWS; without it the provider would work on the real one.
     """
-    provider = _initialised()
+    _binary()
+    provider, missing = _initialised()
+    if missing:
+        pytest.skip(f"Terraform cannot get its provider for AWS: {missing}")
     _copy(directory)
     shutil.copy(provider / ".terraform.lock.hcl", directory)
     (directory / ".terraform").symlink_to(provider / ".terraform")
@@ -139,9 +142,12 @@ def _binary() -> str:
 
 
 @functools.cache
-def _initialised() -> Path:
-    """Initialise one copy for all: the provider is a file of 700 MB, which each of them would otherwise fetch again."""
-    _binary()
+def _initialised() -> tuple[Path, str]:
+    """Initialise one copy for all: the provider is a file of 700 MB, which each of them would otherwise fetch again.
+
+    Returns:
+        Where it is, and why the provider cannot be had, if so.
+    """
     folder = Path(tempfile.mkdtemp(prefix="tidemark-terraform-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     directory = folder / "infra"
@@ -149,10 +155,12 @@ def _initialised() -> Path:
     try:
         _run(directory, "init", "-no-color", "-input=false", "-backend=false")
     except TerraformError as exc:
-        if any(sign in str(exc) for sign in NO_PROVIDER):
-            pytest.skip(f"Terraform cannot get the provider hashicorp/aws: {exc}")
-        raise
-    return directory
+        text = str(exc)
+        sign = next((sign for sign in NO_PROVIDER if sign in text), None)
+        if sign is None:
+            raise
+        return directory, " ".join(text[text.index(sign) :].split())[:300]
+    return directory, ""
 
 
 def _copy(directory: Path) -> None:
