@@ -18,8 +18,9 @@ from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.processed import StarEntry, loaded_columns
 from tidemark.quarantine import Quarantine
-from tidemark.sqltext import checksum, empty, from_json, names, quoted, text
+from tidemark.sqltext import empty, from_json, names, quoted, text
 from tidemark.star import misread, typed
+from tidemark.star_rows import StarRows
 
 
 @dataclass
@@ -179,10 +180,10 @@ class Batch:
 
     def conclude(self, star: StarTable, lake: LakeTable) -> None:
         """Note for the processed manifest what the batch brought to a star table."""
-        counted = f"count(*), {checksum(loaded_columns(star, lake.columns))}"
-        found = self.engine.execute(f"select {counted} from {lake.rows()} where batch_id = {self.number}").fetchone()
-        rows, proof = found or (0, "")
-        self.committed[star.name] = StarEntry(rows, lake.version, *self.quarantine.conclude(star), checksum=proof)
+        found = StarRows(lake, loaded_columns(star, lake.columns), self.number, self.number).count()
+        self.committed[star.name] = StarEntry(
+            found.rows, lake.version, *self.quarantine.conclude(star), checksum=found.checksum
+        )
 
     def now_milliseconds(self) -> int:
         """Give the present time as Delta tables keep it."""

@@ -12,18 +12,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from tidemark.engine import Engine
 from tidemark.errors import ConfigError, OvertakenError, StateError, TransientError
 from tidemark.faults import effect_on
 from tidemark.objects import Objects
 from tidemark.sqltext import from_parquet, quoted, text
+
+if TYPE_CHECKING:
+    # What only reads the lake need not have DuckDB.
+    from tidemark.engine import Engine
 
 APPLICATION = "tidemark"
 # What delta-rs takes for a part of a URL: it reads another folder than it writes, or finds no commits.
@@ -239,7 +242,7 @@ def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
 
 
 def write_file(
-    engine: Engine,
+    engine: "Engine",
     table: LakeTable,
     select: str,
     *,
@@ -264,7 +267,7 @@ def write_file(
 
 
 def add_file(
-    engine: Engine,
+    engine: "Engine",
     table: LakeTable,
     local: Path,
     *,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tidemark.rebuild_warehouse import RebuildWarehouse
     from tidemark.replay import Replay
     from tidemark.transform import Transform
-    from tidemark.verification import Verify
+    from tidemark.verification.verify import Verify
 
 # The imports within the functions load DuckDB, delta-rs or boto3: a tenth of a second and more each.
 # ruff: noqa: PLC0415
@@ -139,7 +139,7 @@ class Pipeline:
     @cached_property
     def verify(self) -> Verify:
         """What proves that the places hold the same, those that are configured."""
-        from tidemark.verification import Verify
+        from tidemark.verification.verify import Verify
 
         return Verify(
             self.model,

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from tidemark.engine import Engine, open_engine
 from tidemark.errors import ConfigError, StateError
 from tidemark.lake import open_table
-from tidemark.load import StarStream
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres import connect, translated, where
@@ -25,6 +23,7 @@ from tidemark.rebuild import RebuildReport
 from tidemark.replacement import TableRebuild
 from tidemark.report import Progress, quiet
 from tidemark.schema import plan_init
+from tidemark.star_rows import StarRows
 from tidemark.warehouse import SESSION
 
 VALID_TO = "valid_to"
@@ -61,10 +60,9 @@ class RebuildWarehouse:
                 return RebuildReport("warehouse", 0, {}, is_in_place=False)
             manifest = self._manifest(int(found[0]), str(found[1]))
             side = _Side(connection)
-            with open_engine([self.processed], threads=1) as engine:
-                for star in (*self.model.dimensions, *self.model.facts):
-                    progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
-                    self._make(engine, side, star, manifest)
+            for star in (*self.model.dimensions, *self.model.facts):
+                progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
+                self._make(side, star, manifest)
             tables = {name: side.compared(name) for name in side.columns}
             if not self.dry_run:
                 progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
@@ -100,7 +98,7 @@ class RebuildWarehouse:
                 }
                 connection.execute(query("rebuild", "put_ledger_right"), values)
 
-    def _make(self, engine: Engine, side: "_Side", star: StarTable, manifest: Processed) -> None:
+    def _make(self, side: "_Side", star: StarTable, manifest: Processed) -> None:
         entry = manifest.tables.get(star.name)
         lake = open_table(self.processed, star.path, version=entry.version) if entry else None
         if entry is None or lake is None:
@@ -109,7 +107,7 @@ class RebuildWarehouse:
         columns = loaded_columns(star, lake.columns)
         # Only the star's own version knows what its dimensions were at a batch; a later rebuild has its own.
         last = max(manifest.batch, entry.through) if star.kind != "fact" else manifest.batch
-        side.fill(star, columns, StarStream(engine, lake, columns, 0, last).blocks())
+        side.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
 
 
 @dataclass

@@ -34,28 +34,6 @@ def empty(columns: Mapping[str, str]) -> str:
     return f"(select {fields} where false)"
 
 
-def checksum(columns: Iterable[str]) -> str:
-    """Write the aggregate that adds up the rows' hashes, whatever their order, as a text.
-
-    It begins with DuckDB's version, since another version may hash otherwise; see `are_comparable`. Hashed twice,
-    because DuckDB folds a row's hashes with a plain xor, under which the sum may stay when rows swap their values in a
-    column.
-    """
-    return f"version() || ':' || coalesce(sum(hash(hash({names(columns)}))), 0)"
-
-
-def sum_of_checksums(one: str, other: str) -> str:
-    """Give the checksum of two sets of rows together; an empty text is that of no rows."""
-    version, _, before = one.rpartition(":")
-    newer, _, more = other.rpartition(":")
-    return f"{newer or version}:{int(before or 0) + int(more or 0)}"
-
-
-def are_comparable(one: str, other: str) -> bool:
-    """Say whether two checksums were made by the same hash."""
-    return one.partition(":")[0] == other.partition(":")[0]
-
-
 def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> str:
     """Read Postgres's CSV, in which an empty field is null and a quoted empty one a text."""
     if not paths:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.pipeline import Rig, as_text, clock, differences, rigs
 from tests.support.postgres import Postgres
-from tidemark.verification import Verify
+from tidemark.verification.verify import Verify
 
 CLINIC = Path(__file__).parent.parent / "models" / "clinic"
 ORACLE = Path(__file__).parent.parent / "support" / "clinic_oracle"

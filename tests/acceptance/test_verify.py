@@ -20,7 +20,8 @@ from tidemark.errors import DataError
 from tidemark.generator import activity
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
-from tidemark.verification import TableProof, Verification, Verify
+from tidemark.verification.result import TableProof, Verification
+from tidemark.verification.verify import Verify
 
 EDGES = ["source = latest", "latest = star", "star = warehouse", "records = rows"]
 QUICK_SECONDS = 20

@@ -18,7 +18,7 @@ from tidemark.errors import ConfigError, OvertakenError
 from tidemark.lake import Change, LakeTable, add_columns, create_table, open_as_of, open_table, write_file
 from tidemark.objects import Objects
 from tidemark.processed import read_processed
-from tidemark.verification import Verify
+from tidemark.verification.verify import Verify
 
 BATCHES = 4
 WEEK = timedelta(days=7)

@@ -24,7 +24,7 @@ from tidemark.processed import read_processed
 from tidemark.rebuild import Rebuild, RebuildReport
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.settings import PREFIX
-from tidemark.verification import Verify
+from tidemark.verification.verify import Verify
 
 BATCHES = 4
 SALES = "fact/sales_order"

@@ -12,6 +12,9 @@ from tidemark.changelog import manifest_key
 from tidemark.lake import open_table
 from tidemark.objects import Objects
 
+SMALLEST = 22  # of zstd's levels
+FOOTER_END_BYTES = 8  # a Parquet file ends with the length of its footer and four letters
+
 
 def rewrite(objects: Objects, path: str, where: str, **columns: str) -> None:
     """Change the one row of a Delta table for which `where` holds, in a data file of the same name."""
@@ -63,8 +66,19 @@ def _rewrite(objects: Objects, path: str, where: str, select: str) -> None:
         assert sum(holding.values()) == 1
         written = local.with_suffix(".tampered")
         altered = select.format(rows=f"read_parquet('{local}')")
-        connection.execute(f"copy ({altered}) to '{written}' (format parquet, compression zstd)")
+        connection.execute(
+            f"copy ({altered}) to '{written}' (format parquet, compression zstd, compression_level {SMALLEST})"
+        )
+    _pad(written, local.stat().st_size)
     written.replace(local)
+
+
+def _pad(path: Path, size_bytes: int) -> None:
+    """Bring a Parquet file to a size by what no reader looks at: the Delta log knows how long its file is."""
+    body = path.read_bytes()
+    footer = len(body) - FOOTER_END_BYTES - int.from_bytes(body[-FOOTER_END_BYTES:-4], "little")
+    assert len(body) <= size_bytes
+    path.write_bytes(body[:footer] + bytes(size_bytes - len(body)) + body[footer:])
 
 
 def _local(objects: Objects, key: str) -> Path:

@@ -10,7 +10,7 @@ from tidemark.cli.output import masked, new_table, out, print_json, shown_count
 from tidemark.cli.progress import progress_shown
 
 if TYPE_CHECKING:
-    from tidemark.verification import Difference, Edge, TableProof, Verification
+    from tidemark.verification.result import Difference, Edge, TableProof, Verification
 
 
 def verify(

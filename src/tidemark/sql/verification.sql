@@ -7,5 +7,78 @@ select
 from tidemark.batch
 order by batch;
 
--- name: rows
-copy (select {columns} from {table}) to stdout (format csv);
+-- name: what_stands_in_the_way
+select
+    not has_database_privilege(current_database(), 'temporary') as may_not_stage,
+    current_setting('transaction_read_only')::boolean as is_read_only,
+    current_database()::text as database,
+    current_user::text as role;
+
+-- name: create_side
+-- The types of the warehouse's columns, and none of their constraints.
+create temporary table {side} on commit drop as
+select {columns}
+from {table}
+with no data;
+
+-- name: totals
+select
+    _bucket as bucket,
+    count(*) as rows,
+    sum(_hash) as hashes
+from (
+    select
+        {bucket} as _bucket,
+        hash_record_extended(row({values}), 0) as _hash
+    from {rows}
+) as hashed
+group by _bucket;
+
+-- name: differences
+-- The rows of the buckets that differ, compared as multisets and joined by their key.
+with
+in_star as (
+    select
+        {key},
+        array[{key_texts}] as _key,
+        array[{texts}] as _texts,
+        count(*) as _times
+    from {star}
+    where {bucket} = any(%(buckets)s)
+    group by {key}, _key, _texts
+),
+in_warehouse as (
+    select
+        {key},
+        array[{key_texts}] as _key,
+        array[{texts}] as _texts,
+        count(*) as _times
+    from {warehouse}
+    where {bucket} = any(%(buckets)s)
+    group by {key}, _key, _texts
+),
+only_star as (
+    select * from in_star
+    except
+    select * from in_warehouse
+),
+only_warehouse as (
+    select * from in_warehouse
+    except
+    select * from in_star
+)
+select
+    case
+        when w._times is null then 'missing'
+        when s._times is null then 'surplus'
+        when s._texts = w._texts then 'repeated'
+        else 'differs'
+    end as kind,
+    coalesce(s._key, w._key) as key,
+    s._texts as star,
+    w._texts as warehouse,
+    count(*) over () as total
+from only_star as s
+full join only_warehouse as w on s._key = w._key
+order by {order}
+limit %(most)s;

@@ -17,7 +17,7 @@ from tidemark.latest import HASH, LatestTable, open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import ObjectMissingError, Objects
 from tidemark.processed import Processed, loaded_columns
-from tidemark.sqltext import are_comparable, checksum
+from tidemark.star_rows import StarRows, are_comparable, totals_by_batch
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, TableProof
 from tidemark.verification.star_warehouse import Loaded
 
@@ -120,7 +120,7 @@ class Rows:
         if lake is None:
             yield Difference("missing", {"table": star.name})
             return
-        found = self._by_batch(star, lake, last)
+        found = totals_by_batch(lake, loaded_columns(star, lake.columns), last)
         newest = max(found, default=0)
         for batch, done in processed.items():
             entry = done.tables.get(star.name)
@@ -139,21 +139,12 @@ class Rows:
             if batch not in range(1, min(processed)):
                 yield from _differing(batch, star.name, rows=(0, rows))
 
-    def _by_batch(self, star: StarTable, lake: LakeTable, last: int) -> dict[int, tuple[int, str]]:
-        proof = checksum(loaded_columns(star, lake.columns))
-        rows = self.engine.execute(
-            f"select coalesce(batch_id, 0) as batch, count(*), {proof} from {lake.rows()}"
-            f" where coalesce(batch_id, 0) <= {last} group by 1"
-        ).fetchall()
-        return {batch: (count, found) for batch, count, found in rows}
-
     def _as_then(self, star: StarTable, lake: LakeTable, batch: int, version: int) -> str | None:
         """Take the checksum over the columns that the table had at a batch."""
         then = open_table(self.processed, star.path, version=version)
         if then is None or list(then.columns) == list(lake.columns):
             return None
-        proof = checksum(loaded_columns(star, then.columns))
-        return str(self.engine.value(f"select {proof} from {lake.rows()} where batch_id = {batch}"))
+        return StarRows(lake, loaded_columns(star, then.columns), batch, batch).count().checksum
 
 
 def object_laws(ingestion: Objects, engine: Engine, manifests: Mapping[int, Manifest]) -> Iterator[Difference]:

@@ -1,36 +1,49 @@
 """Star = warehouse: every version of every fact and every row of every dimension, surrogate keys and `valid_to` too.
 
-The warehouse is read in one snapshot together with its ledger, so that a load at work does no harm. Its rows come as
-text and take the types of its own columns; the lake's are cast to the same.
+The warehouse itself compares, in the snapshot in which its ledger was read, so that a load at work does no harm: the
+star's rows go into a temporary table of the types of its own columns, as load puts them there, one table at a time.
+Both sides are counted and summed bucket by bucket; only the rows of buckets that differ are compared in full. Nothing
+here needs DuckDB.
 """
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from tidemark.contract import Column
-from tidemark.engine import Engine
-from tidemark.errors import ConfigError
-from tidemark.lake import LakeTable, open_as_of
-from tidemark.model import StarTable
+from tidemark.errors import ConfigError, DataError, StateError
+from tidemark.lake import open_as_of
+from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres import TEXT_FORM, connect, translated, where
-from tidemark.processed import loaded_columns
-from tidemark.queries import query
-from tidemark.sqltext import names, quoted
-from tidemark.verification.matching import compare, differences, stage, stage_lines
-from tidemark.verification.result import Difference, TableProof
+from tidemark.processed import loaded_columns, newest_processed
+from tidemark.queries import identifier, query
+from tidemark.report import Progress, quiet
+from tidemark.star_rows import StarRows
+from tidemark.verification.causes import WAREHOUSE
+from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Side, TableProof
 
 SESSION = (
     *TEXT_FORM,
     "set local statement_timeout to 0",
     "set local idle_in_transaction_session_timeout to 0",
 )
+BUCKETS = 1024
 VALID_TO = "valid_to"
+SIDE = "rows of the star"
+# Hashed by value; a column of any other type, which may have no hash, is hashed as text.
+HASHED_BY_VALUE = {
+    *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "uuid"),
+    *("text", "character varying", "date", "time without time zone"),
+    *("timestamp without time zone", "timestamp with time zone"),
+}
+Totals = Mapping[int, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -46,34 +59,42 @@ class Loaded:
 class WarehouseSnapshot:
     """What the warehouse held at one moment."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: psycopg.Connection, what: str) -> None:
+        self.connection = connection
+        self._what = what
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(query("verification", "ledger")).fetchall()
             self.ledger = [Loaded(**row) for row in rows]
             schema = cursor.execute("select current_schema() as name").fetchone() or {}
-            columns = cursor.execute(query("warehouse", "columns"), {"schema": schema.get("name")}).fetchall()
-        self._types: dict[str, dict[str, str]] = {}
+            self.schema = str(schema.get("name"))
+            columns = cursor.execute(query("warehouse", "columns"), {"schema": self.schema}).fetchall()
+        self._columns: dict[str, dict[str, Column]] = {}
         for row in columns:
-            column = Column(row["column_name"], row["type"])
-            typed = "TIME" if column.base_type == "time without time zone" else column.typed
-            self._types.setdefault(row["table_name"], {})[column.name] = typed
+            self._columns.setdefault(row["table_name"], {})[row["column_name"]] = Column(
+                row["column_name"], row["type"]
+            )
 
     @property
     def batch(self) -> int:
         """Give the last batch that was loaded, 0 for none."""
         return self.ledger[-1].batch if self.ledger else 0
 
-    def types(self, table: str) -> dict[str, str]:
-        """Give the columns of a table with the DuckDB types in which they are compared; none if there is no table."""
-        return self._types.get(table, {})
+    def columns(self, table: str) -> Mapping[str, Column]:
+        """Give the columns of a table by name; none if there is no such table."""
+        return self._columns.get(table, {})
 
-    def rows(self, table: str, columns: list[str]) -> Iterator[bytes]:
-        """Stream a table's rows as CSV."""
-        listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
-        statement = query("verification", "rows", columns=listed, table=sql.Identifier(table))
-        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            yield from copy  # type: ignore[misc]
+    def require_staging(self) -> None:
+        """Raise ConfigError where no temporary table can be made: the role may not, or the server is a standby."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(query("verification", "what_stands_in_the_way")).fetchone() or {}
+        if row.get("is_read_only"):
+            message = f"{self._what} can only be read: verify compares in a temporary table, which needs more"
+            advice = "name the primary if it is a standby, or end the role's default_transaction_read_only"
+            raise ConfigError(message, advice=advice)
+        if row.get("may_not_stage"):
+            message = f"{self._what} lets the role make no temporary table, in which verify compares"
+            names = [sql.Identifier(row[name]).as_string() for name in ("database", "role")]
+            raise ConfigError(message, advice="grant temporary on database {} to {}".format(*names))
 
 
 @contextmanager
@@ -83,51 +104,188 @@ def open_snapshot(url: str) -> Iterator[WarehouseSnapshot]:
     what = f"the warehouse at {where(url)}"
     try:
         with translated(what):
-            connection.execute("begin isolation level repeatable read, read only")
+            connection.execute("begin isolation level repeatable read")
             for statement in SESSION:
                 connection.execute(statement)
             row = connection.execute(query("warehouse", "ledger_is_complete")).fetchone()
             if row != (True,):
                 message = f"{what} has no ledger, or one of an older version"
                 raise ConfigError(message, advice="run tidemark init")
-            yield WarehouseSnapshot(connection)
+            yield WarehouseSnapshot(connection, what)
     finally:
         connection.close()
 
 
-@dataclass(frozen=True)
-class WarehouseEdge:
-    """The star as of the last batch that was loaded, and the warehouse."""
+def verify_warehouse(model: Model, processed: Objects, warehouse_url: str, progress: Progress = quiet) -> Edge:
+    """Compare the star as of the last batch that was loaded with the warehouse, for those who see nothing else.
 
-    engine: Engine
-    processed: Objects
-    warehouse: WarehouseSnapshot
+    Raises:
+        ConfigError: the warehouse has no tables yet, or the role may not make temporary ones.
+        StateError: star and warehouse do not belong together.
+        TransientError: one of them is away.
+    """
+    with open_snapshot(warehouse_url) as warehouse:
+        edge = compared(model, processed, warehouse, progress)
+    cause, advice = "the star or the warehouse was altered", "tidemark verify, which sees all places, tells which"
+    return replace(
+        edge,
+        tables=tuple(
+            table if table.is_proven or table.cause else replace(table, cause=cause, advice=advice)
+            for table in edge.tables
+        ),
+    )
 
-    def prove(self, star: StarTable) -> TableProof:
-        """Compare one table of the star."""
-        lake = open_as_of(self.processed, star.path, self.warehouse.batch)
+
+def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, progress: Progress = quiet) -> Edge:
+    """Compare every table of the star with the warehouse's; a difference has no cause yet."""
+    if not warehouse.batch:
+        return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
+    if newest_processed(processed) < warehouse.batch:
+        message = f"the warehouse holds batch {warehouse.batch}, the star ends before it"
+        raise StateError(message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL")
+    warehouse.require_staging()
+    proofs = []
+    for star in model.stars.values():
+        started = time.perf_counter()
+        progress(f"verify {WAREHOUSE}", star.name, 0, 0, 0.0)
+        proofs.append(_prove(star, processed, warehouse))
+        rows = proofs[-1].left.rows if proofs[-1].left else 0
+        progress(f"verify {WAREHOUSE}", star.name, rows, 0, time.perf_counter() - started)
+    return Edge(WAREHOUSE, warehouse.batch, tuple(proofs))
+
+
+def _prove(star: StarTable, processed: Objects, warehouse: WarehouseSnapshot) -> TableProof:
+    """Compare one table."""
+    known = warehouse.columns(star.name)
+    try:
+        lake = open_as_of(processed, star.path, warehouse.batch)
         if lake is None:
             return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
-        types = self.warehouse.types(star.name)
-        columns = [*loaded_columns(star, lake.columns), *([VALID_TO] if star.kind == "fact" else [])]
-        absent = [name for name in columns if name not in types]
+        loaded = loaded_columns(star, lake.columns)
+        absent = [name for name in [*loaded, *_ends(star)] if name not in known]
         if absent:
-            problem = f"the warehouse's {star.name} has no column {absent}" if types else f"there is no {star.name}"
+            problem = f"the warehouse's {star.name} has no column {absent}" if known else f"there is no {star.name}"
             return TableProof(star.name, problem=problem, cause="the warehouse was altered", advice="tidemark init")
-        wanted = {name: types[name] for name in columns}
-        fields = ", ".join(f"try_cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in wanted.items())
-        mine = stage(self.engine, f"select {fields} from {self._star(star, lake)}")
-        # Tried and not cast: a value that no longer fits is a difference, no failure.
-        lines = self.warehouse.rows(star.name, columns)
-        theirs = stage_lines(self.engine, lines, dict.fromkeys(columns, "VARCHAR"), fields)
-        match = compare(self.engine, mine, theirs, columns, star.key)
-        found: tuple[Difference, ...] = differences(self.engine) if match.differs else ()
-        count = int(str(self.engine.value("select count(*) from found"))) if match.differs else 0
-        return TableProof(star.name, match.left, match.right, count=count, differences=found)
+        sides = _Sides(warehouse, star, [known[name] for name in loaded])
+        with sides.filled(StarRows(lake, loaded, 0, warehouse.batch)):
+            return sides.proof()
+    except StateError as exc:
+        return TableProof(
+            star.name, problem=f"cannot be read: {exc.message}", cause="the star was altered", advice=exc.advice
+        )
+    except DataError as exc:
+        problem = f"the star holds what the warehouse cannot take: {exc.message}"
+        return TableProof(star.name, problem=problem, cause="the star was altered", advice="tidemark rebuild star")
 
-    def _star(self, star: StarTable, lake: LakeTable) -> str:
-        rows = f"{lake.rows()} where batch_id <= {self.warehouse.batch}"
-        if star.kind != "fact":
-            return rows
-        over = f"partition by {names(star.source_key)} order by valid_from"
-        return f"(select *, lead(valid_from) over ({over}) as {quoted(VALID_TO)} from {rows})"
+
+def _ends(star: StarTable) -> list[str]:
+    return [VALID_TO] if star.kind == "fact" else []
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """A table of the warehouse, and beside it the star's rows as the warehouse keeps them."""
+
+    warehouse: WarehouseSnapshot
+    star: StarTable
+    loaded: Sequence[Column]
+
+    @contextmanager
+    def filled(self, rows: StarRows) -> Iterator[None]:
+        """Copy the star's rows into a temporary table, which is gone when the block ends."""
+        connection = self.warehouse.connection
+        columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in self.loaded)
+        table = sql.Identifier(self.warehouse.schema, self.star.name)
+        parts = {"side": sql.Identifier(SIDE), "columns": columns, "table": table}
+        with translated(f"a temporary copy of {self.star.name}"), connection.transaction(force_rollback=True):
+            connection.execute(query("verification", "create_side", **parts))
+            # From here on the server itself holds us to writing nothing that stays.
+            connection.execute("set transaction read only")
+            copy_in = query("warehouse", "copy_in", table=parts["side"], columns=parts["columns"])
+            with connection.cursor().copy(copy_in) as copy:
+                for block in rows.blocks():
+                    copy.write(block)
+            yield
+
+    def proof(self) -> TableProof:
+        """Compare the two."""
+        mine, theirs = self._totals(self._side), self._totals(self._table)
+        differing = sorted(each for each in mine.keys() | theirs.keys() if mine.get(each) != theirs.get(each))
+        sides = (_side(mine), _side(theirs))
+        if not differing:
+            return TableProof(self.star.name, *sides)
+        rows = self._differences(differing)
+        total = rows[0]["total"] if rows else 0
+        return TableProof(self.star.name, *sides, count=total, differences=tuple(map(self._difference, rows)))
+
+    def _totals(self, rows: sql.Composable) -> Totals:
+        values = sql.SQL(", ").join(map(_hashed, self._columns))
+        statement = query("verification", "totals", bucket=self._bucket, values=values, rows=rows)
+        found = self.warehouse.connection.execute(statement, {"mask": BUCKETS - 1}).fetchall()
+        return {bucket: (count, int(hashes)) for bucket, count, hashes in found}
+
+    def _differences(self, buckets: list[int]) -> list[dict[str, Any]]:
+        key = [column for column in self._columns if column.name in self.star.key]
+        order = [sql.SQL("coalesce(s.{0}, w.{0})").format(identifier(column.name)) for column in key]
+        statement = query(
+            "verification",
+            "differences",
+            key=sql.SQL(", ").join(identifier(column.name) for column in key),
+            key_texts=sql.SQL(", ").join(sql.SQL("{}::text").format(identifier(name)) for name in self.star.key),
+            texts=sql.SQL(", ").join(sql.SQL("{}::text").format(identifier(each.name)) for each in self._columns),
+            star=self._side,
+            warehouse=self._table,
+            bucket=self._bucket,
+            order=sql.SQL(", ").join(order),
+        )
+        with self.warehouse.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(
+                statement, {"buckets": buckets, "mask": BUCKETS - 1, "most": MOST_DIFFERENCES}
+            ).fetchall()
+
+    def _difference(self, row: Mapping[str, Any]) -> Difference:
+        key = dict(zip(self.star.key, row["key"], strict=True))
+        values = zip(self._columns, row["star"] or (), row["warehouse"] or (), strict=False)
+        differing = {column.name: (mine, theirs) for column, mine, theirs in values if mine != theirs}
+        return Difference(row["kind"], key, differing)
+
+    @property
+    def _columns(self) -> list[Column]:
+        known = self.warehouse.columns(self.star.name)
+        return [*self.loaded, *(known[name] for name in _ends(self.star))]
+
+    @property
+    def _table(self) -> sql.Composable:
+        # With its schema: without, the temporary table or a part of a query of that name would come first.
+        return sql.SQL("{}.{}").format(identifier(self.warehouse.schema), identifier(self.star.name))
+
+    @property
+    def _side(self) -> sql.Composable:
+        """Write the FROM item of the star's rows, a fact's with the moments at which its versions end."""
+        side = sql.Identifier(SIDE)
+        if self.star.kind != "fact":
+            return side
+        text = "(select {0}, lead(valid_from) over (partition by {1} order by valid_from) as {2} from {3}) as versions"
+        key = sql.SQL(", ").join(map(identifier, self.star.source_key))
+        return sql.SQL(text).format(_names(self.loaded), key, identifier(VALID_TO), side)
+
+    @property
+    def _bucket(self) -> sql.Composable:
+        """Write the bucket of a row: all versions of one source row are in one, so that each has the next beside it."""
+        known = self.warehouse.columns(self.star.name)
+        key = [_hashed(known[name]) for name in self.star.source_key or self.star.key]
+        return sql.SQL("(hash_record_extended(row({}), 0) & %(mask)s)").format(sql.SQL(", ").join(key))
+
+
+def _hashed(column: Column) -> sql.Composable:
+    name = identifier(column.name)
+    return name if column.base_type in HASHED_BY_VALUE else sql.SQL("{}::text").format(name)
+
+
+def _names(columns: Sequence[Column]) -> sql.Composed:
+    return sql.SQL(", ").join(identifier(column.name) for column in columns)
+
+
+def _side(totals: Totals) -> Side:
+    hashes = sum(hashes for _, hashes in totals.values())
+    return Side(sum(rows for rows, _ in totals.values()), f"{hashes % 2**64:016x}")

@@ -39,13 +39,14 @@ from tidemark.verification.records import (
 )
 from tidemark.verification.result import Edge, TableProof, Verification
 from tidemark.verification.source_latest import SourceEdge
-from tidemark.verification.star_warehouse import Loaded, WarehouseEdge, open_snapshot
+from tidemark.verification.star_warehouse import Loaded, compared, open_snapshot
 
 logger = logging.getLogger(__name__)
 # A year of batches has 52,560 manifests; `deep` reads them all.
 NEWEST_MANIFESTS = 1000
 LOG_LATEST, LOG_STAR = "log = latest", "log = star"
 RESTORE = "restore it from the bucket's older versions, or rebuild it from the log"
+NO_BATCH = "there is no batch yet"
 NOT_TRANSFORMED = "no batch has been transformed yet"
 
 
@@ -75,13 +76,36 @@ class Verify:
         with open_engine([self.ingestion, self.processed]) as engine:
             work = _Work(self, engine, progress, is_deep=deep)
             edges = work.edges()
-        is_other_model = work.done is not None and work.done.model != self.model.hash
         return Verification(
-            edges=explained(edges, self.model, is_other_model=is_other_model),
+            edges=explained(edges, self.model, is_other_model=work.is_other_model),
             batches=work.batches,
             is_deep=deep,
             seconds=time.perf_counter() - started,
         )
+
+    def source_latest(self, progress: Progress = quiet) -> Edge:
+        """Compare the source with latest alone, for those who may see nothing else; what stands in the way is raised.
+
+        Raises:
+            ConfigError: the source refuses us.
+            StateError: the source is another than the log's.
+            TransientError: one of them is away.
+        """
+        head = ChangeLog(self.ingestion).newest()
+        if head is None:
+            return Edge(SOURCE, skipped=NO_BATCH, advice="tidemark ingest")
+        with open_engine([self.ingestion]) as engine:
+            return _Work(self, engine, progress, is_deep=False).source(head)
+
+    def latest_star(self, progress: Progress = quiet) -> Edge:
+        """Compare latest with the star alone, as `source_latest`."""
+        with open_engine([self.ingestion, self.processed]) as engine:
+            work = _Work(self, engine, progress, is_deep=False)
+            manifests = work.read_log()
+            if work.head is None:
+                return Edge(STAR, skipped=NO_BATCH, advice="tidemark ingest")
+            edge = work.star(work.head, manifests)
+        return explained([edge], self.model, is_other_model=work.is_other_model)[0]
 
 
 class _Work:
@@ -92,30 +116,40 @@ class _Work:
         self.model = verify.model
         self.done: Processed | None = None
         self.head: Manifest | None = None
+        self.first = 1
         self.ledger: list[Loaded] = []
         self.batches: dict[str, int] = {"log": 0, "star": 0, "warehouse": 0}
 
     def edges(self) -> list[Edge]:
         """Verify from the warehouse back to the source, so that a place is read after all that came out of it."""
         warehouse = self._asked(WAREHOUSE, self._warehouse)
-        newest = newest_processed(self.verify.processed)
-        self.done = read_processed(self.verify.processed, newest) if newest else None
-        log = ChangeLog(self.verify.ingestion)
-        self.head = log.newest()
-        self.batches |= {"star": newest, "log": self.head.batch if self.head else 0}
+        manifests = self.read_log()
         if self.head is None:
-            nothing = "there is no batch yet"
-            return [Edge(name, skipped=nothing) for name in (SOURCE, STAR, WAREHOUSE, RECORDS)]
-        first = 1 if self.is_deep else max(1, min(newest or self.head.batch, self.head.batch) - NEWEST_MANIFESTS + 1)
-        manifests = read_records(log.manifest, first, self.head.batch)
-        processed = self._processed(first, newest)
-        star = self._asked(STAR, partial(self._star, self.head, manifests))
+            return [Edge(name, skipped=NO_BATCH) for name in (SOURCE, STAR, WAREHOUSE, RECORDS)]
+        processed = self._processed(self.first, self.batches["star"])
+        star = self._asked(STAR, partial(self.star, self.head, manifests))
         records = self._asked(RECORDS, partial(self._records, self.head, manifests, processed))
-        source = self._asked(SOURCE, partial(self._source, self.head))
+        source = self._asked(SOURCE, partial(self.source, self.head))
         edges = [source, star, warehouse, records]
         if self.is_deep:
             edges += self._log_edges(self.head)
         return edges
+
+    @property
+    def is_other_model(self) -> bool:
+        """Say whether the star was made by another model than the one at hand."""
+        return self.done is not None and self.done.model != self.model.hash
+
+    def read_log(self) -> Mapping[int, Manifest]:
+        """Find the newest batch of star and log, and give the manifests of the log from `first` on."""
+        newest = newest_processed(self.verify.processed)
+        self.done = read_processed(self.verify.processed, newest) if newest else None
+        log = ChangeLog(self.verify.ingestion)
+        self.head = log.newest()
+        last = self.head.batch if self.head else 0
+        self.batches |= {"star": newest, "log": last}
+        self.first = 1 if self.is_deep else max(1, min(newest or last, last) - NEWEST_MANIFESTS + 1)
+        return read_records(log.manifest, self.first, last)
 
     def _processed(self, first: int, last: int) -> dict[int, Processed]:
         rebuilt = newest_rebuilt(self.verify.processed)
@@ -128,18 +162,10 @@ class _Work:
         with open_snapshot(self.verify.warehouse_url) as warehouse:
             self.ledger = warehouse.ledger
             self.batches["warehouse"] = warehouse.batch
-            if not warehouse.batch:
-                return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
-            if newest_processed(self.verify.processed) < warehouse.batch:
-                message = f"the warehouse holds batch {warehouse.batch}, the star ends before it"
-                raise StateError(message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL")
-            edge = WarehouseEdge(self.engine, self.verify.processed, warehouse)
-            tables = self._proofs(
-                WAREHOUSE, ((star.name, partial(edge.prove, star)) for star in self.model.stars.values())
-            )
-            return Edge(WAREHOUSE, warehouse.batch, tables)
+            return compared(self.model, self.verify.processed, warehouse, self.progress)
 
-    def _star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:
+    def star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:
+        """Compare latest with the star."""
         if self.done is None:
             return Edge(STAR, skipped=NOT_TRANSFORMED, advice="tidemark transform")
         if self.done.batch not in manifests:
@@ -150,7 +176,8 @@ class _Work:
         tables = self._proofs(STAR, ((star.name, partial(edge.prove, star)) for star in self.model.stars.values()))
         return Edge(STAR, self.done.batch, tables)
 
-    def _source(self, head: Manifest) -> Edge:
+    def source(self, head: Manifest) -> Edge:
+        """Compare the source with latest."""
         if self.verify.source_url is None:
             return Edge(SOURCE, skipped="no source is configured", advice="set TIDEMARK_SOURCE_URL")
         with open_source(self.verify.source_url) as source:
