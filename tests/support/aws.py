@@ -81,7 +81,7 @@ class AWS:
         """Let the next invocation of a function fail; each call lets one more.
 
         `throttle` refuses it. The others act where it passes the fault point `point`: `kill` ends the process, `raise`
-        raises `error` of `tidemark.errors`, and `wait` waits until the file `until` is there.
+        raises `error` of `tidemark.errors`, and `wait` makes the file `reached` and waits for the file `until`.
         """
         self.server.request("POST", "/test-api/faults", {function: {"action": action, **details}})
 

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 Handler = Callable[[Any, Any], object]
+_current: dict[str, str] = {}  # the request id that the runtime's own log lines have
 VARIABLES = os.environ  # noqa: TID251 -- Lambda's runtime knows its function by the environment alone
 
 
@@ -59,7 +60,7 @@ def _log_to_stdout() -> None:
     logging.getLogger().addHandler(handler)
     if VARIABLES["AWS_LAMBDA_LOG_FORMAT"] == "JSON":
         handler.format = lambda record: json.dumps(  # type: ignore[method-assign]
-            {"level": record.levelname, "message": record.getMessage(), "logger": record.name}
+            {"level": record.levelname, "message": record.getMessage(), "logger": record.name, **_current}
         )
         logging.getLogger().setLevel(VARIABLES["AWS_LAMBDA_LOG_LEVEL"])
 
@@ -78,6 +79,7 @@ def _load(name: str) -> tuple[Handler | None, Mapping[str, Any] | None]:
 
 
 def _invoke(handler: Handler, invocation: Mapping[str, Any]) -> Mapping[str, Any]:
+    _current["requestId"] = invocation["request_id"]
     try:
         with _injected(invocation.get("fault")):
             result = handler(invocation["event"], Context(invocation))
@@ -112,7 +114,9 @@ def _injected(fault: Mapping[str, str] | None) -> Iterator[None]:
             os.kill(os.getpid(), 9)
         if fault["action"] == "raise":
             raise getattr(errors, fault["error"])("injected by a test", advice="none is needed")
-        while not os.path.exists(fault["until"]):  # noqa: PTH110 -- without another import into the function's process
+        with open(fault["reached"], "w"):  # noqa: PTH123 -- without another import into the function's process
+            pass
+        while not os.path.exists(fault["until"]):  # noqa: PTH110 -- as above
             time.sleep(0.02)
 
     with faults.watched(pass_):
