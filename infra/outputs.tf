@@ -12,7 +12,10 @@ output "next_steps" {
     ],
     [
       "Create the warehouse's tables once, as their owner: docs/aws.md.",
-      "Start the first run, or wait ${var.schedule_minutes} minutes:\n  ${local.start_command} --input '{}'",
+      "Start the first run:\n  ${local.start_command} --input '{}'",
+    ],
+    var.schedule_enabled ? [] : [
+      "When it has ended well: set schedule_enabled = true, and apply again.",
     ],
   ))
 }

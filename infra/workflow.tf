@@ -1,11 +1,28 @@
 # The state machine, what starts it and the compaction, and whom it tells.
 
 locals {
+  # Errors of Lambda's own that pass: AWS recommends to repeat the first four; the others say that the function was just
+  # being changed, or that too many ran at once.
+  lambda_errors = [
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.EC2ThrottledException",
+    "Lambda.ResourceConflictException",
+    "Lambda.ResourceNotReadyException",
+    "Lambda.TooManyRequestsException",
+  ]
+
   # What a failure's mail says on each kind of error, beside the handler's own text. The last one is for all others.
   remedies = {
     TransientError = {
       errors = ["TransientError"]
       advice = "Something outside was away, busy or slow, also after several tries. The next run tries again: act only if this mail comes again."
+    }
+    LambdaError = {
+      errors = local.lambda_errors
+      advice = "Lambda itself was away or too busy, also after several tries. The next run tries again: act only if this mail comes again. With TooManyRequestsException, more functions ran at once than the account's quota of concurrent executions allows."
     }
     ConfigError = {
       errors = ["ConfigError"]
@@ -33,7 +50,7 @@ locals {
     }
     Unexpected = {
       errors = []
-      advice = "Tidemark does not know this error: its name and the text say whether AWS refused something (rights, limits, a function that is missing) or Tidemark has a mistake. The log has the traceback."
+      advice = "Tidemark does not know this error: its name and the text say whether AWS refused something (rights, limits, a function that is missing) or Tidemark has a mistake (UnexpectedError). The log has the traceback."
     }
   }
 
@@ -49,6 +66,7 @@ locals {
     function_names          = local.function_names
     log_links               = local.log_links
     timeout_seconds         = var.timeout_seconds + 30
+    retried_errors          = concat(["TransientError"], local.lambda_errors)
     retry_attempts          = var.retry_attempts
     retry_interval_seconds  = var.retry_interval_seconds
     retry_max_delay_seconds = var.retry_max_delay_seconds
