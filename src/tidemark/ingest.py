@@ -86,8 +86,16 @@ class Ingest:
             self.pointer.write(
                 Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls)
             )
-        report = _report(manifest if changed else None, captured, time.perf_counter() - started)
-        return replace(report, newest=batch, captured_at=poll.snapshot.captured_at, drifts=drifts)
+        return StageReport(
+            "ingest",
+            (batch,) if changed else (),
+            _reports(captured),
+            time.perf_counter() - started,
+            watermark=head.watermark if head else None,
+            newest=batch,
+            captured_at=poll.snapshot.captured_at,
+            drifts=drifts,
+        )
 
     def _poll(
         self,
@@ -229,8 +237,8 @@ def _warn_of_floor(floor: Floor, now: datetime) -> None:
         logger.warning("a prepared transaction exists, whose start nobody records: the watermark stays where it is")
 
 
-def _report(manifest: Manifest | None, captured: Mapping[str, Captured], seconds: float) -> StageReport:
-    tables = {
+def _reports(captured: Mapping[str, Captured]) -> dict[str, TableReport]:
+    return {
         name: TableReport(
             rows=each.entry.changes,
             bytes=sum(one.bytes for one in each.entry.objects),
@@ -241,5 +249,3 @@ def _report(manifest: Manifest | None, captured: Mapping[str, Captured], seconds
         )
         for name, each in captured.items()
     }
-    watermark = manifest.watermark if manifest else None
-    return StageReport("ingest", (manifest.batch,) if manifest else (), tables, seconds, watermark)

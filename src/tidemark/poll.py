@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from tidemark.changelog import ChangeLog, LogObject, TableEntry, object_key
@@ -15,9 +16,12 @@ from tidemark.errors import OvertakenError
 from tidemark.lake import Change
 from tidemark.latest import LatestTable
 from tidemark.model import SourceTable
-from tidemark.source import Snapshot
 from tidemark.sqltext import quoted
 from tidemark.watermark import to_utc
+
+if TYPE_CHECKING:
+    # Verifications of the star split lines as polls do, where there is no driver of PostgreSQL.
+    from tidemark.source import Snapshot
 
 logger = logging.getLogger(__name__)
 PART_BYTES = 256 << 20
@@ -29,7 +33,7 @@ class Poll:
 
     engine: Engine
     log: ChangeLog
-    snapshot: Snapshot
+    snapshot: "Snapshot"
     batch: int
     now_milliseconds: int
     major_version: int

@@ -29,7 +29,7 @@ select
 from (
     select
         {bucket} as _bucket,
-        hash_record_extended(row({values}), 0) as _hash
+        {hash} as _hash
     from {rows}
 ) as hashed
 group by _bucket;
@@ -44,7 +44,7 @@ in_star as (
         array[{texts}] as _texts,
         count(*) as _times
     from {star}
-    where {bucket} = any(%(buckets)s)
+    where {bucket} in ({buckets})
     group by {key}, _key, _texts
 ),
 in_warehouse as (
@@ -54,7 +54,7 @@ in_warehouse as (
         array[{texts}] as _texts,
         count(*) as _times
     from {warehouse}
-    where {bucket} = any(%(buckets)s)
+    where {bucket} in ({buckets})
     group by {key}, _key, _texts
 ),
 only_star as (
@@ -81,4 +81,4 @@ select
 from only_star as s
 full join only_warehouse as w on s._key = w._key
 order by {order}
-limit %(most)s;
+limit {most};

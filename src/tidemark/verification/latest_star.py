@@ -6,21 +6,47 @@ its SELECT yields: a dimension keeps what the source deleted. Rows in quarantine
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from tidemark.changelog import ChangeLog, Manifest
-from tidemark.engine import Engine
+from tidemark.changelog import ChangeLog, Manifest, with_later_shape
+from tidemark.engine import Engine, open_engine
+from tidemark.errors import StateError
 from tidemark.lake import LakeTable, open_as_of
 from tidemark.latest import state_as_of
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.processed import Processed
+from tidemark.processed import Processed, newest_processed, read_processed
 from tidemark.quarantine import open_rows
+from tidemark.report import Progress, quiet
 from tidemark.sqltext import empty, from_json, names, quoted, text
 from tidemark.star import BATCH, typed
+from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import compare, differences, judge, stage, verdicts
-from tidemark.verification.result import TableProof
+from tidemark.verification.proving import proofs
+from tidemark.verification.records import first_to_read, read_records
+from tidemark.verification.result import NO_BATCH, NOT_TRANSFORMED, Edge, TableProof
 
 ASIDE = "keys_set_aside"
+
+
+def verify_star(model: Model, ingestion: Objects, processed: Objects, progress: Progress = quiet) -> Edge:
+    """Compare latest with the star as of the last batch that was transformed, for those who see nothing else.
+
+    Raises:
+        StateError: log and star do not belong together.
+        TransientError: one of them is away.
+    """
+    log = ChangeLog(ingestion)
+    head = log.newest()
+    newest = newest_processed(processed)
+    if head is None or not newest:
+        return Edge(STAR, skipped=NOT_TRANSFORMED if head else NO_BATCH)
+    done = read_processed(processed, newest)
+    found = read_records(log.manifest, first_to_read(newest, head.batch), head.batch)
+    manifests = {batch: with_later_shape(each, head) for batch, each in found.items()}
+    with open_engine([ingestion, processed]) as engine:
+        edge = StarEdge(engine, model, ingestion, processed, manifests, done).compared(progress)
+    return explained([edge], model, is_other_model=done.model != model.hash)[0]
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,18 @@ class StarEdge:
     processed: Objects
     manifests: Mapping[int, Manifest]
     done: Processed
+
+    def compared(self, progress: Progress) -> Edge:
+        """Compare every table of the star.
+
+        Raises:
+            StateError: log and star do not belong together.
+        """
+        if self.done.batch not in self.manifests:
+            message = f"the star ends with batch {self.done.batch}, the log before it"
+            raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
+        tables = ((star.name, partial(self.prove, star)) for star in self.model.stars.values())
+        return Edge(STAR, self.done.batch, proofs(self.engine, STAR, tables, progress))
 
     def prove(self, star: StarTable) -> TableProof:
         """Compare one table of the star."""

@@ -18,11 +18,17 @@ from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import ObjectMissingError, Objects
 from tidemark.processed import Processed, loaded_columns
 from tidemark.star_rows import StarRows, are_comparable, totals_by_batch
-from tidemark.verification.result import MOST_DIFFERENCES, Difference, TableProof
-from tidemark.verification.star_warehouse import Loaded
+from tidemark.verification.result import MOST_DIFFERENCES, Difference, Loaded, TableProof
 
 Record = TypeVar("Record")
 READERS = 8
+# A year of batches has 52,560 manifests; only a deep verification reads them all.
+NEWEST_MANIFESTS = 1000
+
+
+def first_to_read(transformed: int, head: int) -> int:
+    """Give the first batch whose records are read where it need not be all of them."""
+    return max(1, min(transformed or head, head) - NEWEST_MANIFESTS + 1)
 
 
 def read_records(read: Callable[[int], Record], first: int, last: int) -> dict[int, Record]:

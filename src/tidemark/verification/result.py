@@ -10,6 +10,8 @@ from typing import Literal
 
 Kind = Literal["missing", "surplus", "differs", "repeated", "record"]
 MOST_DIFFERENCES = 20
+NO_BATCH = "there is no batch yet"
+NOT_TRANSFORMED = "no batch has been transformed yet"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class TableProof:
     def is_proven(self) -> bool:
         """Say whether both sides hold the same, but for what is pending or set aside."""
         return not self.count and not self.problem
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A ledger row: the batch that was loaded, with the rows and checksums that it says it brought."""
+
+    batch: int
+    pipeline_id: str
+    row_counts: Mapping[str, int]
+    checksums: Mapping[str, str]
 
 
 @dataclass(frozen=True)

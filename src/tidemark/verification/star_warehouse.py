@@ -7,7 +7,7 @@ here needs DuckDB.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,11 +23,12 @@ from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres import TEXT_FORM, connect, translated, where
 from tidemark.processed import loaded_columns, newest_processed
-from tidemark.queries import identifier, query
+from tidemark.queries import query
 from tidemark.report import Progress, quiet
+from tidemark.source import hash_of
 from tidemark.star_rows import StarRows
 from tidemark.verification.causes import WAREHOUSE
-from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Side, TableProof
+from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
 
 SESSION = (
     *TEXT_FORM,
@@ -37,23 +38,9 @@ SESSION = (
 BUCKETS = 1024
 VALID_TO = "valid_to"
 SIDE = "rows of the star"
-# Hashed by value; a column of any other type, which may have no hash, is hashed as text.
-HASHED_BY_VALUE = {
-    *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "uuid"),
-    *("text", "character varying", "date", "time without time zone"),
-    *("timestamp without time zone", "timestamp with time zone"),
-}
+# Columns of several collations in one array can otherwise not be compared.
+TEXT = '{}::text collate "C"'
 Totals = Mapping[int, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A ledger row: the batch that was loaded, with the rows and checksums that it says it brought."""
-
-    batch: int
-    pipeline_id: str
-    row_counts: Mapping[str, int]
-    checksums: Mapping[str, str]
 
 
 class WarehouseSnapshot:
@@ -194,9 +181,7 @@ class _Sides:
     def filled(self, rows: StarRows) -> Iterator[None]:
         """Copy the star's rows into a temporary table, which is gone when the block ends."""
         connection = self.warehouse.connection
-        columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in self.loaded)
-        table = sql.Identifier(self.warehouse.schema, self.star.name)
-        parts = {"side": sql.Identifier(SIDE), "columns": columns, "table": table}
+        parts = {"side": sql.Identifier(SIDE), "columns": _names(self.loaded), "table": self._table}
         with translated(f"a temporary copy of {self.star.name}"), connection.transaction(force_rollback=True):
             connection.execute(query("verification", "create_side", **parts))
             # From here on the server itself holds us to writing nothing that stays.
@@ -219,29 +204,28 @@ class _Sides:
         return TableProof(self.star.name, *sides, count=total, differences=tuple(map(self._difference, rows)))
 
     def _totals(self, rows: sql.Composable) -> Totals:
-        values = sql.SQL(", ").join(map(_hashed, self._columns))
-        statement = query("verification", "totals", bucket=self._bucket, values=values, rows=rows)
-        found = self.warehouse.connection.execute(statement, {"mask": BUCKETS - 1}).fetchall()
+        hashed = hash_of(self._columns, self.star.key, sql.SQL(""))
+        statement = query("verification", "totals", bucket=self._bucket, hash=hashed, rows=rows)
+        found = self.warehouse.connection.execute(statement).fetchall()
         return {bucket: (count, int(hashes)) for bucket, count, hashes in found}
 
     def _differences(self, buckets: list[int]) -> list[dict[str, Any]]:
-        key = [column for column in self._columns if column.name in self.star.key]
-        order = [sql.SQL("coalesce(s.{0}, w.{0})").format(identifier(column.name)) for column in key]
+        key = [sql.Identifier(name) for name in self.star.key]
         statement = query(
             "verification",
             "differences",
-            key=sql.SQL(", ").join(identifier(column.name) for column in key),
-            key_texts=sql.SQL(", ").join(sql.SQL("{}::text").format(identifier(name)) for name in self.star.key),
-            texts=sql.SQL(", ").join(sql.SQL("{}::text").format(identifier(each.name)) for each in self._columns),
+            key=_list(key),
+            key_texts=_list(sql.SQL(TEXT).format(name) for name in key),
+            texts=_list(sql.SQL(TEXT).format(sql.Identifier(column.name)) for column in self._columns),
             star=self._side,
             warehouse=self._table,
             bucket=self._bucket,
-            order=sql.SQL(", ").join(order),
+            buckets=_list(map(sql.Literal, buckets)),
+            order=_list(sql.SQL("coalesce(s.{0}, w.{0})").format(name) for name in key),
+            most=sql.Literal(MOST_DIFFERENCES),
         )
         with self.warehouse.connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(
-                statement, {"buckets": buckets, "mask": BUCKETS - 1, "most": MOST_DIFFERENCES}
-            ).fetchall()
+            return cursor.execute(statement).fetchall()
 
     def _difference(self, row: Mapping[str, Any]) -> Difference:
         key = dict(zip(self.star.key, row["key"], strict=True))
@@ -257,7 +241,7 @@ class _Sides:
     @property
     def _table(self) -> sql.Composable:
         # With its schema: without, the temporary table or a part of a query of that name would come first.
-        return sql.SQL("{}.{}").format(identifier(self.warehouse.schema), identifier(self.star.name))
+        return sql.Identifier(self.warehouse.schema, self.star.name)
 
     @property
     def _side(self) -> sql.Composable:
@@ -266,24 +250,23 @@ class _Sides:
         if self.star.kind != "fact":
             return side
         text = "(select {0}, lead(valid_from) over (partition by {1} order by valid_from) as {2} from {3}) as versions"
-        key = sql.SQL(", ").join(map(identifier, self.star.source_key))
-        return sql.SQL(text).format(_names(self.loaded), key, identifier(VALID_TO), side)
+        key = _list(map(sql.Identifier, self.star.source_key))
+        return sql.SQL(text).format(_names(self.loaded), key, sql.Identifier(VALID_TO), side)
 
     @property
     def _bucket(self) -> sql.Composable:
         """Write the bucket of a row: all versions of one source row are in one, so that each has the next beside it."""
-        known = self.warehouse.columns(self.star.name)
-        key = [_hashed(known[name]) for name in self.star.source_key or self.star.key]
-        return sql.SQL("(hash_record_extended(row({}), 0) & %(mask)s)").format(sql.SQL(", ").join(key))
+        known, key = self.warehouse.columns(self.star.name), self.star.source_key or self.star.key
+        hashed = hash_of([known[name] for name in key], key, sql.SQL(""))
+        return sql.SQL("({} & {})").format(hashed, sql.Literal(BUCKETS - 1))
 
 
-def _hashed(column: Column) -> sql.Composable:
-    name = identifier(column.name)
-    return name if column.base_type in HASHED_BY_VALUE else sql.SQL("{}::text").format(name)
+def _names(columns: Iterable[Column]) -> sql.Composed:
+    return _list(sql.Identifier(column.name) for column in columns)
 
 
-def _names(columns: Sequence[Column]) -> sql.Composed:
-    return sql.SQL(", ").join(identifier(column.name) for column in columns)
+def _list(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)
 
 
 def _side(totals: Totals) -> Side:

@@ -6,7 +6,7 @@ place lacks yet is no difference. All of it only reads.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,7 +16,7 @@ from deltalake.exceptions import DeltaError
 
 from tidemark.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.engine import Engine, open_engine
-from tidemark.errors import DataError, StateError, TidemarkError
+from tidemark.errors import DataError, TidemarkError
 from tidemark.identity import check_identity
 from tidemark.latest import open_latest_as_of
 from tidemark.model import Model, SourceTable
@@ -28,26 +28,23 @@ from tidemark.source import open_source
 from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
 from tidemark.verification.latest_star import StarEdge
 from tidemark.verification.log_star import LogEdges, opened_side
+from tidemark.verification.proving import RESTORE, first_line, proofs
 from tidemark.verification.records import (
     Rows,
     concluded,
+    first_to_read,
     ledger_laws,
     log_laws,
     object_laws,
     read_records,
     star_laws,
 )
-from tidemark.verification.result import Edge, TableProof, Verification
+from tidemark.verification.result import NO_BATCH, NOT_TRANSFORMED, Edge, Loaded, TableProof, Verification
 from tidemark.verification.source_latest import SourceEdge
-from tidemark.verification.star_warehouse import Loaded, compared, open_snapshot
+from tidemark.verification.star_warehouse import compared, open_snapshot
 
 logger = logging.getLogger(__name__)
-# A year of batches has 52,560 manifests; `deep` reads them all.
-NEWEST_MANIFESTS = 1000
 LOG_LATEST, LOG_STAR = "log = latest", "log = star"
-RESTORE = "restore it from the bucket's older versions, or rebuild it from the log"
-NO_BATCH = "there is no batch yet"
-NOT_TRANSFORMED = "no batch has been transformed yet"
 
 
 @dataclass(frozen=True)
@@ -97,16 +94,6 @@ class Verify:
         with open_engine([self.ingestion]) as engine:
             return _Work(self, engine, progress, is_deep=False).source(head)
 
-    def latest_star(self, progress: Progress = quiet) -> Edge:
-        """Compare latest with the star alone, as `source_latest`."""
-        with open_engine([self.ingestion, self.processed]) as engine:
-            work = _Work(self, engine, progress, is_deep=False)
-            manifests = work.read_log()
-            if work.head is None:
-                return Edge(STAR, skipped=NO_BATCH, advice="tidemark ingest")
-            edge = work.star(work.head, manifests)
-        return explained([edge], self.model, is_other_model=work.is_other_model)[0]
-
 
 class _Work:
     """One verification: the records are read once, and every edge is as of a batch that they name."""
@@ -123,11 +110,11 @@ class _Work:
     def edges(self) -> list[Edge]:
         """Verify from the warehouse back to the source, so that a place is read after all that came out of it."""
         warehouse = self._asked(WAREHOUSE, self._warehouse)
-        manifests = self.read_log()
+        manifests = self._read_log()
         if self.head is None:
             return [Edge(name, skipped=NO_BATCH) for name in (SOURCE, STAR, WAREHOUSE, RECORDS)]
         processed = self._processed(self.first, self.batches["star"])
-        star = self._asked(STAR, partial(self.star, self.head, manifests))
+        star = self._asked(STAR, partial(self._star, self.head, manifests))
         records = self._asked(RECORDS, partial(self._records, self.head, manifests, processed))
         source = self._asked(SOURCE, partial(self.source, self.head))
         edges = [source, star, warehouse, records]
@@ -140,7 +127,7 @@ class _Work:
         """Say whether the star was made by another model than the one at hand."""
         return self.done is not None and self.done.model != self.model.hash
 
-    def read_log(self) -> Mapping[int, Manifest]:
+    def _read_log(self) -> Mapping[int, Manifest]:
         """Find the newest batch of star and log, and give the manifests of the log from `first` on."""
         newest = newest_processed(self.verify.processed)
         self.done = read_processed(self.verify.processed, newest) if newest else None
@@ -148,7 +135,7 @@ class _Work:
         self.head = log.newest()
         last = self.head.batch if self.head else 0
         self.batches |= {"star": newest, "log": last}
-        self.first = 1 if self.is_deep else max(1, min(newest or last, last) - NEWEST_MANIFESTS + 1)
+        self.first = 1 if self.is_deep else first_to_read(newest, last)
         return read_records(log.manifest, self.first, last)
 
     def _processed(self, first: int, last: int) -> dict[int, Processed]:
@@ -164,17 +151,12 @@ class _Work:
             self.batches["warehouse"] = warehouse.batch
             return compared(self.model, self.verify.processed, warehouse, self.progress)
 
-    def star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:
-        """Compare latest with the star."""
+    def _star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:
         if self.done is None:
             return Edge(STAR, skipped=NOT_TRANSFORMED, advice="tidemark transform")
-        if self.done.batch not in manifests:
-            message = f"the star ends with batch {self.done.batch}, the log before it"
-            raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
         seen = {batch: with_later_shape(each, head) for batch, each in manifests.items()}
         edge = StarEdge(self.engine, self.model, self.verify.ingestion, self.verify.processed, seen, self.done)
-        tables = self._proofs(STAR, ((star.name, partial(edge.prove, star)) for star in self.model.stars.values()))
-        return Edge(STAR, self.done.batch, tables)
+        return edge.compared(self.progress)
 
     def source(self, head: Manifest) -> Edge:
         """Compare the source with latest."""
@@ -252,28 +234,7 @@ class _Work:
             return [edge, self._asked(LOG_STAR, star)]
 
     def _proofs(self, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]]) -> tuple[TableProof, ...]:
-        return tuple(self._proven(edge, tables))
-
-    def _proven(self, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]]) -> Iterator[TableProof]:
-        for name, prove in tables:
-            started = time.perf_counter()
-            self.progress(f"verify {edge}", name, 0, 0, 0.0)
-            failed_before = len(self.engine.failures)
-            try:
-                proof = prove()
-            except (duckdb.Error, DeltaError, StateError) as exc:
-                # DuckDB hides whether S3 was away or had no such object.
-                failure = next(iter(self.engine.failures[failed_before:]), None)
-                if failure and not isinstance(failure, StateError):
-                    raise failure from exc
-                problem = f"cannot be read: {_first_line(exc)}"
-                proof = TableProof(name, problem=problem, cause="a file of it is damaged or gone", advice=RESTORE)
-            for path in self.engine.scratch.iterdir():
-                if path.is_file():
-                    path.unlink()
-            rows = proof.left.rows if proof.left else 0
-            self.progress(f"verify {edge}", name, rows, 0, time.perf_counter() - started)
-            yield proof
+        return proofs(self.engine, edge, tables, self.progress)
 
     def _asked(self, name: str, verify: Callable[[], Edge]) -> Edge:
         """Verify an edge; what stands in the way of it hides nothing of the others."""
@@ -284,9 +245,5 @@ class _Work:
             return Edge(name, skipped=exc.message, advice=exc.advice, exit_code=exc.exit_code)
         except (duckdb.Error, DeltaError) as exc:
             return Edge(
-                name, skipped=f"cannot be read: {_first_line(exc)}", advice=RESTORE, exit_code=DataError.exit_code
+                name, skipped=f"cannot be read: {first_line(exc)}", advice=RESTORE, exit_code=DataError.exit_code
             )
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().partition("\n")[0]

@@ -1,0 +1,26 @@
+"""The function that keeps the lake's files few, once a day."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from tidemark.aws.function import Invocation, invoke
+from tidemark.compact import RETENTION
+
+STAGE = "compact"
+COUNTS = ("rewritten", "written", "removed", "removed_bytes")
+
+
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Compact latest and the star, and remove what nothing has needed for a week and what is part of nothing."""
+    return invoke(STAGE, event, context, _work)
+
+
+def _work(invocation: Invocation) -> dict[str, Any]:
+    report = invocation.pipeline.compact(RETENTION).run(progress=invocation.progress)
+    for path, table in report.tables.items():
+        if table.rewritten or table.removed or table.skipped:
+            invocation.logger.info("compact: %s", path, extra={"table": path, **asdict(table)})
+    counts = {name: sum(getattr(table, name) for table in report.tables.values()) for name in COUNTS}
+    return {**counts, "orphans": report.orphans, "leftovers": report.leftovers}

@@ -1,0 +1,186 @@
+"""What the functions share: one invocation from its event to its result, with its log, its metrics and its errors.
+
+A function that is kept warm keeps its pipeline with the addresses out of Secrets Manager. When a run fails they are
+read again, and where one has changed, the run is done once more: a rotated password does no harm.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from tidemark.aws.metrics import put_report
+from tidemark.aws.request import Request, read_request
+from tidemark.errors import TidemarkError, family_of, mask_passwords
+from tidemark.pipeline import Pipeline, wire
+from tidemark.report import StageReport
+from tidemark.settings import load
+
+# Step Functions keeps 32 KiB of an error's cause, in which the traceback stands as well.
+LONGEST_TEXT_BYTES = 8192
+SHAPE_OF_LINK = "https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/"
+
+
+class UnexpectedError(Exception):
+    """Say that something happened which nobody foresaw; Step Functions knows it by this name."""
+
+
+class _Formatter(LambdaPowertoolsFormatter):
+    """JSON lines without passwords: a traceback of others may quote an address."""
+
+    def serialize(self, log: Any) -> str:  # noqa: ANN401 -- powertools' own signature
+        return mask_passwords(super().serialize(log))
+
+
+@dataclass
+class Invocation:
+    """One invocation at work: what was asked for, the pipeline, and the batch in hand."""
+
+    stage: str
+    request: Request
+    pipeline: Pipeline
+    logger: Logger
+    started: dict[str, bool] = field(default_factory=dict)
+
+    def progress(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
+        """Log a table that is done; every line from now on tells the batch in hand."""
+        if batch:
+            self.logger.append_keys(batch=batch)
+        if seconds:
+            counts = {"table": table, "rows": rows, "bytes": size_bytes, "seconds": round(seconds, 3)}
+            self.logger.info("%s: %s", stage, table, extra=counts)
+
+    def concluded(self, report: StageReport, **more: object) -> dict[str, Any]:
+        """Put a stage's metrics, and give what the function returns: counts alone, for states hold 256 KiB."""
+        put_report(report)
+        return {
+            "batch": report.newest,
+            "batches": len(report.batches),
+            "rows": report.rows,
+            "bytes": sum(table.bytes for table in report.tables.values()),
+            "seconds": round(report.seconds, 3),
+            "watermark": report.watermark.isoformat() if report.watermark else None,
+            **more,
+        }
+
+
+Work = Callable[[Invocation], Mapping[str, Any]]
+
+
+def invoke(stage: str, event: object, context: LambdaContext, work: Work) -> dict[str, Any]:
+    """Do a stage's work for an event.
+
+    Args:
+        stage: the function's stage, for log, metrics and messages.
+        event: see `read_request`.
+        context: what Lambda tells of the invocation.
+        work: does it, and gives what the function returns.
+
+    Returns:
+        The stage and what the work gave.
+
+    Raises:
+        TidemarkError: the class of its family itself, because Step Functions matches names exactly; the text of at most
+            8 KiB is for people: message, batch, what to do, link to the log.
+        UnexpectedError: anything else.
+    """
+    logger = _logger()
+
+    def logged(event: object, context: LambdaContext) -> dict[str, Any]:
+        logger.append_keys(stage=stage, batch=0)
+        try:
+            request = read_request(event)
+            logger.append_keys(execution=request.execution or None)
+            logger.info("%s begins", stage, extra={"request": _shown(request)})
+            result = {"stage": stage, **_attempt(stage, request, logger, work)}
+        except Exception as exc:  # noqa: BLE001 -- translated, logged and raised again
+            _fail(stage, exc, context, logger)
+        # Behind the poll's own batch: a run that finds nothing has one as well.
+        logger.append_keys(batch=result.get("batch", 0))
+        logger.info("%s ends", stage, extra={name: each for name, each in result.items() if name != "stage"})
+        return result
+
+    inject: Any = logger.inject_lambda_context(logged, clear_state=True)
+    answer: dict[str, Any] = inject(event, context)
+    return answer
+
+
+class _Kept:
+    """The pipeline that a warm function works with."""
+
+    pipeline: Pipeline | None = None
+
+
+def _attempt(stage: str, request: Request, logger: Logger, work: Work) -> Mapping[str, Any]:
+    pipeline = _Kept.pipeline or wire(load({}, directory=Path.cwd()))
+    _Kept.pipeline = pipeline
+    try:
+        return work(Invocation(stage, request, pipeline, logger))
+    except TidemarkError as exc:
+        renewed = pipeline.renewed()
+        if renewed is None:
+            raise
+        logger.warning("%s: %s; the secret has changed since it was read: trying with the new one", stage, exc.message)
+        _Kept.pipeline = renewed
+        return work(Invocation(stage, request, renewed, logger))
+
+
+def _fail(stage: str, exc: Exception, context: LambdaContext, logger: Logger) -> NoReturn:
+    batch = exc.facts.get("batch") if isinstance(exc, TidemarkError) else None
+    batch = batch or logger.get_current_keys().get("batch")
+    link = log_link(context)
+    if isinstance(exc, TidemarkError):
+        family = family_of(exc)
+        logger.error("%s: %s", stage, exc.message, extra={"family": family.__name__, "advice": exc.advice})
+        raise family(failure_text(stage, exc.message, exc.advice, batch, link)) from None
+    logger.error("%s: %s", stage, type(exc).__name__, exc_info=exc)
+    advice = "this is a mistake in Tidemark: please report it with the traceback, which the log has"
+    message = mask_passwords(f"{type(exc).__name__}: {exc}")
+    raise UnexpectedError(failure_text(stage, message, advice, batch, link)) from None
+
+
+def failure_text(stage: str, message: str, advice: str, batch: object, link: str) -> str:
+    """Write for people what went wrong, in at most 8 KiB; where it is too long, the message is cut and not the rest."""
+    rest = "\n".join(
+        [
+            *([f"batch: {batch}"] if batch else []),
+            *([f"what to do: {_cut(advice, LONGEST_TEXT_BYTES // 4)}"] if advice else []),
+            f"log: {link}",
+        ]
+    )
+    return f"{_cut(f'{stage}: {message}', LONGEST_TEXT_BYTES - len(rest.encode()) - 1)}\n{rest}"
+
+
+def log_link(context: LambdaContext) -> str:
+    """Give the address of an invocation's log in the CloudWatch console."""
+    region = context.invoked_function_arn.split(":")[3]
+    parts = [context.log_group_name, "log-events", context.log_stream_name]
+    # The console reads what stands behind the hash by two decodings, with $ for the outer %.
+    place, _, stream = ("/".join(quote(quote(part, safe=""), safe="") for part in parts)).partition("/")
+    request = quote(quote(f'?filterPattern="{context.aws_request_id}"', safe=""), safe="")
+    return SHAPE_OF_LINK.format(region=region) + f"{place}/{stream}{request}".replace("%", "$")
+
+
+def _cut(text: str, longest_bytes: int) -> str:
+    encoded = text.encode()
+    if len(encoded) <= longest_bytes:
+        return text
+    return encoded[: longest_bytes - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def _shown(request: Request) -> dict[str, object]:
+    if request.span:
+        return {"backfill": [each.isoformat() for each in request.span], "tables": list(request.tables)}
+    return {"verify": True} if request.verifies else {}
+
+
+@cache
+def _logger() -> Logger:
+    # The modules' own loggers lie below this name, so their lines are JSON with the same members.
+    return Logger(service="tidemark", logger_formatter=_Formatter(utc=True, use_rfc3339=True))

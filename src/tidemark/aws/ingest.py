@@ -1,0 +1,52 @@
+"""The function of the first stage."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+import tidemark.ingest  # noqa: F401 -- loaded while Lambda starts the function, and not in its first run
+from tidemark.aws.function import Invocation, invoke
+from tidemark.aws.proof import verified
+from tidemark.changelog import newest_batch
+from tidemark.report import StageReport, TableReport
+
+STAGE = "ingest"
+
+
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Poll the source, read a range of time again, or prove that the source and latest hold the same."""
+    return invoke(STAGE, event, context, _work)
+
+
+def _work(invocation: Invocation) -> dict[str, Any]:
+    request, pipeline = invocation.request, invocation.pipeline
+    if request.verifies:
+        return verified(invocation, pipeline.verify.source_latest)
+    report = _backfill(invocation, request.span) if request.span else pipeline.ingest.run(invocation.progress)
+    counts = {
+        kind: sum(getattr(table, kind) for table in report.tables.values())
+        for kind in ("inserted", "updated", "deleted")
+    }
+    # Of a range of time alone nothing follows about how fresh everything else is.
+    checked_at = report.captured_at.isoformat() if report.captured_at else None
+    return invocation.concluded(report, **counts, warnings=report.drifts, checked_at=checked_at)
+
+
+def _backfill(invocation: Invocation, span: tuple[datetime, datetime]) -> StageReport:
+    pipeline = invocation.pipeline
+    started = time.perf_counter()
+    found = pipeline.backfill.run(*span, invocation.request.tables, progress=invocation.progress)
+    tables = {
+        name: TableReport(
+            rows=each.inserted + each.updated + each.deleted,
+            inserted=each.inserted,
+            updated=each.updated,
+            deleted=each.deleted,
+        )
+        for name, each in found.tables.items()
+    }
+    newest = found.batch or newest_batch(pipeline.ingestion)
+    batches = (found.batch,) if found.batch else ()
+    return StageReport(STAGE, batches, tables, time.perf_counter() - started, newest=newest)

@@ -1,0 +1,44 @@
+"""The function of the third stage."""
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+import tidemark.load  # noqa: F401 -- loaded while Lambda starts the function, and not in its first run
+from tidemark.aws.function import Invocation, invoke
+from tidemark.aws.metrics import put_freshness
+from tidemark.aws.proof import verified
+from tidemark.report import StageReport
+from tidemark.verification.star_warehouse import verify_warehouse
+
+STAGE = "load"
+
+
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Load the batches that are new in the star, or prove that the star and the warehouse hold the same."""
+    return invoke(STAGE, event, context, _work)
+
+
+def _work(invocation: Invocation) -> dict[str, Any]:
+    if invocation.request.verifies:
+        pipeline = invocation.pipeline
+        return verified(
+            invocation, partial(verify_warehouse, pipeline.model, pipeline.processed, pipeline.warehouse_url)
+        )
+    report = invocation.pipeline.load.run(invocation.progress)
+    seconds = _freshness_seconds(invocation, report)
+    if seconds is not None:
+        put_freshness(seconds)
+    return invocation.concluded(report, freshness_seconds=seconds)
+
+
+def _freshness_seconds(invocation: Invocation, report: StageReport) -> float | None:
+    """Say how old what the warehouse shows is: as of the poll before, where all that it found is loaded."""
+    shown = report.captured_at
+    ingested = invocation.request.ingested
+    checked_at = ingested.get("checked_at")
+    if checked_at and ingested.get("batch") == report.newest:
+        shown = datetime.fromisoformat(str(checked_at))
+    return round((invocation.pipeline.clock() - shown).total_seconds(), 3) if shown else None

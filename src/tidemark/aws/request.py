@@ -1,0 +1,67 @@
+"""What an event asks of a function: the stage's own work, a range of time to read again, or a proof."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tidemark.errors import ConfigError
+from tidemark.settings import parse_moment
+
+SHAPE = '{}, {"backfill": {"from": "2024-11-01", "to": "2024-11-08", "tables": ["sales_order"]}} or {"verify": true}'
+# What the console puts into the field of a new execution's input.
+IGNORED = {"Comment"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an event asks for; `ingested` is what the poll before it gave, where there was one in this execution."""
+
+    span: tuple[datetime, datetime] | None = None
+    tables: tuple[str, ...] = ()
+    verifies: bool = False
+    execution: str = ""
+    ingested: Mapping[str, object] = field(default_factory=dict)
+
+
+def read_request(event: object) -> Request:
+    """Read an event: the state machine's, which holds its own input as `input`, or that input alone.
+
+    Raises:
+        ConfigError: it asks for something else; `problems` names everything that is wrong with it.
+    """
+    members: dict[str, Any] = event if isinstance(event, dict) else {"event": event}
+    is_wrapped = isinstance(members.get("input"), dict)
+    asked: dict[str, Any] = members["input"] if is_wrapped else members
+    problems = [f"unknown {name!r}" for name in sorted(asked.keys() - IGNORED - {"backfill", "verify"})]
+    verifies = asked.get("verify", False)
+    if not isinstance(verifies, bool):
+        problems.append(f"verify is {verifies!r}: expected true or false")
+    span, tables = _backfill(asked["backfill"], problems) if "backfill" in asked else (None, ())
+    if verifies and span:
+        problems.append("backfill and verify at once: start one after the other")
+    if problems:
+        raise ConfigError.of([f"input: {problem}" for problem in problems], advice=f"expected {SHAPE}")
+    ingested = members.get("ingested") if is_wrapped else None
+    execution = str(members.get("execution", "")) if is_wrapped else ""
+    return Request(span, tables, bool(verifies), execution, ingested if isinstance(ingested, dict) else {})
+
+
+def _backfill(asked: object, problems: list[str]) -> tuple[tuple[datetime, datetime] | None, tuple[str, ...]]:
+    if not isinstance(asked, dict):
+        problems.append(f"backfill is {asked!r}: expected an object with from, to and perhaps tables")
+        return None, ()
+    problems += [f"unknown {name!r} in backfill" for name in sorted(asked.keys() - {"from", "to", "tables"})]
+    moments = []
+    for name in ("from", "to"):
+        try:
+            moments.append(parse_moment(str(asked.get(name, ""))))
+        except ConfigError as exc:
+            problems.append(f"backfill.{name}: {exc.message}")
+    tables = asked.get("tables", [])
+    if not isinstance(tables, list) or not all(isinstance(each, str) for each in tables):
+        problems.append(f"backfill.tables is {tables!r}: expected a list of names")
+        tables = []
+    if len(moments) != len(("from", "to")):
+        return None, ()
+    return (moments[0], moments[1]), tuple(tables)

@@ -1,0 +1,54 @@
+"""Proving the tables of an edge one after the other: one that cannot be read hides nothing of the others."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import duckdb
+from deltalake.exceptions import DeltaError
+
+from tidemark.engine import Engine
+from tidemark.errors import StateError
+from tidemark.report import Progress
+from tidemark.verification.result import TableProof
+
+RESTORE = "restore it from the bucket's older versions, or rebuild it from the log"
+
+
+def proofs(
+    engine: Engine, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]], progress: Progress
+) -> tuple[TableProof, ...]:
+    """Give the proofs of an edge's tables.
+
+    Raises:
+        TransientError: S3 is away.
+    """
+    return tuple(_proven(engine, edge, tables, progress))
+
+
+def first_line(exc: Exception) -> str:
+    """Give the first line of what an engine says."""
+    return str(exc).strip().partition("\n")[0]
+
+
+def _proven(
+    engine: Engine, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]], progress: Progress
+) -> Iterator[TableProof]:
+    for name, prove in tables:
+        started = time.perf_counter()
+        progress(f"verify {edge}", name, 0, 0, 0.0)
+        failed_before = len(engine.failures)
+        try:
+            proof = prove()
+        except (duckdb.Error, DeltaError, StateError) as exc:
+            # DuckDB hides whether S3 was away or had no such object.
+            failure = next(iter(engine.failures[failed_before:]), None)
+            if failure and not isinstance(failure, StateError):
+                raise failure from exc
+            problem = f"cannot be read: {first_line(exc)}"
+            proof = TableProof(name, problem=problem, cause="a file of it is damaged or gone", advice=RESTORE)
+        for path in engine.scratch.iterdir():
+            if path.is_file():
+                path.unlink()
+        rows = proof.left.rows if proof.left else 0
+        progress(f"verify {edge}", name, rows, 0, time.perf_counter() - started)
+        yield proof
