@@ -242,7 +242,9 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         yield Finding("warehouse", "pass", f"{where(url)}: PostgreSQL {server['version']}, as role {role}")
         if not server["may_stage"]:
             advice = f"grant temporary on database {_name(cursor.connection.info.dbname)} to {role}"
-            yield Finding("warehouse", "failure", "the role may not make temporary tables, which a load needs", advice)
+            yield Finding(
+                "warehouse", "failure", "the role may not make temporary tables, which load and verify need", advice
+            )
         yield from _too_much("warehouse", cursor, server)
         rows = _tables(cursor, (*model.stars, LEDGER))
     missing = [row["reference"] for row in rows if not row["is_there"]]
