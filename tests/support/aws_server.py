@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -255,6 +256,9 @@ def main(port: int, folder: Path) -> None:
         run_simple(HOST, port, server, threaded=True, request_handler=MotoRequestHandler)
     finally:
         server.lambdas.close()
+        shutil.rmtree(
+            folder / "code", ignore_errors=True
+        )  # half a gigabyte, of which a failed test's folder has no use
 
 
 if __name__ == "__main__":

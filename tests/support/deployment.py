@@ -1,6 +1,7 @@
 """The real infra/, applied by Terraform to the AWS of the tests, with the real packages and two real databases."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,7 @@ def deployed(folder: Path, local: Rig, meanwhile: Callable[[], None], **variable
         )
         aws = AWS(server)
         yield Deployment(aws, terraform, outputs, rig, aws.subscribe(outputs["topic_arn"]), seconds)
+    shutil.rmtree(packages)
 
 
 def _put_secret(server: S3, arn: str, url: str) -> None:

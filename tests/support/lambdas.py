@@ -81,14 +81,14 @@ class Lambdas:
         request_id = str(uuid.uuid4())
         with self._lock:
             fault = self.faults[function.name].pop(0) if self.faults[function.name] else None
-            process = self._idle[function].pop() if self._idle[function] and not fault else None
+            process = self._idle[function].pop() if self._idle[function] else None
         began = time.monotonic()
         fresh = process is None
         process = process or _Process(
             function, self._unpacked(function), self._libraries, self._folder, self._variables
         )
         reply = process.invoke(request_id, json.loads(event or b"{}"), fault)
-        if process.is_alive() and not fault:
+        if process.is_alive():
             with self._lock:
                 self._idle[function].append(process)
         else:

@@ -1,0 +1,280 @@
+"""The pipeline on AWS, from `terraform apply` to a mail: the real configuration, packages and rows.
+
+All tests share one deployment. Each begins and ends with a warehouse that has all that the source has, so their order
+does not matter.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.deployment import Deployment, deployed
+from tests.support.kills import contents, unlike
+from tests.support.pipeline import Rig, real_totesys, rigs
+from tests.support.postgres import Postgres
+
+pytestmark = pytest.mark.xdist_group("aws")  # so that there is one deployment
+
+STAGES = ("Ingest", "Transform", "Load")
+ENDS = ("What came of it", "Loaded")
+INCREMENT = (
+    """insert into sales_order
+       select 20001, '2024-11-16 09:00', '2024-11-16 09:00', design_id, staff_id, counterparty_id, 7, 1.25, currency_id,
+              '2024-11-20', '2024-11-21', agreed_delivery_location_id
+       from sales_order where sales_order_id = 17""",
+    """update sales_order set agreed_delivery_location_id = 5, last_updated = '2024-11-16 09:01'
+       where sales_order_id = 17""",
+    "update staff set last_name = 'Changed' where staff_id = 1",  # and last_updated stays
+    "delete from payment where payment_id = 2",
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a pipeline has made of the real rows, and then of the increment."""
+
+    baseline: dict[str, Any]
+    increment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The deployment, after the baseline and one increment, and what the same runs make on one machine."""
+
+    deployment: Deployment
+    taken: Taken
+    local: Taken
+
+
+@pytest.fixture(scope="module")
+def cloud_once(postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The cloud of `cloud`, without the environment."""
+    folder = tmp_path_factory.mktemp("cloud")
+    template = postgres.template("real_totesys", real_totesys(totesys_rows, whole=True))
+    with rigs(postgres, str(folder / "lake")) as create:
+        local, remote = create(template), create(template)
+        reference: list[Taken] = []
+        with deployed(
+            folder, remote, lambda: reference.append(_taken(local, local.run)), notification_emails=["a@example.com"]
+        ) as deployment:
+            runs = iter(("baseline", "increment"))
+            taken = _taken(deployment.rig, lambda: deployment.tick(next(runs)))
+            yield Cloud(deployment, taken, reference[0])
+            print(_report(deployment))  # noqa: T201 -- for `pytest -s`
+
+
+@pytest.fixture
+def cloud(cloud_once: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """A pipeline on AWS that has loaded the real rows and an increment, and whose inbox is empty."""
+    for name, value in cloud_once.deployment.aws.server.variables.items():
+        monkeypatch.setenv(name, value)
+    cloud_once.deployment.mails()
+    return cloud_once
+
+
+@pytest.fixture
+def pipeline(cloud: Cloud) -> Deployment:
+    return cloud.deployment
+
+
+def _taken(rig: Rig, run: Callable[[], object]) -> Taken:
+    run()
+    baseline = contents(rig)
+    rig.change(*INCREMENT)
+    run()
+    return Taken(baseline, contents(rig))
+
+
+def _report(deployment: Deployment) -> str:
+    lines = [f"{seconds:7.1f} s  {name}" for name, seconds in deployment.seconds.items()]
+    for invocation in deployment.aws.invocations():
+        if invocation["import_seconds"]:
+            size = f"{invocation['memory_mb']} MB, {invocation['import_seconds']:.1f} s to start"
+            lines.append(f"{invocation['seconds']:7.1f} s  {invocation['function']}: {size}")
+    return "\n".join(["", *lines])
+
+
+def test_the_real_rows_are_all_as_a_local_run_has_them(cloud: Cloud) -> None:
+    assert unlike(cloud.local.baseline, cloud.taken.baseline) == {}
+    assert len(cloud.taken.baseline["warehouse fact_sales_order"]) == 11_187
+
+
+def test_an_increment_is_as_a_local_run_has_it(cloud: Cloud) -> None:
+    assert unlike(cloud.local.increment, cloud.taken.increment) == {}
+    assert cloud.taken.increment != cloud.taken.baseline
+
+
+def test_terraform_finds_nothing_to_change_after_runs(pipeline: Deployment) -> None:
+    assert "No changes." in pipeline.terraform.run("plan", "-input=false")
+
+
+def test_a_run_that_finds_nothing_is_skipped(pipeline: Deployment) -> None:
+    ended = pipeline.tick("nothing new")
+
+    assert ended.status == "SUCCEEDED"
+    assert ended.states == (*STAGES, "What came of it", "Skipped")
+    assert pipeline.mails() == []
+
+
+def test_a_backfill_is_asked_for_by_the_input(pipeline: Deployment) -> None:
+    pipeline.rig.change(
+        "update sales_order set units_sold = 1, last_updated = '2024-11-05 12:00' where sales_order_id = 101",
+        "update sales_order set units_sold = 1, last_updated = '2024-11-12 12:00' where sales_order_id = 102",
+    )
+
+    span = {"from": "2024-11-01", "to": "2024-11-08", "tables": ["sales_order"]}
+    ended = pipeline.execute("backfill", {"backfill": span})
+
+    assert ended.states == (*STAGES, *ENDS)
+    assert _units_sold(pipeline, 101)[-1] == 1
+    assert _units_sold(pipeline, 102)[-1] != 1
+    assert pipeline.tick("after the backfill").states[-1] == "Loaded"
+    assert _units_sold(pipeline, 102)[-1] == 1
+
+
+def test_a_verification_is_asked_for_by_the_input(pipeline: Deployment) -> None:
+    ended = pipeline.execute("verify", {"verify": True})
+
+    assert ended.states == (*STAGES, "What came of it", "Verified")
+    assert {ended.output[stage.lower()]["Payload"]["verified"] for stage in STAGES} == {True}
+
+
+def test_a_failure_ends_in_one_mail_that_says_what_to_do(pipeline: Deployment) -> None:
+    pipeline.rig.change("alter table department rename column location to place")
+
+    failed = pipeline.tick("failure")
+    pipeline.rig.change("alter table department rename column place to location")
+
+    assert (failed.status, failed.error) == ("FAILED", "ContractError")
+    (mail,) = pipeline.mails()
+    print(mail["Subject"], mail["Message"], sep="\n\n")  # noqa: T201 -- for `pytest -s`
+    assert mail["Subject"] == "Tidemark tidemark: ingest failed (ContractError)"
+    assert failed.cause in mail["Message"]
+    for part in ("ContractError", "ingest: dimension/staff.sql cannot read the source", '"location"', failed.name):
+        assert part in mail["Message"]
+    assert re.search(r"^what to do: nothing was written: bring it back in the source", mail["Message"], re.MULTILINE)
+    assert re.search(r"^log: https://eu-west-2\.console\.aws\.amazon\.com/cloudwatch/", mail["Message"], re.MULTILINE)
+    assert "{}" not in mail["Message"].replace("with the input {}", "")
+    assert pipeline.tick("after the failure").states[-1] == "Skipped"
+
+
+def test_what_passes_is_tried_again(pipeline: Deployment) -> None:
+    _change_order(pipeline, 103)
+    for _ in range(2):
+        pipeline.aws.fail("tidemark-ingest", "raise", point="before-manifest", error="TransientError")
+    pipeline.aws.fail("tidemark-load", "throttle")
+
+    ended = pipeline.tick("retries")
+
+    assert ended.attempts == ("Ingest", "Ingest", "Ingest", "Transform", "Load", "Load")
+    assert ended.states == (*STAGES, *ENDS)
+    assert len(_units_sold(pipeline, 103)) == 2
+    assert pipeline.mails() == []
+
+
+def test_the_next_run_finishes_what_a_crash_left_between_two_stages(pipeline: Deployment) -> None:
+    _change_order(pipeline, 104)
+    pipeline.aws.fail("tidemark-transform", "kill", point="before-fact-commit")
+
+    crashed = pipeline.tick("crash")
+
+    assert (crashed.status, crashed.error) == ("FAILED", "Runtime.ExitError")
+    assert crashed.attempts == ("Ingest", "Transform", "Send the mail")
+    (mail,) = pipeline.mails()
+    assert "signal: killed" in mail["Message"]
+    assert len(_units_sold(pipeline, 104)) == 1
+    ended = pipeline.tick("after the crash")
+    assert ended.states == (*STAGES, *ENDS)
+    assert [ended.output[stage.lower()]["Payload"]["batches"] for stage in STAGES] == [0, 1, 1]
+    assert len(_units_sold(pipeline, 104)) == 2
+
+
+def test_a_run_that_another_overtook_is_skipped_without_a_mail(pipeline: Deployment, tmp_path: Path) -> None:
+    _change_order(pipeline, 105)
+    reached, until = tmp_path / "reached", tmp_path / "until"
+    pipeline.aws.fail("tidemark-ingest", "wait", point="before-manifest", reached=str(reached), until=str(until))
+
+    slow = pipeline.aws.start(pipeline.outputs["state_machine_arn"])
+    _wait_for(reached)
+    fast = pipeline.tick("overtaking")
+    until.touch()
+
+    assert fast.states == (*STAGES, *ENDS)
+    overtaken = pipeline.aws.end_of(slow)
+    assert (overtaken.status, overtaken.states) == ("SUCCEEDED", ("Ingest", "Skipped"))
+    assert pipeline.mails() == []
+    assert len(_units_sold(pipeline, 105)) == 2
+
+
+def test_compaction_leaves_everything_as_it_is(pipeline: Deployment) -> None:
+    before = pipeline.rig.warehouse_rows()
+    target = pipeline.aws.server.client("scheduler").get_schedule(Name="tidemark-compact")["Target"]
+
+    answer, is_error = pipeline.aws.invoke(target["Arn"], json.loads(target["Input"]))
+
+    assert not is_error, answer
+    assert answer["stage"] == "compact"
+    assert pipeline.execute("verify after compaction", {"verify": True}).states[-1] == "Verified"
+    assert pipeline.rig.warehouse_rows() == before
+
+
+@pytest.mark.parametrize("function", ["ingest", "transform", "load"])
+def test_each_line_of_our_log_is_json_and_names_invocation_and_batch(pipeline: Deployment, function: str) -> None:
+    found = [each for each in pipeline.aws.invocations(f"tidemark-{function}") if not each["error"]]
+
+    baseline = found[0]
+    lines = [json.loads(line) for line in baseline["log"]]
+    logged = [line for line in lines if "_aws" not in line and line.get("type") != "platform.report"]
+    ours = [line for line in logged if "service" in line]
+    assert {line["function_request_id"] for line in ours} == {baseline["request_id"]}
+    assert all("batch" in line for line in ours)
+    assert (ours[-1]["batch"], ours[-1]["rows"]) == (1, baseline["answer"]["rows"])
+    # boto3 says where it found endpoint and credentials, on lines to which Lambda's runtime gives the request id alone.
+    others = [line for line in logged if "service" not in line]
+    assert {line["logger"].partition(".")[0] for line in others} <= {"botocore"}
+
+
+def test_no_run_leaves_a_file_in_the_scratch_space_that_the_next_one_gets(pipeline: Deployment) -> None:
+    ended = [each for each in pipeline.aws.invocations() if each["memory_mb"]]
+
+    assert {each["function"]: each["scratch_bytes"] for each in ended if each["scratch_bytes"]} == {}
+
+
+def test_metrics_count_rows_by_pipeline_and_by_table(pipeline: Deployment) -> None:
+    found: dict[tuple[str, ...], float] = {}
+    for function in ("ingest", "transform", "load"):
+        baseline = pipeline.aws.invocations(f"tidemark-{function}")[0]
+        for line in map(json.loads, baseline["log"]):
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
+                assert directive["Namespace"] == "Tidemark"
+                for names in directive["Dimensions"]:
+                    place = tuple(line[name] for name in sorted(names))
+                    found |= {(metric["Name"], *place): line[metric["Name"]][0] for metric in directive["Metrics"]}
+
+    assert found["RowsIngested", "tidemark", "sales_order"] == 11_187
+    assert found["RowsTransformed", "tidemark", "fact_sales_order"] == 11_187
+    assert found["RowsLoaded", "tidemark", "fact_sales_order"] == 11_187
+    assert found["FreshnessSeconds", "tidemark"] > 0
+    assert {name for name, *_ in found} >= {"QuarantinedRows", "ContractWarnings", "Duration"}
+
+
+def _wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < deadline, f"there is no {file} after a minute"
+        time.sleep(0.05)
+
+
+def _change_order(pipeline: Deployment, order: int) -> None:
+    pipeline.rig.change(f"update sales_order set units_sold = 1, last_updated = now() where sales_order_id = {order}")
+
+
+def _units_sold(pipeline: Deployment, order: int) -> list[int]:
+    """Give the units sold of each version of an order."""
+    return [version["units_sold"] for version in pipeline.rig.versions("fact_sales_order", order)]
