@@ -56,6 +56,8 @@ locals {
     transform = {
       ingestion = local.bucket_statements.ingestion.read
       processed = local.bucket_statements.processed.write
+      # What an earlier attempt at the batch set aside under another model makes room for what is set aside now.
+      quarantine = [{ Effect = "Allow", Action = ["s3:DeleteObject"], Resource = ["${local.bucket_arns.processed}/quarantine/*"] }]
     }
     load = {
       processed = local.bucket_statements.processed.read

@@ -146,7 +146,7 @@ run "with_defaults" {
   }
 
   assert {
-    condition     = toset([for key, policy in aws_iam_role_policy.function : key if strcontains(policy.policy, "s3:Delete")]) == toset(["compact/ingestion", "compact/processed"])
+    condition     = toset([for key, policy in aws_iam_role_policy.function : key if strcontains(policy.policy, "s3:Delete")]) == toset(["compact/ingestion", "compact/processed", "transform/quarantine"])
     error_message = "Something else than compact can delete objects."
   }
 

@@ -14,6 +14,7 @@ from tests.support.terraform import INFRA, mocked_apply, terraform_on
 LOG_STREAMS = "`arn:aws:logs:<region>:<account>:log-group:/aws/lambda/tidemark-ingest:*`"
 POINTER = "`arn:aws:ssm:<region>:<account>:parameter/tidemark/pointer`"
 CREDENTIALS = "`arn:aws:secretsmanager:<region>:<account>:secret:tidemark/source-<suffix>`"
+AWS_PAGE = INFRA.parent / "docs" / "aws.md"
 STAGES = ("Ingest", "Transform", "Load")
 
 
@@ -144,6 +145,13 @@ def test_the_table_of_policies_has_a_row_for_each_statement() -> None:
     assert rows[4] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
     policies = [each for each in state["values"]["root_module"]["resources"] if each["type"] == "aws_iam_role_policy"]
     assert len(rows) == sum(len(json.loads(each["values"]["policy"])["Statement"]) for each in policies)
+
+
+def test_the_documentation_has_the_table_of_policies() -> None:
+    _, state = mocked_apply()
+    shown = AWS_PAGE.read_text("utf-8").partition("<!-- policies -->")[2].partition("<!-- end of policies -->")[0]
+
+    assert shown.strip() == policy_table(state), "terraform show -json | python infra/policies.py"
 
 
 def _followers(state: Mapping[str, Any]) -> Iterator[str]:
