@@ -88,11 +88,6 @@ class Lambdas:
             function, self._unpacked(function), self._libraries, self._folder, self._variables
         )
         reply = process.invoke(request_id, json.loads(event or b"{}"), fault)
-        if process.is_alive():
-            with self._lock:
-                self._idle[function].append(process)
-        else:
-            process.end()
         seconds = time.monotonic() - began
         error = reply.get("error")
         payload = json.dumps(error) if error else reply["result"]
@@ -113,6 +108,10 @@ class Lambdas:
         }
         with self._lock:
             self.invocations.append(invocation)
+            if process.is_alive():
+                self._idle[function].append(process)
+            else:
+                process.end()
         return Outcome(request_id, payload.encode(), bool(error), "\n".join(log))
 
     def close(self) -> None:
@@ -209,9 +208,12 @@ class _Process:
         return sum(each.stat().st_size for each in self._scratch.rglob("*") if each.is_file())
 
     def end(self) -> None:
-        """End the process."""
+        """End the process; its log can be read no more."""
         self._process.kill()
         self._process.wait()
+        assert self._process.stdin is not None
+        for file in (self._process.stdin, self._answers, self._log):
+            file.close()
 
     def _answer(self, seconds: float, request_id: str = "") -> dict[str, Any]:
         """Read one answer, or make up the one that Lambda gives for a process that is late or gone."""
@@ -219,7 +221,8 @@ class _Process:
         while b"\n" not in self._unread:
             ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                self.end()
+                self._process.kill()
+                self._process.wait()
                 return _failed("Sandbox.Timedout", f"Task timed out after {seconds:.2f} seconds", request_id)
             chunk = self._answers.read(1 << 20)
             if not chunk:
