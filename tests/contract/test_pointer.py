@@ -107,6 +107,7 @@ def test_a_place_that_cannot_be_used_is_a_config_error(tmp_path: Path) -> None:
 
 
 def test_missing_credentials_are_a_config_error(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert s3.endpoint_url
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -117,6 +118,7 @@ def test_missing_credentials_are_a_config_error(s3: S3, monkeypatch: pytest.Monk
 
 
 def test_a_missing_region_is_a_config_error(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert s3.endpoint_url
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_ENDPOINT_URL")
@@ -127,6 +129,7 @@ def test_a_missing_region_is_a_config_error(s3: S3, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_unreachable_endpoint_is_transient(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert s3.endpoint_url
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 

@@ -4,6 +4,7 @@ A function that is kept warm keeps its pipeline with the addresses out of Secret
 read again, and where one has changed, the run is done once more: a rotated password does no harm.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -161,10 +162,14 @@ def log_link(context: LambdaContext) -> str:
     """Give the address of an invocation's log in the CloudWatch console."""
     region = context.invoked_function_arn.split(":")[3]
     parts = [context.log_group_name, "log-events", context.log_stream_name]
-    # The console reads what stands behind the hash by two decodings, with $ for the outer %.
-    place, _, stream = ("/".join(quote(quote(part, safe=""), safe="") for part in parts)).partition("/")
-    request = quote(quote(f'?filterPattern="{context.aws_request_id}"', safe=""), safe="")
-    return SHAPE_OF_LINK.format(region=region) + f"{place}/{stream}{request}".replace("%", "$")
+    # Behind the hash the console decodes values twice and the marks between them once, with $ for the outer %.
+    place = "/".join(map(_twice_quoted, parts))
+    pattern = quote("?filterPattern=", safe="") + _twice_quoted(f'"{context.aws_request_id}"')
+    return SHAPE_OF_LINK.format(region=region) + f"{place}{pattern}".replace("%", "$")
+
+
+def _twice_quoted(text: str) -> str:
+    return quote(quote(text, safe=""), safe="")
 
 
 def _cut(text: str, longest_bytes: int) -> str:
@@ -182,5 +187,7 @@ def _shown(request: Request) -> dict[str, object]:
 
 @cache
 def _logger() -> Logger:
+    # It tells at each start where it found credentials, in a line without our members.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     # The modules' own loggers lie below this name, so their lines are JSON with the same members.
     return Logger(service="tidemark", logger_formatter=_Formatter(utc=True, use_rfc3339=True))
