@@ -5,9 +5,10 @@ It is for what a model has traded for speed: between two sweeps of a table under
 there had been no backfill, and finds nothing to do where there was one: only what differs from latest is a change.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from tidemark.changelog import ChangeLog, Manifest, carried_over
@@ -29,12 +30,13 @@ from tidemark.watermark import span_of
 
 @dataclass(frozen=True)
 class TableBackfill:
-    """What a backfill read of one table, and how many of those rows differ."""
+    """What a backfill read of one table, how many of those rows differ, and the bytes that these take in the log."""
 
     read: int
     inserted: int
     updated: int
     deleted: int
+    bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,11 @@ class Backfill:
                     )
                     found = {}
                     for name, table in chosen.items():
-                        progress("backfill", name, 0, 0, 0.0)
+                        started = time.perf_counter()
+                        progress("backfill", name, 0, 0, 0.0, poll.batch)
                         found[name] = self._reread(poll, table, columns[name], head, start, end)
-                        progress("backfill", name, found[name].read, 0, 0.0)
+                        seconds = time.perf_counter() - started
+                        progress("backfill", name, found[name].changes, 0, seconds, poll.batch)
             changed = {} if dry_run else {name: each.write() for name, each in found.items() if each.changes}
             if changed:
                 manifest = self._manifest(poll, head, asdict(identity), changed)
@@ -114,7 +118,8 @@ class Backfill:
                 self._apply(engine, log, head, manifest, changed)
         skipped = tuple(name for name in self.model.sources if name not in chosen and not tables)
         shown = {
-            name: TableBackfill(each.read, each.inserted, each.updated, each.deleted) for name, each in found.items()
+            name: TableBackfill(each.read, each.inserted, each.updated, each.deleted, _bytes(changed.get(name)))
+            for name, each in found.items()
         }
         return BackfillReport(poll.batch if changed else None, shown, skipped)
 
@@ -191,6 +196,10 @@ class Backfill:
         before = self.pointer.read()
         if before and before.batch == head.batch:
             self.pointer.write(replace(before, batch=manifest.batch))
+
+
+def _bytes(written: Captured | None) -> int:
+    return sum(each.bytes for each in written.entry.objects) if written else 0
 
 
 def _columns(table: SourceTable, snapshot: Snapshot, head: Manifest) -> tuple[Column, ...]:

@@ -4,6 +4,7 @@ Sessions keep no state that a transaction pooler could lose: no prepared stateme
 locks. A connection to another host is encrypted unless its URL says otherwise.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -15,7 +16,7 @@ import psycopg
 from psycopg import errors, pq
 from psycopg.conninfo import conninfo_to_dict
 
-from tidemark.errors import ConfigError, DataError, TransientError
+from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
 
 CONNECT_TIMEOUT_SECONDS = 10
 # The one form in which values are read as text, whatever the role or the database is set to.
@@ -31,6 +32,14 @@ TRANSIENT = ("08", "40", "53", "55P03", "57", "58", "25P03", "25006")
 CREDENTIALS = ("28", "3D000")
 RIGHTS = ("42501",)
 SHAPE = ("42P01", "42703", "42883", "3F000")
+CHECK_URL = "check user, password and database in the URL or the secret"
+# How PostgreSQL words what would be SQLSTATE 28 or 3D000, and libpq that there is nothing to answer a server with.
+REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|(role|database) \".*\" does not exist|not permitted to log in"
+    r"|no password supplied"
+)
+AWAY = " is away, busy or full: "
+NO_TLS = "server does not support SSL"
 # What libpq does unless told otherwise: take TLS if the server offers it, and do without if somebody hides the offer.
 LIBPQ_SSLMODE = "prefer"
 
@@ -54,11 +63,26 @@ def connect(url: str, *, application: str) -> psycopg.Connection:
                 **demanded,
             )
     except TransientError as exc:
-        if not demanded or exc.facts.get("sqlstate"):
-            raise
-        # libpq has no code for a server that offers no TLS.
-        advice = f"{exc.advice}; TLS is demanded of another host: without it only by ?sslmode=disable in the URL"
-        raise TransientError(exc.message, advice=advice, **exc.facts) from exc.__cause__
+        raise _refusal(exc, is_demanded=bool(demanded)) or exc from exc.__cause__
+
+
+def _refusal(exc: TransientError, *, is_demanded: bool) -> TidemarkError | None:
+    """Tell a server that is away from one that refuses us; None where it is away.
+
+    Of a connection that failed libpq passes on the server's words and no SQLSTATE. Where they are not in English, a
+    refusal looks like a server that is away.
+    """
+    facts: dict[str, Any] = dict(exc.facts)
+    if facts.get("sqlstate"):
+        return None
+    if NO_TLS in exc.message and is_demanded:
+        advice = "TLS is demanded of another host: turn it on in the server, or say ?sslmode=disable in the URL"
+        message = exc.message.replace(AWAY, " offers no TLS: ")
+        return ConfigError(message, advice=advice, **facts)
+    if REFUSED.search(exc.message):
+        message = exc.message.replace(AWAY, " refuses: ")
+        return ConfigError(message, advice=CHECK_URL, is_refusal=True, **facts)
+    return None
 
 
 def demanded_encryption(url: str) -> dict[str, Any]:
@@ -129,12 +153,12 @@ def translated(what: str) -> Iterator[None]:
         facts: dict[str, Any] = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
         if code.startswith(CREDENTIALS):
             message = f"{what} refuses: {first}"
-            raise ConfigError(message, advice="check user, password and database in the URL", **facts) from exc
+            raise ConfigError(message, advice=CHECK_URL, is_refusal=True, **facts) from exc
         if code.startswith(RIGHTS):
             message = f"{what} denies a right: {first}"
             raise ConfigError(message, advice="`tidemark doctor` names the rights that are missing", **facts) from exc
         if isinstance(exc, errors.OperationalError) and not _is_programming(code):
-            message = f"{what} is away, busy or full: {first}"
+            message = f"{what}{AWAY}{first}"
             raise TransientError(message, advice="run again; nothing was lost", **facts) from exc
         if code.startswith(TRANSIENT):
             message = f"{what} cannot answer at present: {first}"

@@ -116,10 +116,12 @@ def functions(rig: Rig, s3: S3, tmp_path: Path) -> Iterator[Functions]:
         "TIDEMARK_PROCESSED": str(tmp_path / "lake" / "processed"),
         "TIDEMARK_POINTER": str(tmp_path / "lake" / "pointer.json"),
         "TIDEMARK_MEMORY_LIMIT": "512MB",
+        "TMPDIR": str(tmp_path / "scratch"),
         "POWERTOOLS_SERVICE_NAME": "shop",
         "POWERTOOLS_METRICS_NAMESPACE": "Tidemark",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
+    (tmp_path / "scratch").mkdir()
     with subprocess.Popen(  # noqa: S603 -- our own interpreter
         [sys.executable, "-W", "error", "-c", RUNTIME],
         env=settings | s3.variables,
@@ -163,8 +165,10 @@ def test_a_run_that_finds_nothing_says_so_and_keeps_the_warehouse_fresh(function
     }
     # As of the poll that found nothing, not of the batch before it.
     assert again["ingest"].result["checked_at"] > first["ingest"].result["checked_at"]
-    alone = functions.invoke("load").result["freshness_seconds"]
-    assert again["load"].result["freshness_seconds"] < alone
+    # Without a poll before it nobody can tell, and no metric says otherwise.
+    alone = functions.invoke("load")
+    assert alone.result["freshness_seconds"] is None
+    assert "FreshnessSeconds" not in alone.metrics()
 
 
 def test_the_log_has_a_line_for_the_start_each_table_and_the_end(functions: Functions, rig: Rig) -> None:
@@ -256,6 +260,24 @@ def test_a_secret_that_changed_is_read_again(functions: Functions, rig: Rig, s3:
     assert "the secret has changed" in " ".join(line["message"] for line in found.logged)
     assert found.error == still.error == "StateError"
     assert "the secret has changed" not in " ".join(line["message"] for line in still.logged)
+
+
+def test_a_secret_that_cannot_be_read_again_hides_no_error(functions: Functions, rig: Rig, s3: S3) -> None:
+    functions.run()
+    rig.change("alter table payment rename column paid to is_paid")
+    s3.client("secretsmanager").delete_secret(SecretId="shop/source", ForceDeleteWithoutRecovery=True)
+
+    assert functions.invoke("ingest").error == "ContractError"
+
+
+def test_what_an_invocation_left_that_was_ended_in_its_midst_is_cleared(functions: Functions, tmp_path: Path) -> None:
+    left = tmp_path / "scratch" / "tidemark-function" / "tidemark-left"
+    left.mkdir(parents=True)
+    (left / "spill").write_bytes(bytes(1000))
+
+    assert functions.invoke("ingest").error == ""
+
+    assert list((tmp_path / "scratch" / "tidemark-function").iterdir()) == []
 
 
 def test_each_function_proves_its_own_edge(functions: Functions, rig: Rig) -> None:

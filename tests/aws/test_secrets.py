@@ -45,6 +45,16 @@ def test_any_password_survives_the_address(text: str) -> None:
     assert (conninfo_to_dict(url)["password"], conninfo_to_dict(url)["user"]) == (text, text)
 
 
+@pytest.mark.usefixtures("s3")
+def test_a_secret_without_a_value_is_told_from_none_at_all() -> None:
+    boto3.Session().client("secretsmanager").create_secret(Name=NAME)
+
+    with pytest.raises(ConfigError, match="or it has no value yet") as caught:
+        database_url(NAME)
+
+    assert "put-secret-value" in caught.value.advice
+
+
 @pytest.mark.parametrize("host", ["db.example", "/var/run/postgresql", "::1", "one.example,two.example"])
 def test_a_host_may_be_a_socket_or_an_address(host: str) -> None:
     members = MEMBERS | {"host": f"[{host}]" if host == "::1" else host}

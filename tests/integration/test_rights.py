@@ -2,18 +2,21 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.pipeline import Rig, generated_totesys
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
-from tidemark.errors import ConfigError, TransientError
+from tidemark.errors import ConfigError
 from tidemark.model import load_model
 from tidemark.postgres import connect, demanded_encryption, proven_by
 from tidemark.roles import ROLES, role_sql
@@ -153,6 +156,62 @@ def test_names_with_sql_in_them_are_quoted_in_the_scripts(tmp_path: Path) -> Non
     assert '"dim_x""; drop table y; --"' in role_sql(model, "warehouse")
 
 
+@pytest.fixture
+def guarded(new_database: Callable[..., str]) -> Iterator[str]:
+    """The address of a database as a role that the server asks for its password, which is `right`."""
+    url = new_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create role guarded login password 'right'")
+        (place,) = connection.execute("show hba_file").fetchone() or ("",)
+        rules = Path(place).read_text()
+        Path(place).write_text(f"local all guarded scram-sha-256\n{rules}")
+        connection.execute("select pg_reload_conf()")
+        try:
+            yield as_role(url, "guarded")
+        finally:
+            Path(place).write_text(rules)
+            connection.execute("select pg_reload_conf()")
+            connection.execute("drop role guarded")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("guarded:wrong@", "password authentication failed"),
+        ("guarded@", "no password supplied"),
+        ("nobody_at_all@", 'role "nobody_at_all" does not exist'),
+    ],
+)
+def test_a_server_that_refuses_us_is_not_one_that_is_away(guarded: str, given: str, found: str) -> None:
+    with closing(eventually(guarded.replace("guarded@", "guarded:right@"))) as connection:
+        assert connection.execute("select current_user").fetchone() == ("guarded",)
+
+    with pytest.raises(ConfigError, match=found) as caught:
+        connect(guarded.replace("guarded@", given), application="test")
+
+    assert " refuses: " in caught.value.message
+    assert caught.value.advice == "check user, password and database in the URL or the secret"
+
+
+def test_a_database_that_is_not_there_is_no_server_that_is_away(new_database: Callable[..., str]) -> None:
+    url = new_database()
+    name = str(conninfo_to_dict(url)["dbname"])
+
+    with pytest.raises(ConfigError, match="does not exist"):
+        connect(url.replace(name, f"{name}_gone"), application="test")
+
+
+def eventually(url: str) -> psycopg.Connection:
+    """Connect once the server has read its rules again, which it does by and by."""
+    for _ in range(100):
+        with suppress(ConfigError):
+            connect(url.replace("right", "wrong"), application="test").close()
+            time.sleep(0.05)
+            continue
+        break
+    return connect(url, application="test")
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -223,7 +282,7 @@ def test_a_server_without_tls_gets_no_password_and_the_error_says_how_to_do_with
         thread = threading.Thread(target=refuse)
         thread.start()
         port = server.getsockname()[1]
-        with pytest.raises(TransientError, match="sslmode=disable"):
+        with pytest.raises(ConfigError, match="sslmode=disable"):
             connect(f"postgresql://u:tell-nobody@db.example:{port}/shop?hostaddr=127.0.0.1", application="test")
         thread.join()
 

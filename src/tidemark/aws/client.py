@@ -15,11 +15,13 @@ from botocore.config import Config
 
 from tidemark.errors import ConfigError, TransientError
 
-# botocore waits rand(0, 1) * min(0.05 * 2**n, 20) seconds before try n + 2 (Botocore's ExponentialBackoff), so 11 tries
-# last half a minute on average and a minute at most; throttling starts at one second and may take twice as long.
+# In its standard mode botocore waits at most min(2**n, 20) seconds before try n + 2 (ExponentialBackoff; newer versions
+# begin at 0.05), so 11 tries last a minute or two. Its legacy mode, the default of older versions, knows no cap.
 _ATTEMPTS = 11
 _CONNECT_TIMEOUT_SECONDS = 10
 _READ_TIMEOUT_SECONDS = 60
+# As many as threads read manifests at once, in compact and verify.
+_CONNECTIONS = 16
 
 _TRANSIENT_CODES = frozenset(
     {
@@ -46,6 +48,7 @@ def open_session() -> boto3.session.Session:
     variables = {
         # boto3 alone among the SDKs does not read AWS_REGION.
         "region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None),
+        "retry_mode": ("retry_mode", "AWS_RETRY_MODE", "standard", None),
         # As a default and not in the client's Config, which would win over the variable and the profile.
         "max_attempts": ("max_attempts", "AWS_MAX_ATTEMPTS", _ATTEMPTS, int),
     }
@@ -55,7 +58,11 @@ def open_session() -> boto3.session.Session:
 
 def open_client(session: Any, service: str) -> Any:  # noqa: ANN401 -- boto3 makes its clients at run time
     """Return a client of one service, which repeats what fails for about a minute."""
-    config = Config(connect_timeout=_CONNECT_TIMEOUT_SECONDS, read_timeout=_READ_TIMEOUT_SECONDS)
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=_READ_TIMEOUT_SECONDS,
+        max_pool_connections=_CONNECTIONS,
+    )
     with aws_errors(f"the AWS settings for {service}"):
         return session.client(service, config=config)
 

@@ -5,6 +5,9 @@ read again, and where one has changed, the run is done once more: a rotated pass
 """
 
 import logging
+import shutil
+import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +28,8 @@ from tidemark.settings import load
 
 # Step Functions keeps 32 KiB of an error's cause, in which the traceback stands as well.
 LONGEST_TEXT_BYTES = 8192
+ROTATION_SECONDS = 5
+SCRATCH = "tidemark-function"
 SHAPE_OF_LINK = "https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logsV2:log-groups/log-group/"
 
 
@@ -96,6 +101,7 @@ def invoke(stage: str, event: object, context: LambdaContext, work: Work) -> dic
     def logged(event: object, context: LambdaContext) -> dict[str, Any]:
         logger.append_keys(stage=stage, batch=0)
         try:
+            _clear_scratch()
             request = read_request(event)
             logger.append_keys(execution=request.execution or None)
             logger.info("%s begins", stage, extra={"request": _shown(request)})
@@ -124,12 +130,42 @@ def _attempt(stage: str, request: Request, logger: Logger, work: Work) -> Mappin
     try:
         return work(Invocation(stage, request, pipeline, logger))
     except TidemarkError as exc:
-        renewed = pipeline.renewed()
+        renewed = _renewed(pipeline, exc, logger)
         if renewed is None:
             raise
         logger.warning("%s: %s; the secret has changed since it was read: trying with the new one", stage, exc.message)
         _Kept.pipeline = renewed
         return work(Invocation(stage, request, renewed, logger))
+
+
+def _renewed(pipeline: Pipeline, exc: TidemarkError, logger: Logger) -> Pipeline | None:
+    """Wire the pipeline anew where a secret says something else by now; None where none does, or nobody can tell."""
+    try:
+        renewed = pipeline.renewed()
+        if renewed is None and exc.facts.get("is_refusal"):
+            # A rotation changes the password first, and the secret a moment later.
+            time.sleep(ROTATION_SECONDS)
+            renewed = pipeline.renewed()
+    except TidemarkError as other:
+        logger.warning("the secrets could not be read again: %s", other.message)
+        return None
+    return renewed
+
+
+def _clear_scratch() -> None:
+    """Begin with an empty folder for scratch files: /tmp outlives an invocation that was ended in its midst.
+
+    An environment of Lambda runs one invocation at a time, so nobody else is at work in it.
+    """
+    folder = _scratch()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tempfile.tempdir = str(folder)
+
+
+@cache
+def _scratch() -> Path:
+    return Path(tempfile.gettempdir()) / SCRATCH
 
 
 def _fail(stage: str, exc: Exception, context: LambdaContext, logger: Logger) -> NoReturn:

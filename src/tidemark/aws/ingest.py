@@ -10,9 +10,11 @@ import tidemark.ingest  # noqa: F401 -- loaded while Lambda starts the function,
 from tidemark.aws.function import Invocation, invoke
 from tidemark.aws.proof import verified
 from tidemark.changelog import newest_batch
+from tidemark.errors import OvertakenError, TransientError
 from tidemark.report import StageReport, TableReport
 
 STAGE = "ingest"
+BACKFILL_ATTEMPTS = 3
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
@@ -37,10 +39,20 @@ def _work(invocation: Invocation) -> dict[str, Any]:
 def _backfill(invocation: Invocation, span: tuple[datetime, datetime]) -> StageReport:
     pipeline = invocation.pipeline
     started = time.perf_counter()
-    found = pipeline.backfill.run(*span, invocation.request.tables, progress=invocation.progress)
+    for attempt in range(1, BACKFILL_ATTEMPTS + 1):
+        try:
+            found = pipeline.backfill.run(*span, invocation.request.tables, progress=invocation.progress)
+            break
+        except OvertakenError as exc:
+            invocation.logger.warning("backfill: %s (attempt %d of %d)", exc.message, attempt, BACKFILL_ATTEMPTS)
+    else:
+        # An overtaken poll has nothing left to do, for the next one does the same; nobody asks for a backfill again.
+        message = f"polls were faster than the backfill {BACKFILL_ATTEMPTS} times"
+        raise TransientError(message, advice="start the backfill again, if this is the last mail about it")
     tables = {
         name: TableReport(
             rows=each.inserted + each.updated + each.deleted,
+            bytes=each.bytes,
             inserted=each.inserted,
             updated=each.updated,
             deleted=each.deleted,

@@ -35,10 +35,14 @@ def _work(invocation: Invocation) -> dict[str, Any]:
 
 
 def _freshness_seconds(invocation: Invocation, report: StageReport) -> float | None:
-    """Say how old what the warehouse shows is: as of the poll before, where all that it found is loaded."""
-    shown = report.captured_at
+    """Say how old what the warehouse shows is: as of the poll before, where all that it found is loaded.
+
+    Without a poll before there is no telling: the newest batch may be old because nothing has changed since.
+    """
     ingested = invocation.request.ingested
     checked_at = ingested.get("checked_at")
-    if checked_at and ingested.get("batch") == report.newest:
-        shown = datetime.fromisoformat(str(checked_at))
+    if not checked_at:
+        return None
+    is_loaded = ingested.get("batch") == report.newest
+    shown = datetime.fromisoformat(str(checked_at)) if is_loaded else report.captured_at
     return round((invocation.pipeline.clock() - shown).total_seconds(), 3) if shown else None

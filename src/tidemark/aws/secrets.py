@@ -31,8 +31,9 @@ def database_url(secret_id: str) -> str:
         try:
             answer = client.get_secret_value(SecretId=secret_id)
         except client.exceptions.ResourceNotFoundException as exc:
-            message = f"there is no secret {secret_id!r} in this account and region"
-            raise ConfigError(message, advice="check its name and AWS_REGION", secret=secret_id) from exc
+            message = f"there is no secret {secret_id!r} in this account and region, or it has no value yet"
+            advice = f"check its name and AWS_REGION, or fill it by `aws secretsmanager put-secret-value` with {SHAPE}"
+            raise ConfigError(message, advice=advice, secret=secret_id) from exc
     return _url(secret_id, _members(secret_id, answer.get("SecretString")))
 
 
