@@ -212,6 +212,25 @@ def test_a_run_that_another_overtook_is_skipped_without_a_mail(pipeline: Deploym
     assert len(_units_sold(pipeline, 105)) == 2
 
 
+def test_a_backfill_that_a_poll_overtook_is_done_again(pipeline: Deployment, tmp_path: Path) -> None:
+    _change_order(pipeline, 106)
+    reached, until = tmp_path / "reached", tmp_path / "until"
+    pipeline.aws.fail("tidemark-ingest", "wait", point="before-manifest", reached=str(reached), until=str(until))
+
+    span = {"from": "2024-11-01", "to": "2100-01-01", "tables": ["sales_order"]}
+    slow = pipeline.aws.start(pipeline.outputs["state_machine_arn"], {"backfill": span})
+    while not reached.exists():
+        time.sleep(0.05)
+    pipeline.tick("overtaking the backfill")
+    until.touch()
+
+    done = pipeline.aws.end_of(slow)
+    assert (done.status, done.states[:3]) == ("SUCCEEDED", STAGES)
+    assert done.output["ingest"]["Payload"]["batches"] == 0  # for the poll has brought it all
+    assert pipeline.mails() == []
+    assert len(_units_sold(pipeline, 106)) == 2
+
+
 def test_compaction_leaves_everything_as_it_is(pipeline: Deployment) -> None:
     before = pipeline.rig.warehouse_rows()
     target = pipeline.aws.server.client("scheduler").get_schedule(Name="tidemark-compact")["Target"]

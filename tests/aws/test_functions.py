@@ -295,6 +295,14 @@ def test_each_function_proves_its_own_edge(functions: Functions, rig: Rig) -> No
         assert (proven.result["verified"], proven.result["batch"], proven.result["tables"]) == (True, 2, tables)
 
 
+def test_what_is_not_there_yet_is_not_verified(functions: Functions) -> None:
+    for stage in ("ingest", "transform", "load"):
+        found = functions.invoke(stage, {"verify": True})
+
+        assert (found.error, found.result["verified"]) == ("", False)
+        assert "is not verified" in " ".join(line["message"] for line in found.logged)
+
+
 def test_a_difference_is_named(functions: Functions, rig: Rig) -> None:
     functions.run()
     with psycopg.connect(rig.warehouse_url) as connection:
