@@ -34,7 +34,7 @@ check: lint unit ## what to run before each commit: format, lint, types, SQL, se
 .PHONY: test
 test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep")
 	@echo "running all tests"
-	@$(BIN)/pytest --numprocesses=2 --dist=loadgroup $(ARGS)
+	@$(BIN)/pytest --numprocesses=2 $(ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone

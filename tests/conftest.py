@@ -16,7 +16,7 @@ from tests.support.s3 import S3, running_s3
 if TYPE_CHECKING:
     from tests.support.pipeline import Rig
 
-pytest_plugins = ["tests.support.no_skips"]
+pytest_plugins = ["tests.support.no_skips", "tests.support.whole_files"]
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = os.environ  # noqa: TID251 -- the tests' own switches, read here and nowhere else

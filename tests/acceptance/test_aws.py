@@ -19,8 +19,6 @@ from tests.support.kills import contents, unlike
 from tests.support.pipeline import Rig, real_totesys, rigs
 from tests.support.postgres import Postgres
 
-pytestmark = pytest.mark.xdist_group("aws")  # so that there is one deployment
-
 STAGES = ("Ingest", "Transform", "Load")
 ENDS = ("What came of it", "Loaded")
 INCREMENT = (

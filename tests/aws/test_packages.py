@@ -37,8 +37,6 @@ from tests.support.pipeline import Rig, generated_totesys, work
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 
-pytestmark = pytest.mark.xdist_group("packages")  # so that the packages are built once
-
 REPOSITORY = Path(__file__).parents[2]
 DELTA = {"arro3-core", "deltalake", "deprecated", "wrapt"}
 POWERTOOLS = {"aws-lambda-powertools", "jmespath", "typing-extensions"}
