@@ -14,38 +14,27 @@ locals {
   see_also = "More: docs/operations.md#alarms"
 }
 
+# One for each metric: a sum of them would be no number until each has come once, which time-outs may never do.
 resource "aws_cloudwatch_metric_alarm" "run_failed" {
-  alarm_name          = "${var.name}-run-failed"
-  alarm_description   = "A run of ${var.name} failed, timed out or was stopped. A mail of its own says what failed and what to do; without one, look at the state machine's executions. ${local.see_also}"
+  for_each = {
+    failed    = { metric = "ExecutionsFailed", what = "failed. A mail of its own says what failed and what to do; without one, look at the state machine's executions." }
+    timed-out = { metric = "ExecutionsTimedOut", what = "timed out as a whole, without a mail of its own. Look at the state machine's executions; the next run goes on from where it ended." }
+    aborted   = { metric = "ExecutionsAborted", what = "was stopped by somebody, without a mail of its own. Nothing is lost: the next run goes on from where it ended." }
+  }
+
+  alarm_name          = "${var.name}-run-${each.key}"
+  alarm_description   = "A run of ${var.name} ${each.value.what} ${local.see_also}"
+  namespace           = "AWS/States"
+  metric_name         = each.value.metric
+  dimensions          = { StateMachineArn = local.state_machine_arn }
+  statistic           = "Sum"
+  period              = 300
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = local.periods_with_a_run
   datapoints_to_alarm = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.notices.arn]
-
-  metric_query {
-    id          = "unsuccessful"
-    label       = "runs without success"
-    expression  = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
-    return_data = true
-  }
-
-  dynamic "metric_query" {
-    for_each = { failed = "ExecutionsFailed", timed_out = "ExecutionsTimedOut", aborted = "ExecutionsAborted" }
-
-    content {
-      id = metric_query.key
-
-      metric {
-        namespace   = "AWS/States"
-        metric_name = metric_query.value
-        dimensions  = { StateMachineArn = local.state_machine_arn }
-        period      = 300
-        stat        = "Sum"
-      }
-    }
-  }
 }
 
 resource "aws_cloudwatch_metric_alarm" "no_success" {
@@ -61,7 +50,8 @@ resource "aws_cloudwatch_metric_alarm" "no_success" {
   treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.notices.arn]
 
-  # CloudWatch would otherwise pass over missing points and take older ones in their place, and so raise it later.
+  # CloudWatch would otherwise pass over missing points and take older ones in their place, and so raise it later. Before
+  # the first success there is nothing to fill, and "breaching" raises it.
   metric_query {
     id          = "successful"
     label       = "runs that ended well"
@@ -201,11 +191,11 @@ resource "aws_cloudwatch_metric_alarm" "compact_failed" {
 locals {
   alarms = merge(
     {
-      run_failed     = aws_cloudwatch_metric_alarm.run_failed
       quarantine     = aws_cloudwatch_metric_alarm.quarantine
       freshness      = aws_cloudwatch_metric_alarm.freshness
       compact_failed = aws_cloudwatch_metric_alarm.compact_failed
     },
+    { for key, alarm in aws_cloudwatch_metric_alarm.run_failed : "run_${key}" => alarm },
     { for index, alarm in aws_cloudwatch_metric_alarm.no_success : "no_success" => alarm },
     { for key, alarm in aws_cloudwatch_metric_alarm.near_timeout : "near_timeout_${key}" => alarm },
     { for key, alarm in aws_cloudwatch_metric_alarm.near_memory : "near_memory_${key}" => alarm },

@@ -3,6 +3,8 @@
 locals {
   package_directory = startswith(var.package_directory, "/") ? var.package_directory : "${path.module}/${var.package_directory}"
   packages          = { for key in local.stages : key => "${local.package_directory}/${key}.zip" }
+  # What `make package` says of them; null of packages that somebody made in another way.
+  made = fileexists("${local.package_directory}/packages.json") ? jsondecode(file("${local.package_directory}/packages.json")) : null
 
   ingestion_url = "s3://${local.bucket_names.ingestion}"
   processed_url = "s3://${local.bucket_names.processed}"
@@ -75,6 +77,13 @@ resource "aws_s3_object" "package" {
       condition     = fileexists(each.value)
       error_message = "There is no ${each.value}: run `make package` first, or set package_directory to where the zip files are."
     }
+    precondition {
+      condition = local.made == null || try(
+        local.made.runtime == var.runtime && local.made.architecture == var.architecture && local.made.packages["${each.key}.zip"] == filesha256(each.value),
+        false,
+      )
+      error_message = "${each.value} was not made for ${var.runtime} on ${var.architecture}, as packages.json beside it says: run `make package RUNTIME=${var.runtime} ARCHITECTURE=${var.architecture}`."
+    }
   }
 
   # Otherwise the first upload would have no version.
@@ -116,8 +125,9 @@ resource "aws_lambda_function" "this" {
   }
 
   logging_config {
-    log_group             = aws_cloudwatch_log_group.function[each.key].name
-    log_format            = "JSON"
+    log_group  = aws_cloudwatch_log_group.function[each.key].name
+    log_format = "JSON"
+    # Powertools obeys it before POWERTOOLS_LOG_LEVEL.
     application_log_level = var.log_level
     system_log_level      = "INFO" # the alarm on memory reads the report of each invocation
   }

@@ -2,17 +2,35 @@
 # are made with jsonencode and not by data sources, so that tests and policies.py read each statement from plan or state.
 
 locals {
-  object_actions = {
-    read    = ["s3:GetObject"]
-    write   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
-    compact = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"]
+  # Which folders of a bucket a function writes to and deletes from; it reads all of it. Only the log's orphans, files that
+  # a compaction has made superfluous, and what an earlier attempt at a batch set aside under another model are deleted.
+  # Nothing may delete a manifest in batches: they are what the log is.
+  folders = {
+    ingest = {
+      ingestion = { put = ["baseline", "batches", "changes", "latest"], delete = [] }
+    }
+    transform = {
+      ingestion = { put = [], delete = [] }
+      processed = { put = ["batches", "dimension", "fact", "quarantine"], delete = ["quarantine"] }
+    }
+    load = {
+      processed = { put = [], delete = [] }
+    }
+    compact = {
+      ingestion = { put = ["latest"], delete = ["baseline", "changes", "latest"] }
+      processed = { put = ["dimension", "fact"], delete = ["dimension", "fact"] }
+    }
   }
-  # Without ListBucket, S3 answers a missing object with a refusal.
   bucket_statements = {
-    for bucket, arn in local.bucket_arns : bucket => {
-      for purpose, actions in local.object_actions : purpose => [
-        { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [arn] },
-        { Effect = "Allow", Action = actions, Resource = ["${arn}/*"] },
+    for function, buckets in local.folders : function => {
+      for bucket, folders in buckets : bucket => [
+        for statement in [
+          # Without ListBucket, S3 answers a missing object with a refusal.
+          { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arns[bucket]] },
+          { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arns[bucket]}/*"] },
+          { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = [for folder in folders.put : "${local.bucket_arns[bucket]}/${folder}/*"] },
+          { Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [for folder in folders.delete : "${local.bucket_arns[bucket]}/${folder}/*"] },
+        ] : statement if length(statement.Resource) > 0
       ]
     }
   }
@@ -48,26 +66,10 @@ locals {
 
   # Function, concern, statements. What a function is not given here it cannot do.
   function_statements = {
-    ingest = {
-      ingestion = local.bucket_statements.ingestion.write
-      pointer   = local.pointer_statements
-      source    = local.secret_statements.source
-    }
-    transform = {
-      ingestion = local.bucket_statements.ingestion.read
-      processed = local.bucket_statements.processed.write
-      # What an earlier attempt at the batch set aside under another model makes room for what is set aside now.
-      quarantine = [{ Effect = "Allow", Action = ["s3:DeleteObject"], Resource = ["${local.bucket_arns.processed}/quarantine/*"] }]
-    }
-    load = {
-      processed = local.bucket_statements.processed.read
-      warehouse = local.secret_statements.warehouse
-    }
-    compact = {
-      ingestion = local.bucket_statements.ingestion.compact
-      processed = local.bucket_statements.processed.compact
-      warehouse = local.secret_statements.warehouse
-    }
+    ingest    = merge(local.bucket_statements.ingest, { pointer = local.pointer_statements, source = local.secret_statements.source })
+    transform = local.bucket_statements.transform
+    load      = merge(local.bucket_statements.load, { warehouse = local.secret_statements.warehouse })
+    compact   = merge(local.bucket_statements.compact, { warehouse = local.secret_statements.warehouse })
   }
   log_statements = {
     for function, arn in local.log_group_arns : function => [

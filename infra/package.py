@@ -7,6 +7,7 @@ unchanged function is not deployed again.
 
 import argparse
 import hashlib
+import json
 import struct
 import subprocess
 import sys
@@ -43,6 +44,7 @@ LENGTHS = struct.Struct("<26xHH")
 # The command line, the embedded server and what only these need.
 NOT_PACKED = ("__main__.py", "cli", "embedded", "generator.py", "sql/demo.sql")
 CERTIFICATES = "rds-ca.pem"
+RECORD = "packages.json"
 
 
 class PackageError(Exception):
@@ -191,6 +193,14 @@ def build(function: str, target: Target, folder: Path, extras: Extras | None = N
     return f"{path}: {target.runtime} on {target.architecture}, {sizes}\n  {_largest(parts)}"
 
 
+def write_record(target: Target, folder: Path) -> None:
+    """Write down for Terraform what the packages in a folder were made for, and their hashes, which tell older ones."""
+    names = [f"{function}.zip" for function in FUNCTIONS]
+    made = {"runtime": target.runtime, "architecture": target.architecture}
+    hashes = {name: _sha256(folder / name) for name in names}
+    (folder / RECORD).write_text(json.dumps(made | {"packages": hashes}, indent=2) + "\n", "utf-8")
+
+
 def _append(archive: zipfile.ZipFile, file: BinaryIO, part: Part) -> None:
     """Append a file as it is packed, which `zipfile` has no call for; it writes the directory when it is closed."""
     packed = part.packed()
@@ -284,10 +294,11 @@ def main() -> None:
     parser.add_argument("--sslrootcert", type=Path, help=f"certificate authorities, for /var/task/{CERTIFICATES}")
     parser.add_argument("--output", type=Path, default=Path("dist"), help="where the packages go")
     given = parser.parse_args()
+    target, extras = Target(given.runtime, given.architecture), Extras(given.model, given.sslrootcert)
     try:
         for function in FUNCTIONS:
-            target, extras = Target(given.runtime, given.architecture), Extras(given.model, given.sslrootcert)
             print(build(function, target, given.output, extras), flush=True)
+        write_record(target, given.output)
     except PackageError as exc:
         sys.exit(f"package: {exc}")
 

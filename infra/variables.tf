@@ -11,6 +11,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
     error_message = "name must have 3 to 24 characters: small letters, digits and single hyphens, a letter first, no hyphen last."
   }
+
+  validation {
+    condition     = !startswith(var.name, "aws") && !startswith(var.name, "ssm")
+    error_message = "name may not begin with aws or ssm: Parameter Store refuses such a name for the pointer."
+  }
 }
 
 variable "region" {
@@ -33,6 +38,11 @@ variable "tags" {
   validation {
     condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:") && length(key) <= 128])
     error_message = "A tag's key may have 128 characters and may not begin with aws:."
+  }
+
+  validation {
+    condition     = length(var.tags) <= 8
+    error_message = "tags may hold 8 at most: an object in S3 takes 10, and two are Application and Pipeline."
   }
 }
 
@@ -74,21 +84,22 @@ variable "sslrootcert" {
 }
 
 variable "log_level" {
-  description = "From which level on the functions log."
+  description = "From which level on the functions log: INFO, or DEBUG."
   type        = string
   default     = "INFO"
   nullable    = false
 
   validation {
-    condition     = contains(["DEBUG", "INFO", "WARN", "ERROR"], var.log_level)
-    error_message = "log_level must be DEBUG, INFO, WARN or ERROR."
+    # Lambda drops lines below the level, and takes one that names none, as a metric's, for INFO.
+    condition     = contains(["DEBUG", "INFO"], var.log_level)
+    error_message = "log_level must be DEBUG or INFO: at a higher one Lambda would drop the metrics, which are lines of the log."
   }
 }
 
 # ---------------------------------------------------------------------------------------------------- the two databases
 
 variable "source_secret_arn" {
-  description = "ARN of an existing secret with the source's credentials, such as one that RDS keeps. Null: an empty one is made, and the output next_steps says how to fill it."
+  description = "ARN of an existing secret with the source's credentials, of the type \"Credentials for RDS database\" (host, port, dbname, username, password). Null: an empty one is made, and the output next_steps says how to fill it."
   type        = string
   default     = null
 
@@ -99,7 +110,7 @@ variable "source_secret_arn" {
 }
 
 variable "warehouse_secret_arn" {
-  description = "ARN of an existing secret with the warehouse's credentials. Null: an empty one is made, and the output next_steps says how to fill it."
+  description = "ARN of an existing secret with the warehouse's credentials, of the same type. Null: an empty one is made, and the output next_steps says how to fill it."
   type        = string
   default     = null
 

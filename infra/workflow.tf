@@ -62,6 +62,7 @@ locals {
 
   definition = templatefile("${path.module}/state_machine.json.tftpl", {
     name                    = var.name
+    partition               = local.partition
     functions               = local.function_arns
     function_names          = local.function_names
     log_links               = local.log_links

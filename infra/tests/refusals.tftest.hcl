@@ -26,7 +26,7 @@ run "every_variable_refuses_nonsense" {
     model                        = " "
     lag                          = "five"
     sslrootcert                  = ""
-    log_level                    = "WARNING"
+    log_level                    = "ERROR" # Lambda would drop the metrics
     source_secret_arn            = "my-secret"
     warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:*"
     source_secret_kms_key_arn    = "alias/mine"
@@ -104,6 +104,36 @@ run "what_belongs_together" {
   ]
 }
 
+run "more_tags_than_an_object_takes" {
+  command = plan
+
+  variables {
+    tags = { for number in range(9) : "Tag${number}" => "value" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "a_name_that_parameter_store_refuses" {
+  command = plan
+
+  variables {
+    name = "ssm-lake"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "another_name_that_parameter_store_refuses" {
+  command = plan
+
+  variables {
+    name = "awslake"
+  }
+
+  expect_failures = [var.name]
+}
+
 run "subnets_of_another_kind" {
   command = plan
 
@@ -120,6 +150,26 @@ run "packages_that_were_not_made" {
 
   variables {
     package_directory = "tests/nowhere"
+  }
+
+  expect_failures = [aws_s3_object.package]
+}
+
+run "packages_for_another_architecture" {
+  command = plan
+
+  variables {
+    architecture = "arm64"
+  }
+
+  expect_failures = [aws_s3_object.package]
+}
+
+run "packages_for_another_runtime" {
+  command = plan
+
+  variables {
+    runtime = "python3.12"
   }
 
   expect_failures = [aws_s3_object.package]

@@ -128,31 +128,44 @@ run "with_defaults" {
   }
 
   assert {
-    condition     = alltrue([for key, policy in aws_iam_role_policy.function : !strcontains(policy.policy, local.bucket_names.processed) if startswith(key, "ingest/")])
-    error_message = "ingest can touch the processed bucket."
+    condition = {
+      for function in keys(local.functions) : function => [
+        for bucket, name in local.bucket_names : bucket
+        if anytrue([for key, policy in aws_iam_role_policy.function : strcontains(policy.policy, name) if startswith(key, "${function}/")])
+      ]
+      } == {
+      ingest = ["ingestion"], transform = ["ingestion", "processed"], load = ["processed"], compact = ["ingestion", "processed"]
+    }
+    error_message = "A function can touch a bucket that is none of its business, or not one that is."
   }
 
   assert {
-    condition     = alltrue([for key, policy in aws_iam_role_policy.function : !strcontains(policy.policy, local.bucket_names.ingestion) if startswith(key, "load/")])
-    error_message = "load can touch the ingestion bucket."
+    condition = {
+      for key, policy in aws_iam_role_policy.function : key => flatten([
+        for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":::", resource)[1]]
+        if contains(statement.Action, "s3:PutObject")
+      ]) if strcontains(policy.policy, "s3:PutObject")
+      } == {
+      "ingest/ingestion"    = [for folder in ["baseline", "batches", "changes", "latest"] : "${local.bucket_names.ingestion}/${folder}/*"]
+      "transform/processed" = [for folder in ["batches", "dimension", "fact", "quarantine"] : "${local.bucket_names.processed}/${folder}/*"]
+      "compact/ingestion"   = ["${local.bucket_names.ingestion}/latest/*"]
+      "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
+    }
+    error_message = "A function can write where it has nothing to write, or not where it has."
   }
 
   assert {
-    condition = alltrue([
-      for key, policy in aws_iam_role_policy.function : !strcontains(policy.policy, "s3:PutObject") && !strcontains(policy.policy, "s3:AbortMultipartUpload")
-      if startswith(key, "load/") || key == "transform/ingestion"
-    ])
-    error_message = "load can write to a bucket, or transform to the ingestion bucket."
-  }
-
-  assert {
-    condition     = toset([for key, policy in aws_iam_role_policy.function : key if strcontains(policy.policy, "s3:Delete")]) == toset(["compact/ingestion", "compact/processed", "transform/quarantine"])
-    error_message = "Something else than compact can delete objects."
-  }
-
-  assert {
-    condition     = alltrue([for policy in aws_iam_role_policy.function : !strcontains(policy.policy, local.bucket_names.packages)])
-    error_message = "A function can touch the packages."
+    condition = {
+      for key, policy in aws_iam_role_policy.function : key => flatten([
+        for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":::", resource)[1]]
+        if contains(statement.Action, "s3:DeleteObject")
+      ]) if strcontains(policy.policy, "s3:Delete")
+      } == {
+      "transform/processed" = ["${local.bucket_names.processed}/quarantine/*"]
+      "compact/ingestion"   = [for folder in ["baseline", "changes", "latest"] : "${local.bucket_names.ingestion}/${folder}/*"]
+      "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
+    }
+    error_message = "A function can delete what nobody may, such as a manifest, or not what it has to."
   }
 
   assert {
@@ -215,6 +228,11 @@ run "with_defaults" {
     error_message = "The alarm on memory finds no report in the log, or a log is kept for ever."
   }
 
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : function.logging_config[0].application_log_level == "INFO"])
+    error_message = "Lambda drops the metrics, which it takes for lines of the level INFO."
+  }
+
   # ---------------------------------------------------------------------------------------------- workflow and alarms
 
   assert {
@@ -233,6 +251,17 @@ run "with_defaults" {
   }
 
   assert {
+    condition = length(local.alarms) == 19 && {
+      for key, alarm in aws_cloudwatch_metric_alarm.run_failed : alarm.alarm_name => [alarm.namespace, alarm.metric_name, length(alarm.metric_query)]
+      } == {
+      tidemark-run-failed    = ["AWS/States", "ExecutionsFailed", 0]
+      tidemark-run-timed-out = ["AWS/States", "ExecutionsTimedOut", 0]
+      tidemark-run-aborted   = ["AWS/States", "ExecutionsAborted", 0]
+    }
+    error_message = "An alarm on runs waits for a metric that may never come, or there are others than docs/aws.md counts."
+  }
+
+  assert {
     condition     = aws_cloudwatch_metric_alarm.no_success[0].evaluation_periods == 6 && aws_cloudwatch_metric_alarm.no_success[0].treat_missing_data == "breaching"
     error_message = "Half an hour without a successful run raises no alarm."
   }
@@ -242,13 +271,15 @@ run "in_a_vpc_with_secrets_that_are_there" {
   variables {
     subnet_ids                   = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
     security_group_ids           = ["sg-0123456789abcdef0"]
-    source_secret_arn            = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:rds!db-source-AbCdEf"
-    warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:rds!db-warehouse-AbCdEf"
+    source_secret_arn            = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:shop/source-AbCdEf"
+    warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:shop/warehouse-AbCdEf"
     source_secret_kms_key_arn    = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
     warehouse_secret_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/22222222-2222-2222-2222-222222222222"
     sslrootcert                  = "/var/task/rds-ca.pem"
     reserved_concurrency         = 2
     architecture                 = "arm64"
+    package_directory            = "tests/packages_arm64"
+    log_level                    = "DEBUG"
     schedule_enabled             = false
     notification_emails          = []
   }
@@ -285,12 +316,33 @@ run "in_a_vpc_with_secrets_that_are_there" {
   }
 
   assert {
-    condition     = alltrue([for function in aws_lambda_function.this : function.environment[0].variables.TIDEMARK_SSLROOTCERT == "/var/task/rds-ca.pem" && function.reserved_concurrent_executions == 2 && function.architectures == tolist(["arm64"])])
+    condition     = alltrue([for function in aws_lambda_function.this : function.environment[0].variables.TIDEMARK_SSLROOTCERT == "/var/task/rds-ca.pem" && function.reserved_concurrent_executions == 2 && function.architectures == tolist(["arm64"]) && function.logging_config[0].application_log_level == "DEBUG"])
     error_message = "A variable does not reach the functions."
   }
 
   assert {
     condition     = aws_scheduler_schedule.run.state == "DISABLED" && aws_scheduler_schedule.compact.state == "DISABLED" && length(aws_cloudwatch_metric_alarm.no_success) == 0
     error_message = "With the schedule off something starts by itself, or an alarm waits for it."
+  }
+}
+
+run "in_another_partition" {
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-cn", dns_suffix = "amazonaws.com.cn" }
+  }
+
+  assert {
+    condition     = distinct([for state in jsondecode(aws_sfn_state_machine.run.definition).States : split(":", state.Resource)[1] if can(state.Resource)]) == tolist(["aws-cn"])
+    error_message = "The state machine calls services of another partition."
+  }
+
+  assert {
+    condition = distinct(flatten([
+      for key, policy in aws_iam_role_policy.function : [
+        for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":", resource)[1]]
+      ] if !endswith(key, "/source") && !endswith(key, "/warehouse")
+    ])) == tolist(["aws-cn"])
+    error_message = "A function may use things of another partition."
   }
 }

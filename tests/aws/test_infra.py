@@ -1,14 +1,20 @@
 """What can be said of infra/ without an AWS account, by Terraform itself and a mock of its provider."""
 
+import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.package import FUNCTIONS, RECORD, Target, write_record
 from infra.policies import policy_table
+from tests.support.aws import AWS, Execution
+from tests.support.s3 import S3
 from tests.support.terraform import INFRA, mocked_apply, terraform_on
 
 LOG_STREAMS = "`arn:aws:logs:<region>:<account>:log-group:/aws/lambda/tidemark-ingest:*`"
@@ -16,6 +22,16 @@ POINTER = "`arn:aws:ssm:<region>:<account>:parameter/tidemark/pointer`"
 CREDENTIALS = "`arn:aws:secretsmanager:<region>:<account>:secret:tidemark/source-<suffix>`"
 AWS_PAGE = INFRA.parent / "docs" / "aws.md"
 STAGES = ("Ingest", "Transform", "Load")
+# A function that gives what the execution's input says that it gives, and refuses an input that is no object.
+FUNCTION = """
+class ConfigError(Exception):
+    pass
+
+def handler(event, context):
+    if not isinstance(event["input"], dict):
+        raise ConfigError("expected an object")
+    return event["input"][context.function_name.removeprefix("tidemark-")]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +49,36 @@ def states(resources: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[s
     return found
 
 
+@pytest.fixture
+def run(s3: S3, resources: Mapping[str, Mapping[str, Any]]) -> Callable[[object], Execution]:
+    """Start the state machine as Terraform writes it, on functions that do nothing."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as package:
+        package.writestr("module.py", FUNCTION)
+    s3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")
+    role = "arn:aws:iam::123456789012:role/role"
+    for stage in STAGES:
+        s3.client("lambda").create_function(
+            FunctionName=f"tidemark-{stage.lower()}",
+            Runtime="python3.13",
+            Role=role,
+            Handler="module.handler",
+            Code={"ZipFile": archive.getvalue()},
+        )
+    s3.client("sns").create_topic(Name="tidemark-notices")
+    definition = resources["aws_sfn_state_machine.run"]["definition"]
+    steps = s3.client("stepfunctions")
+    machine = steps.create_state_machine(name="tidemark", definition=definition, roleArn=role)
+
+    def run(given: object) -> Execution:
+        execution = steps.start_execution(
+            stateMachineArn=machine["stateMachineArn"], name="test", input=json.dumps(given)
+        )
+        return AWS(s3).end_of(execution["executionArn"])
+
+    return run
+
+
 def test_the_configuration_is_formatted_and_valid(tmp_path: Path) -> None:
     terraform = terraform_on(tmp_path / "infra")
     assert terraform.run("fmt", "-check", "-recursive") == ""
@@ -40,8 +86,21 @@ def test_the_configuration_is_formatted_and_valid(tmp_path: Path) -> None:
 
 
 def test_terraforms_own_tests_pass() -> None:
-    failures, _ = mocked_apply()
-    assert failures == []
+    tested, _ = mocked_apply()
+    assert tested.failures == []
+    runs = "".join(file.read_text() for file in (INFRA / "tests").glob("*.tftest.hcl")).count('\nrun "')
+    assert (tested.status, tested.passed) == ("pass", runs)
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
+def test_terraforms_own_tests_read_what_make_package_writes(architecture: str, tmp_path: Path) -> None:
+    packages = INFRA / "tests" / ("packages" if architecture == "x86_64" else f"packages_{architecture}")
+    for function in FUNCTIONS:
+        shutil.copy(packages / f"{function}.zip", tmp_path)
+
+    write_record(Target(architecture=architecture), tmp_path)
+
+    assert (tmp_path / RECORD).read_text() == (packages / RECORD).read_text()
 
 
 def test_every_variable_is_typed_described_and_validated() -> None:
@@ -87,7 +146,43 @@ def test_every_state_leads_to_an_end_and_can_be_reached(states: Mapping[str, Map
             waiting.extend(_followers(states[name]))
     assert reached == set(states)
     ends = {name: state["Type"] for name, state in states.items() if not list(_followers(state))}
-    assert ends == {"Loaded": "Succeed", "Verified": "Succeed", "Skipped": "Succeed", "Failed": "Fail"}
+    assert ends.pop("Failed") == "Fail"
+    assert ends == dict.fromkeys(("Loaded", "Verified", "Nothing to verify", "Skipped"), "Succeed")
+
+
+@pytest.mark.parametrize(
+    ("results", "end"),
+    [
+        ([{"batches": 0}, {"batches": 0}, {"batches": 1}], "Loaded"),
+        ([{"batches": 0}, {"batches": 0}, {"batches": 0}], "Skipped"),
+        ([{"batches": 0, "verified": each} for each in (True, True, True)], "Verified"),
+        ([{"batches": 0, "verified": each} for each in (False, False, False)], "Nothing to verify"),
+        ([{"batches": 0, "verified": each} for each in (True, False, False)], "Nothing to verify"),
+        ([{"batches": 0, "verified": each} for each in (True, True, False)], "Nothing to verify"),
+    ],
+)
+def test_an_execution_ends_in_the_state_that_its_results_ask_for(
+    run: Callable[[object], Execution], results: list[Mapping[str, object]], end: str
+) -> None:
+    given = dict(zip(("ingest", "transform", "load"), results, strict=True))
+
+    ended = run(given)
+
+    assert (ended.status, ended.states) == ("SUCCEEDED", (*STAGES, "What came of it", end))
+    assert ended.output == {stage: {"Payload": result} for stage, result in given.items()}
+
+
+@pytest.mark.parametrize("given", [["verify"], [], "verify"])
+def test_an_input_that_is_no_object_ends_in_a_mail(run: Callable[[object], Execution], s3: S3, given: object) -> None:
+    aws = AWS(s3)
+    inbox = aws.subscribe("arn:aws:sns:eu-west-2:123456789012:tidemark-notices")
+
+    ended = run(given)
+
+    assert (ended.status, ended.error, ended.cause) == ("FAILED", "ConfigError", "expected an object")
+    [mail] = aws.messages(inbox)
+    assert mail["Subject"] == "Tidemark tidemark: ingest failed (ConfigError)"
+    assert f"with the input {json.dumps(given)}\n" in mail["Message"]
 
 
 def test_every_stage_is_repeated_and_caught_alike(states: Mapping[str, Mapping[str, Any]]) -> None:
@@ -138,11 +233,11 @@ def test_the_table_of_policies_has_a_row_for_each_statement() -> None:
     _, state = mocked_apply()
     rows = [line.strip("| ").split(" | ") for line in policy_table(state).splitlines()[2:]]
     assert ["load", "processed", "`s3:GetObject`", "`arn:aws:s3:::tidemark-processed-<account>-<region>/*`"] in rows
-    assert rows[2:4] == [
+    assert rows[3:5] == [
         ["ingest", "logs", "`logs:CreateLogStream`, `logs:PutLogEvents`", LOG_STREAMS],
         ["ingest", "pointer", "`ssm:GetParameter`, `ssm:PutParameter`", POINTER],
     ]
-    assert rows[4] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
+    assert rows[5] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
     policies = [each for each in state["values"]["root_module"]["resources"] if each["type"] == "aws_iam_role_policy"]
     assert len(rows) == sum(len(json.loads(each["values"]["policy"])["Statement"]) for each in policies)
 

@@ -62,10 +62,6 @@ class Terraform:
         (self.directory / "test.auto.tfvars.json").write_text(json.dumps(variables))
         self.run("apply", "-auto-approve", "-input=false", "-compact-warnings")
 
-    def destroy(self) -> None:
-        """Remove it all again."""
-        self.run("destroy", "-auto-approve", "-input=false", "-compact-warnings")
-
     def output(self) -> dict[str, Any]:
         """Give the outputs' values by name."""
         outputs: dict[str, dict[str, Any]] = json.loads(self.run("output", "-json"))
@@ -105,13 +101,25 @@ def terraform_on(directory: Path, endpoint: str | None = None) -> Terraform:
     return Terraform(directory)
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What came of Terraform's own tests: how it says that they ended, how many passed, and what failed."""
+
+    status: str
+    passed: int
+    failures: Sequence[Mapping[str, Any]]
+
+
 @functools.cache
-def mocked_apply() -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+def mocked_apply() -> tuple[Tested, Mapping[str, Any]]:
     """Run the tests in infra/tests, whose provider is a mock, once for all who ask.
 
     Returns:
-        The failures, each as Terraform describes it, and the state of the run `with_defaults` as `terraform show -json`
-        would print it: all that an `apply` without variables makes.
+        What came of them, and the state of the run `with_defaults` as `terraform show -json` would print it: all that
+        an `apply` without variables makes.
+
+    Raises:
+        TerraformError: Terraform ended before the tests did.
     """
     directory = Path(tempfile.mkdtemp(prefix="tidemark-terraform-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
@@ -121,9 +129,12 @@ def mocked_apply() -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
     except TerraformError as exc:
         lines = str(exc)
     events = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+    summary = next((each["test_summary"] for each in events if "test_summary" in each), None)
+    if summary is None:
+        raise TerraformError(lines)
     failures = [each["diagnostic"] for each in events if each["@level"] == "error" and "diagnostic" in each]
     states = [each["test_state"] for each in events if each.get("@testrun") == "with_defaults" and "test_state" in each]
-    return failures, {"values": states[0]} if states else {}
+    return Tested(summary["status"], summary["passed"], failures), {"values": states[0]} if states else {}
 
 
 def _run(directory: Path, *arguments: str) -> str:
