@@ -38,7 +38,8 @@ def test_an_event_of_the_state_machine_brings_what_went_before() -> None:
     ("event", "problems"),
     [
         ({"backfil": {}}, ["unknown 'backfil'"]),
-        ([1], ["unknown 'event'"]),
+        ([1], ["expected an object, got [1]"]),
+        ({"input": "verify", "execution": "tick"}, ["expected an object, got 'verify'"]),
         ({"verify": "yes"}, ["verify is 'yes': expected true or false"]),
         ({"backfill": "2024"}, ["backfill is '2024': expected an object with from, to and perhaps tables"]),
         (

@@ -30,9 +30,11 @@ def read_request(event: object) -> Request:
     Raises:
         ConfigError: it asks for something else; `problems` names everything that is wrong with it.
     """
-    members: dict[str, Any] = event if isinstance(event, dict) else {"event": event}
-    is_wrapped = isinstance(members.get("input"), dict)
-    asked: dict[str, Any] = members["input"] if is_wrapped else members
+    members: dict[str, Any] = event if isinstance(event, dict) else {"input": event}
+    is_wrapped = "input" in members
+    asked: Any = members["input"] if is_wrapped else members
+    if not isinstance(asked, dict):
+        raise ConfigError(f"input: expected an object, got {asked!r}", advice=f"expected {SHAPE}")
     problems = [f"unknown {name!r}" for name in sorted(asked.keys() - IGNORED - {"backfill", "verify"})]
     verifies = asked.get("verify", False)
     if not isinstance(verifies, bool):
