@@ -77,6 +77,8 @@ def before_s3(s3: S3, fault: Fault) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Or each answer's content waits 40 ms for the client's acknowledgement of its head.
+        disable_nagle_algorithm = True
 
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
