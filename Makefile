@@ -36,6 +36,10 @@ test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep
 	@echo "running all tests"
 	@$(BIN)/pytest --numprocesses=2 $(ARGS)
 
+.PHONY: exhaustive
+exhaustive: $(VENV)/.dev $(VENV)/.package ## tests that repeat in other forms what `make test` proves (ARGS="-k kill")
+	@$(BIN)/pytest -m exhaustive --numprocesses=2 $(ARGS)
+
 .PHONY: unit
 unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone
 	@echo "running the unit tests"
