@@ -15,8 +15,6 @@ from tidemark.engine import open_engine
 from tidemark.latest import open_latest
 from tidemark.sqltext import quoted
 
-RUNS = 20
-
 
 class Reference(NamedTuple):
     """A column of a source table that points at another."""
@@ -144,14 +142,15 @@ def rig(new_rig: Callable[..., Rig], postgres: Postgres) -> Rig:
     return new_rig(postgres.template("generated_totesys_0.02", generated_totesys(0.02)))
 
 
-def test_no_poll_beside_a_busy_writer_finds_a_row_that_points_at_a_missing_one(rig: Rig) -> None:
+@pytest.mark.parametrize("runs", [8, pytest.param(40, marks=pytest.mark.exhaustive)])
+def test_no_poll_beside_a_busy_writer_finds_a_row_that_points_at_a_missing_one(rig: Rig, runs: int) -> None:
     known = references(rig.source_url)
     rig.ingest()
     batches: list[int] = []
     work, found = [], []
 
     with busy_writer(rig.source_url) as commits:
-        for _ in range(RUNS):
+        for _ in range(runs):
             before = commits()
             batches += rig.ingest().batches
             work.append(commits() - before)
@@ -159,10 +158,10 @@ def test_no_poll_beside_a_busy_writer_finds_a_row_that_points_at_a_missing_one(r
     rig.run()
 
     assert len(known) >= 13
-    assert found == [{}] * RUNS
+    assert found == [{}] * runs
     # The writer was at work during every poll, and every poll found some of it.
     assert min(work) > 0
-    assert batches == list(range(2, RUNS + 2))
+    assert batches == list(range(2, runs + 2))
     assert dangling(rig, known) == {}
     assert rig.broken_laws() == {}
     assert rig.ledger() == [manifest.batch for manifest in rig.manifests()]

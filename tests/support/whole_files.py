@@ -6,21 +6,25 @@ xdist's own way to say so, `xdist_group`, is without effect under pytest 9.2 and
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-WHOLE_FILES = frozenset(
-    {
-        "tests/acceptance/test_aws.py",
-        "tests/aws/test_infra.py",
-        "tests/aws/test_packages.py",
-    }
-)
+# What each shares with the other tests of a name here: a deployment, a replay of the real rows and so on.
+WHOLE_FILES = {
+    "tests/acceptance/test_aws.py": "deployment",
+    "tests/acceptance/test_kill_anywhere.py": "runs to kill",
+    "tests/acceptance/test_order_17.py": "order 17",
+    "tests/acceptance/test_quarantine.py": "quarantine",
+    "tests/acceptance/test_real_rows.py": "real rows",
+    "tests/acceptance/test_replay.py": "replay",
+    "tests/acceptance/test_verify.py": "replay",
+    "tests/aws/test_infra.py": "mocked apply",
+    "tests/aws/test_packages.py": "packages",
+}
 
 
 class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Hands out the tests of these files together, those with the most tests first, and then all others one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return file if file in WHOLE_FILES else nodeid
+        return WHOLE_FILES.get(nodeid.partition("::")[0], nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
