@@ -17,6 +17,9 @@ WHOLE_FILES = {
     "tests/acceptance/test_verify.py": "replay",
     "tests/aws/test_infra.py": "mocked apply",
     "tests/aws/test_packages.py": "packages",
+    "tests/integration/test_compact.py": "batches to compact",
+    "tests/integration/test_rebuild.py": "batches to rebuild",
+    "tests/integration/test_rebuildable.py": "a log to rebuild from",
 }
 
 
