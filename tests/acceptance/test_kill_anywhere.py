@@ -112,7 +112,7 @@ def command(site: Addresses, *arguments: str, fault: str = "") -> int:
 @pytest.mark.parametrize(
     ("run", "point"),
     [
-        (run, f"{moment}-{commit}")
+        pytest.param(run, f"{moment}-{commit}", marks=[pytest.mark.exhaustive] if run == BASELINE else [])
         for run, names in COMMITS.items()
         for commit in names
         for moment in ("before", "after")
