@@ -3,8 +3,9 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from tests.support.whole_files import WHOLE_FILES
+from tests.support.whole_files import WHOLE_FILES, WholeFiles
 
 REPOSITORY = Path(__file__).parents[2]
 FILE = """
@@ -20,9 +21,16 @@ def test_each_of_these_files_is_there() -> None:
     assert [file for file in WHOLE_FILES if not (REPOSITORY / file).is_file()] == []
 
 
-def test_the_tests_of_such_a_file_run_on_one_worker_and_others_on_all(tmp_path: Path) -> None:
-    files = [tmp_path / min(WHOLE_FILES), tmp_path / "tests" / "test_other.py"]
-    for file in files:
+def test_any_other_test_is_handed_out_alone() -> None:
+    scheduler: Any = None
+    other = "tests/unit/test_diff.py::test_one"
+
+    assert WholeFiles._split_scope(scheduler, other) == other
+
+
+def test_the_tests_of_such_a_file_run_on_one_worker(tmp_path: Path) -> None:
+    whole = tmp_path / min(WHOLE_FILES)
+    for file in (whole, tmp_path / "tests" / "test_other.py"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(FILE)
     command = [sys.executable, "-m", "pytest", "--numprocesses=2"]
@@ -34,5 +42,4 @@ def test_the_tests_of_such_a_file_run_on_one_worker_and_others_on_all(tmp_path: 
     )
 
     assert ran.returncode == 0, ran.stdout.decode()
-    workers = [set(file.with_suffix(".workers").read_text().split()) for file in files]
-    assert (len(workers[0]), len(workers[1])) == (1, 2)
+    assert len(set(whole.with_suffix(".workers").read_text().split())) == 1
