@@ -11,10 +11,9 @@ locals {
 
   common_environment = merge(
     {
-      TIDEMARK_MODEL               = var.model
-      POWERTOOLS_SERVICE_NAME      = var.name
-      POWERTOOLS_METRICS_NAMESPACE = "Tidemark"
-      POWERTOOLS_LOG_LEVEL         = var.log_level
+      TIDEMARK_MODEL          = var.model
+      POWERTOOLS_SERVICE_NAME = var.name
+      POWERTOOLS_LOG_LEVEL    = var.log_level
       # Of each request to S3 and the like. The state machine repeats as well, and a way that is missing should be told soon.
       AWS_MAX_ATTEMPTS = "5"
     },

@@ -55,3 +55,8 @@ class StageReport:
     def rows(self) -> int:
         """Count the rows of all tables."""
         return sum(table.rows for table in self.tables.values())
+
+    @property
+    def bytes(self) -> int:
+        """Count the bytes of all tables."""
+        return sum(table.bytes for table in self.tables.values())

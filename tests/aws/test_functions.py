@@ -118,7 +118,6 @@ def functions(rig: Rig, s3: S3, tmp_path: Path) -> Iterator[Functions]:
         "TIDEMARK_MEMORY_LIMIT": "512MB",
         "TMPDIR": str(tmp_path / "scratch"),
         "POWERTOOLS_SERVICE_NAME": "shop",
-        "POWERTOOLS_METRICS_NAMESPACE": "Tidemark",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
     (tmp_path / "scratch").mkdir()

@@ -118,7 +118,7 @@ def rig(new_rig: Callable[..., Rig], postgres: Postgres, lake: str) -> Rig:
 @pytest.fixture
 def runner(packages: Path, rig: Rig, lake: str, s3: S3, tmp_path: Path) -> Iterator[Runner]:
     """The handlers with the settings that Terraform gives each, but for the secrets."""
-    powertools = {"POWERTOOLS_SERVICE_NAME": "tidemark", "POWERTOOLS_METRICS_NAMESPACE": "Tidemark"}
+    powertools = {"POWERTOOLS_SERVICE_NAME": "tidemark"}
     common = {**s3.variables, **powertools, "TIDEMARK_MODEL": "totesys"}
     source = {"TIDEMARK_SOURCE_URL": rig.source_url, "TIDEMARK_POINTER": "ssm:/tidemark/pointer", "TIDEMARK_LAG": "5s"}
     warehouse = {"TIDEMARK_WAREHOUSE_URL": rig.warehouse_url}

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -52,7 +52,6 @@ class Invocation:
     request: Request
     pipeline: Pipeline
     logger: Logger
-    started: dict[str, bool] = field(default_factory=dict)
 
     def progress(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
         """Log a table that is done; every line from now on tells the batch in hand."""
@@ -69,7 +68,7 @@ class Invocation:
             "batch": report.newest,
             "batches": len(report.batches),
             "rows": report.rows,
-            "bytes": sum(table.bytes for table in report.tables.values()),
+            "bytes": report.bytes,
             "seconds": round(report.seconds, 3),
             "watermark": report.watermark.isoformat() if report.watermark else None,
             **more,

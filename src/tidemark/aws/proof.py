@@ -6,22 +6,20 @@ from typing import Any
 
 from tidemark.aws.function import Invocation
 from tidemark.errors import DataError, StateError
-from tidemark.report import Progress, quiet
 from tidemark.verification.result import Edge, TableProof
 
 MOST_TABLES = 5
 MOST_KEYS = 5
 
 
-def verified(invocation: Invocation, prove: Callable[[Progress], Edge]) -> dict[str, Any]:
+def verified(invocation: Invocation, prove: Callable[[], Edge]) -> dict[str, Any]:
     """Prove an edge and give what the function returns.
 
     Raises:
         DataError: the two places differ; the message names tables and keys.
         StateError: a table of one of them cannot be read.
     """
-    # Each table has its line below, which says more.
-    edge = prove(quiet)
+    edge = prove()
     if edge.skipped:
         invocation.logger.warning("%s is not verified: %s", edge.name, edge.skipped)
     pending: Counter[str] = Counter()

@@ -91,7 +91,7 @@ def show_reports(reports: Sequence["StageReport"]) -> None:
 
 def describe(report: "StageReport") -> dict[str, object]:
     """Return a stage's report as `--json` prints it."""
-    return {**asdict(report), "rows": report.rows, "bytes": sum(table.bytes for table in report.tables.values())}
+    return {**asdict(report), "rows": report.rows, "bytes": report.bytes}
 
 
 def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: Database) -> None:
@@ -167,8 +167,6 @@ def _table(report: "StageReport"):  # type: ignore[no-untyped-def]  # noqa: ANN2
         table.add_row(f"{len(report.tables) - len(moved)} more tables", "0", style="dim")
     table.add_section()
     totals = [shown_count(sum(getattr(each, kind) for each in report.tables.values())) for kind in ("rows", *kinds)]
-    total_bytes = sum(each.bytes for each in report.tables.values())
-    table.add_row(
-        "all", *totals, shown_bytes(total_bytes) if total_bytes else "", f"{report.seconds:.2f}", style="bold"
-    )
+    size = shown_bytes(report.bytes) if report.bytes else ""
+    table.add_row("all", *totals, size, f"{report.seconds:.2f}", style="bold")
     return table
