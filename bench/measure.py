@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from tidemark.embedded import EmbeddedServer
-from tidemark.generator import TABLES, create_tables
+from tidemark.embedded.generator import TABLES, create_tables
 
 MEBIBYTE_KIBIBYTES = 1024
 

@@ -37,7 +37,7 @@ sys.path = [code, *sys.path, libraries]
 began = time.process_time()
 __import__(module)
 imported = time.process_time()
-from tidemark.aws.client import open_client, open_session
+from tidemark.objects.aws_client import open_client, open_session
 open_client(open_session(), "s3")
 print(imported - began, time.process_time() - imported)
 """

@@ -16,7 +16,7 @@ from measure import Measured, added, count, floor, median, run_process, server_i
 from report import machine, markdown, write_into
 
 from tidemark.embedded import EmbeddedServer
-from tidemark.generator import TABLES, create_tables, fill, increment
+from tidemark.embedded.generator import TABLES, create_tables, fill, increment
 from tidemark.pipeline import utc_now
 
 HERE = Path(__file__).parent

@@ -42,7 +42,7 @@ UNIX = 3
 LENGTHS = struct.Struct("<26xHH")
 
 # The command line, the embedded server and what only these need.
-NOT_PACKED = ("__main__.py", "cli", "embedded", "generator.py", "sql/demo.sql")
+NOT_PACKED = ("__main__.py", "cli", "embedded", "sql/demo.sql")
 CERTIFICATES = "rds-ca.pem"
 RECORD = "packages.json"
 

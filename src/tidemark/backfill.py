@@ -11,21 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
-from tidemark.changelog import ChangeLog, Manifest, carried_over
-from tidemark.comparison import Reread, reread
-from tidemark.contract import Column
-from tidemark.engine import Engine, open_engine
+from tidemark.capture.comparison import Reread, reread
+from tidemark.capture.poll import Captured, Poll, apply_captured
+from tidemark.capture.recovery import bring_latest_up_to, recover
+from tidemark.capture.source import Snapshot, open_source
+from tidemark.capture.source_identity import check_identity
+from tidemark.capture.watermark import span_of
 from tidemark.errors import ConfigError, ContractError, StateError
-from tidemark.identity import check_identity
-from tidemark.latest import LatestTable, open_latest_as_of
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.log.changelog import ChangeLog, Manifest, carried_over
+from tidemark.log.columns import Column
+from tidemark.log.latest import LatestTable, open_latest_as_of
+from tidemark.log.pointer import PointerStore
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
-from tidemark.pointer import PointerStore
-from tidemark.poll import Captured, Poll, apply_captured
-from tidemark.recovery import bring_latest_up_to, recover
 from tidemark.report import Progress, quiet
-from tidemark.source import Snapshot, open_source
-from tidemark.watermark import span_of
 
 
 @dataclass(frozen=True)

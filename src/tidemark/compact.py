@@ -13,16 +13,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from tidemark.changelog import ChangeLog, newest_batch
-from tidemark.engine import Engine, open_engine
 from tidemark.errors import ConfigError, OvertakenError, StateError
-from tidemark.lake import Change, LakeTable, open_as_of, open_table, write_file
-from tidemark.latest import path_of, statistics_of
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.sqltext import names, text
+from tidemark.lake.table import Change, LakeTable, open_as_of, open_table, write_file
+from tidemark.log.changelog import ChangeLog, newest_batch
+from tidemark.log.latest import path_of, statistics_of
 from tidemark.model import Model, StarTable
 from tidemark.objects import ObjectMeta, Objects
-from tidemark.processed import newest_processed, read_processed
 from tidemark.report import Progress, quiet
-from tidemark.sqltext import names, text
+from tidemark.star.star_manifest import newest_processed, read_processed
 
 if TYPE_CHECKING:
     from deltalake.transaction import AddAction

@@ -21,9 +21,9 @@ from tidemark.errors import ConfigError, TidemarkError
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects
 from tidemark.pipeline import Pipeline
-from tidemark.postgres import connect, is_local, translated, where
-from tidemark.queries import query
-from tidemark.schema import plan_init
+from tidemark.postgres.connection import connect, is_local, translated, where
+from tidemark.postgres.queries import query
+from tidemark.warehouse.schema import plan_init
 
 Outcome = Literal["pass", "hint", "failure"]
 LIBRARIES = ("psycopg", "duckdb", "deltalake", "boto3")

@@ -13,21 +13,21 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from tidemark.agreement import agreed_columns
-from tidemark.changelog import ChangeLog, Manifest, TableEntry
-from tidemark.comparison import capture_changes
-from tidemark.contract import Column, describe_drift
-from tidemark.engine import Engine, open_engine
-from tidemark.identity import check_identity
+from tidemark.capture.comparison import capture_changes
+from tidemark.capture.contract_check import agreed_columns
+from tidemark.capture.full_table import capture_whole
+from tidemark.capture.poll import Captured, Poll, apply_captured
+from tidemark.capture.recovery import bring_latest_up_to, entries_before, open_tables, recover
+from tidemark.capture.source import Snapshot, SourceIdentity, open_source
+from tidemark.capture.source_identity import check_identity
+from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
+from tidemark.log.columns import Column, describe_drift
+from tidemark.log.pointer import Pointer, PointerStore
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
-from tidemark.pointer import Pointer, PointerStore
-from tidemark.poll import Captured, Poll, apply_captured
-from tidemark.recovery import bring_latest_up_to, entries_before, open_tables, recover
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.source import Snapshot, SourceIdentity, open_source
-from tidemark.watermark import Floor, cursor_start, next_watermark, precision_of
-from tidemark.whole import capture_whole
 
 logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)

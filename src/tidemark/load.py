@@ -9,15 +9,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tidemark.changelog import newest_batch
 from tidemark.errors import DataError, StateError
-from tidemark.lake import open_table
+from tidemark.lake.table import open_table
+from tidemark.log.changelog import newest_batch
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.processed import Processed, loaded_columns, read_processed
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.star_rows import StarRows, are_comparable
-from tidemark.warehouse import Warehouse, open_warehouse
+from tidemark.star.copy_lines import StarRows, are_comparable
+from tidemark.star.star_manifest import Processed, loaded_columns, read_processed
+from tidemark.warehouse.session import Warehouse, open_warehouse
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tidemark.backfill import Backfill
+    from tidemark.capture.source_identity import NewSource
     from tidemark.compact import Compact
-    from tidemark.identity import NewSource
     from tidemark.ingest import Ingest
     from tidemark.load import Load
+    from tidemark.log.pointer import PointerStore
     from tidemark.model import Model
     from tidemark.objects import Objects
-    from tidemark.pointer import PointerStore
     from tidemark.rebuild import Rebuild
     from tidemark.rebuild_warehouse import RebuildWarehouse
     from tidemark.replay import Replay
@@ -90,7 +90,7 @@ class Pipeline:
     @cached_property
     def pointer(self) -> PointerStore:
         """Where the pointer is kept."""
-        from tidemark.pointer import open_pointer
+        from tidemark.log.pointer import open_pointer
 
         return open_pointer(self.settings.pointer)
 
@@ -111,7 +111,7 @@ class Pipeline:
     @cached_property
     def new_source(self) -> NewSource:
         """The record of a move of the source."""
-        from tidemark.identity import NewSource
+        from tidemark.capture.source_identity import NewSource
 
         return NewSource(self.source_url, self.ingestion, self.pointer, self.clock)
 
@@ -181,7 +181,7 @@ class Pipeline:
         return Compact(self.model, self.ingestion, self.processed, self.clock, loaded, retention)
 
     def _loaded(self) -> int:
-        from tidemark.warehouse import open_warehouse
+        from tidemark.warehouse.session import open_warehouse
 
         with open_warehouse(self.warehouse_url) as warehouse:
             return warehouse.newest()[0]
@@ -193,7 +193,7 @@ class Pipeline:
         self.require(database)
         url = getattr(self.settings, f"{database}_url")
         if url is None:
-            from tidemark.aws.secrets import database_url
+            from tidemark.secrets import database_url
 
             url = database_url(getattr(self.settings, f"{database}_secret"))
         return _trusting(_checked(database, cast("str", url)), self.settings.sslrootcert)
@@ -231,7 +231,7 @@ def _trusting(url: str, sslrootcert: str | None) -> str:
     """Demand that a server on another host proves who it is by these certificates, where the URL does not say how."""
     if sslrootcert is None:
         return url
-    from tidemark.postgres import proven_by
+    from tidemark.postgres.connection import proven_by
 
     return proven_by(url, sslrootcert)
 

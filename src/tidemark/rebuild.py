@@ -14,15 +14,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from tidemark.changelog import ChangeLog, Manifest, newest_batch
+from tidemark.capture.recovery import apply_from_log, is_news
 from tidemark.compact import MERGED_BYTES, data_files, groups_to_rewrite, rewrite_files, star_statistics
-from tidemark.engine import Engine, open_engine
 from tidemark.errors import StateError
-from tidemark.lake import open_table
-from tidemark.latest import HASH, open_latest, path_of, statistics_of
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.replacement import QuarantineReplacement, Replacement, TableRebuild
+from tidemark.lake.table import open_table
+from tidemark.log.changelog import ChangeLog, Manifest, newest_batch
+from tidemark.log.latest import HASH, open_latest, path_of, statistics_of
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects, open_objects
-from tidemark.processed import (
+from tidemark.report import Progress, quiet
+from tidemark.star.star_manifest import (
     Processed,
     Rebuilt,
     StarEntry,
@@ -31,9 +34,6 @@ from tidemark.processed import (
     newest_rebuilt,
     put_rebuilt,
 )
-from tidemark.recovery import apply_from_log, is_news
-from tidemark.replacement import QuarantineReplacement, Replacement, TableRebuild
-from tidemark.report import Progress, quiet
 from tidemark.transform import Transform
 
 

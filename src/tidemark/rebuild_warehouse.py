@@ -13,18 +13,18 @@ import psycopg
 from psycopg import sql
 
 from tidemark.errors import ConfigError, StateError
-from tidemark.lake import open_table
+from tidemark.lake.replacement import TableRebuild
+from tidemark.lake.table import open_table
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.postgres import connect, translated, where
-from tidemark.processed import Processed, loaded_columns, newest_processed, newest_rebuilt, read_processed
-from tidemark.queries import query
+from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.queries import query
 from tidemark.rebuild import RebuildReport
-from tidemark.replacement import TableRebuild
 from tidemark.report import Progress, quiet
-from tidemark.schema import plan_init
-from tidemark.star_rows import StarRows
-from tidemark.warehouse import SESSION
+from tidemark.star.copy_lines import StarRows
+from tidemark.star.star_manifest import Processed, loaded_columns, newest_processed, newest_rebuilt, read_processed
+from tidemark.warehouse.schema import plan_init
+from tidemark.warehouse.session import SESSION
 
 VALID_TO = "valid_to"
 

@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tidemark.changelog import ChangeLog, Manifest, carried_over
 from tidemark.errors import ConfigError, StateError
+from tidemark.log.changelog import ChangeLog, Manifest, carried_over
+from tidemark.log.pointer import PointerStore
 from tidemark.model import Model
 from tidemark.objects import Objects
-from tidemark.pointer import PointerStore
-from tidemark.processed import newest_processed
-from tidemark.set_aside import SetAside, list_set_aside, star_tables
+from tidemark.star.quarantine_report import SetAside, list_set_aside, star_tables
+from tidemark.star.star_manifest import newest_processed
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from tidemark.changelog import ChangeLog, Manifest
 from tidemark.errors import TidemarkError
+from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.pointer import Pointer
 from tidemark.pipeline import Pipeline
-from tidemark.pointer import Pointer
-from tidemark.postgres import connect
-from tidemark.processed import newest_processed, read_processed
-from tidemark.set_aside import count_set_aside
-from tidemark.warehouse import LedgerRow, ledger
+from tidemark.postgres.connection import connect
+from tidemark.star.quarantine_report import count_set_aside
+from tidemark.star.star_manifest import newest_processed, read_processed
+from tidemark.warehouse.session import LedgerRow, ledger
 
 logger = logging.getLogger(__name__)
 Found = TypeVar("Found")

@@ -12,20 +12,20 @@ from datetime import datetime
 
 import duckdb
 
-from tidemark.batch import Batch
-from tidemark.changelog import ChangeLog, Manifest, newest_batch, put_manifest, with_later_shape
-from tidemark.dimensions import put_calendar, put_dimension
-from tidemark.engine import open_engine
 from tidemark.errors import ContractError, DataError, StateError
-from tidemark.facts import put_fact
 from tidemark.faults import effect
-from tidemark.limits import limits_of
+from tidemark.lake.engine import open_engine
+from tidemark.log.changelog import ChangeLog, Manifest, newest_batch, put_manifest, with_later_shape
 from tidemark.model import Model, StarTable
 from tidemark.objects import ObjectMissingError, Objects
-from tidemark.processed import Processed, newest_processed, read_processed
-from tidemark.quarantine import Quarantine
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.set_aside import count_set_aside
+from tidemark.star.batch import Batch
+from tidemark.star.dimensions import put_calendar, put_dimension
+from tidemark.star.facts import put_fact
+from tidemark.star.limits import limits_of
+from tidemark.star.quarantine import Quarantine
+from tidemark.star.quarantine_report import count_set_aside
+from tidemark.star.star_manifest import Processed, newest_processed, read_processed
 
 BELONG_TOGETHER = "check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"
 

@@ -16,7 +16,7 @@ from tidemark.errors import ConfigError, ContractError
 from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.verification.verify import Verify
-from tidemark.warehouse import init
+from tidemark.warehouse.schema import init
 
 LATER = "last_updated = now() at time zone 'UTC'"
 REORDERED = (

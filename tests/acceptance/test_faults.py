@@ -15,8 +15,8 @@ from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 from tests.support.wires import Fault, before_s3, wire_to
-from tidemark.changelog import manifest_key
 from tidemark.errors import DataError, StateError, TransientError
+from tidemark.log.changelog import manifest_key
 from tidemark.objects import Objects, open_objects
 
 LIBRARY = Path(__file__).parent.parent / "models" / "library"

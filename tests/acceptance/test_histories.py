@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
-from tidemark.changelog import ChangeLog
+from tidemark.log.changelog import ChangeLog
+from tidemark.log.pointer import open_pointer
 from tidemark.model import Model
 from tidemark.objects import open_objects
-from tidemark.pointer import open_pointer
-from tidemark.schema import init
+from tidemark.warehouse.schema import init
 
 SOURCE = """
 create table kind (kind_id integer primary key, name text not null);

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.support.small_source import SmallSource
-from tidemark.changelog import Manifest
+from tidemark.log.changelog import Manifest
 
 TABLE = """
 create table reading (

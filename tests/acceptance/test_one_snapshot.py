@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.pipeline import Rig, generated_totesys
 from tests.support.postgres import Postgres
-from tidemark.changelog import ChangeLog
-from tidemark.engine import open_engine
-from tidemark.latest import open_latest
-from tidemark.sqltext import quoted
+from tidemark.lake.engine import open_engine
+from tidemark.lake.sqltext import quoted
+from tidemark.log.changelog import ChangeLog
+from tidemark.log.latest import open_latest
 
 
 class Reference(NamedTuple):

@@ -13,15 +13,15 @@ import pytest
 
 from tests.support.pipeline import Rig, Row, clock, generated_totesys, rigs
 from tests.support.postgres import Postgres
-from tidemark.changelog import manifest_key
 from tidemark.cli import run as tidemark
 from tidemark.errors import ConfigError, OvertakenError
+from tidemark.log.changelog import manifest_key
 from tidemark.model import load_model
-from tidemark.processed import newest_processed, read_processed
 from tidemark.rebuild import Rebuild
 from tidemark.replay import Replay, Replayed
-from tidemark.set_aside import SetAside, count_set_aside, list_set_aside
-from tidemark.warehouse import init
+from tidemark.star.quarantine_report import SetAside, count_set_aside, list_set_aside
+from tidemark.star.star_manifest import newest_processed, read_processed
+from tidemark.warehouse.schema import init
 
 NOW = "timezone('UTC', clock_timestamp())"
 MEBIBYTE = 1 << 20

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.small_source import SmallSource
-from tidemark import source as source_module
-from tidemark.changelog import ChangeLog
+from tidemark.capture import source as source_module
 from tidemark.errors import TransientError
+from tidemark.log.changelog import ChangeLog
 
 TABLE = """
 create table plan (plan_id integer primary key, name text);

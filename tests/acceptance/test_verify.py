@@ -16,8 +16,8 @@ from tests.support.replay import SLICES, Replay
 from tests.support.s3 import S3
 from tests.support.tampering import alter_database, alter_manifest, alter_object, drop, rewrite
 from tidemark.cli import run
+from tidemark.embedded.generator import activity
 from tidemark.errors import DataError
-from tidemark.generator import activity
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.verification.result import TableProof, Verification

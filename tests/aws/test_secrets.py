@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.s3 import S3
-from tidemark.aws import secrets
-from tidemark.aws.secrets import database_url
+from tidemark import secrets
 from tidemark.errors import ConfigError, TransientError
 from tidemark.pipeline import wire
+from tidemark.secrets import database_url
 from tidemark.settings import Settings
 
 NAME = "tidemark/source"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.s3 import S3
 from tidemark.errors import ConfigError, StateError, TransientError
-from tidemark.pointer import Pointer, open_pointer
+from tidemark.log.pointer import Pointer, open_pointer
 
 NOON = datetime(2024, 11, 14, 12, 0, 0, 123456, tzinfo=UTC)
 POINTER = Pointer("6f1f4a5c-6a2e-4a0b-9f6b-3a1d2c4b5e6f", 17, NOON, NOON + timedelta(minutes=10))

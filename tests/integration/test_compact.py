@@ -13,11 +13,11 @@ import pytest
 from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs, work
 from tests.support.postgres import Postgres
 from tidemark.compact import Compact, CompactReport, DataFile, data_files, groups_to_rewrite, rewrite_files
-from tidemark.engine import open_engine
 from tidemark.errors import ConfigError, OvertakenError
-from tidemark.lake import Change, LakeTable, add_columns, create_table, open_as_of, open_table, write_file
+from tidemark.lake.engine import open_engine
+from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_as_of, open_table, write_file
 from tidemark.objects import Objects
-from tidemark.processed import read_processed
+from tidemark.star.star_manifest import read_processed
 from tidemark.verification.verify import Verify
 
 BATCHES = 4

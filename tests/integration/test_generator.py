@@ -10,8 +10,8 @@ import pytest
 from psycopg import sql
 
 from tests.support.postgres import Postgres
+from tidemark.embedded.generator import TABLES, Activity, activity, create_tables, fill, increment, sizes
 from tidemark.errors import ConfigError
-from tidemark.generator import TABLES, Activity, activity, create_tables, fill, increment, sizes
 
 Connection: TypeAlias = psycopg.Connection[Any]
 State: TypeAlias = Mapping[str, Mapping[int, tuple[Any, ...]]]

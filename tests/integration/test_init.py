@@ -9,8 +9,8 @@ import pytest
 
 from tidemark.errors import ConfigError
 from tidemark.model import Model, find_model, load_model
-from tidemark.schema import init, plan_init
-from tidemark.statements import split_statements
+from tidemark.postgres.statements import split_statements
+from tidemark.warehouse.schema import init, plan_init
 
 
 @pytest.fixture

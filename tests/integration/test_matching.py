@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidemark.engine import Engine, open_engine
+from tidemark.lake.engine import Engine, open_engine
 from tidemark.verification.matching import compare, differences, verdicts
 
 COLUMNS = ["key", "part", "value"]

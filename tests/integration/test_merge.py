@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tidemark.engine import open_engine
-from tidemark.lake import Change, create_table, open_table, write_file
-from tidemark.merge import FEW_ROWS, stage_merge
+from tidemark.lake.engine import open_engine
+from tidemark.lake.merge import FEW_ROWS, stage_merge
+from tidemark.lake.table import Change, create_table, open_table, write_file
 from tidemark.objects import open_objects
 
 COLUMNS = {"k": "BIGINT", "v": "VARCHAR", "w": "VARCHAR"}
@@ -16,7 +16,7 @@ COLUMNS = {"k": "BIGINT", "v": "VARCHAR", "w": "VARCHAR"}
 def test_a_merge_gives_the_same_rows_whether_few_or_many_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_rows: int
 ) -> None:
-    monkeypatch.setattr("tidemark.merge.FEW_ROWS", few_rows)
+    monkeypatch.setattr("tidemark.lake.merge.FEW_ROWS", few_rows)
     objects = open_objects(str(tmp_path))
     with open_engine([objects]) as engine:
         table = create_table(objects, "latest/t", COLUMNS)

@@ -10,9 +10,9 @@ import pytest
 from tests.support.drift import build_shop, shop
 from tests.support.pipeline import Rig, clock
 from tests.support.postgres import Postgres
+from tidemark.capture.source_identity import Move, NewSource
 from tidemark.cli import run
 from tidemark.errors import StateError
-from tidemark.identity import Move, NewSource
 from tidemark.objects import open_objects
 
 

@@ -16,8 +16,8 @@ from tidemark.errors import DataError
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.replay import Replay
-from tidemark.schema import init
-from tidemark.set_aside import list_set_aside
+from tidemark.star.quarantine_report import list_set_aside
+from tidemark.warehouse.schema import init
 
 SOURCE = """
 create table grade (grade_id integer primary key, name text, factor numeric, since date);

@@ -16,14 +16,14 @@ import pytest
 
 from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs, with_batches, work
 from tests.support.postgres import Postgres
-from tidemark.engine import open_engine
 from tidemark.errors import OvertakenError
-from tidemark.lake import Change, open_table, write_file
+from tidemark.lake.engine import open_engine
+from tidemark.lake.table import Change, open_table, write_file
 from tidemark.model import load_model
-from tidemark.processed import read_processed
 from tidemark.rebuild import Rebuild, RebuildReport
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.settings import PREFIX
+from tidemark.star.star_manifest import read_processed
 from tidemark.verification.verify import Verify
 
 BATCHES = 4

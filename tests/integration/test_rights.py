@@ -18,8 +18,8 @@ from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.errors import ConfigError
 from tidemark.model import load_model
-from tidemark.postgres import connect, demanded_encryption, proven_by
-from tidemark.roles import ROLES, role_sql
+from tidemark.postgres.connection import connect, demanded_encryption, proven_by
+from tidemark.warehouse.roles import ROLES, role_sql
 
 SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 

@@ -15,11 +15,11 @@ from psycopg import sql
 
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
-from tidemark.engine import Engine, open_engine
 from tidemark.errors import StateError, TransientError
-from tidemark.lake import Change, LakeTable, add_columns, create_table, open_table, write_file
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table, write_file
 from tidemark.objects import Objects, open_objects
-from tidemark.star_rows import StarRows, are_comparable, totals_by_batch
+from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
 
 Row = tuple[str | None, ...]
 # For each column its type in the lake, that in the warehouse, and texts that both read as the same value.

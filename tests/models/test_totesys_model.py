@@ -13,9 +13,9 @@ import sqlglot
 from sqlglot import exp
 
 from tests.support.selects import present, present_seed
-from tidemark.limits import limits_of
 from tidemark.model import load_model
-from tidemark.star import fitting, judged
+from tidemark.star.limits import limits_of
+from tidemark.star.star_sql import fitting, judged
 
 MODEL = load_model("totesys")
 LIMITS = limits_of(MODEL)

@@ -20,10 +20,10 @@ from psycopg import sql
 from tests.support.kills import OVERTAKEN, STAGES, Addresses, end_of, start
 from tests.support.pipeline import Rig, Row, as_text, differences, generated_totesys
 from tests.support.postgres import Postgres
-from tidemark.changelog import Manifest
-from tidemark.generator import activity
+from tidemark.embedded.generator import activity
+from tidemark.log.changelog import Manifest
 from tidemark.model import load_model
-from tidemark.warehouse import init
+from tidemark.warehouse.schema import init
 
 ORACLE = Path(__file__).parent / "totesys_oracle"
 # What a dimension keeps although the source no longer has it: rows that older versions of a fact refer to.

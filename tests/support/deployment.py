@@ -18,8 +18,8 @@ from tests.support.packages import built_packages
 from tests.support.pipeline import Rig
 from tests.support.s3 import S3, running_s3
 from tests.support.terraform import Terraform, terraform_on
+from tidemark.log.pointer import open_pointer
 from tidemark.objects import open_objects
-from tidemark.pointer import open_pointer
 
 
 @dataclass

@@ -19,7 +19,7 @@ from tests.support.kills import Addresses, contents
 from tests.support.postgres import Postgres, running_postgres
 from tidemark.faults import EFFECTS, watched
 from tidemark.model import load_model
-from tidemark.warehouse import init
+from tidemark.warehouse.schema import init
 
 PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"
 BEGIN, END = "<!-- fault matrix: begin -->\n", "<!-- fault matrix: end -->\n"

@@ -18,14 +18,14 @@ import psycopg
 
 from tests.support.pipeline import LAG, Rig, Row
 from tidemark import faults
-from tidemark.engine import open_engine
 from tidemark.errors import OvertakenError, TidemarkError
-from tidemark.lake import open_table
+from tidemark.lake.engine import open_engine
+from tidemark.lake.sqltext import names
+from tidemark.lake.table import open_table
+from tidemark.log.pointer import open_pointer
 from tidemark.model import StarTable, load_model
 from tidemark.objects import open_objects
-from tidemark.pointer import open_pointer
-from tidemark.processed import newest_processed, read_processed
-from tidemark.sqltext import names
+from tidemark.star.star_manifest import newest_processed, read_processed
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess

@@ -16,20 +16,20 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from tests.support.postgres import Postgres
-from tidemark.changelog import ChangeLog, Manifest
-from tidemark.engine import open_engine
-from tidemark.generator import activity, create_tables, fill
+from tidemark.embedded.generator import activity, create_tables, fill
 from tidemark.ingest import Ingest
-from tidemark.lake import open_table
-from tidemark.latest import open_latest_as_of
+from tidemark.lake.engine import open_engine
+from tidemark.lake.sqltext import names
+from tidemark.lake.table import open_table
 from tidemark.load import Load
+from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.latest import open_latest_as_of
+from tidemark.log.pointer import PointerStore, open_pointer
 from tidemark.model import Model, load_model
 from tidemark.objects import Objects, open_objects
-from tidemark.pointer import PointerStore, open_pointer
 from tidemark.report import StageReport
-from tidemark.sqltext import names
 from tidemark.transform import Transform
-from tidemark.warehouse import init
+from tidemark.warehouse.schema import init
 
 LAG = timedelta(seconds=5)
 # What the generated rows of totesys end with; the tests' own changes come later.

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 
 from tests.support.postgres import Postgres
-from tidemark.generator import create_tables, fill
+from tidemark.embedded.generator import create_tables, fill
 
 UNTIL = datetime(2024, 11, 15, 12, 0, tzinfo=UTC)
 PATIENCE_SECONDS = 60

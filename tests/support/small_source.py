@@ -13,13 +13,13 @@ import psycopg
 from psycopg import sql
 
 from tests.support.pipeline import clock
-from tidemark.changelog import ChangeLog, Manifest
-from tidemark.engine import open_engine
 from tidemark.ingest import Ingest
-from tidemark.latest import open_latest
+from tidemark.lake.engine import open_engine
+from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.latest import open_latest
+from tidemark.log.pointer import open_pointer
 from tidemark.model import Model, load_model
 from tidemark.objects import open_objects
-from tidemark.pointer import open_pointer
 
 # How a poll reads text; the tests print the same.
 AS_POLLS_READ = "-c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1"

@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import psycopg
 
-from tidemark.changelog import manifest_key
-from tidemark.lake import open_table
+from tidemark.lake.table import open_table
+from tidemark.log.changelog import manifest_key
 from tidemark.objects import Objects
 
 SMALLEST = 22  # of zstd's levels

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.changelog import (
+from tidemark.errors import OvertakenError, StateError
+from tidemark.log.changelog import (
     ChangeLog,
     LogObject,
     Manifest,
@@ -18,8 +19,7 @@ from tidemark.changelog import (
     newest_batch,
     object_key,
 )
-from tidemark.contract import Column
-from tidemark.errors import OvertakenError, StateError
+from tidemark.log.columns import Column
 from tidemark.objects import open_objects
 
 NOON = datetime(2024, 11, 11, 12, 0, 0, 123456, tzinfo=UTC)

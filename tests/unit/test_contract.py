@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.contract import Column, broken_terms, describe_drift
+from tidemark.log.columns import Column, broken_terms, describe_drift
 
 NAMES = st.text("abc é\"'", min_size=1, max_size=8)
 TYPES = st.sampled_from(["integer", "text", "numeric(10,2)", "timestamp(3) without time zone", "jsonb", "boolean[]"])

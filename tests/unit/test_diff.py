@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidemark import diff
-from tidemark.sweep import Bucketing, Sum
+from tidemark.capture import diff
+from tidemark.capture.sweep import Bucketing, Sum
 
 COLUMNS = {"id": "BIGINT", "Name": "VARCHAR", "is it": "BOOLEAN"}
 KEY = ("id",)

@@ -14,14 +14,14 @@ import pytest
 import typer
 
 from tidemark import errors
-from tidemark.changelog import LogObject, Manifest, TableEntry
 from tidemark.cli import run
 from tidemark.cli.app import app
+from tidemark.log.changelog import LogObject, Manifest, TableEntry
+from tidemark.log.pointer import Pointer
 from tidemark.model import load_model
-from tidemark.pointer import Pointer
-from tidemark.processed import Processed, Rebuilt, StarEntry
-from tidemark.queries import query
+from tidemark.postgres.queries import query
 from tidemark.settings import NAMES, Settings, variable
+from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"

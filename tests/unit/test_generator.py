@@ -1,6 +1,6 @@
 """How large a generated source is."""
 
-from tidemark.generator import TABLES, sizes
+from tidemark.embedded.generator import TABLES, sizes
 
 
 def test_scale_1_is_the_size_of_the_real_source() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.limits import Limit, limits_of
 from tidemark.model import Model, StarTable, load_model
-from tidemark.star import fitting, judged
+from tidemark.star.limits import Limit, limits_of
+from tidemark.star.star_sql import fitting, judged
 
 WAREHOUSE = """
 -- numeric (a comment that would not do)

@@ -4,7 +4,7 @@ from importlib import resources
 import pytest
 from psycopg import sql
 
-from tidemark.queries import MARK, query
+from tidemark.postgres.queries import MARK, query
 
 FILES = sorted(path.name.removesuffix(".sql") for path in (resources.files("tidemark") / "sql").iterdir())
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.contract import Column
+from tidemark.log.columns import Column
 from tidemark.model import Model, SourceTable, StarTable
-from tidemark.star import misread, neighbours, typed, versions
+from tidemark.star.star_sql import misread, neighbours, typed, versions
 
 TABLE = SourceTable(name="item", key=("id",), updated="stamp")
 STAR = StarTable("fact_item", "fact", ("item_record_id",), ("item",), "", driving="item", source_key=("item_id",))

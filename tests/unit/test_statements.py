@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemark.model import load_model, shipped_models
-from tidemark.statements import split_statements
+from tidemark.postgres.statements import split_statements
 
 PARTS = st.sampled_from(
     [

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tidemark.pointer import Pointer
+from tidemark.log.pointer import Pointer
 from tidemark.status import Place, fresh_as_of, next_steps
 
 CAPTURED = datetime(2024, 11, 14, 10, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.sweep import ROWS_PER_BUCKET, Bucketing, Sum, bucketing_for, differing, ranges, total
+from tidemark.capture.sweep import ROWS_PER_BUCKET, Bucketing, Sum, bucketing_for, differing, ranges, total
 
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
 KEYS = st.integers(SMALLEST, LARGEST)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.watermark import (
+from tidemark.capture.watermark import (
     Floor,
     cursor_start,
     has_daylight_saving,

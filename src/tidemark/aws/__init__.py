@@ -1,1 +1,6 @@
-"""What belongs to AWS alone."""
+"""The Lambda functions: `tidemark.aws.<stage>.handler`.
+
+In: an event of the state machine, the environment.
+Out: a stage's report as a result, metrics in the log, errors by family. Nothing imports this room.
+Must not know: cli, embedded.
+"""

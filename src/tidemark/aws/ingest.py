@@ -9,8 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 import tidemark.ingest  # noqa: F401 -- loaded while Lambda starts the function, and not in its first run
 from tidemark.aws.function import Invocation, invoke
 from tidemark.aws.proof import verified
-from tidemark.changelog import newest_batch
 from tidemark.errors import OvertakenError, TransientError
+from tidemark.log.changelog import newest_batch
 from tidemark.report import StageReport, TableReport
 
 STAGE = "ingest"

@@ -1,6 +1,10 @@
 """The command line: `tidemark`.
 
 A command imports what it needs when it runs: DuckDB, delta-rs and boto3 cost a second, which `--help` need not pay.
+
+In: arguments, the environment, `tidemark.toml`.
+Out: text or one JSON document on stdout, logs on stderr, an exit code. Nothing imports this room.
+Must not know: aws.
 """
 
 import sys

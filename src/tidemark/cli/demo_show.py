@@ -18,8 +18,8 @@ from rich.text import Text
 
 from tidemark.cli.output import out, shown_bytes, shown_count
 from tidemark.embedded.demo_report import FACT, Answer, DemoReport
-from tidemark.history import History
 from tidemark.report import TableReport
+from tidemark.warehouse.history import History
 
 DIRECTORY = Path(".tidemark/demo")
 WIDTH = 100

@@ -52,7 +52,7 @@ def doctor(
 
 
 def _show_role(called: Invocation, database: Literal["source", "warehouse"]) -> None:
-    from tidemark.roles import role_sql  # noqa: PLC0415 -- `--help` does without psycopg
+    from tidemark.warehouse.roles import role_sql  # noqa: PLC0415 -- `--help` does without psycopg
 
     script = role_sql(called.pipeline().model, database)
     if called.as_json:

@@ -17,7 +17,7 @@ from tidemark.errors import ConfigError, TransientError
 from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
-    from tidemark.generator import Activity
+    from tidemark.embedded.generator import Activity
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ def _burst(called: Invocation, rows: int, seed: int, *, in_one_line: bool) -> No
 def _work(url: str, rows: int, seed: int) -> "Activity":
     from psycopg import errors  # noqa: PLC0415 -- `--help` does without psycopg
 
-    from tidemark.generator import activity  # noqa: PLC0415 -- as above
-    from tidemark.postgres import connect, translated, where  # noqa: PLC0415 -- as above
+    from tidemark.embedded.generator import activity  # noqa: PLC0415 -- as above
+    from tidemark.postgres.connection import connect, translated, where  # noqa: PLC0415 -- as above
 
     connection = connect(url, application="tidemark generate")
     try:

@@ -10,7 +10,7 @@ from tidemark.cli.output import new_table, out, print_json
 from tidemark.cli.progress import waiting
 
 if TYPE_CHECKING:
-    from tidemark.history import History
+    from tidemark.warehouse.history import History
 
 MARK = "●"
 
@@ -26,7 +26,7 @@ def history(
 
     Example: `tidemark history sales_order 17`
     """
-    from tidemark.history import find_fact, read_history  # noqa: PLC0415 -- `--help` does without psycopg
+    from tidemark.warehouse.history import find_fact, read_history  # noqa: PLC0415 -- `--help` does without psycopg
 
     called = invocation(ctx)
     pipeline = called.pipeline()

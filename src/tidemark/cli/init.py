@@ -30,7 +30,7 @@ def init(
 
     Example: `tidemark init --dry-run | psql postgresql://owner@db/warehouse`
     """
-    from tidemark import warehouse  # noqa: PLC0415 -- `--help` does without psycopg
+    from tidemark.warehouse import schema  # noqa: PLC0415 -- `--help` does without psycopg
 
     called = invocation(ctx)
     if new_source:
@@ -39,7 +39,7 @@ def init(
     pipeline = called.pipeline()
     pipeline.require("warehouse")
     with waiting("comparing the warehouse with the model"):
-        prepare = warehouse.plan_init if dry_run else warehouse.init
+        prepare = schema.plan_init if dry_run else schema.init
         statements = prepare(pipeline.warehouse_url, pipeline.model)
     if called.as_json:
         print_json({"statements": statements, "dry_run": dry_run})

@@ -14,7 +14,7 @@ from tidemark.errors import ConfigError
 if TYPE_CHECKING:
     from tidemark.pipeline import Pipeline
     from tidemark.replay import Replayed
-    from tidemark.set_aside import Heap, SetAside
+    from tidemark.star.quarantine_report import Heap, SetAside
 
 SHOWN_ROWS = 20
 SHOWN_CHARACTERS = 200
@@ -53,7 +53,7 @@ def quarantine(
 
 
 def _list(pipeline: "Pipeline", table: str | None, *, as_json: bool) -> None:
-    from tidemark.set_aside import list_heaps, star_tables  # noqa: PLC0415 -- `--help` does without DuckDB
+    from tidemark.star.quarantine_report import list_heaps, star_tables  # noqa: PLC0415 -- `--help` does without DuckDB
 
     with waiting("reading the quarantine"):
         heaps = list_heaps(star_tables(pipeline.model, table), pipeline.processed)
@@ -68,7 +68,7 @@ def _list(pipeline: "Pipeline", table: str | None, *, as_json: bool) -> None:
 def _show(
     pipeline: "Pipeline", table: str | None, batch: int | None, ordinals: Sequence[int], *, as_json: bool
 ) -> None:
-    from tidemark.set_aside import how_to_mend, list_set_aside, star_tables  # noqa: PLC0415 -- as above
+    from tidemark.star.quarantine_report import how_to_mend, list_set_aside, star_tables  # noqa: PLC0415 -- as above
 
     with waiting("reading the quarantine"):
         tables = star_tables(pipeline.model, table)

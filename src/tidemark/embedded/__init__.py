@@ -1,4 +1,9 @@
-"""A PostgreSQL server on this machine, for the demo and the tests: nothing to install, nothing left behind."""
+"""A PostgreSQL server on this machine, and the demo with its generated rows: nothing to install, nothing left behind.
+
+In: a directory.
+Out: a server's address; a totesys that is filled and at work; what a demo has done.
+Must not know: aws, cli.
+"""
 
 from tidemark.embedded.server import EmbeddedServer
 

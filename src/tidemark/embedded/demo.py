@@ -17,18 +17,18 @@ from typing import Protocol
 
 import psycopg
 
-from tidemark.changelog import ChangeLog
 from tidemark.embedded.demo_report import Batch, DemoReport, Places, answers, history_of, pairs_of, samples
+from tidemark.embedded.generator import Activity, activity, create_tables, fill
 from tidemark.embedded.server import EmbeddedServer
 from tidemark.embedded.signals import Signals
 from tidemark.errors import ConfigError
-from tidemark.generator import Activity, activity, create_tables, fill
+from tidemark.log.changelog import ChangeLog
 from tidemark.pipeline import Pipeline, wire
-from tidemark.postgres import connect
-from tidemark.queries import query
+from tidemark.postgres.connection import connect
+from tidemark.postgres.queries import query
 from tidemark.report import StageReport, TableReport
 from tidemark.settings import FILE, Settings
-from tidemark.warehouse import init
+from tidemark.warehouse.schema import init
 
 SOURCE = "totesys"
 WAREHOUSE = "warehouse"

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from psycopg import sql
 
-from tidemark.history import History, find_fact, read_history
 from tidemark.model import Model
 from tidemark.objects import Objects
 from tidemark.pipeline import Pipeline
-from tidemark.postgres import connect, translated
-from tidemark.queries import query
+from tidemark.postgres.connection import connect, translated
+from tidemark.postgres.queries import query
 from tidemark.report import TableReport
+from tidemark.warehouse.history import History, find_fact, read_history
 
 FACT = "fact_sales_order"
 TITLES = {

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
-from tidemark.aws.client import aws_errors, error_code, frozen_credentials, open_client, open_session
 from tidemark.errors import ConfigError, TransientError
+from tidemark.objects.aws_client import aws_errors, error_code, frozen_credentials, open_client, open_session
 from tidemark.objects.base import CHUNK_BYTES, ObjectMeta, Objects, checked
 
 

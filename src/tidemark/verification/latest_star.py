@@ -8,18 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tidemark.changelog import ChangeLog, Manifest, with_later_shape
-from tidemark.engine import Engine, open_engine
 from tidemark.errors import StateError
-from tidemark.lake import LakeTable, open_as_of
-from tidemark.latest import state_as_of
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.sqltext import empty, from_json, names, quoted, text
+from tidemark.lake.table import LakeTable, open_as_of
+from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
+from tidemark.log.latest import state_as_of
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.processed import Processed, newest_processed, read_processed
-from tidemark.quarantine import open_rows
 from tidemark.report import Progress, quiet
-from tidemark.sqltext import empty, from_json, names, quoted, text
-from tidemark.star import BATCH, typed
+from tidemark.star.quarantine import open_rows
+from tidemark.star.star_manifest import Processed, newest_processed, read_processed
+from tidemark.star.star_sql import BATCH, typed
 from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import compare, differences, judge, stage, verdicts
 from tidemark.verification.proving import proofs

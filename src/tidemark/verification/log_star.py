@@ -13,15 +13,15 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from tidemark.changelog import ChangeLog, Manifest
-from tidemark.engine import Engine
-from tidemark.lake import open_as_of, open_table
-from tidemark.latest import HASH, open_latest_as_of
+from tidemark.capture.recovery import apply_from_log, is_news
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import names, quoted
+from tidemark.lake.table import open_as_of, open_table
+from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.latest import HASH, open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects, open_objects
-from tidemark.processed import Processed
-from tidemark.recovery import apply_from_log, is_news
-from tidemark.sqltext import names, quoted
+from tidemark.star.star_manifest import Processed
 from tidemark.transform import Transform
 from tidemark.verification.matching import compare, differences, verdicts
 from tidemark.verification.result import TableProof

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.engine import Engine
-from tidemark.poll import split_lines
-from tidemark.sqltext import from_csv, names, quoted, text
+from tidemark.capture.poll import split_lines
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import from_csv, names, quoted, text
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Side
 
 if TYPE_CHECKING:

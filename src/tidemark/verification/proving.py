@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 import duckdb
 from deltalake.exceptions import DeltaError
 
-from tidemark.engine import Engine
 from tidemark.errors import StateError
+from tidemark.lake.engine import Engine
 from tidemark.report import Progress
 from tidemark.verification.result import TableProof
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from tidemark.changelog import LogObject, Manifest, TableEntry
-from tidemark.engine import Engine
-from tidemark.lake import LakeTable, open_as_of, open_table
-from tidemark.latest import HASH, LatestTable, open_latest_as_of
+from tidemark.lake.engine import Engine
+from tidemark.lake.table import LakeTable, open_as_of, open_table
+from tidemark.log.changelog import LogObject, Manifest, TableEntry
+from tidemark.log.latest import HASH, LatestTable, open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import ObjectMissingError, Objects
-from tidemark.processed import Processed, loaded_columns
-from tidemark.star_rows import StarRows, are_comparable, totals_by_batch
+from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
+from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Loaded, TableProof
 
 Record = TypeVar("Record")

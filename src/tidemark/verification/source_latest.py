@@ -8,15 +8,15 @@ where it is not, the version of the source's row says whether that snapshot saw 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tidemark.changelog import Manifest, TableEntry
-from tidemark.contract import Column
-from tidemark.engine import Engine
-from tidemark.latest import HASH, LatestTable, columns_of, open_latest_as_of
+from tidemark.capture.poll import hashed_by
+from tidemark.capture.source import Snapshot
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import quoted
+from tidemark.log.changelog import Manifest, TableEntry
+from tidemark.log.columns import Column
+from tidemark.log.latest import HASH, LatestTable, columns_of, open_latest_as_of
 from tidemark.model import SourceTable
 from tidemark.objects import Objects
-from tidemark.poll import hashed_by
-from tidemark.source import Snapshot
-from tidemark.sqltext import quoted
 from tidemark.verification.matching import FOUND, Match, compare, differences, judge, stage_lines, verdicts
 from tidemark.verification.records import totals_of
 from tidemark.verification.result import TableProof

@@ -16,17 +16,17 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from tidemark.contract import Column
+from tidemark.capture.source import hash_of
 from tidemark.errors import ConfigError, DataError, StateError
-from tidemark.lake import open_as_of
+from tidemark.lake.table import open_as_of
+from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.postgres import TEXT_FORM, connect, translated, where
-from tidemark.processed import loaded_columns, newest_processed
-from tidemark.queries import query
+from tidemark.postgres.connection import TEXT_FORM, connect, translated, where
+from tidemark.postgres.queries import query
 from tidemark.report import Progress, quiet
-from tidemark.source import hash_of
-from tidemark.star_rows import StarRows
+from tidemark.star.copy_lines import StarRows
+from tidemark.star.star_manifest import loaded_columns, newest_processed
 from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
 

@@ -14,17 +14,17 @@ from functools import partial
 import duckdb
 from deltalake.exceptions import DeltaError
 
-from tidemark.changelog import ChangeLog, Manifest, with_later_shape
-from tidemark.engine import Engine, open_engine
+from tidemark.capture.source import open_source
+from tidemark.capture.source_identity import check_identity
 from tidemark.errors import DataError, TidemarkError
-from tidemark.identity import check_identity
-from tidemark.latest import open_latest_as_of
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
+from tidemark.log.latest import open_latest_as_of
+from tidemark.log.pointer import PointerStore
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
-from tidemark.pointer import PointerStore
-from tidemark.processed import Processed, committed_manifest, newest_processed, newest_rebuilt, read_processed
 from tidemark.report import Progress, quiet
-from tidemark.source import open_source
+from tidemark.star.star_manifest import Processed, committed_manifest, newest_processed, newest_rebuilt, read_processed
 from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
 from tidemark.verification.latest_star import StarEdge
 from tidemark.verification.log_star import LogEdges, opened_side

@@ -1,0 +1,126 @@
+"""A poll: what the capture of all tables has in common, and the pieces that both ways of capturing share."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from tidemark.capture.watermark import to_utc
+from tidemark.errors import OvertakenError
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import quoted
+from tidemark.lake.table import Change
+from tidemark.log.changelog import ChangeLog, LogObject, TableEntry, object_key
+from tidemark.log.columns import Column
+from tidemark.log.latest import LatestTable
+from tidemark.model import SourceTable
+
+if TYPE_CHECKING:
+    # Verifications of the star split lines as polls do, where there is no driver of PostgreSQL.
+    from tidemark.capture.source import Snapshot
+
+logger = logging.getLogger(__name__)
+PART_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Poll:
+    """What all tables of one poll have in common."""
+
+    engine: Engine
+    log: ChangeLog
+    snapshot: "Snapshot"
+    batch: int
+    now_milliseconds: int
+    major_version: int
+    timezone: ZoneInfo
+    part_bytes: int = PART_BYTES
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One table's part of a batch; `change` is for latest, once the batch exists."""
+
+    entry: TableEntry
+    latest: LatestTable
+    change: Change
+    highest: datetime | None = None
+    seconds: float = 0.0
+
+
+def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:
+    """Name all that a row's hash depends on beside the row; hashes of another name cannot be compared."""
+    listed = ",".join([*(f"{column.name} {column.type}" for column in columns), "", *table.key])
+    digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
+    return f"{table.sweep}:{major_version}:{digest}"
+
+
+def split_lines(
+    engine: Engine, lines: Iterable[bytes], part_bytes: int, overhead: int
+) -> Iterator[tuple[Path, int, bool]]:
+    """Write lines into scratch files of about `part_bytes` each; give path, longest line and whether it is the last."""
+    rest = iter(lines)
+    line = next(rest, None)
+    while line is not None:
+        path = engine.new_file(".csv")
+        size = longest = 0
+        with path.open("wb") as file:
+            write = file.write
+            while line is not None and size < part_bytes:
+                write(line)
+                length = len(line)
+                size += length + overhead
+                longest = max(longest, length)
+                line = next(rest, None)
+        yield path, longest, line is None
+
+
+def apply_captured(captured: Captured, batch: int) -> bool:
+    """Apply a table's changes to latest; False when another commit came in between: a recovery, or `compact`."""
+    if not captured.change.added and not captured.change.removed and captured.latest.batch:
+        return True
+    try:
+        captured.latest.lake.commit(captured.change, batch=batch)
+    except OvertakenError:
+        logger.info("latest %s was changed by another run at the same time", captured.latest.source.name)
+        return False
+    return True
+
+
+def put_object(poll: Poll, path: Path, table: SourceTable, last: object, rows: int, part: int | None) -> LogObject:
+    """Put a scratch file as an object of the log; `last` is its highest key, or its number of rows."""
+    key = object_key(poll.batch, table.name, last, poll.snapshot.captured_at, part)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = path.stat().st_size
+    poll.log.objects.put_file_new(key, path)
+    path.unlink(missing_ok=True)
+    return LogObject(key, rows, size, digest)
+
+
+def highest_stamp(
+    poll: Poll,
+    engine: Engine,
+    source: str,
+    table: SourceTable,
+    columns: tuple[Column, ...],
+) -> datetime | None:
+    """Find the highest `updated` of some rows in UTC; a stamp in the future counts as the snapshot's own time."""
+    column = next((column for column in columns if column.name == table.updated), None)
+    if column is None:
+        return None
+    zoned = "with time zone" in column.type
+    bound = poll.snapshot.captured_at.astimezone(UTC if zoned else poll.timezone).replace(tzinfo=None)
+    # Tried and not cast, so that a value which is no time for DuckDB is passed over, and infinity with the BC dates.
+    # Without a zone (the engine's is UTC), for DuckDB gives times with one to Python by way of pytz, which nothing else
+    # needs.
+    moment = f"try_cast(try_cast({quoted(column.name)} as {'timestamptz' if zoned else 'timestamp'}) as timestamp)"
+    highest = f"max(least({moment}, ?::timestamp))"
+    found = engine.value(f"select {highest} from {source} where {moment} >= '0002-01-01'", [bound])
+    if not isinstance(found, datetime):
+        return None
+    return found.replace(tzinfo=UTC) if zoned else to_utc(found, poll.timezone)

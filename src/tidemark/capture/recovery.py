@@ -1,0 +1,183 @@
+"""Recovery: bringing latest up to the newest manifest from the log, after a poll that ended between the two."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from tidemark.capture import diff
+from tidemark.errors import OvertakenError, StateError
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import from_json, names
+from tidemark.lake.table import Change, open_table
+from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, manifest_key
+from tidemark.log.columns import Column
+from tidemark.log.latest import LatestTable, columns_of, latest_batch, open_latest, path_of, stage_changes
+from tidemark.log.pointer import Pointer, PointerStore
+from tidemark.model import Model, SourceTable
+from tidemark.objects import Objects
+
+logger = logging.getLogger(__name__)
+ATTEMPTS = 5
+
+
+def recover(
+    engine: Engine, log: ChangeLog, model: Model, pointers: PointerStore, now: datetime
+) -> tuple[Manifest | None, Pointer | None]:
+    """Bring latest and the pointer up to the newest manifest, and give that and the pointer.
+
+    Raises:
+        StateError: the pointer and the log do not belong together.
+    """
+    pointer = pointers.read()
+    if pointer is not None and pointer.batch and not log.objects.exists(manifest_key(pointer.batch)):
+        message = f"the pointer names batch {pointer.batch}, which is not in the ingestion bucket"
+        raise StateError(message, advice="check TIDEMARK_INGESTION; if it is right, delete the pointer")
+    head = log.newest(pointer.batch if pointer else 0)
+    if head is None:
+        return None, None
+    if pointer is not None and pointer.pipeline_id != head.pipeline_id:
+        message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {head.pipeline_id}"
+        raise StateError(message, advice="check TIDEMARK_POINTER and TIDEMARK_INGESTION: they do not belong together")
+    known = pointer.batch if pointer else 0
+    bring_latest_up_to(engine, log, model, head, known, now)
+    if known != head.batch:
+        polls = pointer.polls if pointer else 0
+        pointer = Pointer(head.pipeline_id, head.batch, head.watermark, now, polls)
+        pointers.write(pointer)
+    return head, pointer
+
+
+def entries_before(
+    engine: Engine, log: ChangeLog, model: Model, head: Manifest | None, now: datetime
+) -> dict[str, TableEntry]:
+    """Give what the log last said of each table of the model; one that it has never had is left out.
+
+    A table that had left the model and is back has its latest brought up to that, and no hash of it can be trusted: it
+    is compared whole, and its ordinals go on.
+    """
+    if head is None:
+        return {}
+    found = {name: head.tables[name] for name in model.sources if name in head.tables}
+    for name, table in model.sources.items():
+        manifest = None if name in found else log.last_with(name, head.batch)
+        if manifest:
+            alone = replace(model, sources={name: table})
+            bring_latest_up_to(engine, log, alone, manifest, latest_batch(log.objects, table), now)
+            found[name] = replace(manifest.tables[name], hashed_by="")
+    return found
+
+
+def open_tables(  # noqa: PLR0913, PLR0917 -- the caller's whole world
+    engine: Engine,
+    log: ChangeLog,
+    model: Model,
+    before: Mapping[str, TableEntry],
+    head: Manifest | None,
+    columns: Mapping[str, Sequence[Column]],
+    now: datetime,
+) -> dict[str, LatestTable]:
+    """Open the tables of latest; one that the log knows and that is gone is taken from the log, whole."""
+    opened = {name: open_latest(log.objects, table, columns[name]) for name, table in model.sources.items()}
+    lost = [name for name, table in opened.items() if head and name in before and table.batch == 0]
+    if head and lost:
+        bring_latest_up_to(engine, log, model, head, 0, now)
+        opened |= {name: open_latest(log.objects, model.sources[name], columns[name]) for name in lost}
+    return opened
+
+
+def bring_latest_up_to(
+    engine: Engine,
+    log: ChangeLog,
+    model: Model,
+    head: Manifest,
+    known: int,
+    now: datetime,
+) -> None:
+    """Apply the batches that latest lacks.
+
+    Args:
+        engine: reads the log.
+        log: the change log.
+        model: names the tables.
+        head: the newest manifest.
+        known: the batch up to which the pointer says that latest is complete; 0 when it says nothing.
+        now: the present time.
+    """
+    if known == head.batch:
+        return
+    reached = {name: latest_batch(log.objects, table) for name, table in model.sources.items()}
+    shapes: dict[str, dict[str, str]] = {}
+    for manifest in log.manifests(max(1, known), head.batch):
+        for name, entry in manifest.tables.items():
+            shape = columns_of(entry.columns)
+            brings = entry.changes or manifest.batch == 1 or shapes.get(name, shape) != shape
+            shapes[name] = shape
+            if name in reached and reached[name] < manifest.batch and brings:
+                logger.warning("latest %s lacks batch %d: taking it from the log", name, manifest.batch)
+                apply_from_log(engine, log, model.sources[name], entry, manifest.batch, now)
+
+
+def is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int) -> bool:
+    """Say whether a batch means anything to a table of latest that has the batches before it: changes or a shape."""
+    if entry.changes or batch == 1:
+        return True
+    lake = open_table(objects, path_of(table))
+    return lake is not None and lake.columns != columns_of(entry.columns)
+
+
+def apply_from_log(  # noqa: PLR0913 -- the caller's whole world
+    engine: Engine,
+    log: ChangeLog,
+    table: SourceTable,
+    entry: TableEntry,
+    batch: int,
+    now: datetime,
+    *,
+    into: Objects | None = None,
+) -> None:
+    """Apply one batch of one table to latest out of the log's objects; its rows have no hash until the next sweep.
+
+    Args:
+        engine: reads the log.
+        log: the change log.
+        table: the source table.
+        entry: the batch's changes to it.
+        batch: the batch's number.
+        now: the present time.
+        into: where that latest lies, if not beside the log.
+
+    Raises:
+        OvertakenError: others changed that table of latest again and again, none of them with this batch.
+    """
+    for attempt in range(ATTEMPTS):
+        latest = open_latest(into or log.objects, table, entry.columns)
+        if latest.batch >= batch:
+            return
+        change = _staged(engine, log, latest, entry, batch, now)
+        try:
+            latest.lake.commit(change, batch=batch)
+        except OvertakenError:
+            # Another recovery of the same batch, or a commit that only moved rows between files.
+            logger.info("latest %s was changed by another run at the same time", table.name)
+            if attempt + 1 == ATTEMPTS:
+                raise
+
+
+def _staged(
+    engine: Engine, log: ChangeLog, latest: LatestTable, entry: TableEntry, batch: int, now: datetime
+) -> Change:
+    table = latest.source
+    types = {column.name: column.log_type for column in entry.columns}
+    for statement in diff.create_tables(types, table.key):
+        engine.execute(statement)
+    copies = [engine.new_file(".jsonl") for _ in entry.objects]
+    files = [str(log.verified(each, copy)) for each, copy in zip(entry.objects, copies, strict=True)]
+    operation = "'insert'" if batch == 1 else "_op"
+    lines = from_json(files, types if batch == 1 else types | {"_op": "VARCHAR"})
+    engine.execute(
+        f"insert into {diff.CHANGE} select {names(types)}, null, {operation}, null, null from {lines}",
+    )
+    for copy in copies:
+        copy.unlink(missing_ok=True)
+    return stage_changes(engine, latest, diff.CHANGE, batch=batch, now_milliseconds=int(now.timestamp() * 1000))

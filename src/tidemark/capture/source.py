@@ -1,0 +1,363 @@
+"""The source: one read-only transaction over all of the model's tables, whose rows stream out as CSV with their hashes.
+
+The order of the statements before the snapshot is the guarantee: clock, oldest transaction, locks, and only then the
+snapshot. TRUNCATE and rewriting ALTERs are not MVCC-safe, so a snapshot older than one would see an empty table.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
+
+from tidemark.capture.sweep import Bucketing, Sum
+from tidemark.capture.watermark import Floor, Span
+from tidemark.errors import ContractError
+from tidemark.log.columns import HASHED_AS_SENT, HASHED_AS_THEY_ARE, TEXTS, Column
+from tidemark.model import SourceTable
+from tidemark.postgres.connection import TEXT_FORM, connect, translated
+from tidemark.postgres.queries import query
+
+Row = TypeVar("Row")
+logger = logging.getLogger(__name__)
+LOCK_TIMEOUT = "15s"
+# SET, not set_config(): a SELECT would take the transaction's snapshot before the locks are held.
+SESSION = (
+    *TEXT_FORM,
+    "set local row_security to off",
+    "set local statement_timeout to 0",
+    "set local idle_in_transaction_session_timeout to 0",
+    f"set local lock_timeout to '{LOCK_TIMEOUT}'",
+    "set local transaction_timeout to 0",
+)
+TRANSACTION_TIMEOUT_SINCE = 17
+KEYS_PER_REQUEST = 10_000
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """Which database this is, also after a dump and restore under the same name."""
+
+    system_identifier: str
+    database: str
+    major_version: int
+
+
+class Source:
+    """An open connection to the source."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._what = f"the source ({connection.info.host or 'local socket'}/{connection.info.dbname})"
+
+    def identity(self) -> SourceIdentity:
+        """Ask who the server says it is."""
+        with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
+            return SourceIdentity(**cursor.execute(query("source", "identity")).fetchone() or {})
+
+    def floor(self) -> Floor:
+        """Find the oldest moment at which a transaction may have begun that a later snapshot cannot see."""
+        with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
+            clock: datetime = _one(cursor, query("source", "clock"))["clock_timestamp"]
+            # In this order: a transaction that is prepared in between is seen by both, in the other order by neither.
+            oldest = cursor.execute(query("source", "oldest_transaction")).fetchone()
+            state = _one(cursor, query("source", "visibility"))
+        reasons = {
+            "the role may not see other sessions (it lacks pg_read_all_stats)": not state["may_see"],
+            "the server is a replica": state["is_replica"],
+            "a subscription feeds this database": state["is_subscriber"],
+            "a session does not track its activity": state["has_untracked"],
+        }
+        reason = next((reason for reason, holds in reasons.items() if holds), "")
+        if reason:
+            return Floor(at=None, reason=reason)
+        if oldest and oldest["xact_start"] < clock:
+            return Floor(oldest["xact_start"], stays=state["has_prepared"], holder_pid=oldest["pid"])
+        return Floor(clock, stays=state["has_prepared"])
+
+    @contextmanager
+    def snapshot(self, tables: Iterable[SourceTable]) -> Iterator["Snapshot"]:
+        """Lock the tables against rewriting, take one snapshot and hold it until the block ends."""
+        wanted = list(tables)
+        major = self._connection.info.server_version // 10000
+        with translated(self._what):
+            self._connection.execute("begin isolation level repeatable read, read only")
+            try:
+                for statement in SESSION if major >= TRANSACTION_TIMEOUT_SINCE else SESSION[:-1]:
+                    self._connection.execute(statement)
+                self._lock(wanted)
+                with self._connection.cursor(row_factory=dict_row) as cursor:
+                    taken = _one(cursor, query("source", "take_snapshot"))
+                yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"])
+            finally:
+                self._end()
+
+    def _lock(self, tables: Sequence[SourceTable]) -> None:
+        names = sql.SQL(", ").join(_identifier(table) for table in tables)
+        try:
+            self._connection.execute(query("source", "lock", tables=names))
+        except (errors.UndefinedTable, errors.InvalidSchemaName) as exc:
+            message = f"a source table of the model is missing: {exc.diag.message_primary}"
+            raise ContractError(message, advice="bring it back, or mend the model") from exc
+
+    def _end(self) -> None:
+        if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
+            # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds the
+            # error that left it there, so a rollback would wait for ever; closing ends the transaction as well.
+            self._connection.close()
+            return
+        try:
+            self._connection.execute("rollback")
+        except psycopg.Error as exc:
+            logger.debug("the source's transaction could not be ended: %s", exc)
+            self._connection.close()
+
+
+class Snapshot:
+    """What every table held at one moment; every method reads in the same transaction.
+
+    `name` is `pg_current_snapshot()`, `captured_at` the source's clock just after it was taken.
+    """
+
+    def __init__(
+        self, connection: psycopg.Connection, tables: Sequence[SourceTable], name: str, captured_at: datetime
+    ) -> None:
+        self._connection = connection
+        self.name = name
+        self.captured_at = captured_at
+        places = {"schemas": [table.schema for table in tables], "tables": [table.name for table in tables]}
+        self._columns: dict[str, list[Column]] = {table.name: [] for table in tables}
+        with connection.cursor(row_factory=dict_row) as cursor:
+            for row in cursor.execute(query("source", "columns"), places):
+                self._columns[row["table_name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
+            rows = cursor.execute(query("source", "unique_keys"), places).fetchall()
+        self._unique = {(row["table_name"], frozenset(row["columns"])) for row in rows}
+
+    def columns(self, table: SourceTable) -> tuple[Column, ...]:
+        """Give the table's columns in its own order."""
+        return tuple(self._columns[table.name])
+
+    def has_unique_key(self, table: SourceTable) -> bool:
+        """Say whether a valid unique index covers exactly the key's columns and none of them may be null."""
+        nullable = {column.name for column in self.columns(table) if column.nullable}
+        return (table.name, frozenset(table.key)) in self._unique and not nullable.intersection(table.key)
+
+    def rows(self, table: SourceTable) -> Iterator[bytes]:
+        """Stream all rows in the order of their key, each a CSV line of all columns and the row's hash."""
+        return self._copy(query("source", "rows", key=_list(table.key), **self._parts(table)))
+
+    def rows_since(self, table: SourceTable, since: datetime) -> Iterator[bytes]:
+        """Stream the rows whose `updated` column is at or after `since` (naive where the column is)."""
+        updated = next(column for column in self.columns(table) if column.name == table.updated)
+        # The type without its precision: a cast to timestamp(3) would round up past rows.
+        bound = sql.SQL("{}::{}").format(sql.Literal(since), sql.SQL(updated.base_type))
+        parts = self._parts(table)
+        return self._copy(
+            query("source", "rows_since", updated=sql.Identifier(updated.name), since=bound, **parts),
+        )
+
+    def rows_within(self, table: SourceTable, spans: Sequence[Span]) -> Iterator[bytes]:
+        """Stream the rows of which a time lies in its span."""
+        ranges = sql.SQL(" or ").join(
+            sql.SQL("{0} >= {1}::{3} and {0} < {2}::{3}").format(
+                sql.Identifier(span.column), sql.Literal(span.first), sql.Literal(span.end), sql.SQL(span.type)
+            )
+            for span in spans
+        )
+        return self._copy(query("source", "rows_within", ranges=ranges, **self._parts(table)))
+
+    def rows_of_keys(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[bytes]:
+        """Stream the rows that have these keys, each a sequence of the key columns' texts."""
+        parts = self._parts(table, "t")
+        for wanted in self._wanted(table, keys):
+            yield from self._copy(query("source", "rows_of_keys", **wanted, **parts))
+
+    def keys_seen_by(self, table: SourceTable, keys: Iterable[Sequence[str]], snapshot: str) -> Iterator[bytes]:
+        """Stream those of the keys that have a row as CSV, each with whether an earlier snapshot saw that very version.
+
+        A version that a subtransaction wrote while the snapshot was taken counts as seen, because Postgres lists only
+        whole transactions in a snapshot. Nothing comes of a table that keeps no row versions, such as a view.
+        """
+        keeps = query("source", "keeps_versions", table=sql.Literal(_identifier(table).as_string()))
+        if self._connection.execute(keeps).fetchone() != (True,):
+            return
+        key = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in table.key)
+        known = {"key": key, "table": _identifier(table), "snapshot": sql.Literal(snapshot)}
+        for wanted in self._wanted(table, keys):
+            yield from self._copy(query("source", "keys_seen_by", **wanted, **known))
+
+    def key_range(self, table: SourceTable) -> tuple[int, int] | None:
+        """Give the lowest and highest key of a table whose key is one integer; None when it has no rows."""
+        statement = query("source", "key_range", key=sql.Identifier(table.key[0]), table=_identifier(table))
+        low, high = self._connection.execute(statement).fetchone() or (None, None)
+        return None if low is None else (low, high)
+
+    def sums(self, table: SourceTable, bucketing: Bucketing) -> dict[int, Sum]:
+        """Count the rows and add up their hashes in each bucket, in the server."""
+        parts = self._parts(table)
+        bucket = self._bucket(table, bucketing, parts["hash"])
+        statement = query("source", "sums", bucket=bucket, hash=parts["hash"], table=parts["table"])
+        return {row[0]: Sum(row[1], int(row[2])) for row in self._connection.execute(statement)}
+
+    def hashes_in_buckets(self, table: SourceTable, bucketing: Bucketing, buckets: Sequence[int]) -> Iterator[bytes]:
+        """Stream key and hash of the rows in these buckets as CSV, by one scan."""
+        parts = self._parts(table)
+        bucket = self._bucket(table, bucketing, parts["hash"])
+        wanted = sql.SQL("{}::bigint[]").format(sql.Literal(list(buckets)))
+        return self._copy(
+            query(
+                "source",
+                "hashes_in_buckets",
+                key=_list(table.key),
+                hash=parts["hash"],
+                table=parts["table"],
+                bucket=bucket,
+                buckets=wanted,
+            ),
+        )
+
+    def hashes_in_ranges(self, table: SourceTable, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """Stream key and hash of the rows in these ranges of the one integer key (ends included), by its index."""
+        parts = self._parts(table)
+        lows, highs = (sql.SQL("{}::bigint[]").format(sql.Literal(list(ends))) for ends in zip(*ranges, strict=True))
+        return self._copy(
+            query(
+                "source",
+                "hashes_in_ranges",
+                key=_list(table.key),
+                hash=parts["hash"],
+                table=parts["table"],
+                lows=lows,
+                highs=highs,
+            ),
+        )
+
+    def hashes_of_texts(self, table: SourceTable, rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
+        """Stream key and hash as CSV of rows that are given as the texts of all columns, in the table's order.
+
+        Nothing comes of a row whose texts are no values of the columns' types.
+        """
+        columns = self.columns(table)
+        names = [f"c{position}" for position in range(len(columns))]
+        fields = sql.SQL(", ").join(
+            sql.SQL("{}::{} as {}").format(sql.Identifier(name), sql.SQL(column.type), sql.Identifier(column.name))
+            for name, column in zip(names, columns, strict=True)
+        )
+        known = {"names": _list(names), "fields": fields, "key": _list(table.key), "hash": self._parts(table)["hash"]}
+        for batch in _batched(rows, KEYS_PER_REQUEST):
+            yield from self._hashed(batch, known)
+
+    def _hashed(self, rows: list[Sequence[str | None]], parts: Mapping[str, sql.Composable]) -> list[bytes]:
+        texts = sql.SQL(", ").join(
+            sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*rows, strict=True)
+        )
+        try:
+            with self._connection.transaction():
+                return list(self._copy(query("source", "hashes_of_texts", texts=texts, **parts)))
+        except errors.DataError:
+            middle = len(rows) // 2
+            return self._hashed(rows[:middle], parts) + self._hashed(rows[middle:], parts) if middle else []
+
+    def _wanted(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[dict[str, sql.Composable]]:
+        types = {column.name: column.type for column in self.columns(table)}
+        names = [f"k{position}" for position in range(len(table.key))]
+        matches = sql.SQL(" and ").join(
+            sql.SQL("t.{} = wanted.{}").format(sql.Identifier(column), sql.Identifier(name))
+            for column, name in zip(table.key, names, strict=True)
+        )
+        for batch in _batched(keys, KEYS_PER_REQUEST):
+            arrays = sql.SQL(", ").join(
+                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))
+                for column, texts in zip(table.key, zip(*batch, strict=True), strict=True)
+            )
+            yield {"keys": arrays, "names": _list(names), "matches": matches}
+
+    def _bucket(self, table: SourceTable, bucketing: Bucketing, hash_of_row: sql.Composable) -> sql.Composable:
+        if bucketing.by_key:
+            return sql.SQL("{}::bigint >> {}").format(sql.Identifier(table.key[0]), sql.Literal(bucketing.shift))
+        return sql.SQL("{} & {}::bigint").format(hash_of_row, sql.Literal(bucketing.mask))
+
+    def _parts(self, table: SourceTable, alias: str = "") -> dict[str, sql.Composable]:
+        columns = self.columns(table)
+        wanted = columns if table.sweep == "rows" else [c for c in columns if c.name in (*table.key, table.updated)]
+        prefix = sql.SQL("t.") if alias else sql.SQL("")
+        return {
+            "table": _identifier(table),
+            "columns": sql.SQL(", ").join(prefix + sql.Identifier(column.name) for column in columns),
+            "hash": hash_of(wanted, table.key, prefix),
+        }
+
+    def _copy(self, statement: sql.Composed) -> Iterator[bytes]:
+        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+            yield from copy  # type: ignore[misc]
+
+
+@contextmanager
+def open_source(url: str) -> Iterator[Source]:
+    """Connect to the source for the length of a block."""
+    connection = connect(url, application="tidemark ingest")
+    try:
+        yield Source(connection)
+    finally:
+        connection.close()
+
+
+def hash_of(columns: Sequence[Column], key: Sequence[str], prefix: sql.Composable) -> sql.Composable:
+    """Compose the 64-bit hash of a row, in which any two rows with different text differ.
+
+    Postgres's hash of a record is linear in the hashes of its fields, so the sum over a bucket would stay when two rows
+    swap their values in a column; hence the hash of the key is the seed of all the others.
+    """
+    fields = {column.name: _hashable(column, prefix + sql.Identifier(column.name)) for column in columns}
+    return sql.SQL("hash_record_extended(row({}), hash_record_extended(row({}), 0))").format(
+        sql.SQL(", ").join(fields.values()), sql.SQL(", ").join(fields[name] for name in key)
+    )
+
+
+def _hashable(column: Column, value: sql.Composable) -> sql.Composable:
+    """Compose what stands for a value in its row's hash: equal hashes where the text is equal, and only there.
+
+    Equality is coarser than text for some types, and hashes are coarser than equality: 1.0, 1.00 and -1 are numerics
+    with one hash, 1 and 4294967296 bigints. Those go in as their binary form, text as its bytes whatever its collation,
+    and every type not known to be exact as its text.
+    """
+    if column.base_type in HASHED_AS_THEY_ARE:
+        return value
+    if column.base_type in TEXTS:
+        return value + sql.SQL(' collate "C"')
+    if column.base_type in HASHED_AS_SENT:
+        return sql.SQL("{}({})").format(sql.Identifier(HASHED_AS_SENT[column.base_type]), value)
+    return sql.SQL('cast({} as text) collate "C"').format(value)
+
+
+def _identifier(table: SourceTable) -> sql.Identifier:
+    return sql.Identifier(table.schema, table.name)
+
+
+def _list(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed) -> Mapping[str, Any]:
+    row = cursor.execute(statement).fetchone()
+    if row is None:  # pragma: no cover - these statements always give a row
+        message = "a statement that always gives a row gave none"
+        raise LookupError(message)
+    return row
+
+
+def _batched(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,93 @@
+"""The identity of the source: which database the log is of, and the record of a deliberate move to another."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from tidemark.capture.source import SourceIdentity, open_source
+from tidemark.errors import StateError
+from tidemark.log.changelog import ChangeLog, Manifest, carried_over
+from tidemark.log.pointer import PointerStore
+from tidemark.objects import Objects
+
+
+def check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
+    """Check that the source is the one that the log is of.
+
+    Raises:
+        StateError: it is another server or database.
+    """
+    if head is None:
+        return
+    before, now = _place(head), (identity.system_identifier, identity.database)
+    if before != now:
+        message = (
+            f"the source is {now[1]!r} of system {now[0]}, the manifests are of {before[1]!r} of system {before[0]}"
+        )
+        advice = "check TIDEMARK_SOURCE_URL; after a deliberate move of the source: tidemark init --new-source"
+        raise StateError(message, advice=advice)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move of the source, each end a system identifier and a database; `batch` records it, None if nothing does."""
+
+    before: tuple[str, str] | None
+    now: tuple[str, str]
+    batch: int | None = None
+
+    @property
+    def is_one(self) -> bool:
+        """Say whether the source is another than the log's; before the first batch any will do."""
+        return self.before is not None and self.before != self.now
+
+
+@dataclass(frozen=True)
+class NewSource:
+    """The parts that a move is recorded with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text."""
+
+    source_url: str
+    ingestion: Objects
+    pointer: PointerStore
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    def run(self, *, dry_run: bool = False) -> Move:
+        """Write a batch without changes that carries the new source's identity, if it is another.
+
+        It has neither a watermark nor hashes to go by, so the next poll compares every row of every table as text.
+
+        Raises:
+            OvertakenError: a poll made a batch at the same time; nothing is lost.
+        """
+        with open_source(self.source_url) as source:
+            identity = source.identity()
+        log = ChangeLog(self.ingestion)
+        head = log.newest()
+        move = Move(_place(head) if head else None, (identity.system_identifier, identity.database))
+        if head is None or not move.is_one or dry_run:
+            return move
+        manifest = replace(
+            head,
+            batch=head.batch + 1,
+            run_id=self.new_id(),
+            source=asdict(identity),
+            captured_at=max(head.captured_at, self.clock()),
+            watermark=None,
+            tables={
+                name: replace(carried_over(entry), swept=False, hashed_by="") for name, entry in head.tables.items()
+            },
+            replay={},
+            is_floor_known=False,
+        )
+        log.commit(manifest)
+        before = self.pointer.read()
+        # Latest has nothing to take from this batch, so a pointer that stood at the one before may go on.
+        if before and before.batch == head.batch:
+            self.pointer.write(replace(before, batch=manifest.batch, watermark=None))
+        return replace(move, batch=manifest.batch)
+
+
+def _place(manifest: Manifest) -> tuple[str, str]:
+    return manifest.source["system_identifier"], manifest.source["database"]

@@ -1,0 +1,136 @@
+"""The engine: one DuckDB connection with its scratch directory.
+
+Memory is bounded, so what does not fit spills into the scratch directory, which belongs to one run and is removed with
+it.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
+from tidemark.lake.sqltext import text
+from tidemark.memory import memory_limit
+from tidemark.objects import Objects
+
+PROBE = "probe"
+# DuckDB's words for a file that is not there, and what each of its complaints about a file's content names.
+MISSING = "No files found that match the pattern"
+FILE_OF_TABLE = ".parquet"
+
+
+@contextmanager
+def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Engine"]:
+    """Open an engine that can read the files of `stores`, with a scratch directory that lives as long."""
+    scratch = Path(tempfile.mkdtemp(prefix="tidemark-"))
+    connection = duckdb.connect()
+    failures: list[TidemarkError] = []
+    try:
+        connection.execute("set threads = ?", [threads])
+        connection.execute("set memory_limit = ?", [memory_limit()])
+        connection.execute("set temp_directory = ?", [str(scratch / "spill")])
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("set autoinstall_known_extensions = false")
+        _register(connection, stores, failures)
+        with _translated(scratch, failures):
+            yield Engine(connection, scratch, failures)
+    finally:
+        connection.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[None]:
+    """Turn DuckDB's errors about files into Tidemark's families; those about rows are for the stages to judge.
+
+    Args:
+        scratch: where the engine writes.
+        failures: what reading S3 raised: DuckDB passes on no more of it than the text.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as exc:
+        message = f"the engine ran out of its {memory_limit()} of memory: {_first_line(exc)}"
+        raise ConfigError(message, advice="raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory") from exc
+    except duckdb.Error as exc:
+        # What the Parquet reader makes of a broken file comes as either; of no subclass is nothing else.
+        is_broken = type(exc) is duckdb.Error or (
+            isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
+        )
+        if failures and isinstance(exc, (duckdb.IOException, duckdb.InvalidInputException)):
+            raise failures[-1] from exc
+        if not is_broken and not isinstance(exc, duckdb.IOException):
+            raise
+        # DuckDB has no codes, so its words must tell a file of the lake that is gone or altered from a full disk.
+        found = _first_line(exc)
+        if is_broken or MISSING in str(exc):
+            message = f"a data file of a Delta table is missing or altered: {found}"
+            advice = (
+                "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
+            )
+            raise StateError(message, advice=advice) from exc
+        message = f"the engine could not read or write a file: {found}"
+        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+    except OSError as exc:
+        message = f"a file could not be read or written: {exc}"
+        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+
+
+def _first_line(exc: Exception) -> str:
+    return " ".join(str(exc).partition("\n")[0].split())
+
+
+def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], failures: list[TidemarkError]) -> None:
+    remote = [store for store in stores if store.local_path(PROBE) is None]
+    if remote:
+        # fsspec and boto3 cost a tenth of a second, which a run on directories need not pay.
+        from tidemark.objects.filesystem import ObjectFileSystem  # noqa: PLC0415
+        from tidemark.objects.s3 import S3Objects  # noqa: PLC0415
+
+        roots = {store.root: store for store in remote if isinstance(store, S3Objects)}
+        connection.register_filesystem(ObjectFileSystem(roots, failures))
+
+
+class Engine:
+    """A DuckDB connection and the scratch directory that goes with it; `failures` is what reading S3 raised so far."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, scratch: Path, failures: Sequence[TidemarkError] = ()
+    ) -> None:
+        self.connection = connection
+        self.scratch = scratch
+        self.failures = failures
+        self._files = 0
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        """Run one statement."""
+        return self.connection.execute(statement, list(parameters))
+
+    def value(self, statement: str, parameters: Sequence[object] = ()) -> object:
+        """Run a statement that gives one row of one column."""
+        row = self.execute(statement, parameters).fetchone()
+        return row[0] if row else None
+
+    def new_file(self, suffix: str) -> Path:
+        """Name a scratch file that does not exist yet."""
+        self._files += 1
+        return self.scratch / f"{self._files:06d}{suffix}"
+
+    def worker(self) -> "Engine":
+        """Open a second connection to the same database for another thread, with names of its own for scratch files."""
+        scratch = Path(tempfile.mkdtemp(dir=self.scratch))
+        return Engine(self.connection.cursor(), scratch, self.failures)
+
+    def write_lines(self, select: str, path: Path) -> int:
+        """Write each value of a one-column SELECT as a line, and return how many there are."""
+        # Neither quote nor escape, and a delimiter that JSON text cannot hold: each value is written as it is.
+        options = "format csv, header false, quote '', escape '', delimiter E'\\x01'"
+        return int(str(self.value(f"copy ({select}) to {text(str(path))} ({options})")))
+
+    def describe(self, select: str) -> dict[str, str]:
+        """Give the columns of a SELECT with their DuckDB types."""
+        return {row[0]: row[1] for row in self.execute(f"describe {select}").fetchall()}

@@ -1,0 +1,174 @@
+"""A table that was made again on the side: how it differs from the one that is there, and how it takes its place."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+from deltalake.exceptions import DeltaError
+
+from tidemark.errors import StateError, TidemarkError, TransientError
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import names, quoted
+from tidemark.lake.table import LakeTable, add_file, create_table, open_table, write_file
+from tidemark.objects import Objects
+
+QUARANTINE = "quarantine/"
+
+
+@dataclass(frozen=True)
+class TableRebuild:
+    """What a rebuilt table holds, and how it differs from the one that is there.
+
+    `missing` rows are in the rebuilt table alone, `surplus` rows in the present one alone; a row with another value is
+    one of each. `note` says why the present one could not be compared.
+    """
+
+    rows: int
+    missing: int
+    surplus: int
+    note: str = ""
+
+    @property
+    def is_different(self) -> bool:
+        """Say whether the present table is not what the log makes of it."""
+        return bool(self.missing or self.surplus or self.note)
+
+
+@dataclass
+class Replacement:
+    """A table as it was made again, and the same table as it is there."""
+
+    engine: Engine
+    made: LakeTable
+    objects: Objects
+    columns: Sequence[str]
+    present: LakeTable | None = None
+    note: str = ""
+    has_broken_log: bool = False
+    is_readable: bool = field(default=False)
+
+    def compared(self) -> TableRebuild:
+        """Count the rows that differ."""
+        rows = int(str(self.engine.value(f"select count(*) from {self.made.rows()}")))
+        try:
+            self.present = open_table(self.objects, self.made.path)
+        except (DeltaError, StateError) as exc:
+            self.has_broken_log, self.note = True, f"its Delta log cannot be read: {_first_line(exc)}"
+        if self.present is None:
+            return TableRebuild(rows, rows, 0, self.note or "there is no such table")
+        extra = [name for name in self.present.columns if name not in self.made.columns]
+        lacking = [name for name in self.columns if name not in self.present.columns]
+        other = [n for n, k in self.made.columns.items() if self.present.columns.get(n, k) != k]
+        if extra or lacking or other:
+            self.note = f"columns differ: {', '.join([*extra, *lacking, *other])}"
+        shared = names([name for name in self.columns if name in self.present.columns])
+        here, there = (f"select {shared} from {lake.rows()}" for lake in (self.made, self.present))
+        try:
+            missing, surplus = (
+                int(str(self.engine.value(f"select count(*) from ({one} except all {other})")))
+                for one, other in ((here, there), (there, here))
+            )
+        except TransientError:
+            raise
+        except (duckdb.Error, TidemarkError, OSError) as exc:
+            return TableRebuild(rows, rows, 0, f"its rows cannot be read: {_first_line(exc)}")
+        self.is_readable = not lacking
+        return TableRebuild(rows, missing, surplus, self.note)
+
+    def reason(self, batch: int, stage: str) -> str:
+        """Say why the rebuilt table should not take the present one's place, if so."""
+        if self.has_broken_log:
+            return f"the Delta log of {self.made.path} cannot be read and would begin anew"
+        if self.present is not None and self.present.batch > batch:
+            return (
+                f"{self.made.path} holds batch {self.present.batch}, which is not finished:"
+                f" run tidemark {stage} first, or accept that a killed one's rows go"
+            )
+        return ""
+
+    def put(
+        self,
+        batch: int,
+        now_milliseconds: int,
+        statistics: Sequence[str],
+        *,
+        key: Sequence[str] = (),
+        carries: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> int:
+        """Put the rebuilt table in the present one's place by one commit, and return its Delta version.
+
+        `carries` names a column that rows which are right take over from the present table.
+        """
+        if self.has_broken_log:
+            keys = [each.key for each in self.objects.list(f"{self.made.path}/_delta_log/")]
+            self.objects.delete(keys)
+        target = self.present or create_table(self.objects, self.made.path, self.made.columns)
+        written = LakeTable(self.objects, self.made.path, self.made.columns, target.delta)
+        added = []
+        for file in self.made.files:
+            # A fact's file says by its name which batch it is of, and a batch that is done again takes it away by that.
+            number = int(file[:10]) if file[:10].isdecimal() else batch
+            if carries and self.present is not None and self.is_readable:
+                select = self._carrying(file, key, carries)
+                action = write_file(
+                    self.engine, written, select, batch=number, now_milliseconds=now_milliseconds, statistics=statistics
+                )
+            else:
+                local = self.made.objects.local_path(f"{self.made.path}/{file}")
+                copy = self.engine.new_file(".parquet")
+                shutil.copyfile(str(local), copy)
+                action = add_file(
+                    self.engine, written, copy, batch=number, now_milliseconds=now_milliseconds, statistics=statistics
+                )
+            added += [action] if action else []
+        written.overwrite(added, batch=batch, metadata=metadata)
+        found = open_table(self.objects, self.made.path)
+        return found.version if found else 0
+
+    def _carrying(self, file: str, key: Sequence[str], column: str) -> str:
+        present = self.present.rows() if self.present else ""
+        same = " and ".join(f"m.{quoted(n)} is not distinct from p.{quoted(n)}" for n in self.columns)
+        return (
+            f"select m.* replace (p.{quoted(column)} as {quoted(column)}) from {self.made.rows([file])} as m"
+            f" left join {present} as p on {same} order by {names(key, 'm.')}"
+        )
+
+
+@dataclass(frozen=True)
+class QuarantineReplacement:
+    """The quarantine as it was filled again, and as it is there, up to a batch."""
+
+    made: Objects
+    present: Objects
+    batch: int
+
+    @property
+    def objects(self) -> set[str]:
+        """Name the objects of both."""
+        found = {each.key for store in (self.made, self.present) for each in store.list(QUARANTINE)}
+        return {key for key in found if int(key.rpartition("/")[2][:10]) <= self.batch}
+
+    def compared(self) -> TableRebuild:
+        """Count the lines that differ."""
+        rows = missing = surplus = 0
+        for key in self.objects:
+            made, present = (set(self._lines(store, key)) for store in (self.made, self.present))
+            rows, missing, surplus = rows + len(made), missing + len(made - present), surplus + len(present - made)
+        return TableRebuild(rows, missing, surplus)
+
+    def put(self) -> None:
+        """Put the objects in place that differ."""
+        for key in self.objects:
+            if self._lines(self.made, key) != self._lines(self.present, key):
+                self.present.delete([key])
+                if self.made.exists(key):
+                    self.present.put_new(key, self.made.get(key))
+
+    def _lines(self, store: Objects, key: str) -> list[bytes]:
+        return store.get(key).splitlines() if store.exists(key) else []
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).strip().split("\n")[0][:200]

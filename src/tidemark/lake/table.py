@@ -1,0 +1,333 @@
+"""A Delta table whose data files DuckDB writes and delta-rs commits.
+
+delta-rs's own MERGE rewrites a table in memory that grows with the table; here only the files that hold a changed row
+are rewritten, one at a time, in the order of their key. A commit goes through the handle on which the table was read:
+delta-rs then refuses it when another with our application id came in between.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction, RemoveAction
+
+from tidemark.errors import ConfigError, OvertakenError, StateError, TransientError
+from tidemark.faults import effect_on
+from tidemark.lake.sqltext import from_parquet, quoted, text
+from tidemark.objects import Objects
+
+if TYPE_CHECKING:
+    # What only reads the lake need not have DuckDB.
+    from tidemark.lake.engine import Engine
+
+APPLICATION = "tidemark"
+# What delta-rs takes for a part of a URL: it reads another folder than it writes, or finds no commits.
+UNFIT_FOR_DELTA = re.compile(r"[#?\\]|%[0-9a-fA-F]{2}")
+# The log must outlive every batch that has not been transformed or loaded yet; `compact` is what shortens it.
+CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
+# Of delta-rs's messages, some of which quote whole records and stack traces.
+FIRST_CHARACTERS = 300
+DELTA_TYPES = {
+    "SMALLINT": "short",
+    "INTEGER": "integer",
+    "BIGINT": "long",
+    "BOOLEAN": "boolean",
+    "VARCHAR": "string",
+    "DATE": "date",
+    "REAL": "float",
+    "FLOAT": "float",
+    "DOUBLE": "double",
+    "TIMESTAMP": "timestamp_ntz",
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """Files to add to and to remove from a Delta table in one commit."""
+
+    added: tuple[AddAction, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A Delta table opened at one version.
+
+    `columns` are DuckDB types by name; `batch` is the last batch that was applied, 0 for none. `stored` are the types
+    in the data files where they are others, see `with_types`.
+    """
+
+    objects: Objects
+    path: str
+    columns: Mapping[str, str]
+    delta: DeltaTable = field(repr=False)
+    stored: Mapping[str, str] | None = None
+
+    @property
+    def version(self) -> int:
+        """Give the Delta version."""
+        return self.delta.version()
+
+    @property
+    def batch(self) -> int:
+        """Give the last batch that was applied, 0 for none."""
+        return self.delta.transaction_version(APPLICATION) or 0
+
+    @property
+    def files(self) -> list[str]:
+        """Name the data files, relative to the table's folder, in a fixed order."""
+        actions = self.delta.get_add_actions(flatten=True)
+        return sorted(actions["path"].to_pylist())
+
+    def metadata(self) -> Mapping[str, str]:
+        """Give what the last commit said of itself: `batch` and `model`."""
+        return self.delta.history(1)[0]
+
+    def uri(self, file: str) -> str:
+        """Give the address of a data file."""
+        return self.objects.url(f"{self.path}/{file}")
+
+    def rows(self, files: Sequence[str] | None = None) -> str:
+        """Give a FROM item over the table's rows, or over those of some of its files."""
+        wanted = [self.uri(file) for file in (self.files if files is None else files)]
+        if self.stored is None:
+            return from_parquet(wanted, self.columns)
+        stored = {name.lower() for name in self.stored}
+        fields = ", ".join(
+            f"try_cast({quoted(name) if name.lower() in stored else 'null'} as {kind}) as {quoted(name)}"
+            for name, kind in self.columns.items()
+        )
+        return f"(select {fields} from {from_parquet(wanted, self.stored)})"
+
+    def commit(
+        self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False
+    ) -> None:
+        """Commit added and removed files; the handle is spent afterwards.
+
+        With `same_rows` the rows only move between files. The application transaction is written all the same: without
+        it delta-rs lets a merge remove a file that such a commit has removed already, and its rows are there twice.
+
+        Raises:
+            OvertakenError: another commit of ours came in between.
+        """
+        if self.stored is not None:
+            # Its files hold other types, so the change has taken the place of each of them.
+            self.overwrite(change.added, batch=batch, metadata=metadata)
+            return
+        removed = set(change.removed)
+        actions = self.delta.get_add_actions(flatten=True)
+        sizes = (
+            dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)) if removed else {}
+        )
+        now = max((action.modification_time for action in change.added), default=0)
+        removals = [
+            RemoveAction(path, data_change=not same_rows, deletion_timestamp=now, size=sizes[path], partition_values={})
+            for path in sorted(removed)
+        ]
+        self._commit([*change.added, *removals], "append", self.delta.schema(), batch, metadata)
+
+    def overwrite(self, added: Sequence[AddAction], *, batch: int, metadata: Mapping[str, str] | None = None) -> None:
+        """Commit files that take the place of all others; the table's columns become `columns`. See `commit`."""
+        self._commit([*added], "overwrite", _schema(self.columns), batch, metadata)
+
+    def _commit(
+        self,
+        actions: list[AddAction | RemoveAction],
+        mode: Literal["append", "overwrite"],
+        schema: Schema,
+        batch: int,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        properties = CommitProperties(
+            custom_metadata={"batch": str(batch), **(metadata or {})},
+            app_transactions=[Transaction(APPLICATION, batch)],
+        )
+        with _translated(self.path), effect_on(self.path, "commit"):
+            self.delta.create_write_transaction(actions, mode, schema, commit_properties=properties)
+
+
+def open_table(objects: Objects, path: str, *, version: int | None = None) -> LakeTable | None:
+    """Open a Delta table at its newest version or at another; None when there is no such table."""
+    with _translated(path):
+        try:
+            delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
+        except TableNotFoundError:
+            return None
+    return LakeTable(objects, path, _columns_of(delta), delta)
+
+
+def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
+    """Open a Delta table as it was when a batch had been applied and no later one.
+
+    Raises:
+        StateError: that version is no longer there.
+    """
+    table = open_table(objects, path)
+    if table is None or table.batch <= batch:
+        return table
+    with _translated(path):
+        commits = table.delta.history()
+    for commit in commits:
+        if "batch" in commit and int(commit["batch"]) <= batch:
+            return open_table(objects, path, version=commit["version"])
+    message = f"{path} has been vacuumed: its state as of batch {batch} is gone"
+    raise StateError(message, advice="`tidemark rebuild` makes it again from the log", batch=batch)
+
+
+def first_batch(objects: Objects, path: str) -> int:
+    """Give the first batch that was applied to a Delta table, 0 when none was."""
+    table = open_table(objects, path)
+    history = table.delta.history() if table else []
+    return min((int(commit["batch"]) for commit in history if "batch" in commit), default=0)
+
+
+def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> LakeTable:
+    """Open a Delta table, creating it empty if it is missing.
+
+    Args:
+        objects: the bucket.
+        path: the table's folder in it.
+        columns: DuckDB types by name.
+    """
+    table = open_table(objects, path)
+    if table is not None:
+        return table
+    place = objects.url(path)
+    if UNFIT_FOR_DELTA.search(place):
+        message = f"there can be no Delta table at {place!r}: it may hold no #, ?, \\, nor % before two digits"
+        raise ConfigError(message, advice="name another directory, or read the table by a view of another name")
+    with _translated(path), effect_on(path, "table"):
+        delta = DeltaTable.create(
+            objects.url(path),
+            _schema(columns),
+            mode="ignore",
+            configuration=CONFIGURATION,
+            storage_options=objects.storage_options(),
+        )
+    return LakeTable(objects, path, dict(columns), delta)
+
+
+def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
+    """Add the columns that the table lacks; older rows hold null there."""
+    # A Delta table cannot have two columns whose names differ in case alone.
+    known = {name.lower() for name in table.columns}
+    missing = [
+        Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items() if name.lower() not in known
+    ]
+    if not missing:
+        return table
+    with _translated(table.path), effect_on(table.path, "columns"):
+        table.delta.alter.add_columns(missing)
+    reopened = open_table(table.objects, table.path)
+    return reopened or table
+
+
+def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
+    """Give a table as if it had just these columns: one that it lacks is null, and so is what does not convert.
+
+    The next commit of a merge rewrites all of its files like this. Older versions stay as they are.
+    """
+    if table.columns == columns:
+        return table
+    return replace(table, columns=dict(columns), stored=table.columns)
+
+
+def write_file(
+    engine: "Engine",
+    table: LakeTable,
+    select: str,
+    *,
+    batch: int | None,
+    now_milliseconds: int,
+    statistics: Sequence[str] = (),
+) -> AddAction | None:
+    """Write the rows of a SELECT as one data file that no commit names yet; None when there are none.
+
+    Args:
+        engine: runs the SELECT.
+        table: the Delta table that the file is for.
+        select: yields the table's columns by name.
+        batch: the batch that brought the file, part of its name; None for rows that were there before.
+        now_milliseconds: the time of the file, Unix milliseconds.
+        statistics: the columns of integers whose lowest and highest value readers may skip the file by.
+    """
+    local = engine.new_file(".parquet")
+    fields = ", ".join(f"cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in table.columns.items())
+    engine.execute(f"copy (select {fields} from ({select})) to {text(str(local))} (format parquet, compression zstd)")
+    return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
+
+
+def add_file(
+    engine: "Engine",
+    table: LakeTable,
+    local: Path,
+    *,
+    batch: int | None,
+    now_milliseconds: int,
+    statistics: Sequence[str] = (),
+) -> AddAction | None:
+    """Put a local Parquet file, written in the table's columns, beside the table's others; see `write_file`."""
+    bounds = "".join(f", min({quoted(name)}), max({quoted(name)})" for name in statistics)
+    found = engine.execute(f"select count(*){bounds} from read_parquet({text(str(local))})").fetchone()
+    if not found or not found[0]:
+        local.unlink()
+        return None
+    name = f"{'compact' if batch is None else f'{batch:010d}'}-{uuid.uuid4()}.parquet"
+    size_bytes = local.stat().st_size
+    table.objects.put_file_new(f"{table.path}/{name}", local)
+    local.unlink(missing_ok=True)
+    lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))
+    stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
+    changes = batch is not None
+    return AddAction(name, size_bytes, {}, now_milliseconds, data_change=changes, stats=json.dumps(stats))
+
+
+def _schema(columns: Mapping[str, str]) -> Schema:
+    return Schema([Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items()])
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Turn delta-rs's errors into Tidemark's families."""
+    rebuild = f"tidemark rebuild {'latest' if path.startswith('latest/') else 'star'}"
+    try:
+        yield
+    except CommitFailedError as exc:
+        message = f"{path} was changed by another run at the same time"
+        raise OvertakenError(message, advice="nothing is lost; run again", table=path) from exc
+    except DeltaError as exc:
+        message = f"the Delta log of {path} has an entry missing, altered or cut short: {_beginning(exc)}"
+        advice = f"restore {path}/_delta_log from the bucket's older versions, or make the table again: {rebuild}"
+        raise StateError(message, advice=advice, table=path) from exc
+    except OSError as exc:
+        # All that delta-rs says of a file system or a network; what it was lies in its text alone.
+        message = f"{path} could not be read or written: {_beginning(exc)}"
+        raise TransientError(message, advice="run it again; if it stays, check disk, network and rights") from exc
+
+
+def _beginning(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:FIRST_CHARACTERS]
+
+
+def _delta_type(kind: str) -> str:
+    if kind.startswith("DECIMAL"):
+        return kind.lower().replace(" ", "")
+    return DELTA_TYPES[kind]
+
+
+def _columns_of(delta: DeltaTable) -> dict[str, str]:
+    kinds = {delta_type: kind for kind, delta_type in DELTA_TYPES.items() if kind != "FLOAT"}
+    found = {}
+    for each in delta.schema().fields:
+        kind = str(getattr(each.type, "type", each.type))
+        found[each.name] = kinds.get(kind) or kind.upper().replace(" ", "")
+    return found

@@ -1,0 +1,295 @@
+"""The change log: JSON Lines objects in the ingestion bucket, and the manifests that make them batches.
+
+A batch exists when its manifest exists. An object that no manifest names is part of nothing, whatever its name says.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tidemark.errors import OvertakenError, StateError
+from tidemark.faults import effect
+from tidemark.log.columns import Column
+from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects
+
+FORMAT = 1
+MANIFESTS = "batches/"
+DIGITS = 10
+MANIFEST = re.compile(rf"{MANIFESTS}([0-9]{{{DIGITS}}})\.json")
+# As many keys as S3 lists in one answer.
+PAGE = 1000
+READERS = 16
+# Ordinals begin with 1.
+NOT_YET = 0
+
+
+@dataclass(frozen=True)
+class LogObject:
+    """One object of a batch: its key, rows, size and SHA-256."""
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """What a manifest says of one source table.
+
+    `rows` and `hash_sum` are those of the whole table in the batch's snapshot, as Postgres counted them (`swept`) or,
+    in a poll without a sweep, as the log implies; `hash_sum` is a decimal number as text, because it exceeds 2^53.
+    `changed_in` is the last batch that changed the table, so that latest shows whether it has that batch.
+    `first_ordinal` is the number of the table's first change in this batch among all of its changes.
+    """
+
+    columns: tuple[Column, ...]
+    first_ordinal: int
+    rows: int
+    hash_sum: str
+    objects: tuple[LogObject, ...] = ()
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    latest_row_id: str | None = None
+    latest_timestamp: str | None = None
+    swept: bool = True
+    hashed_by: str = ""
+    changed_in: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether the table was part of the model in this batch; see `with_later_shape`."""
+        return self.first_ordinal != NOT_YET
+
+    @property
+    def changes(self) -> int:
+        """Count the changes of this batch."""
+        return self.inserted + self.updated + self.deleted
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The commit record of a batch.
+
+    `replay` names rows in quarantine that transform is to take up again, by star table: a fact's surrogate keys, and
+    for a dimension anything, since all of its rows are computed anew. Where `is_floor_known` is false the watermark may
+    lie past rows that were not visible yet, and only a sweep is sure to find them.
+    """
+
+    batch: int
+    run_id: str
+    pipeline_id: str
+    source: Mapping[str, Any]
+    snapshot: str
+    captured_at: datetime
+    watermark: datetime | None
+    tables: Mapping[str, TableEntry]
+    highest: datetime | None = None
+    replay: Mapping[str, list[int | str]] = field(default_factory=dict)
+    is_floor_known: bool = True
+    format: int = field(default=FORMAT)
+
+    def encode(self) -> bytes:
+        """Write the manifest as JSON, times in UTC by ISO 8601."""
+        content = asdict(self) | {
+            "captured_at": self.captured_at.isoformat(),
+            "watermark": self.watermark and self.watermark.isoformat(),
+            "highest": self.highest and self.highest.isoformat(),
+        }
+        return (json.dumps(content, indent=1) + "\n").encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Manifest":
+        """Read a manifest; StateError when it is none."""
+        try:
+            content = json.loads(body)
+            tables = {name: _entry(table) for name, table in content["tables"].items()}
+            times = {name: _time(content[name]) for name in ("captured_at", "watermark", "highest")}
+            return cls(**{**content, **times, "tables": tables})
+        except (ValueError, KeyError, TypeError) as exc:
+            message = f"a manifest cannot be read: {exc}"
+            raise StateError(message, advice="restore it from the bucket's older versions") from exc
+
+    @cached_property
+    def changes(self) -> int:
+        """Count the changes of all tables."""
+        return sum(table.changes for table in self.tables.values())
+
+
+class ChangeLog:
+    """The manifests and objects in the ingestion bucket."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+
+    def newest(self, after: int = 0) -> Manifest | None:
+        """Give the newest manifest, or None when there is no batch; `after` is a batch known to exist (0: none is)."""
+        newest = newest_batch(self.objects, after)
+        return self.manifest(newest) if newest else None
+
+    def manifest(self, batch: int) -> Manifest:
+        """Read the manifest of a batch that must exist."""
+        found = Manifest.decode(self.objects.get(manifest_key(batch)))
+        if found.batch != batch:
+            message = f"{manifest_key(batch)} says that it is batch {found.batch}"
+            raise StateError(message, advice="restore it from the bucket's older versions", batch=batch)
+        return found
+
+    def manifests(self, first: int, last: int) -> Iterator[Manifest]:
+        """Read the manifests of the batches `first` to `last`, both included."""
+        return (self.manifest(batch) for batch in range(first, last + 1))
+
+    def verified(self, each: LogObject, scratch: Path) -> Path:
+        """Give a file with an object's bytes, once they have proved to be those that its manifest names.
+
+        Args:
+            each: the object.
+            scratch: where a copy may lie, if the object is no file itself; the caller removes it.
+
+        Raises:
+            StateError: the object is gone, or holds other bytes.
+        """
+        advice = f"restore {each.key} from the bucket's older versions or a backup: nothing else holds these changes"
+        path = self.objects.local_path(each.key)
+        try:
+            if path is None or not path.is_file():
+                self.objects.download(each.key, scratch)
+                path = scratch
+        except ObjectMissingError as exc:
+            message = f"a batch names {self.objects.url(each.key)}, which is not there"
+            raise StateError(message, advice=advice, key=each.key) from exc
+        size_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if (size_bytes, digest) != (each.bytes, each.sha256):
+            message = (
+                f"{self.objects.url(each.key)} was altered: its manifest says {each.bytes} bytes of SHA-256"
+                f" {each.sha256}, it has {size_bytes} of {digest}"
+            )
+            raise StateError(message, advice=advice, key=each.key)
+        return path
+
+    def last_with(self, table: str, until: int) -> Manifest | None:
+        """Find the newest manifest up to a batch that has a table; None when the log has never held a row of it."""
+        folders = (f"baseline/{table}/", f"changes/{table}/")
+        if next((each for folder in folders for each in self.objects.list(folder)), None) is None:
+            return None
+        with ThreadPoolExecutor(max_workers=READERS) as executor:
+            for last in range(until, 0, -READERS):
+                for manifest in executor.map(self.manifest, range(last, max(0, last - READERS), -1)):
+                    if table in manifest.tables:
+                        return manifest
+        return None
+
+    def commit(self, manifest: Manifest) -> None:
+        """Make the batch exist; OvertakenError when another run made one of that number first."""
+        with effect("manifest"):
+            put_manifest(self.objects, manifest.batch, manifest.encode(), manifest.run_id)
+
+
+def newest_batch(objects: Objects, after: int = 0) -> int:
+    """Find the highest batch that has a manifest in a bucket, 0 for none.
+
+    Args:
+        objects: the bucket.
+        after: a batch that is known to have a manifest, from which on to look.
+
+    Raises:
+        StateError: a number is missing.
+    """
+    after = _probed(objects, after)
+    start = manifest_key(after) if after else None
+    keys = [meta.key for meta in objects.list(MANIFESTS, start_after=start)]
+    # Whatever else lies there, such as a copy that somebody made by hand, is no manifest.
+    batches = [int(found[1]) for found in map(MANIFEST.fullmatch, keys) if found]
+    newest = max(batches, default=after)
+    if batches and len(batches) != newest - after:
+        missing = sorted(set(range(after + 1, newest + 1)).difference(batches))
+        message = f"the manifests of batches {missing[:20]} are missing, though {newest} exists"
+        raise StateError(message, advice="restore them from the bucket's older versions", batches=missing)
+    return newest
+
+
+def _probed(objects: Objects, after: int) -> int:
+    """Skip ahead over manifests that exist, so that a year of them is not listed; what follows always is."""
+    step = PAGE
+    while objects.exists(manifest_key(after + step)):
+        after += step
+        step *= 2
+    while step > PAGE:
+        step //= 2
+        if objects.exists(manifest_key(after + step)):
+            after += step
+    return after
+
+
+def put_manifest(objects: Objects, batch: int, body: bytes, run_id: str) -> None:
+    """Put a manifest only if absent; one of our own run that had arrived already is a success."""
+    try:
+        objects.put_new(manifest_key(batch), body)
+    except ObjectExistsError as exc:
+        if json.loads(objects.get(manifest_key(batch)))["run_id"] == run_id:
+            return
+        message = f"batch {batch} was committed by another run first"
+        raise OvertakenError(message, advice="nothing is lost; the next run goes on from there", batch=batch) from exc
+
+
+def manifest_key(batch: int) -> str:
+    """Name the manifest of a batch."""
+    return f"{MANIFESTS}{batch:0{DIGITS}d}.json"
+
+
+def object_key(batch: int, table: str, latest_row_id: object, captured_at: datetime, part: int | None = None) -> str:
+    """Name an object of the log; `part` counts from 1 where a table has several in one batch."""
+    folder = "baseline" if batch == 1 else "changes"
+    moment = captured_at.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
+    return f"{folder}/{table}/{latest_row_id}-{moment}{f'-p{part:04d}' if part else ''}.jsonl"
+
+
+def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
+    """Give a manifest as a model reads it that was mended for a newer one.
+
+    Columns that the newest adds are there, null in every row, and so are tables that came into the model later, without
+    a row: such a batch can still be transformed, then as in a rebuild.
+    """
+    tables = dict(manifest.tables)
+    for name, entry in newest.tables.items():
+        known = tables.get(name)
+        if known is None:
+            tables[name] = TableEntry(entry.columns, NOT_YET, 0, "0", swept=False)
+        else:
+            # DuckDB takes names that differ in case alone for the same.
+            there = {column.name.lower() for column in known.columns}
+            later = tuple(column for column in entry.columns if column.name.lower() not in there)
+            tables[name] = replace(known, columns=(*known.columns, *later))
+    return replace(manifest, tables=tables)
+
+
+def carried_over(entry: TableEntry) -> TableEntry:
+    """Give a table's entry for the next batch if nothing of it changes."""
+    return replace(
+        entry,
+        first_ordinal=entry.first_ordinal + entry.changes,
+        objects=(),
+        inserted=0,
+        updated=0,
+        deleted=0,
+    )
+
+
+def _entry(table: Mapping[str, Any]) -> TableEntry:
+    columns = tuple(Column(**column) for column in table["columns"])
+    objects = tuple(LogObject(**each) for each in table["objects"])
+    return TableEntry(**{**table, "columns": columns, "objects": objects})
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

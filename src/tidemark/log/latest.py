@@ -1,0 +1,122 @@
+"""Latest: the present state of every source table as of the last batch, each a Delta table with the rows' hashes.
+
+Integers and booleans are kept as such, everything else as Postgres's own text. A hash is null in rows that were
+restored from the log, which holds none: the next sweep finds those rows to differ, reads them again and learns their
+hashes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tidemark.lake.engine import Engine
+from tidemark.lake.merge import stage_merge
+from tidemark.lake.table import (
+    Change,
+    LakeTable,
+    add_columns,
+    create_table,
+    first_batch,
+    open_as_of,
+    open_table,
+    with_types,
+)
+from tidemark.log.changelog import TableEntry
+from tidemark.log.columns import INTEGERS, Column
+from tidemark.model import SourceTable
+from tidemark.objects import Objects
+
+HASH = "_hash"
+
+
+@dataclass(frozen=True)
+class LatestTable:
+    """One table of latest, opened at one version."""
+
+    source: SourceTable
+    lake: LakeTable
+
+    @property
+    def rows(self) -> str:
+        """Give a FROM item over the rows: the source's columns and `_hash`."""
+        return self.lake.rows()
+
+    @property
+    def has_shape(self) -> bool:
+        """Say whether the data files have the table's columns in their types."""
+        return self.lake.stored is None
+
+    @property
+    def batch(self) -> int:
+        """Give the last batch that was applied, 0 for none."""
+        return self.lake.batch
+
+
+def path_of(table: SourceTable) -> str:
+    """Name a table's folder in the ingestion bucket."""
+    return f"latest/{table.name}"
+
+
+def columns_of(columns: Sequence[Column]) -> dict[str, str]:
+    """Give the DuckDB types of a table in latest."""
+    return {column.name: column.log_type for column in columns} | {HASH: "BIGINT"}
+
+
+def open_latest(objects: Objects, table: SourceTable, columns: Sequence[Column]) -> LatestTable:
+    """Open a table of latest at its newest version, creating it or adding columns where needed.
+
+    It is presented in the types in which the log keeps the columns by now, and without those that are gone. The next
+    change rewrites it like this.
+    """
+    wanted = columns_of(columns)
+    lake = add_columns(create_table(objects, path_of(table), wanted), wanted)
+    return LatestTable(table, with_types(lake, wanted))
+
+
+def open_latest_as_of(
+    objects: Objects, table: SourceTable, batch: int, columns: Sequence[Column] = ()
+) -> LatestTable | None:
+    """Open a table of latest as of a batch, with just the `columns`, if given; None when it did not exist yet."""
+    lake = open_as_of(objects, path_of(table), batch)
+    if lake is not None and columns:
+        lake = with_types(lake, columns_of(columns))
+    return None if lake is None else LatestTable(table, lake)
+
+
+def state_as_of(objects: Objects, table: SourceTable, batch: int, entry: TableEntry) -> LatestTable | None:
+    """Open a table of latest as of a batch with the columns of its entry; None when it did not exist yet.
+
+    While a table is away from the model its last state stays.
+    """
+    if not entry.is_known and first_batch(objects, path_of(table)) > batch:
+        return None
+    return open_latest_as_of(objects, table, batch, entry.columns)
+
+
+def latest_batch(objects: Objects, table: SourceTable) -> int:
+    """Give the last batch that a table of latest has in it, 0 for none."""
+    lake = open_table(objects, path_of(table))
+    return 0 if lake is None else lake.batch
+
+
+def stage_changes(engine: Engine, latest: LatestTable, change: str, *, batch: int, now_milliseconds: int) -> Change:
+    """Write the files in which a batch's changes are applied to a table of latest; see `stage_merge`."""
+    return stage_merge(
+        engine,
+        latest.lake,
+        latest.source.key,
+        change,
+        batch=batch,
+        now_milliseconds=now_milliseconds,
+        statistics=statistics_of(latest.source, latest.lake.columns),
+    )
+
+
+def has_integer_key(table: SourceTable, columns: Sequence[Column]) -> bool:
+    """Say whether the table's key is one integer."""
+    types = {column.name: column.type for column in columns}
+    return len(table.key) == 1 and types.get(table.key[0]) in INTEGERS
+
+
+def statistics_of(table: SourceTable, columns: Mapping[str, str]) -> list[str]:
+    """Name the columns whose bounds a data file of the table carries: an integer key."""
+    return [name for name in table.key if len(table.key) == 1 and columns.get(name) == "BIGINT"]

@@ -1,0 +1,64 @@
+"""Read from Secrets Manager how to reach a database, in the JSON that AWS itself keeps for one.
+
+The URL is made here and held in memory only; nothing of the secret goes into a message.
+"""
+
+import json
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from tidemark.errors import ConfigError
+from tidemark.objects.aws_client import aws_errors, open_client, open_session
+
+REQUIRED = ("host", "dbname", "username", "password")
+SHAPE = '{"host": …, "port": …, "dbname": …, "username": …, "password": …}'
+
+
+def database_url(secret_id: str) -> str:
+    """Return the `postgresql://` URL that a secret describes.
+
+    Args:
+        secret_id: name or ARN of a secret whose text is one JSON object; `port` (5432) and `sslmode` may be absent.
+
+    Raises:
+        ConfigError: there is no such secret, we may not read it, or it describes no database.
+        TransientError: Secrets Manager is away.
+
+    """
+    client = open_client(open_session(), "secretsmanager")
+    with aws_errors(f"secret {secret_id}"):
+        try:
+            answer = client.get_secret_value(SecretId=secret_id)
+        except client.exceptions.ResourceNotFoundException as exc:
+            message = f"there is no secret {secret_id!r} in this account and region, or it has no value yet"
+            advice = f"check its name and AWS_REGION, or fill it by `aws secretsmanager put-secret-value` with {SHAPE}"
+            raise ConfigError(message, advice=advice, secret=secret_id) from exc
+    return _url(secret_id, _members(secret_id, answer.get("SecretString")))
+
+
+def _members(secret_id: str, text: str | None) -> dict[str, Any]:
+    members = None
+    # Not as a cause: the decoder's error holds the whole text.
+    with suppress(ValueError):
+        members = json.loads(text or "")
+    if not isinstance(members, dict):
+        raise ConfigError(f"secret {secret_id!r} is no JSON object", advice=f"write it as {SHAPE}", secret=secret_id)
+    missing = [name for name in REQUIRED if members.get(name) in {None, ""}]
+    if missing:
+        message = f"secret {secret_id!r} has no {', '.join(missing)}"
+        raise ConfigError(message, advice=f"write it as {SHAPE}", secret=secret_id, missing=missing)
+    return members
+
+
+def _url(secret_id: str, members: dict[str, Any]) -> str:
+    try:
+        port = int(members.get("port") or 5432)
+    except (TypeError, ValueError):
+        message = f"expected a number as port in secret {secret_id!r}, got {members['port']!r}"
+        raise ConfigError(message, advice=f"write it as {SHAPE}", secret=secret_id) from None
+    user, password, database = (quote(str(members[name]), safe="") for name in ("username", "password", "dbname"))
+    # A socket's directory is a host as well, an address of IPv6 stands in brackets, and several hosts between commas.
+    host = quote(str(members["host"]), safe="[]:,")
+    options = {"sslmode": str(members["sslmode"])} if members.get("sslmode") else {}
+    return f"postgresql://{user}:{password}@{host}:{port}/{database}{'?' * bool(options)}{urlencode(options)}"

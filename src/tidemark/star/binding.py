@@ -1,0 +1,108 @@
+"""Binding: whether the model's SELECTs can read the source's tables as they are now.
+
+DuckDB binds each SELECT against empty tables, so it says itself which column is missing and nothing here parses SQL.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import duckdb
+
+from tidemark.errors import ConfigError
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import quoted, text
+from tidemark.log.columns import Column
+from tidemark.model import Model, StarTable
+from tidemark.star.limits import Limit, limits_of
+
+INTEGRAL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+# What each type can be had from without losing anything silently; a value that does not fit is set aside by transform.
+CONVERTIBLE: Mapping[str, Collection[str]] = {
+    "DATE": {"DATE"},
+    "TIMESTAMP": {"TIMESTAMP", "DATE"},
+    "TIMESTAMP WITH TIME ZONE": {"TIMESTAMP WITH TIME ZONE"},
+    "BOOLEAN": {"BOOLEAN"},
+    "TIME": {"TIME"},
+}
+# A value of each type for which a cast that exists does not fail.
+SAMPLES = {
+    "BOOLEAN": "true",
+    "DATE": "date '2000-01-01'",
+    "TIMESTAMP": "timestamp '2000-01-01'",
+    "TIMESTAMPTZ": "timestamptz '2000-01-01'",
+    "VARCHAR": "null",
+}
+
+
+def unreadable(
+    engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]], changed: Collection[str]
+) -> list[str]:
+    """Say in a sentence each which SELECTs of the model cannot read the source's tables, and why.
+
+    Args:
+        engine: binds the SELECTs.
+        model: the model.
+        columns: the source tables' columns in this snapshot.
+        changed: the tables whose columns are others than in the last batch; what reads one is looked at more closely.
+
+    Raises:
+        ConfigError: a SELECT is wrong, whatever the source is.
+    """
+    found, mistakes = [], []
+    worker = engine.worker()
+    try:
+        _present(worker, model, columns)
+        limits = limits_of(model) if changed else {}
+        for star in model.stars.values():
+            try:
+                yielded = worker.describe(star.sql)
+                if any(name in changed for name in star.reads):
+                    worker.execute(f"select * from ({star.sql})").fetchall()
+                    found += _unfit(star, yielded, limits[star.name])
+            except (duckdb.ParserException, duckdb.CatalogException) as exc:
+                mistakes.append(f"{star.path}.sql: {_first_line(exc)}")
+            except duckdb.Error as exc:
+                found.append(f"{star.path}.sql cannot read the source: {_first_line(exc)}")
+    finally:
+        worker.connection.close()
+    if mistakes:
+        raise ConfigError.of(mistakes, advice="mend the model")
+    return found
+
+
+def fits(kind: str, limit: Limit) -> bool:
+    """Say whether a star's column can be made of a SELECT's; of text always, row by row."""
+    wanted = limit.type.partition("(")[0]
+    if kind == "VARCHAR" or limit.type == "VARCHAR" or kind in (limit.type, limit.lake_type):
+        return True
+    if _is_number(wanted):
+        return _is_number(kind)
+    return kind in CONVERTIBLE.get(wanted, ())
+
+
+def _unfit(star: StarTable, yielded: Mapping[str, str], limits: Mapping[str, Limit]) -> list[str]:
+    return [
+        f"{star.path}.sql yields {kind} for {name}, of which the star's {limits[name].type} cannot be made"
+        for name, kind in yielded.items()
+        if name in limits and not fits(kind, limits[name])
+    ]
+
+
+def _is_number(kind: str) -> bool:
+    return kind in INTEGRAL or kind.startswith(("DECIMAL", "FLOAT", "REAL", "DOUBLE"))
+
+
+def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]]) -> None:
+    """Make a table of one row of each source table, the calendar and the seeds."""
+    for name, path in model.seeds.items():
+        source = f"read_csv({text(str(path))}, header = true, all_varchar = true)"
+        engine.execute(f"create or replace temp view {quoted(name)} as select * from {source}")
+    engine.execute("create or replace temp view calendar as select date '2000-01-01' as date_id")
+    for name, found in columns.items():
+        fields = ", ".join(
+            f"cast({SAMPLES.get(column.typed, '0')} as {column.typed}) as {quoted(column.name)}" for column in found
+        )
+        engine.execute(f"create or replace temp view {quoted(name)} as select {fields}")
+
+
+def _first_line(exc: duckdb.Error) -> str:
+    return str(exc).strip().split("\n")[0]

@@ -1,0 +1,131 @@
+"""Limits: what a star table's columns can hold, read from the statements that make the warehouse's tables.
+
+DuckDB runs the model's own `create table` statements, so that a type or a `not null` is written down once. What DuckDB
+cannot run has no limits here, and the warehouse alone judges it.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import duckdb
+
+from tidemark.lake.sqltext import quoted
+from tidemark.model import Model
+from tidemark.postgres.statements import created, split_statements
+
+logger = logging.getLogger(__name__)
+# The lake has no such types: it keeps the text, whose form is checked.
+TEXT_IN_LAKE = {"TIME": "VARCHAR", "UUID": "VARCHAR", "INTERVAL": "VARCHAR", "JSON": "VARCHAR"}
+LONGEST_DATE = len("2024-01-31")
+WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+UNCONSTRAINED = "DECIMAL(38,18)"
+# What DuckDB reads otherwise than Postgres: as numeric(18, 3), as milliseconds or not at all, and without its length.
+BARE_NUMERIC = re.compile(r"\b(numeric|decimal)\b(?!\s*\()", re.IGNORECASE)
+PRECISION_OF_TIME = re.compile(r"\b(timestamp|timestamptz|time|interval)\s*\(\s*\d\s*\)", re.IGNORECASE)
+LENGTH = re.compile(
+    r'[(,]\s*("(?:[^"]|"")+"|\w+)\s+(?:varchar|character\s+varying|char|character)\s*\(\s*(\d+)\s*\)', re.IGNORECASE
+)
+COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a column holds: a DuckDB type, whether it must have a value, and how many characters of a text (0: any)."""
+
+    type: str
+    is_required: bool
+    longest: int = 0
+
+    @property
+    def lake_type(self) -> str:
+        """Give the type in which the lake keeps it."""
+        return TEXT_IN_LAKE.get(self.type, self.type)
+
+    def converted(self, name: str, found: str) -> str | None:
+        """Write the expression that brings a column of type `found` into this type, null where it does not fit.
+
+        None where it is of this type already.
+        """
+        if self.lake_type in (found, "VARCHAR"):
+            return None
+        # By way of its text a wide decimal is brought into a narrow one in a third of the time.
+        column = f"cast({quoted(name)} as varchar)" if found.startswith("DECIMAL") else quoted(name)
+        return f"try_cast({column} as {self.lake_type})"
+
+    def problem(self, name: str, found: str, value: str) -> str | None:
+        """Write the expression that says why a value does not fit, or null where it does.
+
+        Args:
+            name: the column.
+            found: the DuckDB type that the model's SELECT yields for it.
+            value: the quoted name of the column as converted.
+        """
+        column = quoted(name)
+        wrong = [*self._malformed(column, found, value), *(self._lost(column, found, value) if value != column else ())]
+        cases = []
+        if self.is_required:
+            cases.append(f"when {column} is null then '{_plain(name)} is null, and the star has none there'")
+        if wrong:
+            told = f"'{_plain(name)} is ''' || left({column}::varchar, 100) || ''', which is no {self._shown}'"
+            cases.append(f"when {column} is not null and ({' or '.join(wrong)}) then {told}")
+        return f"case {' '.join(cases)} end" if cases else None
+
+    def _lost(self, column: str, found: str, value: str) -> Iterator[str]:
+        """Write the conditions under which the conversion loses the value or some of its digits."""
+        yield f"{value} is null"
+        exact = f"try_cast({column} as {UNCONSTRAINED})"
+        if self.type.startswith("DECIMAL"):
+            yield f"{exact} is distinct from try_cast({value} as {UNCONSTRAINED})"
+        if self.type in WHOLE_NUMBERS:
+            # Of a text the cast rounds, and a comparison with it would cast it alike.
+            yield f"{value} is distinct from {exact if found == 'VARCHAR' else column}"
+
+    def _malformed(self, column: str, found: str, value: str) -> Iterator[str]:
+        """Write the conditions under which Postgres would not take a text, or has no such value of the type."""
+        if self.type in ("TIME", "UUID") and self.type != found:
+            yield f"try_cast({column} as {self.type}) is null"
+        if self.type == "JSON":
+            yield f"not json_valid({column}::varchar)"
+        if self.type == "DATE" and found == "VARCHAR":
+            # DuckDB takes `epoch` and `2024-01-01 10:00` for dates as well.
+            yield f"strlen({column}) > {LONGEST_DATE} or {column} < '0' or {column} >= ':'"
+        if self.type.startswith(("DATE", "TIMESTAMP")):
+            # Infinity lies outside as well.
+            yield f"{value} < '0001-01-01'::{self.type} or {value} >= '10000-01-01'::{self.type}"
+        if self.longest:
+            yield f"length({column}::varchar) > {self.longest}"
+
+    @property
+    def _shown(self) -> str:
+        return f"{_plain(self.type)}({self.longest})" if self.longest else _plain(self.type)
+
+
+def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
+    """Give the limits of each star table's columns, in the order of the warehouse's columns."""
+    connection = duckdb.connect()
+    lengths: dict[tuple[str, str], int] = {}
+    try:
+        for statement in split_statements(model.warehouse_sql):
+            made = created(statement)
+            if made and made[0] == "table":
+                bare = COMMENT.sub(" ", statement)
+                for column, length in LENGTH.findall(bare):
+                    lengths[made[1], column.strip('"').replace('""', '"')] = int(length)
+                try:
+                    connection.execute(PRECISION_OF_TIME.sub(r"\1", BARE_NUMERIC.sub(r"\1(38, 18)", bare)))
+                except duckdb.Error as exc:
+                    logger.debug("the limits of %s are unknown: %s", made[1], exc)
+        found: dict[str, dict[str, Limit]] = {}
+        columns = "select table_name, column_name, data_type, is_nullable from duckdb_columns() order by column_index"
+        for table, column, kind, is_nullable in connection.execute(columns).fetchall():
+            limit = Limit(kind, not is_nullable, lengths.get((table, column), 0))
+            found.setdefault(table, {})[column] = limit
+        return {name: found.get(name, {}) for name in model.stars}
+    finally:
+        connection.close()
+
+
+def _plain(text: str) -> str:
+    return text.replace("'", "''")

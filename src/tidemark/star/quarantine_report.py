@@ -1,0 +1,142 @@
+"""What lies in quarantine, for a person to read: in brief, row by row, and how each can be mended."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tidemark.errors import ConfigError
+from tidemark.lake.engine import open_engine
+from tidemark.lake.sqltext import names
+from tidemark.model import Model, StarTable
+from tidemark.objects import Objects
+from tidemark.star.quarantine import COLUMNS, DOUBT, open_rows
+from tidemark.star.star_manifest import Processed, newest_processed, read_processed
+
+# A reason without the value that it quotes, so that rows with the same fault can be counted together.
+BRIEF = (
+    r"regexp_replace(regexp_replace(reason, ' is ''.*'', which ', ' is …, which ', 's'),"
+    r" '^(\S+) .* is not in its dimension$', '\1 … is not in its dimension', 's')"
+)
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A row in quarantine: `ordinal` is the surrogate key of a fact's, `key` its key and `row` the row, as JSON."""
+
+    table: str
+    batch: int
+    ordinal: int | None
+    key: str
+    op: str
+    reason: str
+    waits: bool
+    captured_at: str
+    row: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Give the row's columns."""
+        return dict(json.loads(self.row))
+
+
+@dataclass(frozen=True)
+class Heap:
+    """The rows of one star table in quarantine: how many, how many of them wait for a parent, since when, and why."""
+
+    table: str
+    rows: int
+    waiting: int
+    oldest_batch: int
+    oldest_captured_at: str
+    reasons: Mapping[str, int]
+
+
+def star_tables(model: Model, table: str | None) -> list[StarTable]:
+    """Give the star table of a name, or all of them; ConfigError when there is none."""
+    if table is None:
+        return list(model.stars.values())
+    if table not in model.stars:
+        message = f"there is no star table {table!r}"
+        raise ConfigError(message, advice=f"the model has {sorted(model.stars)}")
+    return [model.stars[table]]
+
+
+def count_set_aside(manifest: Processed | None) -> dict[str, int]:
+    """Count the rows in quarantine by star table, as a processed manifest says; tables without any are left out."""
+    return {name: entry.open for name, entry in manifest.tables.items() if entry.open} if manifest else {}
+
+
+def list_set_aside(
+    tables: Sequence[StarTable],
+    processed: Objects,
+    *,
+    batch: int | None = None,
+    ordinals: Sequence[int] = (),
+) -> list[SetAside]:
+    """List rows in quarantine by table and batch: those of one batch alone, with some surrogate keys."""
+    conditions = [f"batch = {batch}"] if batch is not None else []
+    conditions += [f"ordinal in (select unnest({list(ordinals)}::bigint[]))"] if ordinals else []
+    manifest = _newest(processed)
+    with open_engine([processed], threads=1) as engine:
+        return [
+            SetAside(star.name, *row)
+            for star in tables
+            for row in engine.execute(
+                f"select {names(COLUMNS)} from {open_rows(processed, star, manifest)}"
+                f" where {' and '.join(conditions) or 'true'} order by batch, ordinal, key::varchar",
+            ).fetchall()
+        ]
+
+
+def list_heaps(tables: Sequence[StarTable], processed: Objects) -> list[Heap]:
+    """Say in brief what lies in quarantine, for each of the star tables that has something there."""
+    manifest = _newest(processed)
+    heaps = []
+    with open_engine([processed], threads=1) as engine:
+        for star in tables:
+            if star.name in count_set_aside(manifest):
+                rows = open_rows(processed, star, manifest)
+                found = engine.execute(
+                    f"select {BRIEF} as brief, count(*), count(*) filter (waits), min(batch), min(captured_at)"
+                    f" from {rows} group by brief order by count(*) desc, brief"
+                ).fetchall()
+                counts, waiting, batches, moments = zip(*(row[1:] for row in found), strict=True)
+                reasons = {row[0]: row[1] for row in found}
+                heaps.append(Heap(star.name, sum(counts), sum(waiting), min(batches), min(moments), reasons))
+    return heaps
+
+
+def how_to_mend(row: SetAside) -> tuple[str, ...]:
+    """Say what a person can do about a row in quarantine, one sentence for each way that there is."""
+    if row.waits:
+        return (
+            "it comes back by itself in the batch that brings the row it refers to",
+            "if that one lies in quarantine as well, mend that one: tidemark quarantine show",
+        )
+    if row.reason.startswith(DOUBT):
+        correct = "if that value is wrong, correct it in the source"
+        correct += "" if row.ordinal is None else f", then tidemark quarantine replay {row.table}"
+    elif row.op == "delete":
+        correct = "the row is gone from the source, so its value cannot be corrected there"
+    elif row.ordinal is None:
+        correct = "if the value is wrong, correct it in the source: the next batch takes the row up"
+    else:
+        correct = (
+            "if the value is wrong, correct it in the source: the corrected row arrives as a new version, and this one"
+            " stays here, where it harms nothing"
+        )
+    mend = (
+        "if the star should hold it, mend the model (the SELECT, a seed, or the column in warehouse.sql), run tidemark"
+        f" init, and then tidemark quarantine replay {row.table}"
+    )
+    rebuild = (
+        "if that gives a column another type, tidemark rebuild star --accept-differences and then tidemark rebuild"
+        " warehouse take the place of the replay"
+    )
+    return (correct, mend, rebuild)
+
+
+def _newest(processed: Objects) -> Processed | None:
+    newest = newest_processed(processed)
+    return read_processed(processed, newest) if newest else None

@@ -1,0 +1,154 @@
+"""The processed manifest: the commit record of a transformed batch."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from tidemark.errors import OvertakenError, StateError
+from tidemark.log.changelog import DIGITS, manifest_key, newest_batch
+from tidemark.model import StarTable
+from tidemark.objects import ObjectExistsError, Objects
+
+FORMAT = 1
+REBUILDS = "rebuilds/"
+
+
+@dataclass(frozen=True)
+class StarEntry:
+    """What a batch did to one star table.
+
+    `rows` are in the table under this batch at Delta version `version`, `checksum` is theirs, over `loaded_columns`;
+    `set_aside` rows went to quarantine in this batch, and `open` rows of this and earlier ones still lie there.
+    `through` is 0 but for a dimension that was rebuilt later: then its version holds the values as of that batch, and
+    the rows that this batch and those up to that one changed stand for the `rows` that this batch alone did.
+    """
+
+    rows: int
+    version: int
+    set_aside: int = 0
+    released: int = 0
+    open: int = 0
+    checksum: str = ""
+    through: int = 0
+
+
+@dataclass(frozen=True)
+class Processed:
+    """The processed manifest of a batch; `model` is the hash of the model that made the rows."""
+
+    batch: int
+    run_id: str
+    pipeline_id: str
+    captured_at: datetime
+    model: str
+    tables: Mapping[str, StarEntry]
+
+    def encode(self) -> bytes:
+        """Write the manifest as JSON."""
+        content = asdict(self) | {"captured_at": self.captured_at.isoformat(), "format": FORMAT}
+        return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
+    """Name the columns of a star table in the lake that the warehouse takes, in their order."""
+    return [name for name in columns if star.kind == "fact" or name != "batch_id"]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild of the star put in place: for each table the Delta version that holds the batches up to `batch`.
+
+    Manifests are never written twice, so this record goes before what those of its batches say: by the versions, and by
+    `entries` where a batch has other rows now. Of several records the last counts.
+    """
+
+    batch: int
+    run_id: str
+    model: str
+    versions: Mapping[str, int]
+    facts: Sequence[str]
+    entries: Mapping[int, Mapping[str, StarEntry]]
+
+    def encode(self) -> bytes:
+        """Write the record as JSON."""
+        return (json.dumps(asdict(self) | {"format": FORMAT}, indent=1) + "\n").encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Rebuilt":
+        """Read a record; StateError when it is none."""
+        try:
+            content = json.loads(body)
+            content.pop("format")
+            entries = {
+                int(batch): {name: StarEntry(**entry) for name, entry in tables.items()}
+                for batch, tables in content["entries"].items()
+            }
+            return cls(**{**content, "entries": entries})
+        except (ValueError, KeyError, TypeError) as exc:
+            message = f"the record of a rebuild cannot be read: {exc}"
+            raise StateError(message, advice="restore it from the bucket's older versions") from exc
+
+    def apply(self, found: Processed) -> Processed:
+        """Give a manifest as it is to be read since the rebuild."""
+        if found.batch > self.batch:
+            return found
+        tables = {**found.tables, **self.entries.get(found.batch, {})}
+        return replace(
+            found,
+            model=self.model,
+            tables={name: self._entry(name, each, found.batch) for name, each in tables.items()},
+        )
+
+    def _entry(self, name: str, entry: StarEntry, batch: int) -> StarEntry:
+        if name not in self.versions:
+            return entry
+        if name in self.facts or batch == self.batch:
+            return replace(entry, version=self.versions[name])
+        return replace(entry, version=self.versions[name], through=self.batch, checksum="")
+
+
+def put_rebuilt(processed: Objects, record: Rebuilt) -> None:
+    """Put the record of a rebuild behind all others; OvertakenError when another rebuild did so at the same time."""
+    last = max((each.key for each in processed.list(REBUILDS)), default=f"{REBUILDS}0")
+    number = int(last.rpartition("/")[2].removesuffix(".json")) + 1
+    try:
+        processed.put_new(f"{REBUILDS}{number:0{DIGITS}d}.json", record.encode())
+    except ObjectExistsError as exc:
+        message = "another rebuild of the star ended at the same time"
+        raise OvertakenError(message, advice="run it again") from exc
+
+
+def newest_rebuilt(processed: Objects) -> Rebuilt | None:
+    """Read the record of the last rebuild of the star; None when there was none."""
+    last = max((each.key for each in processed.list(REBUILDS)), default=None)
+    return Rebuilt.decode(processed.get(last)) if last else None
+
+
+def newest_processed(processed: Objects) -> int:
+    """Find the last batch that has been transformed, 0 for none."""
+    return newest_batch(processed)
+
+
+def read_processed(processed: Objects, batch: int) -> Processed:
+    """Read the processed manifest of a batch that must exist, as a rebuild since has left it.
+
+    Raises:
+        StateError: it cannot be read.
+    """
+    found = committed_manifest(processed, batch)
+    rebuilt = newest_rebuilt(processed)
+    return rebuilt.apply(found) if rebuilt else found
+
+
+def committed_manifest(processed: Objects, batch: int) -> Processed:
+    """Read the processed manifest of a batch as it was written; StateError when it cannot be read."""
+    try:
+        content = json.loads(processed.get(manifest_key(batch)))
+        content["captured_at"] = datetime.fromisoformat(content["captured_at"])
+        content["tables"] = {name: StarEntry(**entry) for name, entry in content["tables"].items()}
+        content.pop("format")
+        return Processed(**content)
+    except (ValueError, KeyError, TypeError) as exc:
+        message = f"the processed manifest of batch {batch} cannot be read: {exc}"
+        raise StateError(message, advice="restore it from the bucket's older versions", batch=batch) from exc

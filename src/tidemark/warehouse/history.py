@@ -1,0 +1,110 @@
+"""How one row of the source evolved: the versions that the warehouse keeps of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.rows import dict_row
+
+from tidemark.errors import ConfigError
+from tidemark.model import Model, StarTable
+from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.queries import identifier, query
+
+BOOKKEEPING = ("valid_from", "valid_to", "batch_id")
+
+
+@dataclass(frozen=True)
+class History:
+    """The versions of one row, the oldest first, each with the fact's columns by name.
+
+    `bookkeeping` are the columns that belong to the version and not to the row.
+    """
+
+    table: str
+    key: Mapping[str, str]
+    versions: tuple[Mapping[str, object], ...]
+    bookkeeping: frozenset[str] = frozenset()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Name the columns in the table's order."""
+        return tuple(self.versions[0])
+
+    def has_changed(self, version: int, column: str) -> bool:
+        """Say whether a column of the row differs from the version before; in the first version none does."""
+        if version == 0 or column in self.bookkeeping:
+            return False
+        return self.versions[version][column] != self.versions[version - 1][column]
+
+
+def find_fact(model: Model, table: str) -> StarTable:
+    """Find the fact that a name means: its own, or that of the source table which drives it.
+
+    Raises:
+        ConfigError: there is no such fact, or several.
+
+    """
+    found = [fact for fact in model.facts if fact.name == table] or [
+        fact for fact in model.facts if fact.driving == table
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        message = f"source table {table!r} drives several facts: {', '.join(fact.name for fact in found)}"
+        raise ConfigError(message, advice="name one of them", table=table)
+    if table in model.stars or table in model.sources:
+        message = f"{table!r} has no history in the warehouse: only facts keep one"
+    else:
+        message = f"model {model.name!r} has no table {table!r}"
+    known = ", ".join(f"{fact.name} ({fact.driving})" for fact in model.facts)
+    raise ConfigError(message, advice=f"name one of {known}", table=table)
+
+
+def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
+    """Read the versions of the row with this key, given as texts in the key's order.
+
+    Raises:
+        ConfigError: the key does not fit, the warehouse has no such row, or no tables yet.
+        TransientError: the warehouse is away.
+
+    """
+    if len(key) != len(fact.source_key):
+        message = (
+            f"the key of {fact.name} is ({', '.join(fact.source_key)}): expected {len(fact.source_key)}, got {len(key)}"
+        )
+        raise ConfigError(message, advice="give one argument for each of its columns", table=fact.name)
+    what = f"the warehouse at {where(url)}"
+    # Sent as texts of no type, which the server reads as the column's own.
+    matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in fact.source_key)
+    statement = query("history", "versions", table=identifier(fact.name), matches=matches)
+    connection = connect(url, application="tidemark history")
+    try:
+        with translated(what), connection.cursor(row_factory=dict_row) as cursor:
+            rows = _rows(cursor, statement, key, fact, what)
+    finally:
+        connection.close()
+    named = dict(zip(fact.source_key, key, strict=True))
+    if not rows:
+        shown = ", ".join(f"{name} {value}" for name, value in named.items())
+        message = f"{what} has no version of {fact.name} with {shown}"
+        raise ConfigError(message, advice="check the key; `tidemark status` shows how far the warehouse is", **named)
+    return History(fact.name, named, tuple(rows), frozenset({*fact.key, *BOOKKEEPING}))
+
+
+def _rows(
+    cursor: psycopg.Cursor[dict[str, object]],
+    statement: sql.Composed,
+    key: Sequence[str],
+    fact: StarTable,
+    what: str,
+) -> list[dict[str, object]]:
+    try:
+        return cursor.execute(statement, list(key)).fetchall()
+    except errors.UndefinedTable as exc:
+        message = f"{what} has no table {fact.name}"
+        raise ConfigError(message, advice="run tidemark init", table=fact.name) from exc
+    except errors.DataError as exc:
+        message = f"{' '.join(key)!r} cannot be a key of {fact.name}: {str(exc).splitlines()[0]}"
+        raise ConfigError(message, advice=f"expected {', '.join(fact.source_key)}", table=fact.name) from exc

@@ -1,0 +1,28 @@
+"""The rights that Tidemark's roles need, as SQL for someone who may grant them."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from psycopg import sql
+
+from tidemark.model import Model
+from tidemark.postgres.queries import query
+
+ROLES = {"source": "tidemark_reader", "warehouse": "tidemark_loader"}
+
+
+def role_sql(model: Model, database: Literal["source", "warehouse"]) -> str:
+    """Write the SQL that makes the role for a database and grants it just what a model needs; it may be run again."""
+    role = ROLES[database]
+    parts: dict[str, sql.Composable] = {"role": sql.Identifier(role), "role_name": sql.Literal(role)}
+    if database == "source":
+        sources = model.sources.values()
+        parts["schemas"] = _list(sql.Identifier(name) for name in dict.fromkeys(table.schema for table in sources))
+        parts["tables"] = _list(sql.Identifier(table.schema, table.name) for table in sources)
+    else:
+        parts["tables"] = _list(map(sql.Identifier, model.stars))
+    return f"{query('roles', database, **parts).as_string()};\n"
+
+
+def _list(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)

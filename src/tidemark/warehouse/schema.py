@@ -1,0 +1,190 @@
+"""The warehouse's schema: what must be run so that a database has the tables that a model describes.
+
+What the model's file asks for is found by running it in a schema of its own and rolling that back; nothing that a
+warehouse holds beyond it is ever dropped.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from tidemark.errors import ConfigError
+from tidemark.model import Model
+from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.queries import query
+from tidemark.postgres.statements import created, replaced_view, split_statements
+
+SCRATCH = "tidemark_plan"
+WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
+
+
+@dataclass(frozen=True)
+class _Catalog:
+    """What a schema holds."""
+
+    tables: frozenset[str]
+    indexes: frozenset[str]
+    columns: Mapping[tuple[str, str], Mapping[str, object]]
+    constraints: Mapping[tuple[str, str], str]
+
+
+def plan_init(url: str, model: Model) -> list[str]:
+    """List the statements that a warehouse still needs, in order, each without its semicolon.
+
+    Raises:
+        ConfigError: the warehouse's tables cannot become those of the model without losing rows.
+    """
+    connection = connect(url, application="tidemark init")
+    with connection, translated(f"the warehouse at {where(url)}"):
+        return _plan(connection, model)
+
+
+def init(url: str, model: Model) -> list[str]:
+    """Create or upgrade the warehouse's tables in one transaction, and return what was run."""
+    connection = connect(url, application="tidemark init")
+    with connection, translated(f"the warehouse at {where(url)}"):
+        statements = _plan(connection, model)
+        with connection.transaction():
+            for statement in statements:
+                connection.execute(statement.encode())
+    return statements
+
+
+def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
+    schema = _one(connection, "select current_schema()")
+    if schema is None:
+        message = "the warehouse's search_path names no schema that exists"
+        raise ConfigError(message, advice="create the schema, or set search_path in the URL's options")
+    present = _catalog(connection, str(schema))
+    statements = list(split_statements(model.warehouse_sql))
+    ledger = list(_ledger_statements(connection))
+    creates = {statement: created(statement) for statement in statements}
+    known = {"table": present.tables, "index": present.indexes}
+    missing = [statement for statement, made in creates.items() if made and made[1] not in known[made[0]]]
+    upgrades: list[str] = []
+    if any(made and made[0] == "table" and made[1] in present.tables for made in creates.values()):
+        upgrades = _upgrades(present, _wanted(connection, model))
+    if not missing and not upgrades and not ledger:
+        return []
+    repeatable = [statement for statement, made in creates.items() if made is None]
+    tables = [statement for statement in missing if (creates[statement] or ("", ""))[0] == "table"]
+    indexes = [statement for statement in missing if statement not in tables]
+    # A column's type cannot change under a view; the file makes the views again.
+    views = [f"drop view if exists {_quoted(name)}" for name in _views(repeatable)]
+    drops = views if any(" type " in statement for statement in upgrades) else []
+    return [*ledger, *tables, *drops, *upgrades, *indexes, *repeatable]
+
+
+def _views(statements: list[str]) -> Iterator[str]:
+    return filter(None, map(replaced_view, statements))
+
+
+def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
+    if not _one(connection, query("warehouse", "ledger_exists")):
+        yield from split_statements(query("warehouse", "create_ledger").as_string())
+    elif not _one(connection, query("warehouse", "ledger_is_complete")):
+        yield query("warehouse", "upgrade_ledger").as_string()
+
+
+def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(sql.SQL("create schema {}").format(sql.Identifier(SCRATCH)))
+            connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(SCRATCH)))
+            connection.execute(model.warehouse_sql.encode())
+            return _catalog(connection, SCRATCH)
+    except psycopg.errors.InsufficientPrivilege as exc:
+        message = "comparing the warehouse with the model needs the right to create a schema, which is rolled back"
+        raise ConfigError(message, advice="run tidemark init as the owner of the database") from exc
+
+
+def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        parameters = {"schema": schema}
+        tables = cursor.execute(query("warehouse", "tables"), parameters).fetchall()
+        indexes = cursor.execute(query("warehouse", "indexes"), parameters).fetchall()
+        columns = cursor.execute(query("warehouse", "columns"), parameters).fetchall()
+        constraints = cursor.execute(query("warehouse", "constraints"), parameters).fetchall()
+    return _Catalog(
+        frozenset(row["table_name"] for row in tables),
+        frozenset(row["index_name"] for row in indexes),
+        {(row["table_name"], row["column_name"]): row for row in columns},
+        {(row["table_name"], row["constraint_name"]): row["definition"] for row in constraints},
+    )
+
+
+def _upgrades(present: _Catalog, wanted: _Catalog) -> list[str]:
+    statements: list[str] = []
+    problems: list[str] = []
+    for (table, name), column in wanted.columns.items():
+        if table not in present.tables:
+            continue
+        before = present.columns.get((table, name))
+        if before is None:
+            statements.append(_add_column(table, name, column, problems))
+        else:
+            statements += _alter_column(table, name, before, column, problems)
+    for (table, name), definition in wanted.constraints.items():
+        known = present.constraints.get((table, name))
+        if table in present.tables and known != definition:
+            if known is not None:
+                statements.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
+            statements.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
+    if problems:
+        raise ConfigError.of(problems, advice="change warehouse.sql, or make a new warehouse from the log")
+    return statements
+
+
+def _add_column(table: str, name: str, column: Mapping[str, object], problems: list[str]) -> str:
+    default = f" default {column['default_expression']}" if column["default_expression"] else ""
+    if column["is_not_null"] and not default:
+        problems.append(f"{table}.{name} is new and not null: give it a default, or let it be null")
+    not_null = " not null" if column["is_not_null"] else ""
+    return f"alter table {_quoted(table)} add column {_quoted(name)} {column['type']}{default}{not_null}"
+
+
+def _alter_column(
+    table: str,
+    name: str,
+    before: Mapping[str, object],
+    column: Mapping[str, object],
+    problems: list[str],
+) -> Iterator[str]:
+    alter = f"alter table {_quoted(table)} alter column {_quoted(name)}"
+    if before["type"] != column["type"]:
+        if _widens(str(before["type"]), str(column["type"])):
+            yield f"{alter} type {column['type']}"
+        else:
+            problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
+    if before["is_not_null"] != column["is_not_null"]:
+        yield f"{alter} {'set' if column['is_not_null'] else 'drop'} not null"
+
+
+def _widens(before: str, after: str) -> bool:
+    base_before, base_after = before.partition("(")[0], after.partition("(")[0]
+    if base_after in WIDER.get(before, set()) and "(" not in after:
+        return True
+    if base_before == "character varying" and after in ("character varying", "text"):
+        return True
+    if base_before != base_after or "(" not in before:
+        return False
+    if "(" not in after:
+        return True
+    old, new = ([int(part) for part in re.findall(r"\d+", kind)] for kind in (before, after))
+    if base_before == "numeric":
+        (old_digits, old_scale), (new_digits, new_scale) = (*old, 0)[:2], (*new, 0)[:2]
+        return new_scale >= old_scale and new_digits - new_scale >= old_digits - old_scale
+    return new[0] >= old[0]
+
+
+def _quoted(name: str) -> str:
+    return sql.Identifier(name).as_string()
+
+
+def _one(connection: psycopg.Connection, statement: sql.Composed | str) -> object:
+    row = connection.execute(statement.encode() if isinstance(statement, str) else statement).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,225 @@
+"""The warehouse: one transaction for each batch, in which all tables and the ledger change together."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+
+from tidemark.errors import ConfigError
+from tidemark.faults import effect, reach
+from tidemark.model import StarTable
+from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.queries import query
+
+# The lock of a load, and the server's own checks of a big one, take their time.
+SESSION = (
+    "set local statement_timeout to 0",
+    "set local idle_in_transaction_session_timeout to 0",
+    "set local timezone to 'UTC'",
+)
+# Postgres checks a foreign key row by row on COPY, and by one join when it is added: above this the join is quicker.
+BULK_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A batch that the warehouse holds."""
+
+    batch: int
+    pipeline_id: str
+    captured_at: datetime
+    loaded_at: datetime
+    row_counts: Mapping[str, int]
+
+
+class Warehouse:
+    """An open connection to the warehouse."""
+
+    def __init__(self, connection: psycopg.Connection, what: str) -> None:
+        self._connection = connection
+        self._what = what
+
+    def newest(self) -> tuple[int, str | None]:
+        """Give the last batch that was loaded, 0 for none, and its pipeline."""
+        with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(query("warehouse", "newest_in_ledger")).fetchone()
+        return (row["batch"], row["pipeline_id"]) if row else (0, None)
+
+    def ledger(self) -> list[LedgerRow]:
+        """List the batches that were loaded."""
+        with translated(self._what), self._connection.cursor(row_factory=class_row(LedgerRow)) as cursor:
+            return cursor.execute(query("warehouse", "ledger")).fetchall()
+
+    @contextmanager
+    def turn(self) -> Iterator[int]:
+        """Open the transaction of a batch when no other load is under way, and give the last batch that was loaded."""
+        with translated(self._what), self._connection.transaction():
+            for statement in SESSION:
+                self._connection.execute(statement)
+            self._connection.execute(query("warehouse", "wait_for_turn"))
+            yield self.newest()[0]
+            reach("before-warehouse-commit")
+        reach("after-warehouse-commit")
+
+    def put_dimension(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
+        """Insert or update a dimension's rows, and return how many came."""
+        if self._is_empty(star):
+            return self._copy(star.name, columns, blocks)
+        staging = self._stage(star.name)
+        rows = self._copy(staging, columns, blocks)
+        others = [name for name in columns if name not in star.key]
+        parts = self._names(star, staging, columns)
+        if others:
+            assignments = sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in others
+            )
+            statement = query("warehouse", "upsert", assignments=assignments, **parts)
+        else:
+            statement = query("warehouse", "insert_missing", **parts)
+        with effect("upsert"):
+            self._connection.execute(statement)
+        return rows
+
+    def put_fact(
+        self,
+        star: StarTable,
+        columns: Sequence[str],
+        blocks: Iterable[bytes],
+        *,
+        rows: int,
+        has_returned: bool,
+    ) -> int:
+        """Insert new versions, close those that they follow, and return how many came.
+
+        Args:
+            star: the fact.
+            columns: the columns in the blocks.
+            blocks: the rows as CSV.
+            rows: about how many.
+            has_returned: whether rows came back from quarantine, so that a key may have several new versions, or one
+                that goes before versions that are there.
+        """
+        if self._is_empty(star) and not has_returned:
+            with self._without_foreign_keys(star, rows):
+                return self._copy(star.name, columns, blocks)
+        staging = self._stage(star.name)
+        copied = self._copy(staging, columns, blocks)
+        matches = sql.SQL(" and ").join(
+            sql.SQL("old.{0} = new.{0}").format(sql.Identifier(name)) for name in star.source_key
+        )
+        parts = self._names(star, staging, columns)
+        tables = {name: parts[name] for name in ("table", "staging")} | {"surrogate": sql.Identifier(star.key[0])}
+        with effect("close-versions"):
+            self._connection.execute(query("warehouse", "close_versions", matches=matches, **tables))
+        if has_returned:
+            keys = {
+                name: sql.SQL(", ").join(sql.SQL(prefix) + sql.Identifier(key) for key in star.source_key)
+                for name, prefix in (("source_key", ""), ("old_key", "old."), ("new_key", "new."))
+            }
+            self._connection.execute(query("warehouse", "order_versions", **keys, **tables))
+        insert = {name: parts[name] for name in ("table", "staging", "columns")}
+        with effect("insert-versions"):
+            self._connection.execute(query("warehouse", "insert_versions", **insert))
+        return copied
+
+    def record(  # noqa: PLR0913 -- the columns of the ledger
+        self,
+        *,
+        batch: int,
+        pipeline_id: str,
+        run_id: str,
+        captured_at: datetime,
+        model: str,
+        row_counts: Mapping[str, int],
+        checksums: Mapping[str, str],
+    ) -> None:
+        """Write the ledger row of a batch."""
+        values = {
+            "batch": batch,
+            "pipeline_id": pipeline_id,
+            "run_id": run_id,
+            "captured_at": captured_at,
+            "model": model,
+            "row_counts": json.dumps(row_counts),
+            "checksums": json.dumps(checksums),
+        }
+        with effect("ledger-row"):
+            self._connection.execute(query("warehouse", "record_batch"), values)
+
+    def _is_empty(self, star: StarTable) -> bool:
+        row = self._connection.execute(query("warehouse", "is_empty", table=sql.Identifier(star.name))).fetchone()
+        return bool(row and row[0])
+
+    @contextmanager
+    def _without_foreign_keys(self, star: StarTable, rows: int) -> Iterator[None]:
+        table = sql.Identifier(star.name)
+        schema = self._connection.execute("select current_schema()").fetchone()
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            tables = cursor.execute(query("warehouse", "tables"), {"schema": schema[0] if schema else None}).fetchall()
+            keys = cursor.execute(query("warehouse", "foreign_keys"), {"table": star.name}).fetchall()
+        is_owned = any(row["table_name"] == star.name and row["is_owned"] for row in tables)
+        if rows < BULK_ROWS or not is_owned or not keys:
+            yield
+            return
+        drops = sql.SQL(", ").join(
+            sql.SQL("drop constraint {}").format(sql.Identifier(key["constraint_name"])) for key in keys
+        )
+        self._connection.execute(sql.SQL("alter table {} {}").format(table, drops))
+        yield
+        adds = sql.SQL(", ").join(
+            sql.SQL("add constraint {} {}").format(sql.Identifier(key["constraint_name"]), sql.SQL(key["definition"]))
+            for key in keys
+        )
+        self._connection.execute(sql.SQL("alter table {} {}").format(table, adds))
+
+    def _stage(self, table: str) -> str:
+        staging = f"new_{table}"
+        names = {"staging": sql.Identifier(staging), "table": sql.Identifier(table)}
+        self._connection.execute(query("warehouse", "create_staging", **names))
+        return staging
+
+    def _copy(self, table: str, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
+        listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
+        statement = query("warehouse", "copy_in", table=sql.Identifier(table), columns=listed)
+        with self._connection.cursor() as cursor:
+            with effect("copy"), cursor.copy(statement) as copy:
+                for block in blocks:
+                    copy.write(block)
+            return cursor.rowcount
+
+    def _names(self, star: StarTable, staging: str, columns: Sequence[str]) -> dict[str, sql.Composable]:
+        return {
+            "table": sql.Identifier(star.name),
+            "staging": sql.Identifier(staging),
+            "columns": sql.SQL(", ").join(sql.Identifier(name) for name in columns),
+            "key": sql.SQL(", ").join(sql.Identifier(name) for name in star.key),
+        }
+
+
+@contextmanager
+def open_warehouse(url: str) -> Iterator[Warehouse]:
+    """Connect to a warehouse that has its tables; ConfigError when it has none."""
+    connection = connect(url, application="tidemark load")
+    what = f"the warehouse at {where(url)}"
+    try:
+        with translated(what):
+            row = connection.execute(query("warehouse", "ledger_exists")).fetchone()
+        if not row or not row[0]:
+            message = f"{what} has no tables yet"
+            raise ConfigError(
+                message, advice="run tidemark init, or give the SQL of tidemark init --dry-run to its owner"
+            )
+        yield Warehouse(connection, what)
+    finally:
+        connection.close()
+
+
+def ledger(url: str) -> list[LedgerRow]:
+    """List the batches that a warehouse holds."""
+    with open_warehouse(url) as warehouse:
+        return warehouse.ledger()
