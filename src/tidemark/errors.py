@@ -89,6 +89,12 @@ class OvertakenError(StateError):
     """Say that another run committed first; this one harmed nothing and need not be run again."""
 
 
+def contract_error(broken: Sequence[str]) -> ContractError:
+    """Gather what makes the source unreadable for the model, at least one sentence, in one error."""
+    advice = "nothing was written: bring it back in the source, or mend the model, and run again"
+    return ContractError("; ".join(broken), advice=advice, problems=broken)
+
+
 def family_of(exc: TidemarkError) -> type[TidemarkError]:
     """Give the nearest class of the error in this module: the one that tells a person what to do."""
     return next(cls for cls in type(exc).__mro__ if cls.__module__ == __name__)

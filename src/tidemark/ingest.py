@@ -28,6 +28,7 @@ from tidemark.log.pointer import Pointer, PointerStore
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.star.binding import require_readable
 
 logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)
@@ -123,7 +124,8 @@ class Ingest:
         floor: Floor,
         progress: Progress,
     ) -> dict[str, Captured]:
-        columns = agreed_columns(poll.engine, self.model, poll.snapshot, head)
+        columns = agreed_columns(self.model.sources, poll.snapshot, head)
+        require_readable(poll.engine, self.model, columns, _reshaped(columns, head))
         entries = entries_before(poll.engine, poll.log, self.model, head, self.clock())
         opened = open_tables(poll.engine, poll.log, self.model, entries, head, columns, self.clock())
         polls = pointer.polls if pointer else 0
@@ -208,6 +210,12 @@ def _drifts(head: Manifest | None, captured: Mapping[str, Captured]) -> int:
         for name, each in captured.items()
         if name in before
     )
+
+
+def _reshaped(columns: Mapping[str, tuple[Column, ...]], head: Manifest | None) -> set[str]:
+    """Name the tables whose columns are others than in the last batch."""
+    before = head.tables if head else {}
+    return {name for name, found in columns.items() if name in before and before[name].columns != found}
 
 
 def _identity(captured: Captured) -> Captured:

@@ -19,10 +19,11 @@ from psycopg.rows import dict_row
 from tidemark.capture.sweep import Bucketing, Sum
 from tidemark.capture.watermark import Floor, Span
 from tidemark.errors import ContractError
-from tidemark.log.columns import HASHED_AS_SENT, HASHED_AS_THEY_ARE, TEXTS, Column
+from tidemark.log.columns import Column
 from tidemark.model import SourceTable
 from tidemark.postgres.connection import TEXT_FORM, connect, translated
 from tidemark.postgres.queries import query
+from tidemark.postgres.row_hash import hash_of
 
 Row = TypeVar("Row")
 logger = logging.getLogger(__name__)
@@ -290,7 +291,7 @@ class Snapshot:
         return {
             "table": _identifier(table),
             "columns": sql.SQL(", ").join(prefix + sql.Identifier(column.name) for column in columns),
-            "hash": hash_of(wanted, table.key, prefix),
+            "hash": hash_of({column.name: column.base_type for column in wanted}, table.key, prefix),
         }
 
     def _copy(self, statement: sql.Composed) -> Iterator[bytes]:
@@ -306,34 +307,6 @@ def open_source(url: str) -> Iterator[Source]:
         yield Source(connection)
     finally:
         connection.close()
-
-
-def hash_of(columns: Sequence[Column], key: Sequence[str], prefix: sql.Composable) -> sql.Composable:
-    """Compose the 64-bit hash of a row, in which any two rows with different text differ.
-
-    Postgres's hash of a record is linear in the hashes of its fields, so the sum over a bucket would stay when two rows
-    swap their values in a column; hence the hash of the key is the seed of all the others.
-    """
-    fields = {column.name: _hashable(column, prefix + sql.Identifier(column.name)) for column in columns}
-    return sql.SQL("hash_record_extended(row({}), hash_record_extended(row({}), 0))").format(
-        sql.SQL(", ").join(fields.values()), sql.SQL(", ").join(fields[name] for name in key)
-    )
-
-
-def _hashable(column: Column, value: sql.Composable) -> sql.Composable:
-    """Compose what stands for a value in its row's hash: equal hashes where the text is equal, and only there.
-
-    Equality is coarser than text for some types, and hashes are coarser than equality: 1.0, 1.00 and -1 are numerics
-    with one hash, 1 and 4294967296 bigints. Those go in as their binary form, text as its bytes whatever its collation,
-    and every type not known to be exact as its text.
-    """
-    if column.base_type in HASHED_AS_THEY_ARE:
-        return value
-    if column.base_type in TEXTS:
-        return value + sql.SQL(' collate "C"')
-    if column.base_type in HASHED_AS_SENT:
-        return sql.SQL("{}({})").format(sql.Identifier(HASHED_AS_SENT[column.base_type]), value)
-    return sql.SQL('cast({} as text) collate "C"').format(value)
 
 
 def _identifier(table: SourceTable) -> sql.Identifier:

@@ -17,21 +17,6 @@ TYPED = {
     "timestamp without time zone": "TIMESTAMP",
     "timestamp with time zone": "TIMESTAMPTZ",
 }
-# Hashed by Postgres such that two values with different text never have equal hashes by rule.
-HASHED_AS_THEY_ARE = {
-    "smallint",
-    "integer",
-    "boolean",
-    "date",
-    "uuid",
-    "bytea",
-    "timestamp without time zone",
-    "timestamp with time zone",
-}
-# A numeric's hash leaves out sign and scale, a bigint's folds its halves into one, and bpchar as text lacks its last
-# spaces; their binary form is exact.
-HASHED_AS_SENT = {"bigint": "int8send", "numeric": "numeric_send", "bpchar": "bpcharsend"}
-TEXTS = {"text", "character varying"}
 MOMENTS = {"date", "timestamp without time zone", "timestamp with time zone"}
 WIDEST_DECIMAL_DIGITS = 38
 # What the log and latest add to a row.

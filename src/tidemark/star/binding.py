@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import duckdb
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, contract_error
 from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import quoted, text
 from tidemark.log.columns import Column
@@ -33,10 +33,10 @@ SAMPLES = {
 }
 
 
-def unreadable(
+def require_readable(
     engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]], changed: Collection[str]
-) -> list[str]:
-    """Say in a sentence each which SELECTs of the model cannot read the source's tables, and why.
+) -> None:
+    """Check that every SELECT of the model can read the source's tables.
 
     Args:
         engine: binds the SELECTs.
@@ -45,9 +45,11 @@ def unreadable(
         changed: the tables whose columns are others than in the last batch; what reads one is looked at more closely.
 
     Raises:
+        ContractError: a SELECT cannot read the source as it is; every reason is named.
         ConfigError: a SELECT is wrong, whatever the source is.
     """
-    found, mistakes = [], []
+    found: list[str] = []
+    mistakes: list[str] = []
     worker = engine.worker()
     try:
         _present(worker, model, columns)
@@ -66,7 +68,8 @@ def unreadable(
         worker.connection.close()
     if mistakes:
         raise ConfigError.of(mistakes, advice="mend the model")
-    return found
+    if found:
+        raise contract_error(found)
 
 
 def fits(kind: str, limit: Limit) -> bool:

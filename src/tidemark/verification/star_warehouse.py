@@ -16,7 +16,6 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from tidemark.capture.source import hash_of
 from tidemark.errors import ConfigError, DataError, StateError
 from tidemark.lake.table import open_as_of
 from tidemark.log.columns import Column
@@ -24,6 +23,7 @@ from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import TEXT_FORM, connect, translated, where
 from tidemark.postgres.queries import query
+from tidemark.postgres.row_hash import hash_of
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_manifest import loaded_columns, newest_processed
@@ -204,7 +204,7 @@ class _Sides:
         return TableProof(self.star.name, *sides, count=total, differences=tuple(map(self._difference, rows)))
 
     def _totals(self, rows: sql.Composable) -> Totals:
-        hashed = hash_of(self._columns, self.star.key, sql.SQL(""))
+        hashed = hash_of(_base_types(self._columns), self.star.key, sql.SQL(""))
         statement = query("verification", "totals", bucket=self._bucket, hash=hashed, rows=rows)
         found = self.warehouse.connection.execute(statement).fetchall()
         return {bucket: (count, int(hashes)) for bucket, count, hashes in found}
@@ -257,8 +257,12 @@ class _Sides:
     def _bucket(self) -> sql.Composable:
         """Write the bucket of a row: all versions of one source row are in one, so that each has the next beside it."""
         known, key = self.warehouse.columns(self.star.name), self.star.source_key or self.star.key
-        hashed = hash_of([known[name] for name in key], key, sql.SQL(""))
+        hashed = hash_of(_base_types(known[name] for name in key), key, sql.SQL(""))
         return sql.SQL("({} & {})").format(hashed, sql.Literal(BUCKETS - 1))
+
+
+def _base_types(columns: Iterable[Column]) -> dict[str, str]:
+    return {column.name: column.base_type for column in columns}
 
 
 def _names(columns: Iterable[Column]) -> sql.Composed:
