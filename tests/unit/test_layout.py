@@ -20,6 +20,7 @@ PURE = {
     "capture.watermark",
     "lake.sqltext",
     "log.columns",
+    "named_sql",
     "postgres.statements",
 }
 # What people and Lambda start.

@@ -4,16 +4,30 @@ Memory is bounded, so what does not fit spills into the scratch directory, which
 it.
 """
 
+import itertools
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
-from tidemark.lake.sqltext import text
+from tidemark.lake.sqltext import (
+    Condition,
+    Expression,
+    Rows,
+    Select,
+    Sql,
+    Table,
+    from_seed,
+    listed,
+    quoted,
+    select,
+    statement,
+    text,
+)
 from tidemark.memory import memory_limit
 from tidemark.objects import Objects
 
@@ -21,6 +35,8 @@ PROBE = "probe"
 # DuckDB's words for a file that is not there, and what each of its complaints about a file's content names.
 MISSING = "No files found that match the pattern"
 FILE_OF_TABLE = ".parquet"
+SCHEMA = "working"
+EVERY = Condition("true")
 
 
 @contextmanager
@@ -35,6 +51,7 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Eng
         connection.execute("set temp_directory = ?", [str(scratch / "spill")])
         connection.execute("set timezone = 'UTC'")
         connection.execute("set autoinstall_known_extensions = false")
+        connection.execute(statement("engine", "create_schema"))
         _register(connection, stores, failures)
         with _translated(scratch, failures):
             yield Engine(connection, scratch, failures)
@@ -99,12 +116,18 @@ class Engine:
     """A DuckDB connection and the scratch directory that goes with it; `failures` is what reading S3 raised so far."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, scratch: Path, failures: Sequence[TidemarkError] = ()
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        scratch: Path,
+        failures: Sequence[TidemarkError] = (),
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.connection = connection
         self.scratch = scratch
         self.failures = failures
         self._files = 0
+        # One for all connections to the database, whose working tables lie in one schema.
+        self._numbers = itertools.count(1) if numbers is None else numbers
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         """Run one statement."""
@@ -115,6 +138,28 @@ class Engine:
         row = self.execute(statement, parameters).fetchone()
         return row[0] if row else None
 
+    def count(self, rows: Rows, where: Expression = EVERY) -> int:
+        """Count the rows of a FROM item for which a condition holds."""
+        return int(str(self.value(select("engine", "count", rows=rows, where=where))))
+
+    @contextmanager
+    def working_tables(self) -> Iterator["WorkingTables"]:
+        """Make working tables that live as long as the block; what a user names can never be one of them."""
+        tables = WorkingTables(self, self._numbers)
+        try:
+            yield tables
+        finally:
+            tables.drop()
+
+    def view(self, name: str, select: Select) -> None:
+        """Let a SELECT be read by a name of the model's."""
+        self.execute(statement("engine", "create_view", name=quoted(name), select=select))
+
+    def seeds(self, paths: Mapping[str, Path]) -> None:
+        """Let the model's constant tables be read by their names."""
+        for name, path in paths.items():
+            self.execute(statement("engine", "create_seed", name=quoted(name), rows=from_seed(path)))
+
     def new_file(self, suffix: str) -> Path:
         """Name a scratch file that does not exist yet."""
         self._files += 1
@@ -123,7 +168,7 @@ class Engine:
     def worker(self) -> "Engine":
         """Open a second connection to the same database for another thread, with names of its own for scratch files."""
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
-        return Engine(self.connection.cursor(), scratch, self.failures)
+        return Engine(self.connection.cursor(), scratch, self.failures, self._numbers)
 
     def write_lines(self, select: str, path: Path) -> int:
         """Write each value of a one-column SELECT as a line, and return how many there are."""
@@ -134,3 +179,32 @@ class Engine:
     def describe(self, select: str) -> dict[str, str]:
         """Give the columns of a SELECT with their DuckDB types."""
         return {row[0]: row[1] for row in self.execute(f"describe {select}").fetchall()}
+
+
+class WorkingTables:
+    """The working tables of one block, in a schema of their own: a model's SELECT reads views by the source's names."""
+
+    def __init__(self, engine: Engine, numbers: Iterator[int]) -> None:
+        self._engine = engine
+        self._numbers = numbers
+        self._tables: list[Table] = []
+
+    def empty(self, columns: Mapping[str, str]) -> Table:
+        """Make a table without a row; `columns` are DuckDB types by name."""
+        fields = listed(Sql(f"{quoted(name)} {kind}") for name, kind in columns.items())
+        return self._made("create_table", fields=fields)
+
+    def of(self, select: Select) -> Table:
+        """Make a table of the rows of a SELECT."""
+        return self._made("create_table_as", select=select)
+
+    def drop(self) -> None:
+        """Drop all of them."""
+        while self._tables:
+            self._engine.execute(statement("engine", "drop_table", table=self._tables.pop()))
+
+    def _made(self, name: str, **parts: Sql) -> Table:
+        table = Table(f"{SCHEMA}.t{next(self._numbers)}")
+        self._engine.execute(statement("engine", name, table=table, **parts))
+        self._tables.append(table)
+        return table

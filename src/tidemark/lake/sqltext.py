@@ -1,69 +1,199 @@
-"""Pieces of DuckDB's SQL as text: identifiers, literals, and the SELECTs that read a file with given columns.
+"""Pieces of DuckDB's SQL, each of a type that says where it can stand: a FROM item is no SELECT is no condition.
 
-A value reaches a statement as a parameter; what cannot be one (a path, a type, a name) is quoted here.
+Whole statements lie in `sql/duckdb/*.sql` under names and are composed of such pieces here. A value reaches a statement
+as a parameter; what cannot be one (a path, a type, a name) is quoted here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from string import Formatter
+
+from tidemark.named_sql import named
 
 LONGEST_LINE_BYTES = 2_097_152
 # A row with its state before. Twice as much is allocated for each thread that reads, out of the engine's memory.
 LONGEST_JSON_BYTES = 16 << 20
 
 
-def quoted(name: str) -> str:
-    """Quote an identifier."""
+class Sql(str):
+    """A piece of SQL; text becomes one only where it is written down as one."""
+
+    __slots__ = ()
+
+
+class Expression(Sql):
+    """What gives one value for a row."""
+
+    __slots__ = ()
+
+
+class Condition(Expression):
+    """An expression that is true, false or null."""
+
+    __slots__ = ()
+
+
+class Fields(Sql):
+    """Columns or expressions with commas between, as a SELECT, a GROUP BY or a USING lists them."""
+
+    __slots__ = ()
+
+
+class Rows(Sql):
+    """What can stand behind FROM: a table, a function that reads files, a SELECT in parentheses."""
+
+    __slots__ = ()
+
+
+class Table(Rows):
+    """A table that can be written to as well."""
+
+    __slots__ = ()
+
+
+class Statement(Sql):
+    """What can be run."""
+
+    __slots__ = ()
+
+
+class Select(Statement):
+    """A statement that yields rows."""
+
+    __slots__ = ()
+
+    @property
+    def rows(self) -> Rows:
+        """Give it as a FROM item."""
+        return Rows(f"({self})")
+
+
+def statement(file: str, name: str, /, **parts: Sql) -> Statement:
+    """Give the statement `name` of `sql/duckdb/<file>.sql` with its {parts} filled in."""
+    return Statement(_composed(file, name, parts))
+
+
+def select(file: str, name: str, /, **parts: Sql) -> Select:
+    """Give the SELECT `name` of `sql/duckdb/<file>.sql` with its {parts} filled in."""
+    return Select(_composed(file, name, parts))
+
+
+def _composed(file: str, name: str, parts: Mapping[str, Sql]) -> str:
+    found = named(f"duckdb/{file}")[name]
+    wanted = {field for _, field, _, _ in Formatter().parse(found) if field}
+    if wanted != parts.keys():
+        raise TypeError(f"{name} of sql/duckdb/{file}.sql has the parts {sorted(wanted)}, got {sorted(parts)}")
+    return found.format(**parts)
+
+
+def quoted(name: str, prefix: str = "") -> Expression:
+    """Quote an identifier, behind `prefix` (`"l."`)."""
     escaped = name.replace('"', '""')
-    return f'"{escaped}"'
+    return Expression(f'{prefix}"{escaped}"')
 
 
-def names(columns: Iterable[str], prefix: str = "") -> str:
+def names(columns: Iterable[str], prefix: str = "") -> Fields:
     """Quote and list identifiers, each behind `prefix` (`"l."`)."""
-    return ", ".join(prefix + quoted(column) for column in columns)
+    return listed(quoted(column, prefix) for column in columns)
 
 
-def text(value: str) -> str:
+def listed(parts: Iterable[Sql]) -> Fields:
+    """List columns or expressions."""
+    return Fields(", ".join(parts))
+
+
+def named_as(expression: Sql, name: str) -> Fields:
+    """Give an expression a column's name."""
+    return Fields(f"{expression} as {quoted(name)}")
+
+
+def tried(expression: Sql, kind: str) -> Expression:
+    """Write the conversion that gives null where a value is none of the type."""
+    return Expression(f"try_cast({expression} as {kind})")
+
+
+def same(key: Iterable[str], left: str, right: str) -> Condition:
+    """Write the condition that the columns of a key are equal behind two prefixes (`"l."`)."""
+    return Condition(" and ".join(f"{quoted(name, left)} = {quoted(name, right)}" for name in key))
+
+
+def all_of(conditions: Iterable[Condition]) -> Condition:
+    """Join conditions; without any it is true."""
+    return Condition(" and ".join(conditions) or "true")
+
+
+def text(value: str) -> Expression:
     """Write a text literal."""
     escaped = value.replace("'", "''")
-    return f"'{escaped}'"
+    return Expression(f"'{escaped}'")
 
 
-def empty(columns: Mapping[str, str]) -> str:
-    """Write a SELECT that has the columns and no rows."""
-    fields = ", ".join(f"cast(null as {kind}) as {quoted(name)}" for name, kind in columns.items())
-    return f"(select {fields} where false)"
+def number(value: int) -> Expression:
+    """Write an integer."""
+    return Expression(str(int(value)))
 
 
-def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> str:
+def numbers(values: Iterable[int]) -> Expression:
+    """Write a list of integers."""
+    return Expression(f"[{', '.join(map(number, values))}]")
+
+
+def union_all(selects: Iterable[Select]) -> Select:
+    """Write the SELECT of all rows of some SELECTs, at least one."""
+    return Select(" union all ".join(selects))
+
+
+def packed(columns: Iterable[str], prefix: str = "") -> Expression:
+    """Write the expression that packs columns into a struct."""
+    fields = ", ".join(f"{quoted(name)} := {quoted(name, prefix)}" for name in columns)
+    return Expression(f"struct_pack({fields})")
+
+
+def empty(columns: Mapping[str, str]) -> Rows:
+    """Write a FROM item that has the columns and no rows."""
+    fields = listed(named_as(Expression(f"cast(null as {kind})"), name) for name, kind in columns.items())
+    return select("files", "nothing", fields=fields).rows
+
+
+def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> Rows:
     """Read Postgres's CSV, in which an empty field is null and a quoted empty one a text."""
     if not paths:
         return empty(columns)
     longest = f", max_line_size = {longest_line_bytes + 1}" if longest_line_bytes >= LONGEST_LINE_BYTES else ""
-    return (
+    return Rows(
         f"read_csv({_list(map(str, paths))}, auto_detect = false, header = false, new_line = '\\n',"
         " delim = ',', quote = '\"', escape = '\"',"
         f" nullstr = '', allow_quoted_nulls = false, columns = {_struct(columns)}{longest})"
     )
 
 
-def from_json(uris: Sequence[str], columns: Mapping[str, str], longest_line_bytes: int = LONGEST_JSON_BYTES) -> str:
+def from_seed(path: Path) -> Rows:
+    """Read a model's constant table: a CSV file with a header, all of it text."""
+    return Rows(f"read_csv({text(str(path))}, header = true, all_varchar = true)")
+
+
+def from_json(uris: Sequence[str], columns: Mapping[str, str], longest_line_bytes: int = LONGEST_JSON_BYTES) -> Rows:
     """Read objects of the change log."""
     if not uris:
         return empty(columns)
-    return (
+    return Rows(
         f"read_json({_list(uris)}, format = 'newline_delimited', columns = {_struct(columns)},"
         f" maximum_object_size = {longest_line_bytes})"
     )
 
 
-def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> str:
+def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> Rows:
     """Read data files of a Delta table; a column that an older file lacks is null in its rows."""
     if not uris:
         return empty(columns)
-    fields = names(columns)
-    files = f"read_parquet([{_literals(uris)}], union_by_name = true, hive_partitioning = false)"
+    files = Rows(f"read_parquet({_list(uris)}, union_by_name = true, hive_partitioning = false)")
     # Where all of the files lack it, the rows that are none name it.
-    return f"(select {fields} from (from {files} union all by name from {empty(columns)}))"
+    return select("files", "data_files", fields=names(columns), files=files, nothing=empty(columns)).rows
+
+
+def numbered_parquet(path: Path) -> Rows:
+    """Read a scratch file with each row's place in it, counted from 0, as `file_row_number`."""
+    return Rows(f"read_parquet({text(str(path))}, file_row_number = true)")
 
 
 def _list(values: Iterable[str]) -> str:

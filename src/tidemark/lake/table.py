@@ -21,7 +21,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from tidemark.errors import ConfigError, OvertakenError, StateError, TransientError
 from tidemark.faults import effect_on
-from tidemark.lake.sqltext import from_parquet, quoted, text
+from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_as, quoted, select, text, tried
 from tidemark.objects import Objects
 
 if TYPE_CHECKING:
@@ -96,17 +96,17 @@ class LakeTable:
         """Give the address of a data file."""
         return self.objects.url(f"{self.path}/{file}")
 
-    def rows(self, files: Sequence[str] | None = None) -> str:
+    def rows(self, files: Sequence[str] | None = None) -> Rows:
         """Give a FROM item over the table's rows, or over those of some of its files."""
         wanted = [self.uri(file) for file in (self.files if files is None else files)]
         if self.stored is None:
             return from_parquet(wanted, self.columns)
         stored = {name.lower() for name in self.stored}
-        fields = ", ".join(
-            f"try_cast({quoted(name) if name.lower() in stored else 'null'} as {kind}) as {quoted(name)}"
+        fields = listed(
+            named_as(tried(quoted(name) if name.lower() in stored else Expression("null"), kind), name)
             for name, kind in self.columns.items()
         )
-        return f"(select {fields} from {from_parquet(wanted, self.stored)})"
+        return select("files", "fields", fields=fields, rows=from_parquet(wanted, self.stored)).rows
 
     def commit(
         self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False

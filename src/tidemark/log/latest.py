@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tidemark.lake.engine import Engine
 from tidemark.lake.merge import stage_merge
+from tidemark.lake.sqltext import Rows
 from tidemark.lake.table import (
     Change,
     LakeTable,
@@ -36,7 +37,7 @@ class LatestTable:
     lake: LakeTable
 
     @property
-    def rows(self) -> str:
+    def rows(self) -> Rows:
         """Give a FROM item over the rows: the source's columns and `_hash`."""
         return self.lake.rows()
 

@@ -1,22 +1,8 @@
-"""The engine's own SQL for PostgreSQL, kept in `sql/*.sql` under names and composed with identifiers here."""
-
-from collections.abc import Mapping
-from functools import cache
-from importlib import resources
+"""The statements for PostgreSQL out of `sql/*.sql`, composed with identifiers here."""
 
 from psycopg import sql
 
-MARK = "-- name: "
-
-
-@cache
-def _queries(file: str) -> Mapping[str, str]:
-    text = (resources.files("tidemark") / "sql" / f"{file}.sql").read_text("utf-8")
-    found = {}
-    for block in text.split(MARK)[1:]:
-        name, _, query = block.partition("\n")
-        found[name.strip()] = query.strip().removesuffix(";")
-    return found
+from tidemark.named_sql import named
 
 
 def identifier(name: str) -> sql.Composable:
@@ -26,4 +12,4 @@ def identifier(name: str) -> sql.Composable:
 
 def query(file: str, name: str, **parts: sql.Composable) -> sql.Composed:
     """Give the query `name` of `sql/<file>.sql` with its {parts} filled in; values go in as parameters, never here."""
-    return sql.SQL(_queries(file)[name]).format(**parts)
+    return sql.SQL(named(file)[name]).format(**parts)

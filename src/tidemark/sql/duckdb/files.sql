@@ -1,0 +1,15 @@
+-- name: nothing
+select {fields}
+where false;
+
+-- name: fields
+select {fields}
+from {rows};
+
+-- name: data_files
+select {fields}
+from (
+    from {files}
+    union all by name
+    from {nothing}
+);
