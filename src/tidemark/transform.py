@@ -6,7 +6,7 @@ the batch are replaced, and a dimension's merge finds nothing left to change.
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,13 +19,15 @@ from tidemark.log.changelog import ChangeLog, Manifest, newest_batch, put_manife
 from tidemark.model import Model, StarTable
 from tidemark.objects import ObjectMissingError, Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.star.batch import Batch
+from tidemark.star.batch import Batch, Outcome
 from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
 from tidemark.star.limits import limits_of
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.quarantine_report import count_set_aside
-from tidemark.star.star_manifest import Processed, newest_processed, read_processed
+from tidemark.star.sources import source_tables
+from tidemark.star.star_manifest import Processed, StarEntry, newest_processed, read_processed
+from tidemark.star.writer import StarWriter
 
 BELONG_TOGETHER = "check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"
 
@@ -62,32 +64,31 @@ class Transform:
             _check_pipeline(log, before)
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
+            engine.seeds(self.model.seeds)
             limits = limits_of(self.model) if done < last else {}
             newest = log.newest(last) if done < last else None
             for found in log.manifests(done + 1, last):
                 # The model may have been mended for a newer batch than this one.
                 manifest = with_later_shape(found, newest or found)
-                quarantine = Quarantine(engine, self.processed, manifest.batch, before)
-                batch = Batch(
-                    self.model,
-                    self.latest_of(found) if self.latest_of else self.ingestion,
-                    self.processed,
-                    engine,
-                    log,
-                    manifest,
-                    limits,
-                    quarantine,
-                    self.clock,
-                )
-                for name, report in self._transform(batch, progress).items():
-                    totals[name] = _sum(totals.get(name, TableReport()), report)
+                latest = self.latest_of(found) if self.latest_of else self.ingestion
+                with source_tables(engine, self.model.sources, self._ordered, manifest, log, latest) as sources:
+                    batch = Batch(
+                        model=self.model,
+                        manifest=manifest,
+                        engine=engine,
+                        sources=sources,
+                        limits=limits,
+                        quarantine=Quarantine(engine, self.processed, manifest.batch, before),
+                        writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),
+                    )
+                    entries = self._put_all(batch, progress, totals)
                 before = Processed(
                     batch=manifest.batch,
                     run_id=self.new_id(),
                     pipeline_id=manifest.pipeline_id,
                     captured_at=manifest.captured_at,
                     model=self.model.hash,
-                    tables=batch.committed,
+                    tables=entries,
                 )
                 with effect("processed-manifest"):
                     put_manifest(self.processed, before.batch, before.encode(), before.run_id)
@@ -101,30 +102,45 @@ class Transform:
             set_aside=sum(count_set_aside(before).values()),
         )
 
-    def _transform(self, batch: Batch, progress: Progress) -> dict[str, TableReport]:
-        batch.begin()
-        reports = {}
-        # Facts look for the rows that they refer to, and the calendar holds the years that they name.
+    @property
+    def _ordered(self) -> list[StarTable]:
+        """Give the star tables such that facts find the rows they refer to, and the calendar the years they name."""
         order = ("dimension", "fact", "calendar")
-        for star in sorted(self.model.stars.values(), key=lambda star: order.index(star.kind)):
+        return sorted(self.model.stars.values(), key=lambda star: order.index(star.kind))
+
+    def _put_all(self, batch: Batch, progress: Progress, totals: dict[str, TableReport]) -> dict[str, StarEntry]:
+        """Put a batch into every star table, add what came of it to the totals, and give it for the manifest."""
+        entries: dict[str, StarEntry] = {}
+        years: set[int] = set()
+        for star in self._ordered:
             started = time.perf_counter()
-            progress("transform", star.name, 0, 0, 0.0, batch.manifest.batch)
-            _put(batch, star)
-            rows, size = batch.committed[star.name].rows, batch.written_bytes[star.path]
-            reports[star.name] = TableReport(rows=rows, bytes=size, seconds=time.perf_counter() - started)
-            progress("transform", star.name, rows, size, reports[star.name].seconds, batch.manifest.batch)
-        batch.end()
-        return reports
+            progress("transform", star.name, 0, 0, 0.0, batch.number)
+            outcome = _put(batch, star, entries, years)
+            entries[star.name] = outcome.entry
+            years |= outcome.years
+            report = TableReport(
+                rows=outcome.entry.rows, bytes=outcome.size_bytes, seconds=time.perf_counter() - started
+            )
+            progress("transform", star.name, report.rows, report.bytes, report.seconds, batch.number)
+            totals[star.name] = _sum(totals.get(star.name, TableReport()), report)
+        return entries
 
 
-def _put(batch: Batch, star: StarTable) -> None:
+def _put(batch: Batch, star: StarTable, entries: Mapping[str, StarEntry], years: Collection[int]) -> Outcome:
+    """Put a batch into a star table.
+
+    Args:
+        batch: the batch.
+        star: the star table.
+        entries: what the batch has brought to the tables before it.
+        years: the years that its facts name.
+    """
     try:
         if star.kind == "fact":
-            put_fact(batch, star)
-        elif star.kind == "calendar":
-            put_calendar(batch, star)
-        else:
-            put_dimension(batch, star)
+            return put_fact(batch, star, entries)
+        if star.kind == "calendar":
+            return put_calendar(batch, star, years)
+        return put_dimension(batch, star)
     except duckdb.BinderException as exc:
         message = f"batch {batch.number}: {star.path}.sql cannot read the source's tables: {exc}"
         raise ContractError(message, advice="mend the model, and run again", table=star.name) from exc

@@ -13,6 +13,7 @@ import sqlglot
 from sqlglot import exp
 
 from tests.support.selects import present, present_seed
+from tidemark.lake.sqltext import Select
 from tidemark.model import load_model
 from tidemark.star.limits import limits_of
 from tidemark.star.star_sql import fitting, judged
@@ -144,7 +145,7 @@ def taken(duck: duckdb.DuckDBPyConnection, star: str) -> str:
     """Return a SELECT of what the star takes of a model's SELECT, in the star's types."""
     select = MODEL.stars[star].sql
     found = {row[0]: row[1] for row in duck.execute(f"describe {select}").fetchall()}
-    return fitting(judged(select, found, LIMITS[star], {}), found, LIMITS[star], [])
+    return fitting(judged(Select(select), found, LIMITS[star], {}).rows, found, LIMITS[star], [])
 
 
 def yielded(duck: duckdb.DuckDBPyConnection, star: str) -> list[tuple[object, ...]]:
@@ -268,9 +269,8 @@ def test_a_dimension_takes_what_its_joins_find_and_null_for_the_rest(few_rows: d
 def test_a_currency_with_an_unknown_code_is_not_taken(few_rows: duckdb.DuckDBPyConnection) -> None:
     select = MODEL.stars["dim_currency"].sql
     found = dict(zip(COLUMNS["dim_currency"].split(), ("INTEGER", "VARCHAR", "VARCHAR"), strict=True))
-    refused = (
-        f"select currency_code, _wrong from ({judged(select, found, LIMITS['dim_currency'], {})}) where _wrong <> ''"
-    )
+    rows = judged(Select(select), found, LIMITS["dim_currency"], {}).rows
+    refused = f"select currency_code, _wrong from {rows} where _wrong <> ''"
 
     assert few_rows.execute(refused).fetchall() == [("QQQ", "currency_name is null, and the star has none there")]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemark.lake.sqltext import Select
 from tidemark.model import Model, StarTable, load_model
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.star_sql import fitting, judged
@@ -91,9 +92,9 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 def taken(duck: duckdb.DuckDBPyConnection, limit: Limit, found: str, value: str) -> tuple[list[object], str | None]:
     """Give what the star takes of a column with one value, and why not if it does not."""
     select, types, known = f"select cast({value} as {found}) as v", {"v": found}, {"v": limit}
-    rows = judged(select, types, known, {})
+    rows = judged(Select(select), types, known, {})
     reason = duck.execute(f"select _wrong from ({rows})").fetchone()
-    kept = duck.execute(fitting(rows, types, known, [])).fetchall()
+    kept = duck.execute(fitting(rows.rows, types, known, [])).fetchall()
     assert reason is not None
     return [row[0] for row in kept], reason[0]
 

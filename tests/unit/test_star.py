@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemark.lake.sqltext import Rows
 from tidemark.log.columns import Column
 from tidemark.model import Model, SourceTable, StarTable
-from tidemark.star.star_sql import misread, neighbours, typed, versions
+from tidemark.star.star_sql import neighbours, typed, unreadable, versions
 
 TABLE = SourceTable(name="item", key=("id",), updated="stamp")
 STAR = StarTable("fact_item", "fact", ("item_record_id",), ("item",), "", driving="item", source_key=("item_id",))
@@ -53,9 +54,9 @@ class History:
 
     def take(self, ordinal: int) -> None:
         """Give a change its place."""
-        part = f"(select id, stamp, _op, _ordinal, _captured_at from aside where _ordinal = {ordinal})"
-        beside = neighbours("fact", STAR, part, TABLE, TYPES, "aside")
-        made = versions(part, STAR, TABLE, TYPES, MODEL, beside)
+        part = Rows(f"(select id, stamp, _op, _ordinal, _captured_at from aside where _ordinal = {ordinal})")
+        beside = neighbours(Rows("fact"), STAR, part, TABLE, TYPES, Rows("aside"))
+        made = versions(part, STAR, TABLE, TYPES, MODEL, beside.rows)
         self.duck.execute(f"insert into fact select _ordinal, item_id, valid_from from ({made})")
         self.duck.execute(f"delete from aside where _ordinal = {ordinal}")
 
@@ -146,8 +147,8 @@ READABLE = [
 
 def asked(duck: duckdb.DuckDBPyConnection, kind: str, value: str) -> tuple[str | None, object, object]:
     columns = [Column("id", "integer"), Column("value", kind)]
-    rows = "(select 1::bigint as id, ?::varchar as value)"
-    reason = duck.execute(f"select {misread(columns)} from {rows}", [value]).fetchone()
+    rows = Rows("(select 1::bigint as id, ?::varchar as value)")
+    reason = duck.execute(f"select {unreadable(columns)} from {rows}", [value]).fetchone()
     plain = duck.execute(f"select value is null from ({typed(rows, columns)})", [value]).fetchone()
     filled = duck.execute(f"select value is null from ({typed(rows, columns, filled=True)})", [value]).fetchone()
     assert reason is not None
@@ -183,7 +184,7 @@ def test_what_a_model_can_read_has_none(duck: duckdb.DuckDBPyConnection, kind: s
     ],
 )
 def test_a_value_of_any_type_can_be_filled_in(duck: duckdb.DuckDBPyConnection, kind: str) -> None:
-    rows = "(select 'nothing that can be read' as value)"
+    rows = Rows("(select 'nothing that can be read' as value)")
 
     filled = duck.execute(
         f"select value::varchar from ({typed(rows, [Column('value', kind)], filled=True)})"

@@ -1,103 +1,175 @@
 """A dimension's rows in one batch: the latest values of what changed; none is deleted, since facts point at them."""
 
-from collections.abc import Mapping
-from datetime import UTC
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from tidemark.lake.merge import stage_merge
-from tidemark.lake.sqltext import names, quoted, text
+from tidemark.lake.engine import WorkingTables
+from tidemark.lake.sqltext import (
+    Condition,
+    Expression,
+    Fields,
+    Rows,
+    Select,
+    Table,
+    names,
+    number,
+    numbers,
+    quoted,
+    same,
+    select,
+    statement,
+    text,
+    tried,
+)
 from tidemark.lake.table import Change, LakeTable
 from tidemark.model import StarTable
-from tidemark.star import star_sql as sql
-from tidemark.star.batch import Batch
-from tidemark.star.quarantine import ASIDE
-from tidemark.star.unreadable_values import with_doubts
+from tidemark.star import star_sql
+from tidemark.star.batch import Batch, Outcome
+from tidemark.star.unreadable_values import present_and_doubt, sample_of
 
-STAYING = "staying_rows"
-UPSERT = "upsert"
+# By what two rows in quarantine are the same one, set aside for the same reason.
+IDENTITY = Expression("concat_ws(' ', key, reason, row)")
 
 
-def put_dimension(batch: Batch, star: StarTable) -> None:
+@dataclass(frozen=True)
+class _Dimension:
+    """A dimension on its way into one batch: the columns of its SELECT, the rows that it cannot take."""
+
+    batch: Batch
+    star: StarTable
+    yielded: Mapping[str, str]
+    aside: Table
+
+
+def put_dimension(batch: Batch, star: StarTable) -> Outcome:
     """Merge a batch's changes into a dimension.
 
     One with a single source is computed from the changes alone; one that joins several is computed anew when any of
     them changed, and so is one of which rows lie in quarantine.
     """
-    for name in star.reads:
-        batch.entry(star, name)
-    batch.present(star)
-    lake = batch.open(star, {}, sql.BATCH)
-    batch.quarantine.begin()
-    is_changed, lies_aside = any(map(batch.has_changes, star.reads)), bool(batch.quarantine.open_count(star))
-    if batch.manifest.replay.get(star.name) or (is_changed and (lies_aside or len(star.reads) > 1)):
-        lake = _upsert(batch, star, lake, {})
-        if lies_aside:
-            _settle(batch, star)
-    elif is_changed:
-        source = star.reads[0]
-        for each in batch.entry(star, source).objects:
-            part = f"(select * from {batch.part(source, each)} where _op <> 'delete')"
-            lake = _upsert(batch, star, lake, {source: part})
-    batch.quarantine.put(star)
-    batch.conclude(star, lake)
+    with batch.engine.working_tables() as tables:
+        batch.sources.present(star, {})
+        dimension, lake = _opened(batch, star, tables)
+        is_changed, lies_aside = batch.sources.has_changes(star), bool(batch.quarantine.open_count(star))
+        changes: list[Change] = []
+        released = 0
+        if batch.manifest.replay.get(star.name) or (is_changed and (lies_aside or len(star.reads) > 1)):
+            change, lake = _upsert(dimension, lake, {})
+            changes.append(change)
+            released = _settle(dimension, tables) if lies_aside else 0
+        elif is_changed:
+            source = star.reads[0]
+            for part in batch.sources.states[source].parts:
+                kept = select("star", "not_deleted", rows=part.rows).rows
+                change, lake = _upsert(dimension, lake, {source: kept})
+                changes.append(change)
+        set_aside = batch.quarantine.set_aside(star, dimension.aside)
+        return batch.outcome(star, lake, changes, set_aside, released)
 
 
-def put_calendar(batch: Batch, star: StarTable) -> None:
-    """Add the years that the batch's facts name and the calendar lacks, each whole."""
-    batch.view("calendar", "select cast(null as date) as date_id where false")
-    lake = batch.open(star, {}, sql.BATCH)
-    batch.quarantine.begin()
-    key = quoted(star.key[0])
-    known = {row[0] for row in batch.engine.execute(f"select distinct year({key}) from {lake.rows()}").fetchall()}
-    missing = sorted(batch.years - known)
-    if missing:
-        first, last = "make_date(y, 1, 1)::timestamp", "make_date(y, 12, 31)::timestamp"
-        days = f"cast(unnest(generate_series({first}, {last}, interval 1 day)) as date)"
-        batch.view("calendar", f"select {days} as date_id from (select unnest({missing}::integer[]) as y)")
-        lake = _upsert(batch, star, lake, {})
-    batch.conclude(star, lake)
+def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outcome:
+    """Add the years that the batch's facts name and the calendar lacks, each whole.
+
+    The years of days in quarantine are computed anew whenever one is added, or when the batch names them.
+    """
+    with batch.engine.working_tables() as tables:
+        batch.engine.view("calendar", select("files", "nothing", fields=Fields("cast(null as date) as date_id")))
+        dimension, lake = _opened(batch, star, tables)
+        key = quoted(star.key[0])
+        known = _years(batch, select("star", "years", column=key, rows=lake.rows()))
+        missing = set(years) - known
+        released, changes = 0, list[Change]()
+        lies_aside = bool(batch.quarantine.open_count(star))
+        if missing or batch.manifest.replay.get(star.name):
+            if lies_aside:
+                day = tried(Expression(f"(key->>{text(star.key[0])})"), "date")
+                missing |= _years(batch, select("star", "years", column=day, rows=batch.quarantine.lying(star, tables)))
+            batch.engine.view("calendar", select("star", "days_of_years", years=numbers(sorted(missing))))
+            change, lake = _upsert(dimension, lake, {})
+            changes.append(change)
+            released = _settle(dimension, tables) if lies_aside else 0
+        set_aside = batch.quarantine.set_aside(star, dimension.aside)
+        return batch.outcome(star, lake, changes, set_aside, released)
 
 
-def _upsert(batch: Batch, star: StarTable, lake: LakeTable, changed: Mapping[str, str]) -> LakeTable:
+def _opened(batch: Batch, star: StarTable, tables: WorkingTables) -> tuple[_Dimension, LakeTable]:
+    yielded = batch.engine.describe(star.sql)
+    lake = batch.open(star, {}, yielded, star_sql.BATCH)
+    return _Dimension(batch, star, yielded, batch.quarantine.nothing_aside(tables)), lake
+
+
+def _years(batch: Batch, found: Select) -> set[int]:
+    return {row[0] for row in batch.engine.execute(found).fetchall()}
+
+
+def _upsert(dimension: _Dimension, lake: LakeTable, instead: Mapping[str, Rows]) -> tuple[Change, LakeTable]:
     """Merge what the SELECT yields into a dimension; rows that are there already stay untouched.
 
-    `changed` are FROM items that stand for whole source tables.
+    Args:
+        dimension: the dimension.
+        lake: its Delta table.
+        instead: see `SourceTables.present`.
+
+    Returns:
+        What was committed, and the table as it is then.
     """
-    found, limits = batch.engine.describe(star.sql), batch.limits[star.name]
-    rows = with_doubts(batch, star, sql.judged(star.sql, found, limits, {}), star.key, changed, star.reads)
-    fitting = sql.fitting(rows, found, limits, [])
-    moment = text(batch.manifest.captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
-    batch.engine.execute(
-        f"insert into {ASIDE} select null, {sql.packed(star.key)}, 'update', _wrong, false, {moment},"
-        f" {sql.packed(list(found))} from ({rows}) where _wrong is not null",
-    )
-    number = f"{batch.number}::bigint as batch_id"
-    if not lake.files:
-        action = batch.write(lake, f"select *, {number} from ({fitting})", ["batch_id"])
-        return batch.apply(lake, Change((action,) if action else ()))
-    mine, theirs, keys = names(found, "s."), names(found, "d."), names(star.key)
-    on = " and ".join(f"s.{quoted(name)} = d.{quoted(name)}" for name in star.key)
-    is_new = f"d.{quoted(star.key[0])} is null"
-    batch.engine.execute(
-        f"create or replace temp table {UPSERT} as with _new as ({fitting}),"
-        f" _known as (select * from {lake.rows()} semi join _new using ({keys}))"
-        f" select {mine}, {number}, case when {is_new} then 'insert' else 'update' end as _op"
-        f" from _new as s left join _known as d on {on} where {is_new} or row({mine}) is distinct from row({theirs})",
-    )
-    now = batch.now_milliseconds()
-    change = stage_merge(
-        batch.engine, lake, star.key, UPSERT, batch=batch.number, now_milliseconds=now, statistics=["batch_id"]
-    )
-    return batch.apply(lake, change)
+    batch, star, found = dimension.batch, dimension.star, dimension.yielded
+    limits, engine = batch.limits[star.name], batch.engine
+    judged = star_sql.judged(Select(star.sql), found, limits, {})
+    with engine.working_tables() as tables:
+        sample = sample_of(batch.sources, star.reads, instead)
+        rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.key, sample).rows
+        engine.execute(
+            statement(
+                "quarantine",
+                "refused_rows",
+                aside=dimension.aside,
+                key=star_sql.packed(star.key),
+                captured_at=batch.captured_at,
+                row=star_sql.packed(list(found)),
+                rows=rows,
+            )
+        )
+        fitting = star_sql.fitting(rows, found, limits, [])
+        if not lake.files:
+            action = batch.writer.write(lake, _numbered(fitting, batch.number), ["batch_id"])
+            change = Change((action,) if action else ())
+        else:
+            change = batch.writer.merge(lake, star, tables.of(_changed(dimension, lake, tables.of(fitting))))
+    return change, batch.writer.commit(lake, change)
 
 
-def _settle(batch: Batch, star: StarTable) -> None:
+def _numbered(rows: Select, batch: int) -> Select:
+    return select("star", "with_batch", batch=number(batch), rows=rows.rows)
+
+
+def _changed(dimension: _Dimension, lake: LakeTable, made: Rows) -> Select:
+    """Write the SELECT of the rows that are new or other than those that are there, with `_op` as for a merge."""
+    star, found = dimension.star, dimension.yielded
+    mine, theirs = names(found, "s."), names(found, "d.")
+    is_new = f"{quoted(star.key[0], 'd.')} is null"
+    return select(
+        "star",
+        "changed_rows",
+        made=made,
+        fields=mine,
+        batch=number(dimension.batch.number),
+        is_new=Condition(is_new),
+        there=lake.rows(),
+        keys=names(star.key),
+        same=same(star.key, "s.", "d."),
+        differs=Condition(f"row({mine}) is distinct from row({theirs})"),
+    )
+
+
+def _settle(dimension: _Dimension, tables: WorkingTables) -> int:
     """Take rows out of quarantine: all but those that were refused again as they are and for the same reason.
 
     One that is no longer in the source has nothing left to be mended.
     """
-    same, lying = "concat_ws(' ', key, reason, row)", batch.quarantine.open_rows(star)
-    again = f"select {same} as same from {lying} intersect select {same} from {ASIDE}"
-    batch.engine.execute(f"create or replace temp table {STAYING} as {again}")
-    staying = f"{same} in (select same from {STAYING})"
-    batch.engine.execute(f"delete from {ASIDE} where {staying}")
-    batch.quarantine.release(star, f"select ordinal, key from {lying} where not {staying}")
+    batch, aside = dimension.batch, dimension.aside
+    lying = batch.quarantine.lying(dimension.star, tables)
+    staying = tables.of(select("quarantine", "staying_rows", same=IDENTITY, lying=lying, aside=aside))
+    batch.engine.execute(statement("quarantine", "drop_staying_rows", aside=aside, same=IDENTITY, staying=staying))
+    leaving = select("quarantine", "leaving_rows", lying=lying, same=IDENTITY, staying=staying)
+    return batch.quarantine.release(dimension.star, leaving)

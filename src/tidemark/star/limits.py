@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from tidemark.lake.sqltext import quoted
+from tidemark.lake.sqltext import Expression, quoted, tried
 from tidemark.model import Model
 from tidemark.postgres.statements import created, split_statements
 
@@ -43,7 +43,7 @@ class Limit:
         """Give the type in which the lake keeps it."""
         return TEXT_IN_LAKE.get(self.type, self.type)
 
-    def converted(self, name: str, found: str) -> str | None:
+    def converted(self, name: str, found: str) -> Expression | None:
         """Write the expression that brings a column of type `found` into this type, null where it does not fit.
 
         None where it is of this type already.
@@ -51,10 +51,10 @@ class Limit:
         if self.lake_type in (found, "VARCHAR"):
             return None
         # By way of its text a wide decimal is brought into a narrow one in a third of the time.
-        column = f"cast({quoted(name)} as varchar)" if found.startswith("DECIMAL") else quoted(name)
-        return f"try_cast({column} as {self.lake_type})"
+        column = Expression(f"cast({quoted(name)} as varchar)") if found.startswith("DECIMAL") else quoted(name)
+        return tried(column, self.lake_type)
 
-    def problem(self, name: str, found: str, value: str) -> str | None:
+    def problem(self, name: str, found: str, value: Expression) -> Expression | None:
         """Write the expression that says why a value does not fit, or null where it does.
 
         Args:
@@ -70,7 +70,7 @@ class Limit:
         if wrong:
             told = f"'{_plain(name)} is ''' || left({column}::varchar, 100) || ''', which is no {self._shown}'"
             cases.append(f"when {column} is not null and ({' or '.join(wrong)}) then {told}")
-        return f"case {' '.join(cases)} end" if cases else None
+        return Expression(f"case {' '.join(cases)} end") if cases else None
 
     def _lost(self, column: str, found: str, value: str) -> Iterator[str]:
         """Write the conditions under which the conversion loses the value or some of its digits."""

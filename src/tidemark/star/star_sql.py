@@ -3,7 +3,23 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from tidemark.lake.sqltext import names, quoted, text
+from tidemark.lake.sqltext import (
+    Expression,
+    Fields,
+    Rows,
+    Select,
+    Sql,
+    listed,
+    named_as,
+    names,
+    number,
+    quoted,
+    same,
+    select,
+    text,
+    tried,
+)
+from tidemark.lake.sqltext import packed as struct
 from tidemark.log.columns import UNCONSTRAINED_DECIMAL, Column
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.star.limits import Limit
@@ -15,33 +31,36 @@ AS = "_as_"
 AS_IN_LOG = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
-def typed(rows: str, columns: Sequence[Column], *, filled: bool = False) -> str:
+def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Select:
     """Write a SELECT that presents rows of the log or of latest as a model sees them; what does not fit is null.
 
     With `filled` it is some value instead of null, by which a SELECT shows which of its rows depend on it.
     """
     present = _filled if filled else _presented
-    fields = ", ".join(f"{present(column)} as {quoted(column.name)}" for column in columns)
-    return f"select {fields} from {rows}"
+    return select("files", "fields", fields=listed(named_as(present(each), each.name) for each in columns), rows=rows)
 
 
-def misread(columns: Sequence[Column]) -> str | None:
+def unreadable(columns: Sequence[Column]) -> Expression | None:
     """Write the expression that says which text of a row is lost when it is presented, null where none is."""
     cases = [
-        f"case when {quoted(column.name)} is not null and ({_is_lost(column)}) then"
-        f" {text(column.name)} || ' is ''' || left({quoted(column.name)}::varchar, 100) || ''', which no"
-        f" {column.typed} can hold' end"
+        Expression(
+            f"case when {quoted(column.name)} is not null and ({_is_lost(column)}) then"
+            f" {text(column.name)} || ' is ''' || left({quoted(column.name)}::varchar, 100) || ''', which no"
+            f" {column.typed} can hold' end"
+        )
         for column in columns
         if column.typed not in AS_IN_LOG
     ]
-    return f"coalesce({', '.join(cases)})" if cases else None
+    return _first(cases) if cases else None
 
 
-def judged(select: str, found: Mapping[str, str], limits: Mapping[str, Limit], references: Mapping[str, str]) -> str:
+def judged(
+    made: Select, found: Mapping[str, str], limits: Mapping[str, Limit], references: Mapping[str, Select]
+) -> Select:
     """Write a SELECT that adds to each row why the star cannot take it, null where it can.
 
     Args:
-        select: the rows.
+        made: the rows.
         found: the DuckDB types of the columns that a model's SELECT yielded.
         limits: what the star's columns hold.
         references: a SELECT of the keys that are there, for each column that refers to them.
@@ -50,91 +69,75 @@ def judged(select: str, found: Mapping[str, str], limits: Mapping[str, Limit], r
         The rows with `_wrong`, a value that does not fit, and `_missing`, a reference to a row that is not there.
     """
     converted = _converted(found, limits)
-    added = "".join(f", {expression} as {quoted(AS + name)}" for name, expression in converted.items())
-    problems = [
-        limits[name].problem(name, kind, quoted(AS + name if name in converted else name))
-        for name, kind in found.items()
-        if name in limits
-    ]
-    wrong = [problem for problem in problems if problem]
+    as_converted = {name: quoted(AS + name if name in converted else name) for name in found}
+    problems = [limits[name].problem(name, kind, as_converted[name]) for name, kind in found.items() if name in limits]
     missing = [
-        f"case when {quoted(name)} is not null"
-        f" and {quoted(AS + name if name in converted else name)} not in ({keys}) then"
-        f" {text(name)} || ' ' || {quoted(name)}::varchar || ' is not in its dimension' end"
+        Expression(
+            f"case when {quoted(name)} is not null and {as_converted[name]} not in ({keys}) then"
+            f" {text(name)} || ' ' || {quoted(name)}::varchar || ' is not in its dimension' end"
+        )
         for name, keys in references.items()
     ]
-    return f"select *, {_first(wrong)} as _wrong, {_first(missing)} as _missing from (select *{added} from ({select}))"
+    return select(
+        "star",
+        "judged",
+        wrong=_first([problem for problem in problems if problem]),
+        missing=_first(missing),
+        converted=listed([Sql("*"), *(named_as(each, AS + name) for name, each in converted.items())]),
+        rows=made.rows,
+    )
 
 
-def fitting(rows: str, found: Mapping[str, str], limits: Mapping[str, Limit], others: Sequence[str]) -> str:
+def fitting(rows: Rows, found: Mapping[str, str], limits: Mapping[str, Limit], others: Sequence[str]) -> Select:
     """Write a SELECT of the judged rows that the star can take, in the lake's types, with some `others` as they are."""
     converted = _converted(found, limits)
-    fields = [f"{quoted(AS + name)} as {quoted(name)}" if name in converted else quoted(name) for name in found]
-    listed = ", ".join([*fields, *map(quoted, others)])
-    return f"select {listed} from ({rows}) where _wrong is null and _missing is null"
+    mine = [named_as(quoted(AS + name), name) if name in converted else quoted(name) for name in found]
+    return select("star", "fitting", fields=listed([*mine, *map(quoted, others)]), rows=rows)
 
 
-def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[str, str]:
+def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[str, Expression]:
     expressions = {name: limits[name].converted(name, kind) for name, kind in found.items() if name in limits}
     return {name: expression for name, expression in expressions.items() if expression}
 
 
-def doubted(rows: str, doubtful: str, key: Sequence[str], reason: str) -> str:
-    """Write a SELECT of judged rows in which those whose key is in the table `doubtful` are wrong as well."""
-    same = " and ".join(f"d.{quoted(name)} = j.{quoted(name)}" for name in key)
-    doubt = f"case when exists (select 1 from {doubtful} as d where {same}) then {text(reason)} end"
-    return f"select * replace (coalesce(_wrong, {doubt}) as _wrong) from ({rows}) as j"
-
-
 def neighbours(
-    fact_rows: str, star: StarTable, part: str, table: SourceTable, types: Mapping[str, str], aside: str | None
-) -> str:
-    """Write a FROM item of the changes in `part` beside which are versions.
+    fact_rows: Rows, star: StarTable, part: Rows, table: SourceTable, types: Mapping[str, str], aside: Rows | None
+) -> Select:
+    """Write a SELECT of the changes in `part` beside which are versions.
 
     Its columns are `_ordinal`, when the version before and the next one begin (`_previous_from`, `_next_from`), and how
     many rows in quarantine belong between them and the change (`_reserved_before`, `_reserved_after`).
 
     Args:
-        fact_rows: a FROM item over the fact.
-        star: the fact.
-        part: a FROM item over the changes, with `_ordinal`.
+        fact_rows: the fact.
+        star: the fact's description.
+        part: the changes, with `_ordinal`.
         table: the fact's driving table.
         types: the driving table's columns as a model sees them.
-        aside: a FROM item over `_ordinal` and the source key of the rows in quarantine; None when there are none.
+        aside: `_ordinal` and the source key of the rows in quarantine; None when there are none.
     """
-    surrogate, on = f"f.{quoted(star.key[0])}", names(star.source_key)
-    same = " and ".join(f"a.{quoted(name)} = b.{quoted(name)}" for name in star.source_key)
-    reserved = "0 as _reserved_before, 0 as _reserved_after from _beside as b"
-    if aside:
-        reserved = (
-            "count(a._ordinal) filter (a._ordinal > b._previous and a._ordinal < b._ordinal) as _reserved_before,"
-            " count(a._ordinal) filter (a._ordinal > b._ordinal and a._ordinal < b._next) as _reserved_after"
-            f" from _beside as b left join {aside} as a on {same} group by all"
-        )
-    return (
-        f"(with _beside as (select p._ordinal, {names(star.source_key, 'p.')},"
-        f" max({surrogate}) filter ({surrogate} < p._ordinal) as _previous,"
-        f" max(f.valid_from) filter ({surrogate} < p._ordinal) as _previous_from,"
-        f" min({surrogate}) filter ({surrogate} > p._ordinal) as _next,"
-        f" min(f.valid_from) filter ({surrogate} > p._ordinal) as _next_from"
-        f" from (select {_keys(star, table, types)}, p._ordinal from {part} as p) as p"
-        f" inner join {_keyed(fact_rows, star, table, types)} as f using ({on}) group by all)"
-        f" select b._ordinal, b._previous_from, b._next_from, {reserved})"
+    # By now the driving table's key may have another type than the fact's files.
+    key_types = zip(table.key, star.source_key, strict=True)
+    as_now = listed(named_as(tried(quoted(alias), types[name]), alias) for name, alias in key_types)
+    beside = select(
+        "star",
+        "beside",
+        keys_of_part=names(star.source_key, "p."),
+        surrogate=quoted(star.key[0], "f."),
+        source_keys=_source_keys(star, table, types),
+        part=part,
+        fact_rows=select("star", "keyed", keys=as_now, rows=fact_rows).rows,
+        keys=names(star.source_key),
     )
-
-
-def _keyed(fact_rows: str, star: StarTable, table: SourceTable, types: Mapping[str, str]) -> str:
-    """Write a FROM item over a fact whose source key has the types that the driving table's has by now."""
-    keys = ", ".join(
-        f"try_cast({quoted(alias)} as {types[name]}) as {quoted(alias)}"
-        for name, alias in zip(table.key, star.source_key, strict=True)
-    )
-    return f"(select * replace ({keys}) from {fact_rows})"
+    if aside is None:
+        return select("star", "neighbours", beside=beside.rows)
+    is_same = same(star.source_key, "a.", "b.")
+    return select("star", "neighbours_with_reserved", beside=beside.rows, aside=aside, same=is_same)
 
 
 def versions(
-    part: str, star: StarTable, table: SourceTable, types: Mapping[str, str], model: Model, beside: str
-) -> str:
+    part: Rows, star: StarTable, table: SourceTable, types: Mapping[str, str], model: Model, beside: Rows
+) -> Select:
     """Write a SELECT of source key, `_ordinal`, `valid_from` and `is_deleted` for each change.
 
     `valid_from` is the row's `updated` in UTC, unless it is null, in the future or on a deleted row: then the
@@ -144,53 +147,51 @@ def versions(
     one of them finds its place, in whatever order they come back.
 
     Args:
-        part: a FROM item over the changes, with `_op`, `_ordinal` and `_captured_at`.
+        part: the changes, with `_op`, `_ordinal` and `_captured_at`.
         star: the fact.
         table: its driving table.
         types: the driving table's columns as a model sees them.
         model: gives the time zone of naive times.
         beside: see `neighbours`.
     """
-    stamp = _in_utc(table, types, model)
-    earliest = "b._previous_from + to_microseconds(1 + b._reserved_before)"
-    latest = "_next_from - to_microseconds(1 + _reserved_after)"
-    return (
-        f"with changed as (select {_keys(star, table, types)}, p._ordinal, p._captured_at,"
-        f" p._op = 'delete' as is_deleted, {stamp} as _stamp from {part} as p),"
-        f" capped as (select * exclude (_stamp), case when is_deleted or _stamp is null or not isfinite(_stamp)"
-        f" or _stamp > _captured_at then _captured_at else _stamp end as _since from changed),"
-        f" grown as (select c.* exclude (_since), b._next_from, b._reserved_after,"
-        f" case when b._previous_from is null or c._since >= {earliest} then c._since"
-        f" else greatest(c._captured_at, {earliest}) end as _since"
-        f" from capped as c left join {beside} as b on c._ordinal = b._ordinal)"
-        f" select {names(star.source_key)}, _ordinal, is_deleted,"
-        f" case when _next_from is null or _since <= {latest} then _since else {latest} end as valid_from from grown"
+    return select(
+        "star",
+        "versions",
+        source_keys=_source_keys(star, table, types),
+        stamp=_in_utc(table, types, model),
+        part=part,
+        beside=beside,
+        keys=names(star.source_key),
     )
 
 
-def fact_rows(star: StarTable, history: str, batch: int, columns: Sequence[str]) -> str:
+def fact_rows(star: StarTable, history: Select, batch: int, columns: Sequence[str]) -> Select:
     """Write the SELECT of a fact's rows in a batch: surrogate key, the model's columns, history."""
-    on = " and ".join(f"s.{quoted(name)} = h.{quoted(name)}" for name in star.source_key)
-    return (
-        f"with _history as ({history})"
-        f" select h._ordinal as {quoted(star.key[0])}, {names(columns, 's.')}, h.valid_from, h.is_deleted,"
-        f" {batch}::bigint as batch_id from ({star.sql}) as s inner join _history as h on {on}"
+    return select(
+        "star",
+        "fact_rows",
+        surrogate=quoted(star.key[0]),
+        fields=names(columns, "s."),
+        batch=number(batch),
+        # Beside the model's SELECT and not before it: a name of ours would hide a source table of that name.
+        made=Select(star.sql).rows,
+        history=history.rows,
+        same=same(star.source_key, "s.", "h."),
     )
 
 
-def packed(columns: Iterator[str] | Sequence[str], prefix: str = "") -> str:
+def packed(columns: Iterator[str] | Sequence[str], prefix: str = "") -> Expression:
     """Write the expression that packs columns into JSON."""
-    fields = ", ".join(f"{quoted(name)} := {prefix}{quoted(name)}" for name in columns)
-    return f"to_json(struct_pack({fields}))"
+    return Expression(f"to_json({struct(columns, prefix)})")
 
 
-def _presented(column: Column) -> str:
+def _presented(column: Column) -> Expression:
     name = quoted(column.name)
     if column.typed in AS_IN_LOG:
         return name
     # DuckDB passes over the BC of Postgres's text and reads the year as one of our era.
-    value = f"case when {name} not like '%BC' then {name} end" if column.typed.startswith(("DATE", "TIME")) else name
-    return f"try_cast({value} as {column.typed})"
+    before_christ = f"case when {name} not like '%BC' then {name} end"
+    return tried(Expression(before_christ) if column.typed.startswith(("DATE", "TIME")) else name, column.typed)
 
 
 def _is_lost(column: Column) -> str:
@@ -202,11 +203,12 @@ def _is_lost(column: Column) -> str:
     return f"{lost} or strlen({quoted(column.name)}) > 19 and regexp_matches({quoted(column.name)}, '{digits}')"
 
 
-def _filled(column: Column) -> str:
+def _filled(column: Column) -> Expression:
     presented = _presented(column)
     if column.typed in AS_IN_LOG:
         return presented
-    return f"case when {quoted(column.name)} is not null then coalesce({presented}, {_unlikely(column.typed)}) end"
+    filled = f"coalesce({presented}, {_unlikely(column.typed)})"
+    return Expression(f"case when {quoted(column.name)} is not null then {filled} end")
 
 
 def _unlikely(kind: str) -> str:
@@ -218,24 +220,22 @@ def _unlikely(kind: str) -> str:
     return f"cast('{'7319'[: min(digits - decimals, 1 if decimals else 4)]}.{'7319'[:decimals]}' as {kind})"
 
 
-def _keys(star: StarTable, table: SourceTable, types: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"try_cast(p.{quoted(name)} as {types[name]}) as {quoted(alias)}"
-        for name, alias in zip(table.key, star.source_key, strict=True)
-    )
+def _source_keys(star: StarTable, table: SourceTable, types: Mapping[str, str]) -> Fields:
+    key = zip(table.key, star.source_key, strict=True)
+    return listed(named_as(tried(quoted(name, "p."), types[name]), alias) for name, alias in key)
 
 
-def _first(reasons: Sequence[str]) -> str:
-    return f"coalesce({', '.join(reasons)})" if reasons else "cast(null as varchar)"
+def _first(reasons: Sequence[Expression]) -> Expression:
+    return Expression(f"coalesce({listed(reasons)})" if reasons else "cast(null as varchar)")
 
 
-def _in_utc(table: SourceTable, types: Mapping[str, str], model: Model) -> str:
+def _in_utc(table: SourceTable, types: Mapping[str, str], model: Model) -> Expression:
     if table.updated is None:
-        return "null::timestamp"
-    column = f"p.{quoted(table.updated)}"
+        return Expression("null::timestamp")
+    column = quoted(table.updated, "p.")
     if types[table.updated] == "TIMESTAMPTZ":
-        return f"timezone('UTC', try_cast({column} as timestamptz))"
-    moment = f"try_cast({column} as timestamp)"
+        return Expression(f"timezone('UTC', {tried(column, 'timestamptz')})")
+    moment = tried(column, "timestamp")
     if model.timezone.key == "UTC":
         return moment
-    return f"timezone('UTC', timezone({text(model.timezone.key)}, {moment}))"
+    return Expression(f"timezone('UTC', timezone({text(model.timezone.key)}, {moment}))")

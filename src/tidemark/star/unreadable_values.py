@@ -1,4 +1,4 @@
-"""Doubt: which rows of a star table are made with a value that a model cannot read, in whatever table it lies.
+"""Unreadable values: which rows of a star table are made with one, in whatever table it lies.
 
 Such a value is presented as null, and a null says nothing of itself once a SELECT has joined, compared or counted it.
 So the SELECT runs twice, once with some other value in its place: the rows that differ depend on it.
@@ -6,37 +6,57 @@ So the SELECT runs twice, once with some other value in its place: the rows that
 
 from collections.abc import Iterable, Mapping
 
-from tidemark.lake.sqltext import names
+from tidemark.lake.engine import WorkingTables
+from tidemark.lake.sqltext import Rows, Select, names, same, select, text
 from tidemark.model import StarTable
-from tidemark.star.batch import Batch
 from tidemark.star.quarantine import DOUBT
-from tidemark.star.star_sql import doubted
-
-DOUBTFUL = "doubtful_rows"
-FILLED = "filled_rows"
+from tidemark.star.sources import SourceTables
 
 
-def with_doubts(
-    batch: Batch, star: StarTable, rows: str, key: tuple[str, ...], changed: Mapping[str, str], tables: Iterable[str]
-) -> str:
-    """Write a SELECT of judged rows in which those that depend on what cannot be read are wrong as well.
+def sample_of(sources: SourceTables, tables: Iterable[str], instead: Mapping[str, Rows]) -> str | None:
+    """Name a value that a model cannot read, as `table.column is …`; None when there is none.
 
     Args:
-        batch: the batch.
-        star: the star table.
-        rows: a SELECT of its judged rows.
-        key: the columns by which they are known.
-        changed: see `Batch.present`; the views are made such when this returns.
-        tables: the source tables to look into, of those that the star table reads.
+        sources: the source tables.
+        tables: those of them to look into.
+        instead: see `SourceTables.present`.
     """
-    samples = [batch.unreadable(star, name, changed.get(name)) for name in tables]
-    found = [sample for sample in samples if sample]
-    if not found:
-        batch.present(star, changed)
-        return rows
-    batch.present(star, changed, filled=True)
-    batch.engine.execute(f"create or replace temp table {FILLED} as {star.sql}")
-    batch.present(star, changed)
-    differing = f"select * from ({star.sql}) except select * from {FILLED}"
-    batch.engine.execute(f"create or replace temp table {DOUBTFUL} as select distinct {names(key)} from ({differing})")
-    return doubted(rows, DOUBTFUL, key, f"{DOUBT}, such as {found[0]}")
+    for name in tables:
+        state = sources.states[name]
+        found = state.sample(instead[name]) if name in instead else state.sample_of_all
+        if found:
+            return f"{name}.{found}"
+    return None
+
+
+def present_and_doubt(  # noqa: PLR0913, PLR0917 -- a SELECT, its rows, and all that it reads
+    sources: SourceTables,
+    tables: WorkingTables,
+    star: StarTable,
+    instead: Mapping[str, Rows],
+    judged: Select,
+    key: tuple[str, ...],
+    sample: str | None,
+) -> Select:
+    """Make the views that a star table's SELECT reads, and give its judged rows with those in doubt wrong as well.
+
+    Args:
+        sources: the source tables.
+        tables: has the keys of the rows in doubt for as long as the rows are read.
+        star: the star table.
+        instead: see `SourceTables.present`.
+        judged: the judged rows, which read the views.
+        key: the columns by which they are known.
+        sample: see `sample_of`.
+    """
+    if sample is None:
+        sources.present(star, instead)
+        return judged
+    made = Select(star.sql)
+    with sources.engine.working_tables() as scratch:
+        sources.present(star, instead, filled=True)
+        filled = scratch.of(made)
+        sources.present(star, instead)
+        doubtful = tables.of(select("star", "differing", key=names(key), rows=made.rows, filled=filled))
+    reason = text(f"{DOUBT}, such as {sample}")
+    return select("star", "doubted", rows=judged.rows, doubtful=doubtful, same=same(key, "d.", "j."), reason=reason)

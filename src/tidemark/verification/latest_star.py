@@ -10,7 +10,7 @@ from functools import partial
 
 from tidemark.errors import StateError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.sqltext import empty, from_json, names, quoted, text
+from tidemark.lake.sqltext import Rows, empty, from_json, names, quoted, select, text
 from tidemark.lake.table import LakeTable, open_as_of
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.latest import state_as_of
@@ -183,14 +183,14 @@ class StarEdge:
                 return self.manifests[batch]
         return None
 
-    def _deleted(self, manifest: Manifest, name: str) -> Iterator[str]:
+    def _deleted(self, manifest: Manifest, name: str) -> Iterator[Rows]:
         """Give the rows that the batch deleted: a dimension that joins them saw them one last time."""
         entry = manifest.tables[name]
         if entry.deleted:
             types = {column.name: column.log_type for column in entry.columns} | {"_op": "VARCHAR"}
             log = ChangeLog(self.ingestion)
             lines = from_json([log.objects.url(each.key) for each in entry.objects], types)
-            yield f"(select * from {lines} where _op = 'delete')"
+            yield select("star", "deleted", rows=lines).rows
 
     def _judge_set_aside(self, star: StarTable) -> None:
         if not self.done.tables[star.name].open:

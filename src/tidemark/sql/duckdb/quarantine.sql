@@ -1,0 +1,194 @@
+-- name: all
+select *
+from {rows};
+
+-- name: lying
+select {columns}
+from (
+    select
+        *,
+        coalesce(cast(ordinal as varchar), cast(key as varchar)) as identity
+    from {set_aside}
+) as q
+where
+    not exists (
+        select 1
+        from (
+            select
+                batch as released_in,
+                coalesce(cast(ordinal as varchar), cast(key as varchar)) as identity
+            from {released}
+        ) as r
+        where r.identity = q.identity and r.released_in > q.batch
+    );
+
+-- name: lines_set_aside
+select to_json({line})::varchar as line
+from (
+    select
+        *,
+        {batch}::bigint as batch
+    from {aside}
+)
+order by
+    ordinal,
+    line;
+
+-- name: lines_released
+select to_json(struct_pack(batch := {batch}::bigint, ordinal := ordinal, key := key))::varchar as line
+from {released}
+order by line;
+
+-- name: sample_reason
+select reason
+from {aside}
+order by
+    ordinal,
+    reason
+limit 1;
+
+-- name: refused_changes
+insert into {aside}
+select
+    p._ordinal,
+    {key},
+    p._op,
+    r.reason,
+    r.waits,
+    p._captured_at::varchar,
+    {row}
+from {part} as p
+inner join {refused} as r on p._ordinal = r.ordinal;
+
+-- name: judged_wrong
+select
+    {surrogate} as ordinal,
+    coalesce(_wrong, _missing) as reason,
+    _wrong is null as waits
+from {rows}
+where _wrong is not null or _missing is not null;
+
+-- name: unreadable_changes
+select
+    _ordinal as ordinal,
+    {reason} as reason,
+    false as waits
+from {part}
+where {reason} is not null;
+
+-- name: changes_without_row
+select
+    _ordinal as ordinal,
+    'the SELECT yields no row for it any more' as reason,
+    false as waits
+from {retried}
+where
+    _ordinal not in (
+        select {surrogate}
+        from {written}
+        union all
+        select ordinal
+        from {aside}
+    );
+
+-- name: refused_rows
+insert into {aside}
+select
+    null,
+    {key},
+    'update',
+    _wrong,
+    false,
+    {captured_at},
+    {row}
+from {rows}
+where _wrong is not null;
+
+-- name: keys_lying
+select
+    ordinal as _ordinal,
+    {keys}
+from {lying};
+
+-- name: retried
+select
+    {values},
+    r.op as _op,
+    r.ordinal as _ordinal,
+    r.key as _key,
+    r.captured_at::timestamp as _captured_at,
+    r.reason as _reason,
+    r.waits as _waits,
+    t.turn as _turn
+from (
+    select
+        * exclude (row),
+        from_json(row, {types}) as v
+    from {lying}
+    where {where}
+) as r
+inner join (
+    select
+        ordinal,
+        row_number() over (partition by key::varchar order by ordinal) as turn
+    from {lying}
+    where {where}
+) as t on r.ordinal = t.ordinal;
+
+-- name: last_turn
+select coalesce(max(_turn), 0)
+from {retried};
+
+-- name: turn
+select * exclude (_turn, _key, _reason, _waits)
+from {retried}
+where {where};
+
+-- name: staying_changes
+select r._ordinal
+from {retried} as r
+inner join {aside} as a on r._ordinal = a.ordinal and r._reason = a.reason and r._waits = a.waits;
+
+-- name: drop_staying_changes
+delete from {aside}
+where ordinal in (
+    select _ordinal
+    from {staying}
+);
+
+-- name: leaving_changes
+select
+    _ordinal as ordinal,
+    _key as key
+from {retried}
+where
+    _ordinal not in (
+        select _ordinal
+        from {staying}
+    );
+
+-- name: staying_rows
+select {same} as same
+from {lying}
+intersect
+select {same} as same
+from {aside};
+
+-- name: drop_staying_rows
+delete from {aside}
+where
+    {same} in (
+        select same
+        from {staying}
+    );
+
+-- name: leaving_rows
+select
+    ordinal,
+    key
+from {lying}
+where
+    {same} not in (
+        select same
+        from {staying}
+    );

@@ -1,0 +1,156 @@
+"""The source's tables as a model's SELECTs read them in one batch: latest as of it, and what it changed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tidemark.errors import StateError, TransientError
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import (
+    Expression,
+    Rows,
+    empty,
+    from_json,
+    names,
+    numbered_parquet,
+    select,
+    statement,
+    text,
+    union_all,
+)
+from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
+from tidemark.log.latest import state_as_of
+from tidemark.model import SourceTable, StarTable
+from tidemark.objects import Objects
+from tidemark.star.star_sql import typed, unreadable
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object of the log, as Parquet: a fact and a dimension that read the same one do not both parse it."""
+
+    source: LogObject
+    path: Path
+
+    @property
+    def rows(self) -> Rows:
+        """Give its lines with `_op` and, counted from 0, `_position`."""
+        return select("star", "part", rows=numbered_parquet(self.path)).rows
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """A source table in one batch: `rows` are those of latest as of it, and those that the batch deleted."""
+
+    engine: Engine
+    entry: TableEntry
+    parts: Sequence[Part]
+    rows: Rows
+
+    def sample(self, rows: Rows) -> str | None:
+        """Give the first value in some of its rows that a model cannot read; None when it can read them all."""
+        reason = unreadable(self.entry.columns)
+        if reason is None:
+            return None
+        found = self.engine.value(select("star", "first_unreadable", reason=reason, rows=rows))
+        return str(found) if found else None
+
+    @cached_property
+    def sample_of_all(self) -> str | None:
+        """Give `sample` of all of its rows, which are read for it once."""
+        return self.sample(self.rows)
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """The source tables that the star reads, by name."""
+
+    engine: Engine
+    states: Mapping[str, SourceState]
+
+    def has_changes(self, star: StarTable) -> bool:
+        """Say whether the batch holds changes of a table that a star table reads."""
+        return any(self.states[name].entry.changes for name in star.reads)
+
+    def present(self, star: StarTable, instead: Mapping[str, Rows], *, filled: bool = False) -> None:
+        """Make the views that a star table's SELECT reads.
+
+        Args:
+            star: the star table.
+            instead: what stands for some of the tables; of the others it is all of their rows.
+            filled: see `typed`.
+        """
+        for name in star.reads:
+            state = self.states[name]
+            self.engine.view(name, typed(instead.get(name, state.rows), state.entry.columns, filled=filled))
+
+
+@contextmanager
+def source_tables(
+    engine: Engine,
+    sources: Mapping[str, SourceTable],
+    stars: Sequence[StarTable],
+    manifest: Manifest,
+    log: ChangeLog,
+    latest: Objects,
+) -> Iterator[SourceTables]:
+    """Open the source tables that star tables read, for the length of a block.
+
+    Args:
+        engine: reads them; has their scratch files.
+        sources: the model's source tables.
+        stars: the star tables.
+        manifest: the batch, as the model reads it.
+        log: holds the batch's objects.
+        latest: where latest lies.
+
+    Raises:
+        StateError: a table is not in the batch, or an object of it is gone or altered.
+        TransientError: latest does not have the batch yet.
+    """
+    states: dict[str, SourceState] = {}
+    try:
+        for star, name in ((each, name) for each in stars for name in each.reads):
+            entry = manifest.tables.get(name)
+            if entry is None:
+                message = f"batch {manifest.batch} has no source table {name!r}, which {star.name} reads"
+                raise StateError(message, advice="run tidemark ingest with this model first", table=name)
+            if name not in states:
+                parts = [_part(engine, log, each, entry, manifest.batch) for each in entry.objects]
+                states[name] = SourceState(
+                    engine, entry, parts, _rows(latest, sources[name], entry, parts, manifest.batch)
+                )
+        yield SourceTables(engine, states)
+    finally:
+        for state in states.values():
+            for part in state.parts:
+                part.path.unlink()
+
+
+def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, batch: int) -> Part:
+    types = {column.name: column.log_type for column in entry.columns}
+    copy, path = engine.new_file(".jsonl"), engine.new_file(".parquet")
+    lines = from_json([str(log.verified(each, copy))], types | {"_op": "VARCHAR"})
+    operation = Expression("'insert'" if batch == 1 else "_op")
+    engine.execute(
+        statement(
+            "star", "part_into_parquet", fields=names(types), operation=operation, lines=lines, path=text(str(path))
+        )
+    )
+    copy.unlink(missing_ok=True)
+    return Part(each, path)
+
+
+def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequence[Part], batch: int) -> Rows:
+    state = state_as_of(latest, table, batch, entry)
+    if (state.batch if state else 0) < entry.changed_in:
+        # The ingest that committed it is about to apply it, or was killed before it could.
+        message = f"latest {table.name} does not have batch {entry.changed_in} yet"
+        raise TransientError(message, advice="run tidemark ingest, which brings it up to date", table=table.name)
+    types = {column.name: column.log_type for column in entry.columns}
+    there = [state.rows if state else empty(types)]
+    deleted = [select("star", "deleted", rows=part.rows).rows for part in parts] if entry.deleted else []
+    fields = names(types)
+    return union_all(select("files", "fields", fields=fields, rows=rows) for rows in there + deleted).rows

@@ -1,0 +1,89 @@
+"""The writer of the star: one batch's files and commits in the Delta tables of facts and dimensions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from deltalake.transaction import AddAction
+
+from tidemark.errors import OvertakenError, StateError
+from tidemark.lake.engine import Engine
+from tidemark.lake.merge import stage_merge
+from tidemark.lake.sqltext import Select, Table
+from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table, write_file
+from tidemark.model import StarTable
+from tidemark.objects import Objects
+from tidemark.star.star_manifest import Processed
+
+
+@dataclass(frozen=True)
+class StarWriter:
+    """What writes a batch to the star: `before` is the manifest of the batch before, `model` the model's hash."""
+
+    engine: Engine
+    processed: Objects
+    batch: int
+    before: Processed | None
+    model: str
+    clock: Callable[[], datetime]
+
+    def open(self, star: StarTable, wanted: Mapping[str, str]) -> LakeTable:
+        """Open a star table, creating it or adding columns where needed; `wanted` are DuckDB types by name.
+
+        Raises:
+            OvertakenError: the table holds a later batch.
+            StateError: it is older than the batch before left it, or has columns of other types.
+        """
+        lake = create_table(self.processed, star.path, wanted)
+        if lake.batch > self.batch:
+            message = f"{star.name} holds batch {lake.batch} already, though batch {self.batch} is not transformed"
+            raise OvertakenError(message, advice="run again; if it stays so: tidemark rebuild star", table=star.name)
+        left = self.before.tables.get(star.name) if self.before else None
+        if left and lake.version < left.version:
+            message = f"{star.name} ends with version {lake.version}, batch {self.batch - 1} left it at {left.version}"
+            advice = f"restore {star.path}/_delta_log from the bucket's older versions, or run tidemark rebuild star"
+            raise StateError(message, advice=advice, table=star.name)
+        differ = {
+            name: (lake.columns[name], kind) for name, kind in wanted.items() if lake.columns.get(name, kind) != kind
+        }
+        if differ:
+            message = f"{star.name} has columns of other types than the model's (stored, wanted): {differ}"
+            raise StateError(message, advice="mend the model, or run tidemark rebuild star", table=star.name)
+        return add_columns(lake, wanted)
+
+    def write(self, lake: LakeTable, rows: Select, statistics: Sequence[str]) -> AddAction | None:
+        """Write rows as a data file of this batch, which no commit names yet; None when there are none."""
+        return write_file(
+            self.engine,
+            lake,
+            rows,
+            batch=self.batch,
+            now_milliseconds=self._now_milliseconds(),
+            statistics=statistics,
+        )
+
+    def merge(self, lake: LakeTable, star: StarTable, changes: Table) -> Change:
+        """Write the files in which changed rows take their places; see `stage_merge`."""
+        return stage_merge(
+            self.engine,
+            lake,
+            star.key,
+            changes,
+            batch=self.batch,
+            now_milliseconds=self._now_milliseconds(),
+            statistics=["batch_id"],
+        )
+
+    def commit(self, lake: LakeTable, change: Change) -> LakeTable:
+        """Commit a change, if it is one, and open the table as it is then."""
+        if not change.added and not change.removed:
+            return lake
+        lake.commit(change, batch=self.batch, metadata={"model": self.model})
+        reopened = open_table(lake.objects, lake.path)
+        if reopened is None:
+            message = f"{lake.path} is gone from the processed bucket"
+            raise StateError(message, advice="`tidemark rebuild star` makes it again from the log")
+        return reopened
+
+    def _now_milliseconds(self) -> int:
+        return int(self.clock().timestamp() * 1000)
