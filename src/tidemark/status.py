@@ -14,8 +14,7 @@ from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import Pointer
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect
-from tidemark.star.quarantine_report import count_set_aside
-from tidemark.star.star_manifest import newest_processed, read_processed
+from tidemark.star.star_manifest import count_set_aside, newest_processed, read_processed
 from tidemark.warehouse.session import LedgerRow, ledger
 
 logger = logging.getLogger(__name__)

@@ -24,9 +24,8 @@ from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
 from tidemark.star.limits import limits_of
 from tidemark.star.quarantine import Quarantine
-from tidemark.star.quarantine_report import count_set_aside
 from tidemark.star.sources import source_tables
-from tidemark.star.star_manifest import Processed, StarEntry, newest_processed, read_processed
+from tidemark.star.star_manifest import Processed, StarEntry, count_set_aside, newest_processed, read_processed
 from tidemark.star.writer import StarWriter
 
 BELONG_TOGETHER = "check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"

@@ -19,8 +19,8 @@ from tidemark.log.changelog import manifest_key
 from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.replay import Replay, Replayed
-from tidemark.star.quarantine_report import SetAside, count_set_aside, list_set_aside
-from tidemark.star.star_manifest import newest_processed, read_processed
+from tidemark.star.quarantine_report import SetAside, list_set_aside
+from tidemark.star.star_manifest import count_set_aside, newest_processed, read_processed
 from tidemark.warehouse.schema import init
 
 NOW = "timezone('UTC', clock_timestamp())"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.imports import HEAVY, imports_of
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.model import load_model
@@ -98,6 +99,16 @@ def test_status_tells_how_far_everything_is(loaded: Site) -> None:
     assert found["freshness_seconds"] > 0
     assert found["watermark"]
     assert "transform: batch 2" in loaded.run("status").stdout
+
+
+def test_status_imports_no_library_that_it_does_without(loaded: Site) -> None:
+    urls = {"TIDEMARK_SOURCE_URL": loaded.source, "TIDEMARK_WAREHOUSE_URL": loaded.warehouse}
+
+    shown = imports_of("status", folder=loaded.folder, **urls)
+    as_json = imports_of("status", "--json", folder=loaded.folder, **urls)
+
+    assert shown & HEAVY == as_json & HEAVY == {"psycopg"}
+    assert "rich" in shown - as_json
 
 
 def test_status_works_while_source_and_warehouse_are_away(loaded: Site) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tidemark.cli.app import app
-from tidemark.cli.options import TidemarkCommand, invocation
+from tidemark.cli.options import TidemarkCommand, TidemarkGroup, invocation
 from tidemark.settings import NAMES, Settings, flag
 
 
@@ -18,7 +17,7 @@ def called_with(*arguments: str) -> tuple[Settings, bool, bool]:
         found = invocation(ctx)
         seen.append((found.settings, found.as_json, found.verbose))
 
-    probing = typer.Typer(cls=app.info.cls, add_completion=False)
+    probing = typer.Typer(cls=TidemarkGroup, add_completion=False)
     probing.callback()(lambda: None)
     probing.command(cls=TidemarkCommand)(probe)
     probing(list(arguments), standalone_mode=False)

@@ -1,24 +1,57 @@
 """The commands by name, in the order in which `tidemark --help` lists them."""
 
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
 import typer
 
-from tidemark.cli import (
-    backfill,
-    compact,
-    demo,
-    doctor,
-    generate,
-    history,
-    init,
-    quarantine,
-    rebuild,
-    stages,
-    status,
-    verify,
-)
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup
 
-app = typer.Typer(cls=TidemarkGroup, add_completion=False, rich_markup_mode="markdown")
+# Each with the module of this room that has its function, which is imported when the command is run or listed.
+MODULES = {
+    "demo": "demo",
+    "run": "stages",
+    "ingest": "stages",
+    "transform": "stages",
+    "load": "stages",
+    "backfill": "backfill",
+    "status": "status",
+    "verify": "verify",
+    "history": "history",
+    "quarantine": "quarantine",
+    "rebuild": "rebuild",
+    "compact": "compact",
+    "init": "init",
+    "doctor": "doctor",
+    "generate": "generate",
+}
+
+
+class Commands(Mapping[str, Any]):
+    """The commands, each of which is made when it is asked for by its name."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 -- Typer keeps the class of commands to itself
+        return _made(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+class LateGroup(TidemarkGroup):
+    """The group of all commands: running one of them imports no other."""
+
+    def __init__(self, *args: Any, commands: object = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
+        del commands
+        super().__init__(*args, **rest)
+        self.commands = Commands()  # type: ignore[assignment]  # Typer only reads it
+
+
+app = typer.Typer(cls=LateGroup, add_completion=False, rich_markup_mode="markdown")
 
 
 @app.callback()
@@ -32,21 +65,8 @@ def tidemark() -> None:
     """
 
 
-for _command in (
-    demo.demo,
-    stages.run,
-    stages.ingest,
-    stages.transform,
-    stages.load,
-    backfill.backfill,
-    status.status,
-    verify.verify,
-    history.history,
-    quarantine.quarantine,
-    rebuild.rebuild,
-    compact.compact,
-    init.init,
-    doctor.doctor,
-    generate.generate,
-):
-    app.command(cls=TidemarkCommand)(_command)
+@cache
+def _made(name: str) -> Any:  # noqa: ANN401 -- as above
+    carrier = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    carrier.command(name, cls=TidemarkCommand)(getattr(import_module(f"tidemark.cli.{MODULES[name]}"), name))
+    return typer.main.get_command(carrier)

@@ -5,18 +5,35 @@ no command's own signature repeats them.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from tidemark.pipeline import Pipeline, wire
-from tidemark.settings import Settings, load
+if TYPE_CHECKING:
+    from tidemark.pipeline import Pipeline
+    from tidemark.settings import Settings
 
 GIVEN = "tidemark.given"
 PANEL = "Settings (also as TIDEMARK_… in the environment, or in tidemark.toml)"
+
+
+class PlainOption(TyperOption):
+    """An option whose value is text or true, as it comes from the command line, or absent.
+
+    Typer would load pydantic to convert it, a tenth of a second for nothing, and even where the option is absent.
+    """
+
+    def process_value(self, ctx: Any, value: Any) -> Any:  # noqa: ANN401 -- Typer keeps the class of contexts to itself
+        """Pass the value on as it is."""
+        return value if self.callback is None else self.callback(ctx, self, value)
+
+
+def _plain(option: Any) -> Any:  # noqa: ANN401 -- an option, which Typer makes of no other class than its own
+    option.__class__ = PlainOption
+    return option
 
 
 def _remember(ctx: typer.Context, param: typer.CallbackParam, value: object) -> object:
@@ -55,14 +72,22 @@ def _shared(
 def _shared_parameters() -> list[Any]:
     carrier = typer.Typer(add_completion=False)
     carrier.command()(_shared)
-    return list(typer.main.get_command(carrier).params)
+    return [_plain(option) for option in typer.main.get_command(carrier).params]
+
+
+# One set for all commands: to make another for each costs more than the rest of `--help`.
+_parameters_of_commands = cache(_shared_parameters)
 
 
 class TidemarkCommand(TyperCommand):
     """A command that also takes the shared flags."""
 
     def __init__(self, *args: Any, params: list[Any] | None = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
-        super().__init__(*args, params=[*(params or []), *_shared_parameters()], **rest)
+        super().__init__(*args, params=[*(params or []), *_parameters_of_commands()], **rest)
+
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 -- as above
+        """Return `--help`."""
+        return _plain(super().get_help_option(ctx))
 
 
 class TidemarkGroup(TyperGroup):
@@ -70,12 +95,16 @@ class TidemarkGroup(TyperGroup):
 
     def __init__(self, *args: Any, params: list[Any] | None = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
         super().__init__(*args, params=[*(params or []), *_shared_parameters()], **rest)
-        for parameter in self.params:
+        for option in self.params:
             # Each command lists them; here they would stand before the commands.
-            if isinstance(parameter, TyperOption) and parameter.rich_help_panel == PANEL:
-                parameter.hidden = True
+            if isinstance(option, PlainOption) and option.rich_help_panel == PANEL:
+                option.hidden = True
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 -- Typer keeps the class of contexts to itself
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 -- as above
+        """Return `--help`."""
+        return _plain(super().get_help_option(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 -- as above
         """Name the commands in the order in which they were added."""
         del ctx
         return list(self.commands)
@@ -90,12 +119,16 @@ class Invocation:
     verbose: bool
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """The settings, from flags, environment and file; ConfigError names everything that is wrong with them."""
+        from tidemark.settings import load  # noqa: PLC0415 -- `--help` does without
+
         return load(self.flags, directory=Path.cwd())
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> "Pipeline":
         """Wire a pipeline from the settings."""
+        from tidemark.pipeline import wire  # noqa: PLC0415 -- as above
+
         return wire(self.settings)
 
 

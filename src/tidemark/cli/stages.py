@@ -13,10 +13,10 @@ from tidemark.cli.output import new_table, out, print_json, shown_bytes, shown_c
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals
 from tidemark.errors import ConfigError, OvertakenError, TransientError
-from tidemark.pipeline import Database, Pipeline
 from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
+    from tidemark.pipeline import Database, Pipeline
     from tidemark.report import Progress, StageReport
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def describe(report: "StageReport") -> dict[str, object]:
     return {**asdict(report), "rows": report.rows, "bytes": report.bytes}
 
 
-def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: Database) -> None:
+def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: "Database") -> None:
     called = invocation(ctx)
     called.pipeline().require(*databases)
     _run_once(called, (stage,), attempts)
@@ -137,7 +137,7 @@ def _tick(called: Invocation, attempts: int, stop: Stop) -> bool:
     return went_well
 
 
-def _work(pipeline: Pipeline, stage: str, progress: "Progress") -> "StageReport":
+def _work(pipeline: "Pipeline", stage: str, progress: "Progress") -> "StageReport":
     # By name, because the part itself is made here, within the attempt: that may take AWS.
     report: StageReport = getattr(pipeline, stage).run(progress)
     return report

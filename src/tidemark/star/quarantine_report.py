@@ -11,7 +11,7 @@ from tidemark.lake.sqltext import names
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.star.quarantine import COLUMNS, DOUBT, open_rows
-from tidemark.star.star_manifest import Processed, newest_processed, read_processed
+from tidemark.star.star_manifest import Processed, count_set_aside, newest_processed, read_processed
 
 # A reason without the value that it quotes, so that rows with the same fault can be counted together.
 BRIEF = (
@@ -60,11 +60,6 @@ def star_tables(model: Model, table: str | None) -> list[StarTable]:
         message = f"there is no star table {table!r}"
         raise ConfigError(message, advice=f"the model has {sorted(model.stars)}")
     return [model.stars[table]]
-
-
-def count_set_aside(manifest: Processed | None) -> dict[str, int]:
-    """Count the rows in quarantine by star table, as a processed manifest says; tables without any are left out."""
-    return {name: entry.open for name, entry in manifest.tables.items() if entry.open} if manifest else {}
 
 
 def list_set_aside(

@@ -50,6 +50,11 @@ class Processed:
         return (json.dumps(content, indent=1) + "\n").encode()
 
 
+def count_set_aside(manifest: Processed | None) -> dict[str, int]:
+    """Count the rows in quarantine by star table, as a processed manifest says; tables without any are left out."""
+    return {name: entry.open for name, entry in manifest.tables.items() if entry.open} if manifest else {}
+
+
 def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
     """Name the columns of a star table in the lake that the warehouse takes, in their order."""
     return [name for name in columns if star.kind == "fact" or name != "batch_id"]
