@@ -57,7 +57,7 @@ endif
 ifneq ($(WAREHOUSES),)
 	@$(BIN)/sqlfluff lint --quiet --dialect postgres $(WAREHOUSES)
 endif
-	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src infra bench
 
 .PHONY: format
 format: $(VENV)/.dev ## put code and SQL into the project's format

@@ -89,7 +89,7 @@ def imports(folder: Path, repeat: int) -> list[str]:
         figures = [statistics.median(first for first, _ in cold), statistics.median(first for first, _ in compiled)]
         figures.append(statistics.median(second for _, second in cold))
         row = " | ".join(f"{figure:.2f}" for figure in figures)
-        largest = ", ".join(f"{owner} {seconds * 1000:.0f}" for owner, seconds in shares.most_common(SHOWN))
+        largest = ", ".join(f"{owner} {microseconds / 1000:.0f}" for owner, microseconds in shares.most_common(SHOWN))
         lines.append(f"| {handler} | {row} | {largest} |")
     return [f"Python {platform.python_version()}, {processor()}; the median of {repeat} processes.", "", *lines]
 
@@ -110,7 +110,7 @@ def _seconds(code: Path, handler: str, options: Sequence[str]) -> tuple[float, f
 
 
 def _shares(code: Path, handler: str) -> Counter[str]:
-    """Return how many seconds of the import passed in each library's own modules."""
+    """Return how many microseconds of the import passed in each library's own modules."""
     provided = {path.name.split(".")[0] for path in code.iterdir()}
     shares: Counter[str] = Counter()
     for line in _run(code, handler, ["-B", "-X", "importtime"]).stderr.splitlines():
@@ -118,7 +118,7 @@ def _shares(code: Path, handler: str) -> Counter[str]:
         name = module.strip()
         if microseconds.strip().isdigit():
             owner = name.split(".")[0].removeprefix("_")
-            shares[owner if owner in provided else "Python's own and the runtime's"] += int(microseconds) / 1e6
+            shares[owner if owner in provided else "Python's own and the runtime's"] += int(microseconds)
         if name == f"tidemark.aws.{handler}":
             break
     return shares
