@@ -45,6 +45,27 @@ unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone
 	@echo "running the unit tests"
 	@$(BIN)/pytest tests/unit $(ARGS)
 
+.PHONY: pythons
+pythons: ## the unit tests on each Python from 3.11 to 3.14 that is here, each in a venv of its own (ARGS=tests/models)
+	@for version in 3.11 3.12 3.13 3.14; do \
+		for python in "python$$version" "$${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version".*/bin/python none; do \
+			"$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null && break; done; \
+		if [ "$$python" = none ]; then echo "there is no Python $$version here"; continue; fi; \
+		echo "Python $$version"; \
+		$(MAKE) VENV=".venv-$$version" PYTHON="$$python" unit || exit 1; \
+	done
+
+.PHONY: coverage
+coverage: $(VENV)/.dev $(VENV)/.package ## how much of the code all tests reach, in subprocesses too; fails below 90 % (ARGS=tests/unit)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --numprocesses=2 $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: hooks
+hooks: $(VENV)/.dev ## have git run `make check` before each commit (.pre-commit-config.yaml)
+	@$(BIN)/pre-commit install
+
 .PHONY: lint
 lint: $(VENV)/.dev $(VENV)/.package ## format, lint, types, SQL and security, without any test
 	@echo "checking format, lint, types, SQL and security"
@@ -92,7 +113,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: clean
 clean: ## remove what these commands made; .tidemark, which may hold your change log, stays
-	@rm -rf $(VENV) .venv-lock build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-* build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is made when its step is through: an interrupted step is done again, a finished one is not.
@@ -101,7 +122,7 @@ $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "tidemark needs Python 3.11 or newer and found none; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tidemark needs Python 3.11 or newer; $(PYTHON) is not" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks venv; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@echo "making .venv with $$("$(PYTHON)" --version)"
+	@echo "making $(VENV) with $$("$(PYTHON)" --version)"
 	@"$(PYTHON)" -m venv --clear $(VENV)
 	@touch $@
 
