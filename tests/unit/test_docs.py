@@ -25,6 +25,8 @@ from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
+REFERENCE = REPOSITORY / "docs" / "reference.md"
+MODELS = REPOSITORY / "docs" / "models.md"
 DOCS = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 DECISIONS = sorted((REPOSITORY / "docs" / "decisions").glob("*.md"))
 HEADINGS = ["## Context", "## Choice", "## Pros and cons", "## When to revisit"]
@@ -116,10 +118,14 @@ def test_every_command_that_the_docs_name_exists() -> None:
     assert {(page, name) for page, name in named if name not in commands()} == set()
 
 
-def test_the_readme_lists_every_command() -> None:
-    listed = [row[0] for row in tables(README) if row[0].startswith("`tidemark ")]
+def test_the_reference_lists_every_command() -> None:
+    listed = [row[0] for row in tables(REFERENCE) if row[0].startswith("`tidemark ")]
 
     assert listed == [f"`tidemark {command}`" for command in commands()]
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 150
 
 
 def test_the_commands_of_the_docs_have_their_options() -> None:
@@ -134,7 +140,7 @@ def test_the_commands_of_the_docs_have_their_options() -> None:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_the_commands_of_the_readme_run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_that_the_reference_lists_run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     assert capsys.readouterr().out
 
@@ -154,14 +160,14 @@ def test_every_setting_that_the_docs_name_exists() -> None:
     assert {(page, name) for page, name in named if name not in known} == set()
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
+def test_the_reference_lists_every_setting_with_its_default() -> None:
     defaults = {name: getattr(Settings(), name) for name in NAMES}
     shown = {
         f"`{variable(name)}`": "none" if value is None else f"`{'5s' if value == timedelta(seconds=5) else value}`"
         for name, value in defaults.items()
     }
 
-    assert {row[0]: row[2] for row in tables(README) if row[0].startswith("`TIDEMARK_")} == shown
+    assert {row[0]: row[2] for row in tables(REFERENCE) if row[0].startswith("`TIDEMARK_")} == shown
 
 
 def test_operations_has_a_section_for_every_family_with_its_exit_code() -> None:
@@ -240,8 +246,8 @@ def test_the_warehouse_page_names_every_column_of_the_ledger() -> None:
     assert [name for name in columns if name not in spans] == []
 
 
-def test_the_model_in_the_readme_can_be_read(tmp_path: Path) -> None:
-    text = README.read_text("utf-8")
+def test_the_model_in_the_docs_can_be_read(tmp_path: Path) -> None:
+    text = MODELS.read_text("utf-8")
     (toml,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     select, warehouse = re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     (tmp_path / "fact").mkdir()
@@ -251,6 +257,29 @@ def test_the_model_in_the_readme_can_be_read(tmp_path: Path) -> None:
     model = load_model(str(tmp_path))
 
     assert list(model.stars) == ["fact_purchase"]
+
+
+def test_the_page_of_models_names_every_key_that_a_model_may_have(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text("[source.a]\nunknown = 1\n[star.fact_a]\nunknown = 1\n", "utf-8")
+    with pytest.raises(errors.ConfigError) as caught:
+        load_model(str(tmp_path))
+    known = [
+        {key for problem in caught.value.problems if f"[{table}] has an unknown" in problem for key in quoted(problem)}
+        for table in ("source.a", "star.fact_a")
+    ]
+
+    sections = re.split(r"^##+ ", MODELS.read_text("utf-8"), flags=re.MULTILINE)
+    (source,) = [section for section in sections if section.startswith("`[source.<table>]`")]
+    (star,) = [section for section in sections if section.startswith("`[star.<table>]`")]
+
+    named = [set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) for section in (source, star)]
+    assert known == named
+    assert all(len(keys) > 1 for keys in known)
+
+
+def quoted(problem: str) -> set[str]:
+    """Return the names that a problem lists behind its colon."""
+    return set(re.findall(r"'(\w+)'", problem.partition("expected")[2]))
 
 
 def functions(path: Path) -> set[str]:
