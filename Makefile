@@ -102,6 +102,15 @@ package: $(VENV)/.made ## the zips of the Lambda functions in dist (RUNTIME=, AR
 		$(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)") \
 		$(if $(MODEL),--model "$(MODEL)") $(if $(SSLROOTCERT),--sslrootcert "$(SSLROOTCERT)")
 
+.PHONY: release
+release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo out of the wheel alone
+	@rm -rf build dist/tidemark-* dist/wheel
+	@$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')" >/dev/null
+	@$(PIP) wheel --no-build-isolation --no-deps --no-index --wheel-dir dist .
+	@$(PIP) install --no-deps --no-index --target dist/wheel dist/tidemark-*.whl
+	@cd dist/wheel && PYTHONPATH="$$PWD" "$(abspath $(BIN)/python)" -m tidemark demo --reset --scale 0.05 --batches 1 >/dev/null
+	@rm -rf dist/wheel && ls dist/tidemark-*
+
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 	@for name in build runtime ingest transform load dev; do \

@@ -27,6 +27,7 @@ REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
 REFERENCE = REPOSITORY / "docs" / "reference.md"
 MODELS = REPOSITORY / "docs" / "models.md"
+PACKAGE = REPOSITORY / "src" / "tidemark"
 DOCS = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
 DECISIONS = sorted((REPOSITORY / "docs" / "decisions").glob("*.md"))
 HEADINGS = ["## Context", "## Choice", "## Pros and cons", "## When to revisit"]
@@ -110,6 +111,32 @@ def test_every_path_that_the_docs_name_exists() -> None:
     }
 
     assert missing == set()
+
+
+def test_the_map_names_all_that_lies_in_the_package() -> None:
+    _, _, rest = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Where things are\n")
+    drawn = "".join(BLOCK.findall(rest.partition("\n## ")[0]))
+    named = [name for row in drawn.splitlines() for name in re.findall(r"(?<!\S)\w+(?:/|\.py)", row[:40])]
+
+    there = [path.name + "/" * path.is_dir() for path in PACKAGE.iterdir() if path.name[0] not in "_."]
+    assert sorted(named) == sorted(name for name in there if name != "py.typed")
+
+
+def test_every_module_that_the_architecture_names_exists() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    named = {name for name in SPAN.findall(BLOCK.sub("\n", text)) if name.endswith(".py")}
+
+    assert {name for name in named if not any((place / name).is_file() for place in (PACKAGE, REPOSITORY))} == set()
+    assert {name.partition("/")[0] for name in named} >= {"capture", "log", "star", "warehouse", "verification", "lake"}
+
+
+def test_the_picture_of_the_architecture_shows_what_is_there() -> None:
+    picture = BLOCK.findall((REPOSITORY / "docs" / "architecture.md").read_text("utf-8"))[0]
+    # Between what a floor is called, on the left, and what is said of it.
+    drawn = {name for line in picture.splitlines() for name in re.findall(r"[a-z_]+", line[26:70])}
+
+    assert {name for name in drawn if not ((PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file())} == set()
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - drawn == {"embedded"}
 
 
 def test_every_command_that_the_docs_name_exists() -> None:
