@@ -2,6 +2,8 @@
 
 import pytest
 import typer
+from rich.text import Text
+from typer.core import TyperGroup
 
 from tests.support.imports import HEAVY, imports_of
 from tidemark.cli import run
@@ -43,6 +45,34 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [name for name in COMMANDS if f" {name} " not in shown] == []
 
 
+@pytest.mark.parametrize("width", ["60", "80", "132"])
+def test_the_page_of_all_commands_looks_as_typer_would_draw_it(
+    width: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+
+    assert run(["--help"]) == 0
+    ours = capsys.readouterr().out
+    with group.make_context("tidemark", ["status"]) as context:
+        TyperGroup.format_help(group, context, context.make_formatter())
+    theirs = capsys.readouterr().out + "\n"  # which ends the text that the option `--help` prints, here an empty one
+
+    assert "\x1b[1;36m" in ours
+    assert painted(ours) == painted(theirs)
+
+
+def painted(shown: str) -> list[tuple[str, str]]:
+    """Return each character that a terminal shows, with how it shows it."""
+    text = Text.from_ansi(shown)
+    styles = [""] * len(text)
+    for span in text.spans:
+        styles[span.start : span.end] = [str(span.style)] * (span.end - span.start)
+    return list(zip(text.plain, styles, strict=True))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example_and_the_shared_flags(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -60,6 +90,7 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
     assert modules & {*HEAVY, "tidemark.pipeline"} == set()
     assert "tidemark.cli.stages" in modules
+    assert ("markdown_it" in modules) == ("run" in arguments)
 
 
 def test_a_command_imports_no_other_command() -> None:

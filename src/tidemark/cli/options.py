@@ -104,6 +104,13 @@ class TidemarkGroup(TyperGroup):
         """Return `--help`."""
         return _plain(super().get_help_option(ctx))
 
+    def format_help(self, ctx: Any, formatter: object) -> None:  # noqa: ANN401 -- as above
+        """Print the page of `tidemark --help`."""
+        from tidemark.cli.overview import show_overview  # noqa: PLC0415 -- only this page needs Rich
+
+        del formatter
+        show_overview(self, ctx)
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 -- as above
         """Name the commands in the order in which they were added."""
         del ctx
