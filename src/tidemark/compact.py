@@ -4,28 +4,22 @@ The rows stay the same, and so does every version that a reader may still ask fo
 transformed reads, those of the batches that are not loaded yet, and all that were current within the retention.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
-from tidemark.errors import ConfigError, OvertakenError, StateError
+from tidemark.errors import ConfigError, OvertakenError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.sqltext import names, text
-from tidemark.lake.table import Change, LakeTable, open_as_of, open_table, write_file
+from tidemark.lake.files import data_files, groups_to_rewrite, rewrite_files, unneeded_files
+from tidemark.lake.table import LakeTable, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
 from tidemark.model import Model, StarTable
 from tidemark.objects import ObjectMeta, Objects
 from tidemark.report import Progress, quiet
-from tidemark.star.star_manifest import newest_processed, read_processed
-
-if TYPE_CHECKING:
-    from deltalake.transaction import AddAction
+from tidemark.star.star_manifest import newest_processed, read_processed, star_statistics
 
 logger = logging.getLogger(__name__)
 # A merge rewrites each file that it touches, so latest and the dimensions keep theirs small; a fact is only added to.
@@ -33,18 +27,7 @@ MERGED_BYTES = 16 << 20
 FACT_BYTES = 64 << 20
 RETENTION = timedelta(days=7)
 SHORTEST_RETENTION = timedelta(hours=1)
-ROW_GROUP_ROWS = 122_880
 READERS = 16
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A data file of a Delta table; `last_batch` is the highest batch of its rows, None where it is not recorded."""
-
-    path: str
-    size_bytes: int
-    rows: int
-    last_batch: int | None
 
 
 @dataclass(frozen=True)
@@ -197,124 +180,6 @@ class Compact:
             manifests = executor.map(log.manifest, range(1, newest_batch(self.ingestion) + 1))
             named = {each.key for manifest in manifests for table in manifest.tables.values() for each in table.objects}
         return [each for each in old if each.key not in named]
-
-
-def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of it
-    engine: Engine,
-    lake: LakeTable,
-    groups: Sequence[Sequence[DataFile]],
-    *,
-    key: Sequence[str],
-    target_bytes: int,
-    statistics: Sequence[str],
-    now_milliseconds: int,
-) -> int:
-    """Put in the place of each group of files new ones of about the wanted size, in the order of the key.
-
-    Returns:
-        How many files were written.
-
-    Raises:
-        OvertakenError: another run changed the table in between; nothing is lost.
-    """
-    added: list[AddAction] = []
-    for group in groups:
-        rows, size_bytes = sum(file.rows for file in group), sum(file.size_bytes for file in group)
-        length = -(-rows // max(1, round(size_bytes / target_bytes)))
-        source = f"select {names(lake.columns)} from {lake.rows([file.path for file in group])}"
-        ordered = engine.new_file(".parquet")
-        # By row groups no longer than a file, so that each is found without reading the others.
-        options = f"format parquet, row_group_size {max(2048, min(length, ROW_GROUP_ROWS))}"
-        engine.execute(f"copy ({source} order by {names(key)}) to {text(str(ordered))} ({options})")
-        numbered = f"read_parquet({text(str(ordered))}, file_row_number = true)"
-        for first in range(0, rows, length):
-            span = f"file_row_number >= {first} and file_row_number < {first + length}"
-            action = write_file(
-                engine,
-                lake,
-                f"select * from {numbered} where {span} order by file_row_number",
-                batch=None,
-                now_milliseconds=now_milliseconds,
-                statistics=statistics,
-            )
-            added += [action] if action else []
-        ordered.unlink()
-    removed = tuple(file.path for group in groups for file in group)
-    before = sum(file.rows for group in groups for file in group)
-    after = sum(int(json.loads(action.stats)["numRecords"]) for action in added)
-    if before != after:
-        message = f"{lake.path}: {before} rows in {len(removed)} files came to {after} in new ones"
-        raise StateError(message, advice="nothing was changed; tidemark verify shows what is wrong", table=lake.path)
-    known = lake.metadata()
-    metadata = {name: known[name] for name in ("model",) if name in known}
-    lake.commit(Change(tuple(added), removed), batch=lake.batch, metadata=metadata, same_rows=True)
-    return len(added)
-
-
-def data_files(lake: LakeTable) -> list[DataFile]:
-    """List the data files of a table as its log describes them."""
-    actions = lake.delta.get_add_actions(flatten=True)
-    columns = {name: actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")}
-    has_bounds = "max.batch_id" in actions.schema.names
-    bounds = actions["max.batch_id"].to_pylist() if has_bounds else [None] * len(columns["path"])
-    found = zip(*columns.values(), bounds, strict=True)
-    return sorted((DataFile(*each) for each in found), key=lambda file: file.path)
-
-
-def groups_to_rewrite(
-    files: Sequence[DataFile], target_bytes: int, last_batch: int | None, *, splits: bool
-) -> list[list[DataFile]]:
-    """Choose the files that are to be rewritten: the small ones together and, where it `splits`, each large one alone.
-
-    Args:
-        files: the table's files.
-        target_bytes: the size that files should have.
-        last_batch: the last batch whose rows may move; None if all may.
-        splits: whether a file of more than twice the target is too large.
-    """
-    free = [
-        file for file in files if last_batch is None or (file.last_batch is not None and file.last_batch <= last_batch)
-    ]
-    small = [file for file in free if file.size_bytes < target_bytes / 2]
-    large = [[file] for file in free if splits and file.size_bytes > 2 * target_bytes and file.rows > 1]
-    return [*([small] if len(small) > 1 else []), *large]
-
-
-def unneeded_files(lake: LakeTable, oldest_needed: int, cutoff: datetime) -> list[ObjectMeta]:
-    """List the old files in a table's folder that no version has which was current since the cutoff or is needed.
-
-    A file that no version has is a killed run's, unless it is young: then a run may be about to commit it.
-    """
-    folder, log = f"{lake.path}/", f"{lake.path}/_delta_log/"
-    found = list(lake.objects.list(folder))
-    commits = {
-        int(name): each.last_modified
-        for each in found
-        if each.key.startswith(log)
-        for name, _, suffix in [each.key.removeprefix(log).partition(".")]
-        if suffix == "json" and name.isdecimal()
-    }
-    before_cutoff = max((version for version, moment in commits.items() if moment < cutoff), default=0)
-    oldest = min(oldest_needed, before_cutoff)
-    later = range(oldest + 1, lake.version + 1)
-    missing = [version for version in later if version not in commits]
-    if missing:
-        message = f"{lake.path}: the commits {missing[:5]} are missing from its Delta log"
-        raise StateError(message, advice="restore them from the bucket's older versions, or run tidemark rebuild")
-    keep = {folder + file for file in lake.files}
-    for version in later:
-        for line in lake.objects.get(f"{log}{version:020d}.json").splitlines():
-            action = json.loads(line)
-            if "remove" in action:
-                keep.add(folder + unquote(action["remove"]["path"]))
-    return [
-        each for each in found if not each.key.startswith(log) and each.key not in keep and each.last_modified < cutoff
-    ]
-
-
-def star_statistics(star: StarTable) -> list[str]:
-    """Name the columns of a star table by whose bounds readers may skip a file."""
-    return [star.key[0], "batch_id"] if star.kind == "fact" else ["batch_id"]
 
 
 def _as_of(objects: Objects, path: str, batch: int) -> int:

@@ -15,9 +15,10 @@ from datetime import datetime
 from pathlib import Path
 
 from tidemark.capture.recovery import apply_from_log, is_news
-from tidemark.compact import MERGED_BYTES, data_files, groups_to_rewrite, rewrite_files, star_statistics
+from tidemark.compact import MERGED_BYTES
 from tidemark.errors import StateError
 from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.files import data_files, groups_to_rewrite, rewrite_files
 from tidemark.lake.replacement import QuarantineReplacement, Replacement, TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import ChangeLog, Manifest, newest_batch
@@ -33,6 +34,7 @@ from tidemark.star.star_manifest import (
     newest_processed,
     newest_rebuilt,
     put_rebuilt,
+    star_statistics,
 )
 from tidemark.transform import Transform
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tidemark.lake.engine import open_engine
+from tidemark.lake.files import write_file
 from tidemark.lake.merge import FEW_ROWS, stage_merge
-from tidemark.lake.table import Change, create_table, open_table, write_file
+from tidemark.lake.table import Change, create_table, open_table
 from tidemark.objects import open_objects
 
 COLUMNS = {"k": "BIGINT", "v": "VARCHAR", "w": "VARCHAR"}

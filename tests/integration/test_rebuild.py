@@ -18,7 +18,8 @@ from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig,
 from tests.support.postgres import Postgres
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import open_engine
-from tidemark.lake.table import Change, open_table, write_file
+from tidemark.lake.files import write_file
+from tidemark.lake.table import Change, open_table
 from tidemark.model import load_model
 from tidemark.rebuild import Rebuild, RebuildReport
 from tidemark.rebuild_warehouse import RebuildWarehouse

@@ -17,7 +17,8 @@ from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table, write_file
+from tidemark.lake.files import write_file
+from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table
 from tidemark.objects import Objects, open_objects
 from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
 

@@ -11,8 +11,9 @@ from deltalake.transaction import AddAction
 from tidemark.capture import diff
 from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.lake.engine import Engine
+from tidemark.lake.files import add_file
 from tidemark.lake.sqltext import from_csv, from_parquet, names, quoted, text
-from tidemark.lake.table import Change, add_file
+from tidemark.lake.table import Change
 from tidemark.log.changelog import LogObject, TableEntry
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of

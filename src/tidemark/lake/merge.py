@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from tidemark.lake.engine import Engine
+from tidemark.lake.files import write_file
 from tidemark.lake.sqltext import names, quoted, text
-from tidemark.lake.table import Change, LakeTable, write_file
+from tidemark.lake.table import Change, LakeTable
 
 if TYPE_CHECKING:
     from deltalake.transaction import AddAction

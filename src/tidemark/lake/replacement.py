@@ -9,8 +9,9 @@ from deltalake.exceptions import DeltaError
 
 from tidemark.errors import StateError, TidemarkError, TransientError
 from tidemark.lake.engine import Engine
+from tidemark.lake.files import add_file, batch_of, write_file
 from tidemark.lake.sqltext import names, quoted
-from tidemark.lake.table import LakeTable, add_file, create_table, open_table, write_file
+from tidemark.lake.table import LakeTable, create_table, open_table
 from tidemark.objects import Objects
 
 QUARANTINE = "quarantine/"
@@ -109,7 +110,7 @@ class Replacement:
         added = []
         for file in self.made.files:
             # A fact's file says by its name which batch it is of, and a batch that is done again takes it away by that.
-            number = int(file[:10]) if file[:10].isdecimal() else batch
+            number = batch_of(file) or batch
             if carries and self.present is not None and self.is_readable:
                 select = self._carrying(file, key, carries)
                 action = write_file(

@@ -5,14 +5,11 @@ are rewritten, one at a time, in the order of their key. A commit goes through t
 delta-rs then refuses it when another with our application id came in between.
 """
 
-import json
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -21,12 +18,8 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from tidemark.errors import ConfigError, OvertakenError, StateError, TransientError
 from tidemark.faults import effect_on
-from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_as, quoted, select, text, tried
+from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_as, quoted, select, tried
 from tidemark.objects import Objects
-
-if TYPE_CHECKING:
-    # What only reads the lake need not have DuckDB.
-    from tidemark.lake.engine import Engine
 
 APPLICATION = "tidemark"
 # What delta-rs takes for a part of a URL: it reads another folder than it writes, or finds no commits.
@@ -239,56 +232,6 @@ def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     if table.columns == columns:
         return table
     return replace(table, columns=dict(columns), stored=table.columns)
-
-
-def write_file(
-    engine: "Engine",
-    table: LakeTable,
-    select: str,
-    *,
-    batch: int | None,
-    now_milliseconds: int,
-    statistics: Sequence[str] = (),
-) -> AddAction | None:
-    """Write the rows of a SELECT as one data file that no commit names yet; None when there are none.
-
-    Args:
-        engine: runs the SELECT.
-        table: the Delta table that the file is for.
-        select: yields the table's columns by name.
-        batch: the batch that brought the file, part of its name; None for rows that were there before.
-        now_milliseconds: the time of the file, Unix milliseconds.
-        statistics: the columns of integers whose lowest and highest value readers may skip the file by.
-    """
-    local = engine.new_file(".parquet")
-    fields = ", ".join(f"cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in table.columns.items())
-    engine.execute(f"copy (select {fields} from ({select})) to {text(str(local))} (format parquet, compression zstd)")
-    return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
-
-
-def add_file(
-    engine: "Engine",
-    table: LakeTable,
-    local: Path,
-    *,
-    batch: int | None,
-    now_milliseconds: int,
-    statistics: Sequence[str] = (),
-) -> AddAction | None:
-    """Put a local Parquet file, written in the table's columns, beside the table's others; see `write_file`."""
-    bounds = "".join(f", min({quoted(name)}), max({quoted(name)})" for name in statistics)
-    found = engine.execute(f"select count(*){bounds} from read_parquet({text(str(local))})").fetchone()
-    if not found or not found[0]:
-        local.unlink()
-        return None
-    name = f"{'compact' if batch is None else f'{batch:010d}'}-{uuid.uuid4()}.parquet"
-    size_bytes = local.stat().st_size
-    table.objects.put_file_new(f"{table.path}/{name}", local)
-    local.unlink(missing_ok=True)
-    lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))
-    stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
-    changes = batch is not None
-    return AddAction(name, size_bytes, {}, now_milliseconds, data_change=changes, stats=json.dumps(stats))
 
 
 def _schema(columns: Mapping[str, str]) -> Schema:

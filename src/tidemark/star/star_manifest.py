@@ -60,6 +60,11 @@ def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
     return [name for name in columns if star.kind == "fact" or name != "batch_id"]
 
 
+def star_statistics(star: StarTable) -> list[str]:
+    """Name the columns of a star table by whose bounds readers may skip a file."""
+    return [star.key[0], "batch_id"] if star.kind == "fact" else ["batch_id"]
+
+
 @dataclass(frozen=True)
 class Rebuilt:
     """What a rebuild of the star put in place: for each table the Delta version that holds the batches up to `batch`.

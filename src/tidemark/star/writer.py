@@ -8,9 +8,10 @@ from deltalake.transaction import AddAction
 
 from tidemark.errors import OvertakenError, StateError
 from tidemark.lake.engine import Engine
+from tidemark.lake.files import write_file
 from tidemark.lake.merge import stage_merge
 from tidemark.lake.sqltext import Select, Table
-from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table, write_file
+from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table
 from tidemark.model import StarTable
 from tidemark.objects import Objects
 from tidemark.star.star_manifest import Processed

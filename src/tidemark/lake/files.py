@@ -1,0 +1,215 @@
+"""The data files of a Delta table: their names, their rows and bounds, and which of them are rewritten or removed.
+
+A file that a batch brings is named after it, so that a batch which is done again finds its own files by their name; one
+that only moves rows is named `compact-…`.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import unquote
+
+from deltalake.transaction import AddAction
+
+from tidemark.errors import StateError
+from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import names, quoted, text
+from tidemark.lake.table import Change, LakeTable
+from tidemark.objects import ObjectMeta
+
+BATCH_DIGITS = 10
+NAME_OF_A_BATCH = re.compile(rf"([0-9]{{{BATCH_DIGITS}}})-")
+ROW_GROUP_ROWS = 122_880
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data file of a Delta table; `last_batch` is the highest batch of its rows, None where it is not recorded."""
+
+    path: str
+    size_bytes: int
+    rows: int
+    last_batch: int | None
+
+
+def file_name(batch: int | None) -> str:
+    """Make a new file's name; a batch of None stands for rows that were there before."""
+    return f"{'compact' if batch is None else f'{batch:0{BATCH_DIGITS}d}'}-{uuid.uuid4()}.parquet"
+
+
+def batch_of(file: str) -> int | None:
+    """Tell from a file's name which batch brought it; None where its rows were there before."""
+    found = NAME_OF_A_BATCH.match(file)
+    return int(found[1]) if found else None
+
+
+def rows_of(action: AddAction) -> int:
+    """Give how many rows a file has that is to be committed."""
+    return int(json.loads(action.stats)["numRecords"])
+
+
+def write_file(
+    engine: Engine,
+    table: LakeTable,
+    select: str,
+    *,
+    batch: int | None,
+    now_milliseconds: int,
+    statistics: Sequence[str] = (),
+) -> AddAction | None:
+    """Write the rows of a SELECT as one data file that no commit names yet; None when there are none.
+
+    Args:
+        engine: runs the SELECT.
+        table: the Delta table that the file is for.
+        select: yields the table's columns by name.
+        batch: the batch that brought the file, part of its name; None for rows that were there before.
+        now_milliseconds: the time of the file, Unix milliseconds.
+        statistics: the columns of integers whose lowest and highest value readers may skip the file by.
+    """
+    local = engine.new_file(".parquet")
+    fields = ", ".join(f"cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in table.columns.items())
+    engine.execute(f"copy (select {fields} from ({select})) to {text(str(local))} (format parquet, compression zstd)")
+    return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
+
+
+def add_file(
+    engine: Engine,
+    table: LakeTable,
+    local: Path,
+    *,
+    batch: int | None,
+    now_milliseconds: int,
+    statistics: Sequence[str] = (),
+) -> AddAction | None:
+    """Put a local Parquet file, written in the table's columns, beside the table's others; see `write_file`."""
+    bounds = "".join(f", min({quoted(name)}), max({quoted(name)})" for name in statistics)
+    found = engine.execute(f"select count(*){bounds} from read_parquet({text(str(local))})").fetchone()
+    if not found or not found[0]:
+        local.unlink()
+        return None
+    name = file_name(batch)
+    size_bytes = local.stat().st_size
+    table.objects.put_file_new(f"{table.path}/{name}", local)
+    local.unlink(missing_ok=True)
+    lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))
+    stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
+    changes = batch is not None
+    return AddAction(name, size_bytes, {}, now_milliseconds, data_change=changes, stats=json.dumps(stats))
+
+
+def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of it
+    engine: Engine,
+    lake: LakeTable,
+    groups: Sequence[Sequence[DataFile]],
+    *,
+    key: Sequence[str],
+    target_bytes: int,
+    statistics: Sequence[str],
+    now_milliseconds: int,
+) -> int:
+    """Put in the place of each group of files new ones of about the wanted size, in the order of the key.
+
+    Returns:
+        How many files were written.
+
+    Raises:
+        OvertakenError: another run changed the table in between; nothing is lost.
+    """
+    added: list[AddAction] = []
+    for group in groups:
+        rows, size_bytes = sum(file.rows for file in group), sum(file.size_bytes for file in group)
+        length = -(-rows // max(1, round(size_bytes / target_bytes)))
+        source = f"select {names(lake.columns)} from {lake.rows([file.path for file in group])}"
+        ordered = engine.new_file(".parquet")
+        # By row groups no longer than a file, so that each is found without reading the others.
+        options = f"format parquet, row_group_size {max(2048, min(length, ROW_GROUP_ROWS))}"
+        engine.execute(f"copy ({source} order by {names(key)}) to {text(str(ordered))} ({options})")
+        numbered = f"read_parquet({text(str(ordered))}, file_row_number = true)"
+        for first in range(0, rows, length):
+            span = f"file_row_number >= {first} and file_row_number < {first + length}"
+            action = write_file(
+                engine,
+                lake,
+                f"select * from {numbered} where {span} order by file_row_number",
+                batch=None,
+                now_milliseconds=now_milliseconds,
+                statistics=statistics,
+            )
+            added += [action] if action else []
+        ordered.unlink()
+    removed = tuple(file.path for group in groups for file in group)
+    before = sum(file.rows for group in groups for file in group)
+    after = sum(rows_of(action) for action in added)
+    if before != after:
+        message = f"{lake.path}: {before} rows in {len(removed)} files came to {after} in new ones"
+        raise StateError(message, advice="nothing was changed; tidemark verify shows what is wrong", table=lake.path)
+    known = lake.metadata()
+    metadata = {name: known[name] for name in ("model",) if name in known}
+    lake.commit(Change(tuple(added), removed), batch=lake.batch, metadata=metadata, same_rows=True)
+    return len(added)
+
+
+def data_files(lake: LakeTable) -> list[DataFile]:
+    """List the data files of a table as its log describes them."""
+    actions = lake.delta.get_add_actions(flatten=True)
+    columns = {name: actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")}
+    has_bounds = "max.batch_id" in actions.schema.names
+    bounds = actions["max.batch_id"].to_pylist() if has_bounds else [None] * len(columns["path"])
+    found = zip(*columns.values(), bounds, strict=True)
+    return sorted((DataFile(*each) for each in found), key=lambda file: file.path)
+
+
+def groups_to_rewrite(
+    files: Sequence[DataFile], target_bytes: int, last_batch: int | None, *, splits: bool
+) -> list[list[DataFile]]:
+    """Choose the files that are to be rewritten: the small ones together and, where it `splits`, each large one alone.
+
+    Args:
+        files: the table's files.
+        target_bytes: the size that files should have.
+        last_batch: the last batch whose rows may move; None if all may.
+        splits: whether a file of more than twice the target is too large.
+    """
+    free = [
+        file for file in files if last_batch is None or (file.last_batch is not None and file.last_batch <= last_batch)
+    ]
+    small = [file for file in free if file.size_bytes < target_bytes / 2]
+    large = [[file] for file in free if splits and file.size_bytes > 2 * target_bytes and file.rows > 1]
+    return [*([small] if len(small) > 1 else []), *large]
+
+
+def unneeded_files(lake: LakeTable, oldest_needed: int, cutoff: datetime) -> list[ObjectMeta]:
+    """List the old files in a table's folder that no version has which was current since the cutoff or is needed.
+
+    A file that no version has is a killed run's, unless it is young: then a run may be about to commit it.
+    """
+    folder, log = f"{lake.path}/", f"{lake.path}/_delta_log/"
+    found = list(lake.objects.list(folder))
+    commits = {
+        int(name): each.last_modified
+        for each in found
+        if each.key.startswith(log)
+        for name, _, suffix in [each.key.removeprefix(log).partition(".")]
+        if suffix == "json" and name.isdecimal()
+    }
+    before_cutoff = max((version for version, moment in commits.items() if moment < cutoff), default=0)
+    oldest = min(oldest_needed, before_cutoff)
+    later = range(oldest + 1, lake.version + 1)
+    missing = [version for version in later if version not in commits]
+    if missing:
+        message = f"{lake.path}: the commits {missing[:5]} are missing from its Delta log"
+        raise StateError(message, advice="restore them from the bucket's older versions, or run tidemark rebuild")
+    keep = {folder + file for file in lake.files}
+    for version in later:
+        for line in lake.objects.get(f"{log}{version:020d}.json").splitlines():
+            action = json.loads(line)
+            if "remove" in action:
+                keep.add(folder + unquote(action["remove"]["path"]))
+    return [
+        each for each in found if not each.key.startswith(log) and each.key not in keep and each.last_modified < cutoff
+    ]
