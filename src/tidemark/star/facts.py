@@ -9,6 +9,7 @@ from deltalake.transaction import AddAction
 
 from tidemark.errors import DataError
 from tidemark.lake.engine import WorkingTables
+from tidemark.lake.files import batch_of, rows_of
 from tidemark.lake.sqltext import (
     Condition,
     Expression,
@@ -81,7 +82,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
         batch.sources.present(star, {})
         yielded = batch.engine.describe(star.sql)
         lake = batch.open(star, {star.key[0]: "BIGINT"}, yielded, star_sql.HISTORY)
-        own = [file for file in lake.files if file.startswith(f"{batch.number:010d}-")]
+        own = [file for file in lake.files if batch_of(file) == batch.number]
         table, state = batch.model.sources[star.driving], batch.sources.states[star.driving]
         lying = batch.quarantine.lying(star, tables) if batch.quarantine.open_count(star) else None
         fact = _Fact(
@@ -230,7 +231,7 @@ def _types(state: SourceState) -> dict[str, str]:
 
 
 def _rows(action: AddAction | None) -> int:
-    return int(json.loads(action.stats)["numRecords"]) if action else 0
+    return rows_of(action) if action else 0
 
 
 def _require_all(fact: _Fact, found: int, expected: int, what: str) -> None:
