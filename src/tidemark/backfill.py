@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from tidemark.capture.comparison import Reread, reread
 from tidemark.capture.poll import Captured, Poll, apply_captured
@@ -19,10 +20,11 @@ from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import span_of
 from tidemark.errors import ConfigError, ContractError, StateError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.log.changelog import ChangeLog, Manifest, carried_over
+from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, open_latest_as_of
 from tidemark.log.pointer import PointerStore
+from tidemark.log.succession import next_manifest, succeed
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
@@ -114,8 +116,7 @@ class Backfill:
             changed = {} if dry_run else {name: each.write() for name, each in found.items() if each.changes}
             if changed:
                 manifest = self._manifest(poll, head, asdict(identity), changed)
-                log.commit(manifest)
-                self._apply(engine, log, head, manifest, changed)
+                succeed(log, self.pointer, manifest, partial(self._apply, engine, log, manifest, changed))
         skipped = tuple(name for name in self.model.sources if name not in chosen and not tables)
         shown = {
             name: TableBackfill(each.read, each.inserted, each.updated, each.deleted, _bytes(changed.get(name)))
@@ -171,13 +172,12 @@ class Backfill:
     def _manifest(
         self, poll: Poll, head: Manifest, source: Mapping[str, object], changed: Mapping[str, Captured]
     ) -> Manifest:
-        tables = {name: replace(carried_over(entry), swept=False) for name, entry in head.tables.items()}
+        following = next_manifest(head, self.new_id())
+        tables = {name: replace(entry, swept=False) for name, entry in following.tables.items()}
         # Rows that were not read keep the hashes that they have.
         tables |= {name: replace(each.entry, hashed_by=head.tables[name].hashed_by) for name, each in changed.items()}
         return replace(
-            head,
-            batch=poll.batch,
-            run_id=self.new_id(),
+            following,
             source=source,
             # The snapshot stays that of the last poll, for of all other rows this one says nothing.
             captured_at=max(head.captured_at, poll.snapshot.captured_at),
@@ -185,17 +185,11 @@ class Backfill:
             highest=max(
                 (at for at in (head.highest, *(each.highest for each in changed.values())) if at), default=None
             ),
-            replay={},
         )
 
-    def _apply(
-        self, engine: Engine, log: ChangeLog, head: Manifest, manifest: Manifest, changed: Mapping[str, Captured]
-    ) -> None:
+    def _apply(self, engine: Engine, log: ChangeLog, manifest: Manifest, changed: Mapping[str, Captured]) -> None:
         if not all([apply_captured(each, manifest.batch) for each in changed.values()]):  # noqa: C419 -- each of them
-            bring_latest_up_to(engine, log, self.model, manifest, head.batch, self.clock())
-        before = self.pointer.read()
-        if before and before.batch == head.batch:
-            self.pointer.write(replace(before, batch=manifest.batch))
+            bring_latest_up_to(engine, log, self.model, manifest, manifest.batch - 1, self.clock())
 
 
 def _bytes(written: Captured | None) -> int:

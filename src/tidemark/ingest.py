@@ -25,6 +25,7 @@ from tidemark.lake.engine import Engine, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
 from tidemark.log.columns import Column, describe_drift
 from tidemark.log.pointer import Pointer, PointerStore
+from tidemark.log.succession import succeed
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -76,24 +77,21 @@ class Ingest:
                 manifest = self._manifest(poll, head, identity, floor, captured)
             drifts = _drifts(head, captured)
             changed = head is None or any(_is_news(each, head.tables.get(name)) for name, each in captured.items())
+            newest = head if head and not changed else manifest
+            apply = partial(self._apply, engine, log, newest, captured)
+            pointed = partial(self._pointed, newest, pointer)
             if changed:
-                log.commit(manifest)
-                head = manifest
-            batch = head.batch if head else 0
-            are_applied = [apply_captured(each, batch) for each in captured.values()]
-            if head and not all(are_applied):
-                bring_latest_up_to(engine, log, self.model, head, batch - 1, self.clock())
-            polls = pointer.polls + 1 if pointer else 1
-            self.pointer.write(
-                Pointer(manifest.pipeline_id, batch, head.watermark if head else None, self.clock(), polls)
-            )
+                succeed(log, self.pointer, manifest, apply, pointed)
+            else:
+                apply()
+                self.pointer.write(pointed())
         return StageReport(
             "ingest",
-            (batch,) if changed else (),
+            (newest.batch,) if changed else (),
             _reports(captured),
             time.perf_counter() - started,
-            watermark=head.watermark if head else None,
-            newest=batch,
+            watermark=newest.watermark,
+            newest=newest.batch,
             captured_at=poll.snapshot.captured_at,
             drifts=drifts,
         )
@@ -165,6 +163,15 @@ class Ingest:
                     )
                 pending[name] = executor.submit(finish, name, write, started)
             return {name: pending[name].result() for name in self.model.sources}
+
+    def _apply(self, engine: Engine, log: ChangeLog, newest: Manifest, captured: Mapping[str, Captured]) -> None:
+        are_applied = [apply_captured(each, newest.batch) for each in captured.values()]
+        if not all(are_applied):
+            bring_latest_up_to(engine, log, self.model, newest, newest.batch - 1, self.clock())
+
+    def _pointed(self, newest: Manifest, before: Pointer | None) -> Pointer:
+        polls = before.polls + 1 if before else 1
+        return Pointer(newest.pipeline_id, newest.batch, newest.watermark, self.clock(), polls)
 
     def _manifest(
         self,

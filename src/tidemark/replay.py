@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tidemark.errors import ConfigError, StateError
-from tidemark.log.changelog import ChangeLog, Manifest, carried_over
+from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import PointerStore
+from tidemark.log.succession import next_manifest, succeed
 from tidemark.model import Model
 from tidemark.objects import Objects
 from tidemark.star.quarantine_report import SetAside, list_set_aside, star_tables
@@ -69,23 +70,9 @@ class Replay:
         batches = tuple(each.batch for each in waiting)
         if not named:
             return Replayed(None, {}, batches)
-        self._commit(log, head, named)
-        return Replayed(head.batch + 1, {name: len(rows) for name, rows in named.items()}, batches)
-
-    def _commit(self, log: ChangeLog, head: Manifest, named: Mapping[str, list[int | str]]) -> None:
         # Nothing was read from the source, so snapshot, time and watermark are those of the last poll.
-        manifest = replace(
-            head,
-            batch=head.batch + 1,
-            run_id=self.new_id(),
-            tables={name: carried_over(entry) for name, entry in head.tables.items()},
-            replay=named,
-        )
-        log.commit(manifest)
-        before = self.pointer.read()
-        # Latest has nothing to take from this batch, so a pointer that stood at the one before may go on.
-        if before and before.batch == head.batch:
-            self.pointer.write(replace(before, batch=manifest.batch))
+        succeed(log, self.pointer, replace(next_manifest(head, self.new_id()), replay=named))
+        return Replayed(head.batch + 1, {name: len(rows) for name, rows in named.items()}, batches)
 
 
 def _named(found: Sequence[SetAside], waiting: Sequence[Manifest]) -> dict[str, list[int | str]]:

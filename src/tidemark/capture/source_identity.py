@@ -7,8 +7,9 @@ from datetime import datetime
 
 from tidemark.capture.source import SourceIdentity, open_source
 from tidemark.errors import StateError
-from tidemark.log.changelog import ChangeLog, Manifest, carried_over
+from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import PointerStore
+from tidemark.log.succession import next_manifest, succeed
 from tidemark.objects import Objects
 
 
@@ -68,24 +69,16 @@ class NewSource:
         move = Move(_place(head) if head else None, (identity.system_identifier, identity.database))
         if head is None or not move.is_one or dry_run:
             return move
+        following = next_manifest(head, self.new_id())
         manifest = replace(
-            head,
-            batch=head.batch + 1,
-            run_id=self.new_id(),
+            following,
             source=asdict(identity),
             captured_at=max(head.captured_at, self.clock()),
             watermark=None,
-            tables={
-                name: replace(carried_over(entry), swept=False, hashed_by="") for name, entry in head.tables.items()
-            },
-            replay={},
+            tables={name: replace(entry, swept=False, hashed_by="") for name, entry in following.tables.items()},
             is_floor_known=False,
         )
-        log.commit(manifest)
-        before = self.pointer.read()
-        # Latest has nothing to take from this batch, so a pointer that stood at the one before may go on.
-        if before and before.batch == head.batch:
-            self.pointer.write(replace(before, batch=manifest.batch, watermark=None))
+        succeed(log, self.pointer, manifest)
         return replace(move, batch=manifest.batch)
 
 
