@@ -208,36 +208,13 @@ class Snapshot:
 
     def hashes_in_buckets(self, table: SourceTable, bucketing: Bucketing, buckets: Sequence[int]) -> Iterator[bytes]:
         """Stream key and hash of the rows in these buckets as CSV, by one scan."""
-        parts = self._parts(table)
-        bucket = self._bucket(table, bucketing, parts["hash"])
-        wanted = sql.SQL("{}::bigint[]").format(sql.Literal(list(buckets)))
-        return self._copy(
-            query(
-                "source",
-                "hashes_in_buckets",
-                key=_list(table.key),
-                hash=parts["hash"],
-                table=parts["table"],
-                bucket=bucket,
-                buckets=wanted,
-            ),
-        )
+        bucket = self._bucket(table, bucketing, self._parts(table)["hash"])
+        return self._hashes("hashes_in_buckets", table, bucket=bucket, buckets=_bigints(buckets))
 
     def hashes_in_ranges(self, table: SourceTable, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
         """Stream key and hash of the rows in these ranges of the one integer key (ends included), by its index."""
-        parts = self._parts(table)
-        lows, highs = (sql.SQL("{}::bigint[]").format(sql.Literal(list(ends))) for ends in zip(*ranges, strict=True))
-        return self._copy(
-            query(
-                "source",
-                "hashes_in_ranges",
-                key=_list(table.key),
-                hash=parts["hash"],
-                table=parts["table"],
-                lows=lows,
-                highs=highs,
-            ),
-        )
+        lows, highs = map(_bigints, zip(*ranges, strict=True))
+        return self._hashes("hashes_in_ranges", table, lows=lows, highs=highs)
 
     def hashes_of_texts(self, table: SourceTable, rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
         """Stream key and hash as CSV of rows that are given as the texts of all columns, in the table's order.
@@ -253,6 +230,12 @@ class Snapshot:
         known = {"names": _list(names), "fields": fields, "key": _list(table.key), "hash": self._parts(table)["hash"]}
         for batch in _batched(rows, KEYS_PER_REQUEST):
             yield from self._hashed(batch, known)
+
+    def _hashes(self, name: str, table: SourceTable, **where: sql.Composable) -> Iterator[bytes]:
+        parts = self._parts(table)
+        return self._copy(
+            query("source", name, key=_list(table.key), hash=parts["hash"], table=parts["table"], **where)
+        )
 
     def _hashed(self, rows: list[Sequence[str | None]], parts: Mapping[str, sql.Composable]) -> list[bytes]:
         texts = sql.SQL(", ").join(
@@ -315,6 +298,10 @@ def _identifier(table: SourceTable) -> sql.Identifier:
 
 def _list(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+
+
+def _bigints(numbers: Iterable[int]) -> sql.Composed:
+    return sql.SQL("{}::bigint[]").format(sql.Literal(list(numbers)))
 
 
 def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed) -> Mapping[str, Any]:
