@@ -71,7 +71,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
     try:
         yield
     except duckdb.OutOfMemoryException as exc:
-        message = f"the engine ran out of its {memory_limit()} of memory: {_first_line(exc)}"
+        message = f"the engine ran out of its {memory_limit()} of memory: {first_line(exc)}"
         raise ConfigError(message, advice="raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory") from exc
     except duckdb.Error as exc:
         # What the Parquet reader makes of a broken file comes as either; of no subclass is nothing else.
@@ -83,7 +83,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
         if not is_broken and not isinstance(exc, duckdb.IOException):
             raise
         # DuckDB has no codes, so its words must tell a file of the lake that is gone or altered from a full disk.
-        found = _first_line(exc)
+        found = first_line(exc)
         if is_broken or MISSING in str(exc):
             message = f"a data file of a Delta table is missing or altered: {found}"
             advice = (
@@ -97,10 +97,6 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
         raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
 
 
-def _first_line(exc: Exception) -> str:
-    return " ".join(str(exc).partition("\n")[0].split())
-
-
 def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], failures: list[TidemarkError]) -> None:
     remote = [store for store in stores if store.local_path(PROBE) is None]
     if remote:
@@ -110,6 +106,11 @@ def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], 
 
         roots = {store.root: store for store in remote if isinstance(store, S3Objects)}
         connection.register_filesystem(ObjectFileSystem(roots, failures))
+
+
+def first_line(exc: BaseException) -> str:
+    """Give the first line of what DuckDB or delta-rs says: the others quote statements and stack traces."""
+    return " ".join(str(exc).strip().partition("\n")[0].split())
 
 
 class Engine:

@@ -8,13 +8,15 @@ import duckdb
 from deltalake.exceptions import DeltaError
 
 from tidemark.errors import StateError, TidemarkError, TransientError
-from tidemark.lake.engine import Engine
+from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.files import add_file, batch_of, write_file
 from tidemark.lake.sqltext import names, quoted
 from tidemark.lake.table import LakeTable, create_table, open_table
 from tidemark.objects import Objects
 
 QUARANTINE = "quarantine/"
+# Of an error in a report's column of notes.
+NOTE_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Replacement:
         try:
             self.present = open_table(self.objects, self.made.path)
         except (DeltaError, StateError) as exc:
-            self.has_broken_log, self.note = True, f"its Delta log cannot be read: {_first_line(exc)}"
+            self.has_broken_log, self.note = True, f"its Delta log cannot be read: {first_line(exc)[:NOTE_CHARACTERS]}"
         if self.present is None:
             return TableRebuild(rows, rows, 0, self.note or "there is no such table")
         extra = [name for name in self.present.columns if name not in self.made.columns]
@@ -73,7 +75,7 @@ class Replacement:
         except TransientError:
             raise
         except (duckdb.Error, TidemarkError, OSError) as exc:
-            return TableRebuild(rows, rows, 0, f"its rows cannot be read: {_first_line(exc)}")
+            return TableRebuild(rows, rows, 0, f"its rows cannot be read: {first_line(exc)[:NOTE_CHARACTERS]}")
         self.is_readable = not lacking
         return TableRebuild(rows, missing, surplus, self.note)
 
@@ -169,7 +171,3 @@ class QuarantineReplacement:
 
     def _lines(self, store: Objects, key: str) -> list[bytes]:
         return store.get(key).splitlines() if store.exists(key) else []
-
-
-def _first_line(exc: BaseException) -> str:
-    return str(exc).strip().split("\n")[0][:200]

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import duckdb
 
 from tidemark.errors import ConfigError, contract_error
-from tidemark.lake.engine import Engine
+from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.sqltext import quoted, text
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
@@ -61,9 +61,9 @@ def require_readable(
                     worker.execute(f"select * from ({star.sql})").fetchall()
                     found += _unfit(star, yielded, limits[star.name])
             except (duckdb.ParserException, duckdb.CatalogException) as exc:
-                mistakes.append(f"{star.path}.sql: {_first_line(exc)}")
+                mistakes.append(f"{star.path}.sql: {first_line(exc)}")
             except duckdb.Error as exc:
-                found.append(f"{star.path}.sql cannot read the source: {_first_line(exc)}")
+                found.append(f"{star.path}.sql cannot read the source: {first_line(exc)}")
     finally:
         worker.connection.close()
     if mistakes:
@@ -105,7 +105,3 @@ def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column
             f"cast({SAMPLES.get(column.typed, '0')} as {column.typed}) as {quoted(column.name)}" for column in found
         )
         engine.execute(f"create or replace temp view {quoted(name)} as select {fields}")
-
-
-def _first_line(exc: duckdb.Error) -> str:
-    return str(exc).strip().split("\n")[0]

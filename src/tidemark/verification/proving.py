@@ -7,7 +7,7 @@ import duckdb
 from deltalake.exceptions import DeltaError
 
 from tidemark.errors import StateError
-from tidemark.lake.engine import Engine
+from tidemark.lake.engine import Engine, first_line
 from tidemark.report import Progress
 from tidemark.verification.result import TableProof
 
@@ -23,11 +23,6 @@ def proofs(
         TransientError: S3 is away.
     """
     return tuple(_proven(engine, edge, tables, progress))
-
-
-def first_line(exc: Exception) -> str:
-    """Give the first line of what an engine says."""
-    return str(exc).strip().partition("\n")[0]
 
 
 def _proven(

@@ -17,7 +17,7 @@ from deltalake.exceptions import DeltaError
 from tidemark.capture.source import open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.errors import DataError, TidemarkError
-from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.engine import Engine, first_line, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.latest import open_latest_as_of
 from tidemark.log.pointer import PointerStore
@@ -28,7 +28,7 @@ from tidemark.star.star_manifest import Processed, committed_manifest, newest_pr
 from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
 from tidemark.verification.latest_star import StarEdge
 from tidemark.verification.log_star import LogEdges, opened_side
-from tidemark.verification.proving import RESTORE, first_line, proofs
+from tidemark.verification.proving import RESTORE, proofs
 from tidemark.verification.records import (
     Rows,
     concluded,
