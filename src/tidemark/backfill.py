@@ -6,7 +6,6 @@ there had been no backfill, and finds nothing to do where there was one: only wh
 """
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -20,7 +19,7 @@ from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import span_of
 from tidemark.errors import ConfigError, ContractError, StateError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.changelog import ChangeLog, Manifest, new_id
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, open_latest_as_of
 from tidemark.log.pointer import PointerStore
@@ -59,7 +58,7 @@ class Backfill:
     ingestion: Objects
     pointer: PointerStore
     clock: Callable[[], datetime]
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    new_id: Callable[[], str] = new_id
 
     def run(
         self,
@@ -97,15 +96,7 @@ class Backfill:
                 check_identity(head, identity)
                 with source.snapshot(chosen.values()) as snapshot:
                     columns = {name: _columns(table, snapshot, head) for name, table in chosen.items()}
-                    poll = Poll(
-                        engine=engine,
-                        log=log,
-                        snapshot=snapshot,
-                        batch=head.batch + 1,
-                        now_milliseconds=int(self.clock().timestamp() * 1000),
-                        major_version=identity.major_version,
-                        timezone=self.model.timezone,
-                    )
+                    poll = Poll.after(head, engine, log, snapshot, identity, self.model, self.clock())
                     found = {}
                     for name, table in chosen.items():
                         started = time.perf_counter()

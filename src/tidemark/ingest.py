@@ -6,7 +6,6 @@ after it (latest, the pointer) is made good by the next poll.
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -18,11 +17,11 @@ from tidemark.capture.contract_check import agreed_columns
 from tidemark.capture.full_table import capture_whole
 from tidemark.capture.poll import Captured, Poll, apply_captured
 from tidemark.capture.recovery import bring_latest_up_to, entries_before, open_tables, recover
-from tidemark.capture.source import Snapshot, SourceIdentity, open_source
+from tidemark.capture.source import SourceIdentity, open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
+from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, new_id
 from tidemark.log.columns import Column, describe_drift
 from tidemark.log.pointer import Pointer, PointerStore
 from tidemark.log.succession import succeed
@@ -45,7 +44,7 @@ class Ingest:
     pointer: PointerStore
     lag: timedelta
     clock: Callable[[], datetime]
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    new_id: Callable[[], str] = new_id
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Poll once.
@@ -72,7 +71,7 @@ class Ingest:
                 floor = source.floor()
                 _warn_of_floor(floor, self.clock())
                 with source.snapshot(self.model.sources.values()) as snapshot:
-                    poll = self._poll(engine, log, snapshot, head, identity)
+                    poll = Poll.after(head, engine, log, snapshot, identity, self.model, self.clock())
                     captured = self._capture(poll, head, pointer, floor, progress)
                 manifest = self._manifest(poll, head, identity, floor, captured)
             drifts = _drifts(head, captured)
@@ -94,24 +93,6 @@ class Ingest:
             newest=newest.batch,
             captured_at=poll.snapshot.captured_at,
             drifts=drifts,
-        )
-
-    def _poll(
-        self,
-        engine: Engine,
-        log: ChangeLog,
-        snapshot: Snapshot,
-        head: Manifest | None,
-        identity: SourceIdentity,
-    ) -> Poll:
-        return Poll(
-            engine=engine,
-            log=log,
-            snapshot=snapshot,
-            batch=head.batch + 1 if head else 1,
-            now_milliseconds=int(self.clock().timestamp() * 1000),
-            major_version=identity.major_version,
-            timezone=self.model.timezone,
         )
 
     def _capture(

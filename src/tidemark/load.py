@@ -5,13 +5,12 @@ their latest values.
 """
 
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidemark.errors import DataError, StateError
 from tidemark.lake.table import open_table
-from tidemark.log.changelog import newest_batch
+from tidemark.log.changelog import new_id, newest_batch
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -27,7 +26,7 @@ class Load:
     model: Model
     processed: Objects
     warehouse_url: str
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    new_id: Callable[[], str] = new_id
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Load every batch of the star that the warehouse does not hold.

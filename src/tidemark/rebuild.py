@@ -7,7 +7,6 @@ latest, and for the star all of that as well.
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import data_files, groups_to_rewrite, rewrite_files
 from tidemark.lake.replacement import QuarantineReplacement, Replacement, TableRebuild
 from tidemark.lake.table import open_table
-from tidemark.log.changelog import ChangeLog, Manifest, newest_batch
+from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch
 from tidemark.log.latest import HASH, open_latest, path_of, statistics_of
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects, open_objects
@@ -69,7 +68,7 @@ class Rebuild:
     clock: Callable[[], datetime]
     accepts: bool = False
     dry_run: bool = False
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    new_id: Callable[[], str] = new_id
 
     def latest(self, progress: Progress = quiet) -> RebuildReport:
         """Fold the whole log into latest.

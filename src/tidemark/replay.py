@@ -3,12 +3,11 @@
 It is a batch of the log like any other, so that a rebuild takes them up again at the same place.
 """
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tidemark.errors import ConfigError, StateError
-from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.changelog import ChangeLog, Manifest, new_id
 from tidemark.log.pointer import PointerStore
 from tidemark.log.succession import next_manifest, succeed
 from tidemark.model import Model
@@ -37,7 +36,7 @@ class Replay:
     ingestion: Objects
     processed: Objects
     pointer: PointerStore
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    new_id: Callable[[], str] = new_id
 
     def run(self, table: str | None = None, ordinals: Sequence[int] = ()) -> Replayed:
         """Write a batch that names rows in quarantine; transform takes them up when it comes to it.

@@ -5,7 +5,6 @@ the batch are replaced, and a dimension's merge finds nothing left to change.
 """
 
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ import duckdb
 from tidemark.errors import ContractError, DataError, StateError
 from tidemark.faults import effect
 from tidemark.lake.engine import open_engine
-from tidemark.log.changelog import ChangeLog, Manifest, newest_batch, put_manifest, with_later_shape
+from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
 from tidemark.model import Model, StarTable
 from tidemark.objects import ObjectMissingError, Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -42,7 +41,7 @@ class Transform:
     ingestion: Objects
     processed: Objects
     clock: Callable[[], datetime]
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    new_id: Callable[[], str] = new_id
     latest_of: Callable[[Manifest], Objects] | None = None
     until: int | None = None
 

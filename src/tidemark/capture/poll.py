@@ -14,14 +14,14 @@ from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import quoted
 from tidemark.lake.table import Change
-from tidemark.log.changelog import ChangeLog, LogObject, TableEntry, object_key
+from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry, object_key
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable
-from tidemark.model import SourceTable
+from tidemark.model import Model, SourceTable
 
 if TYPE_CHECKING:
     # Verifications of the star split lines as polls do, where there is no driver of PostgreSQL.
-    from tidemark.capture.source import Snapshot
+    from tidemark.capture.source import Snapshot, SourceIdentity
 
 logger = logging.getLogger(__name__)
 PART_BYTES = 256 << 20
@@ -39,6 +39,28 @@ class Poll:
     major_version: int
     timezone: ZoneInfo
     part_bytes: int = PART_BYTES
+
+    @classmethod
+    def after(  # noqa: PLR0913, PLR0917 -- all that a poll is made of
+        cls,
+        head: Manifest | None,
+        engine: Engine,
+        log: ChangeLog,
+        snapshot: "Snapshot",
+        identity: "SourceIdentity",
+        model: Model,
+        now: datetime,
+    ) -> "Poll":
+        """Begin the poll whose batch comes behind the newest, `head`."""
+        return cls(
+            engine=engine,
+            log=log,
+            snapshot=snapshot,
+            batch=head.batch + 1 if head else 1,
+            now_milliseconds=int(now.timestamp() * 1000),
+            major_version=identity.major_version,
+            timezone=model.timezone,
+        )
 
 
 @dataclass(frozen=True)

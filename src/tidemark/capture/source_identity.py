@@ -1,13 +1,12 @@
 """The identity of the source: which database the log is of, and the record of a deliberate move to another."""
 
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from tidemark.capture.source import SourceIdentity, open_source
 from tidemark.errors import StateError
-from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.changelog import ChangeLog, Manifest, new_id
 from tidemark.log.pointer import PointerStore
 from tidemark.log.succession import next_manifest, succeed
 from tidemark.objects import Objects
@@ -52,7 +51,7 @@ class NewSource:
     ingestion: Objects
     pointer: PointerStore
     clock: Callable[[], datetime]
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    new_id: Callable[[], str] = new_id
 
     def run(self, *, dry_run: bool = False) -> Move:
         """Write a batch without changes that carries the new source's identity, if it is another.

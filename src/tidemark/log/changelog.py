@@ -6,6 +6,7 @@ A batch exists when its manifest exists. An object that no manifest names is par
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -271,6 +272,11 @@ def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
             later = tuple(column for column in entry.columns if column.name.lower() not in there)
             tables[name] = replace(known, columns=(*known.columns, *later))
     return replace(manifest, tables=tables)
+
+
+def new_id() -> str:
+    """Make the id of a new run, or of a new pipeline."""
+    return str(uuid.uuid4())
 
 
 def carried_over(entry: TableEntry) -> TableEntry:
