@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from tidemark.errors import ConfigError, OvertakenError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.files import data_files, groups_to_rewrite, rewrite_files, unneeded_files
+from tidemark.lake.files import MERGED_BYTES, data_files, groups_to_rewrite, rewrite_files, unneeded_files
 from tidemark.lake.table import LakeTable, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
@@ -22,8 +22,7 @@ from tidemark.report import Progress, quiet
 from tidemark.star.star_manifest import newest_processed, read_processed, star_statistics
 
 logger = logging.getLogger(__name__)
-# A merge rewrites each file that it touches, so latest and the dimensions keep theirs small; a fact is only added to.
-MERGED_BYTES = 16 << 20
+# Latest and the dimensions are merged into, a fact is only added to.
 FACT_BYTES = 64 << 20
 RETENTION = timedelta(days=7)
 SHORTEST_RETENTION = timedelta(hours=1)

@@ -5,25 +5,20 @@ in place and not the others; it is simply run again. The side is a scratch direc
 latest, and for the star all of that as well.
 """
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
-from tidemark.capture.recovery import apply_from_log, is_news
-from tidemark.compact import MERGED_BYTES
 from tidemark.errors import StateError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.files import data_files, groups_to_rewrite, rewrite_files
+from tidemark.lake.files import drop_old_files
 from tidemark.lake.replacement import QuarantineReplacement, Replacement, TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch
-from tidemark.log.latest import HASH, open_latest, path_of, statistics_of
-from tidemark.model import Model, SourceTable
-from tidemark.objects import Objects, open_objects
+from tidemark.log.fold import Fold, opened_side
+from tidemark.log.latest import HASH, open_latest, statistics_of
+from tidemark.model import Model
+from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
 from tidemark.star.star_manifest import (
     Processed,
@@ -82,10 +77,11 @@ class Rebuild:
         head = log.newest()
         if head is None:
             return RebuildReport("latest", 0, {}, is_in_place=False)
-        with _side() as side, open_engine([self.ingestion, side]) as engine:
+        with opened_side("rebuild") as side, open_engine([self.ingestion, side]) as engine:
+            fold = Fold(engine, log, self.model, side, self.clock)
             for manifest in log.manifests(1, head.batch):
                 progress("rebuild", f"latest: batch {manifest.batch} of {head.batch}", 0, 0, 0.0)
-                self._fold(engine, log, manifest, side)
+                fold.add(manifest)
             pairs = {}
             for name, source in self.model.sources.items():
                 if name in head.tables:
@@ -112,7 +108,7 @@ class Rebuild:
         if not last:
             return RebuildReport("star", 0, {}, is_in_place=False)
         written = self._written(last)
-        with _side() as side, open_engine([self.ingestion, self.processed, side]) as engine:
+        with opened_side("rebuild") as side, open_engine([self.ingestion, self.processed, side]) as engine:
             self._replay(engine, side, last, progress)
             pairs = {}
             for name, star in self.model.stars.items():
@@ -154,40 +150,15 @@ class Rebuild:
         return manifests
 
     def _replay(self, engine: Engine, side: Objects, last: int, progress: Progress) -> None:
-        log = ChangeLog(self.ingestion)
+        fold = Fold(engine, ChangeLog(self.ingestion), self.model, side, self.clock)
 
         def latest_of(manifest: Manifest) -> Objects:
             progress("rebuild", f"star: batch {manifest.batch} of {last}", 0, 0, 0.0)
             for star in self.model.dimensions:
-                _drop_old_files(side, star.path)
-            self._fold(engine, log, manifest, side)
-            return side
+                drop_old_files(side, star.path)
+            return fold.add(manifest)
 
         Transform(self.model, self.ingestion, side, self.clock, latest_of=latest_of, until=last).run()
-
-    def _fold(self, engine: Engine, log: ChangeLog, manifest: Manifest, side: Objects) -> None:
-        for name, entry in manifest.tables.items():
-            source = self.model.sources.get(name)
-            if source and is_news(side, source, entry, manifest.batch):
-                apply_from_log(engine, log, source, entry, manifest.batch, self.clock(), into=side)
-                self._cut_up(engine, source, side)
-                _drop_old_files(side, path_of(source))
-
-    def _cut_up(self, engine: Engine, source: SourceTable, side: Objects) -> None:
-        """Cut a file that a baseline has filled, which every later batch would have to rewrite."""
-        lake = open_table(side, path_of(source))
-        large = groups_to_rewrite(data_files(lake), MERGED_BYTES, None, splits=True) if lake else []
-        large = [group for group in large if len(group) == 1]
-        if lake and large:
-            rewrite_files(
-                engine,
-                lake,
-                large,
-                key=source.key,
-                target_bytes=MERGED_BYTES,
-                statistics=statistics_of(source, lake.columns),
-                now_milliseconds=self._now_milliseconds(),
-            )
 
     def _may_be_put(self, reasons: Sequence[str]) -> bool:
         return not self.dry_run and (self.accepts or not reasons)
@@ -218,20 +189,3 @@ class Rebuild:
 
 def _is_same(entry: StarEntry, before: StarEntry | None) -> bool:
     return before is not None and replace(entry, version=0) == replace(before, version=0)
-
-
-@contextmanager
-def _side() -> Iterator[Objects]:
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-rebuild-"))
-    try:
-        yield open_objects(str(folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _drop_old_files(side: Objects, path: str) -> None:
-    """Remove the files of a table on the side that its newest version has not: nobody asks for an older one."""
-    lake = open_table(side, path)
-    keep = {f"{path}/{file}" for file in lake.files} if lake else set()
-    found = [each.key for each in side.list(f"{path}/") if "/_delta_log/" not in each.key]
-    side.delete(key for key in found if key not in keep)

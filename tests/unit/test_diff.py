@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tidemark.capture import diff
 from tidemark.capture.sweep import Bucketing, Sum
+from tidemark.log.change import CHANGE
 
 COLUMNS = {"id": "BIGINT", "Name": "VARCHAR", "is it": "BOOLEAN"}
 KEY = ("id",)
@@ -77,7 +78,7 @@ class Poll:
 
     def changes(self) -> dict[int, tuple[str, Row, Row | None]]:
         found = self.connection.execute(
-            f'select id, "Name", "is it", _op, _before from {diff.CHANGE} order by id'
+            f'select id, "Name", "is it", _op, _before from {CHANGE} order by id'
         ).fetchall()
         assert [count for count in Counter(row[0] for row in found).values() if count > 1] == []
         return {row[0]: (row[3], row[1:3], row[4] and (row[4]["Name"], row[4]["is it"])) for row in found}
@@ -157,7 +158,7 @@ def test_an_insert_has_no_row_before_in_the_log(connection: duckdb.DuckDBPyConne
     poll.read({1: ("b", None), 2: ('"\n', False)}, {1, 2})
 
     line = diff.log_line(list(COLUMNS), with_operation=True)
-    found = connection.execute(f"select {line} from {diff.CHANGE} order by id").fetchall()
+    found = connection.execute(f"select {line} from {CHANGE} order by id").fetchall()
 
     assert [row[0] for row in found] == [
         '{"id":1,"Name":"b","is it":null,"_op":"update","_before":{"id":1,"Name":"a","is it":true}}',

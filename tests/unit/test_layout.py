@@ -19,6 +19,7 @@ PURE = {
     "capture.sweep",
     "capture.watermark",
     "lake.sqltext",
+    "log.change",
     "log.columns",
     "named_sql",
     "postgres.statements",

@@ -11,6 +11,7 @@ from tidemark.capture.sweep import SCAN_SHARE, Bucketing, Sum, bucketing_for, di
 from tidemark.capture.watermark import Span
 from tidemark.lake.sqltext import from_csv, names, quoted
 from tidemark.lake.table import Change
+from tidemark.log.change import CHANGE
 from tidemark.log.changelog import LogObject, TableEntry, carried_over
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, stage_changes
@@ -108,7 +109,7 @@ class _Comparison:
 
     def counts(self) -> dict[str, int]:
         """Count the changes by operation."""
-        return dict(self.engine.execute(f"select _op, count(*) from {diff.CHANGE} group by 1").fetchall())
+        return dict(self.engine.execute(f"select _op, count(*) from {CHANGE} group by 1").fetchall())
 
     def read_all(self) -> None:
         """Compare every row, because the hashes in latest are of another kind."""
@@ -146,7 +147,7 @@ class _Comparison:
 
     def _finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
         counts = self.counts()
-        highest = highest_stamp(self.poll, self.engine, diff.CHANGE, self.table, self.columns)
+        highest = highest_stamp(self.poll, self.engine, CHANGE, self.table, self.columns)
         known = (before.latest_timestamp, highest.isoformat() if highest else None)
         entry = replace(
             carried_over(before),
@@ -167,7 +168,7 @@ class _Comparison:
 
     def _stage(self) -> Change:
         batch, now = self.poll.batch, self.poll.now_milliseconds
-        return stage_changes(self.engine, self.latest, diff.CHANGE, batch=batch, now_milliseconds=now)
+        return stage_changes(self.engine, self.latest, CHANGE, batch=batch, now_milliseconds=now)
 
     def _bucketing(self) -> Bucketing:
         key = quoted(self.table.key[0])
@@ -219,7 +220,7 @@ class _Comparison:
     def _latest_row_id(self) -> str | None:
         if not self.by_key:
             return None
-        found = self.engine.value(f"select max({quoted(self.table.key[0])}) from {diff.CHANGE} where _op <> 'rehash'")
+        found = self.engine.value(f"select max({quoted(self.table.key[0])}) from {CHANGE} where _op <> 'rehash'")
         return None if found is None else str(found)
 
     def _write_objects(self, changes: int) -> Iterator[LogObject]:
@@ -227,7 +228,7 @@ class _Comparison:
             return
         # Names that no column of a source has: an underscore before what is the log's own.
         key, line = names(self.table.key), diff.log_line(self.names, with_operation=True)
-        lines = f"select {key}, {line} as _line from {diff.CHANGE} where _op <> 'rehash'"
+        lines = f"select {key}, {line} as _line from {CHANGE} where _op <> 'rehash'"
         size = int(str(self.engine.value(f"select coalesce(sum(strlen(_line)), 0) from ({lines})")))
         parts = 1 + size // self.poll.part_bytes
         for part in range(parts):

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from tidemark.capture.watermark import Span
 from tidemark.lake.sqltext import names, quoted, text
+from tidemark.log.change import CHANGE, create_change
 
-CHANGE = "change"
 STAGED = "staged"
 SWEPT = "swept"
 DIFFERING = "differing"
@@ -18,8 +18,7 @@ DIFFERING = "differing"
 def create_tables(columns: Mapping[str, str], key: Sequence[str]) -> list[str]:
     """Write the statements that make the empty working tables of one source table.
 
-    `change` holds what a poll found: the columns, `_hash`, `_op`, the row before as `_before`, and its hash. The
-    operation `rehash` is none of the source's: the row is as it was, only its hash is new to latest.
+    `change` holds what a poll found, see `create_change`.
 
     Args:
         columns: the source's columns with the types of the log.
@@ -27,12 +26,11 @@ def create_tables(columns: Mapping[str, str], key: Sequence[str]) -> list[str]:
     """
     fields = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
     keys = ", ".join(f"{quoted(name)} {columns[name]}" for name in key)
-    found = f"_hash bigint, _op varchar, _before struct({fields}), _hash_before bigint"
     return [
         f"create or replace temp table {STAGED} ({fields}, _hash bigint)",
         f"create or replace temp table {SWEPT} ({keys}, _hash bigint)",
         f"create or replace temp table {DIFFERING} (bucket bigint)",
-        f"create or replace temp table {CHANGE} ({fields}, {found})",
+        create_change(columns),
     ]
 
 

@@ -5,20 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tidemark.capture import diff
-from tidemark.errors import OvertakenError, StateError
+from tidemark.errors import StateError
 from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import from_json, names
-from tidemark.lake.table import Change, open_table
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, manifest_key
 from tidemark.log.columns import Column
-from tidemark.log.latest import LatestTable, columns_of, latest_batch, open_latest, path_of, stage_changes
+from tidemark.log.fold import apply_from_log
+from tidemark.log.latest import LatestTable, columns_of, latest_batch, open_latest
 from tidemark.log.pointer import Pointer, PointerStore
-from tidemark.model import Model, SourceTable
-from tidemark.objects import Objects
+from tidemark.model import Model
 
 logger = logging.getLogger(__name__)
-ATTEMPTS = 5
 
 
 def recover(
@@ -116,68 +112,3 @@ def bring_latest_up_to(
             if name in reached and reached[name] < manifest.batch and brings:
                 logger.warning("latest %s lacks batch %d: taking it from the log", name, manifest.batch)
                 apply_from_log(engine, log, model.sources[name], entry, manifest.batch, now)
-
-
-def is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int) -> bool:
-    """Say whether a batch means anything to a table of latest that has the batches before it: changes or a shape."""
-    if entry.changes or batch == 1:
-        return True
-    lake = open_table(objects, path_of(table))
-    return lake is not None and lake.columns != columns_of(entry.columns)
-
-
-def apply_from_log(  # noqa: PLR0913 -- the caller's whole world
-    engine: Engine,
-    log: ChangeLog,
-    table: SourceTable,
-    entry: TableEntry,
-    batch: int,
-    now: datetime,
-    *,
-    into: Objects | None = None,
-) -> None:
-    """Apply one batch of one table to latest out of the log's objects; its rows have no hash until the next sweep.
-
-    Args:
-        engine: reads the log.
-        log: the change log.
-        table: the source table.
-        entry: the batch's changes to it.
-        batch: the batch's number.
-        now: the present time.
-        into: where that latest lies, if not beside the log.
-
-    Raises:
-        OvertakenError: others changed that table of latest again and again, none of them with this batch.
-    """
-    for attempt in range(ATTEMPTS):
-        latest = open_latest(into or log.objects, table, entry.columns)
-        if latest.batch >= batch:
-            return
-        change = _staged(engine, log, latest, entry, batch, now)
-        try:
-            latest.lake.commit(change, batch=batch)
-        except OvertakenError:
-            # Another recovery of the same batch, or a commit that only moved rows between files.
-            logger.info("latest %s was changed by another run at the same time", table.name)
-            if attempt + 1 == ATTEMPTS:
-                raise
-
-
-def _staged(
-    engine: Engine, log: ChangeLog, latest: LatestTable, entry: TableEntry, batch: int, now: datetime
-) -> Change:
-    table = latest.source
-    types = {column.name: column.log_type for column in entry.columns}
-    for statement in diff.create_tables(types, table.key):
-        engine.execute(statement)
-    copies = [engine.new_file(".jsonl") for _ in entry.objects]
-    files = [str(log.verified(each, copy)) for each, copy in zip(entry.objects, copies, strict=True)]
-    operation = "'insert'" if batch == 1 else "_op"
-    lines = from_json(files, types if batch == 1 else types | {"_op": "VARCHAR"})
-    engine.execute(
-        f"insert into {diff.CHANGE} select {names(types)}, null, {operation}, null, null from {lines}",
-    )
-    for copy in copies:
-        copy.unlink(missing_ok=True)
-    return stage_changes(engine, latest, diff.CHANGE, batch=batch, now_milliseconds=int(now.timestamp() * 1000))

@@ -18,12 +18,14 @@ from deltalake.transaction import AddAction
 from tidemark.errors import StateError
 from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import names, quoted, text
-from tidemark.lake.table import Change, LakeTable
-from tidemark.objects import ObjectMeta
+from tidemark.lake.table import Change, LakeTable, open_table
+from tidemark.objects import ObjectMeta, Objects
 
 BATCH_DIGITS = 10
 NAME_OF_A_BATCH = re.compile(rf"([0-9]{{{BATCH_DIGITS}}})-")
 ROW_GROUP_ROWS = 122_880
+# A merge rewrites each file that it touches, so a table that is merged into keeps its files small.
+MERGED_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,14 @@ def groups_to_rewrite(
     small = [file for file in free if file.size_bytes < target_bytes / 2]
     large = [[file] for file in free if splits and file.size_bytes > 2 * target_bytes and file.rows > 1]
     return [*([small] if len(small) > 1 else []), *large]
+
+
+def drop_old_files(objects: Objects, path: str) -> None:
+    """Remove the files of a table that its newest version has not: for a bucket of which nobody asks an older one."""
+    lake = open_table(objects, path)
+    keep = {f"{path}/{file}" for file in lake.files} if lake else set()
+    found = [each.key for each in objects.list(f"{path}/") if "/_delta_log/" not in each.key]
+    objects.delete(key for key in found if key not in keep)
 
 
 def unneeded_files(lake: LakeTable, oldest_needed: int, cutoff: datetime) -> list[ObjectMeta]:

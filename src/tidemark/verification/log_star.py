@@ -4,23 +4,19 @@ Only this sees a change that was made to latest and star alike, and a version in
 scratch directory of this machine that holds latest and the star.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
-from tidemark.capture.recovery import apply_from_log, is_news
 from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import names, quoted
 from tidemark.lake.table import open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.fold import Fold
 from tidemark.log.latest import HASH, open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
-from tidemark.objects import Objects, open_objects
+from tidemark.objects import Objects
 from tidemark.star.star_manifest import Processed
 from tidemark.transform import Transform
 from tidemark.verification.matching import compare, differences, verdicts
@@ -29,17 +25,7 @@ from tidemark.verification.result import TableProof
 Proofs = Iterator[tuple[str, Callable[[], TableProof]]]
 
 
-@contextmanager
-def opened_side() -> Iterator[Objects]:
-    """Open a scratch directory as a bucket for the length of a block."""
-    folder = Path(tempfile.mkdtemp(prefix="tidemark-verify-"))
-    try:
-        yield open_objects(str(folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@dataclass
+@dataclass(frozen=True)
 class LogEdges:
     """The log, folded into a latest and a star of its own on the side."""
 
@@ -49,14 +35,13 @@ class LogEdges:
     processed: Objects
     side: Objects
     clock: Callable[[], datetime]
-    folded: int = 0
 
     def replay(self, head: Manifest, done: Processed | None) -> None:
         """Make the star again up to the last batch that was transformed, and latest up to the newest."""
+        fold = Fold(self.engine, ChangeLog(self.ingestion), self.model, self.side, self.clock)
         if done is not None:
-            Transform(self.model, self.ingestion, self.side, self.clock, latest_of=self._fold, until=done.batch).run()
-        for manifest in ChangeLog(self.ingestion).manifests(self.folded + 1, head.batch):
-            self._fold(manifest)
+            Transform(self.model, self.ingestion, self.side, self.clock, latest_of=fold.add, until=done.batch).run()
+        fold.finish(head.batch)
 
     def latest(self, head: Manifest) -> Proofs:
         """Compare each table of latest with what the log comes to."""
@@ -69,15 +54,6 @@ class LogEdges:
         for star in self.model.stars.values():
             if star.name in done.tables:
                 yield star.name, partial(self._star, star, done)
-
-    def _fold(self, manifest: Manifest) -> Objects:
-        log = ChangeLog(self.ingestion)
-        for name, entry in manifest.tables.items():
-            table = self.model.sources.get(name)
-            if table and is_news(self.side, table, entry, manifest.batch):
-                apply_from_log(self.engine, log, table, entry, manifest.batch, self.clock(), into=self.side)
-        self.folded = manifest.batch
-        return self.side
 
     def _latest(self, table: SourceTable, head: Manifest) -> TableProof:
         now = head.tables[table.name].columns

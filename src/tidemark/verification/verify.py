@@ -19,6 +19,7 @@ from tidemark.capture.source_identity import check_identity
 from tidemark.errors import DataError, TidemarkError
 from tidemark.lake.engine import Engine, first_line, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
+from tidemark.log.fold import opened_side
 from tidemark.log.latest import open_latest_as_of
 from tidemark.log.pointer import PointerStore
 from tidemark.model import Model, SourceTable
@@ -27,7 +28,7 @@ from tidemark.report import Progress, quiet
 from tidemark.star.star_manifest import Processed, committed_manifest, newest_processed, newest_rebuilt, read_processed
 from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
 from tidemark.verification.latest_star import StarEdge
-from tidemark.verification.log_star import LogEdges, opened_side
+from tidemark.verification.log_star import LogEdges
 from tidemark.verification.proving import RESTORE, proofs
 from tidemark.verification.records import (
     Rows,
@@ -215,7 +216,7 @@ class _Work:
         return Edge(RECORDS, head.batch, self._proofs(RECORDS, proofs))
 
     def _log_edges(self, head: Manifest) -> list[Edge]:
-        with opened_side() as side:
+        with opened_side("verify") as side:
             parts = self.verify
             log = LogEdges(self.engine, self.model, parts.ingestion, parts.processed, side, parts.clock)
 
