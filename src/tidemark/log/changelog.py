@@ -18,9 +18,9 @@ from typing import Any
 from tidemark.errors import OvertakenError, StateError
 from tidemark.faults import effect
 from tidemark.log.columns import Column
+from tidemark.log.records import FORMAT, read_record
 from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects
 
-FORMAT = 1
 MANIFESTS = "batches/"
 DIGITS = 10
 MANIFEST = re.compile(rf"{MANIFESTS}([0-9]{{{DIGITS}}})\.json")
@@ -108,16 +108,15 @@ class Manifest:
         return (json.dumps(content, indent=1) + "\n").encode()
 
     @classmethod
-    def decode(cls, body: bytes) -> "Manifest":
-        """Read a manifest; StateError when it is none."""
-        try:
-            content = json.loads(body)
+    def decode(cls, body: bytes, what: str = "a manifest") -> "Manifest":
+        """Read a manifest; StateError when it is none, or of a newer Tidemark."""
+
+        def make(content: dict[str, Any]) -> Manifest:
             tables = {name: _entry(table) for name, table in content["tables"].items()}
             times = {name: _time(content[name]) for name in ("captured_at", "watermark", "highest")}
             return cls(**{**content, **times, "tables": tables})
-        except (ValueError, KeyError, TypeError) as exc:
-            message = f"a manifest cannot be read: {exc}"
-            raise StateError(message, advice="restore it from the bucket's older versions") from exc
+
+        return read_record(body, what, make)
 
     @cached_property
     def changes(self) -> int:
@@ -138,7 +137,7 @@ class ChangeLog:
 
     def manifest(self, batch: int) -> Manifest:
         """Read the manifest of a batch that must exist."""
-        found = Manifest.decode(self.objects.get(manifest_key(batch)))
+        found = Manifest.decode(self.objects.get(manifest_key(batch)), f"the manifest of batch {batch}")
         if found.batch != batch:
             message = f"{manifest_key(batch)} says that it is batch {found.batch}"
             raise StateError(message, advice="restore it from the bucket's older versions", batch=batch)
