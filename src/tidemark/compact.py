@@ -16,10 +16,11 @@ from tidemark.lake.files import MERGED_BYTES, data_files, groups_to_rewrite, rew
 from tidemark.lake.table import LakeTable, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
-from tidemark.model import Model, StarTable
+from tidemark.model import Model
 from tidemark.objects import ObjectMeta, Objects
 from tidemark.report import Progress, quiet
-from tidemark.star.star_manifest import newest_processed, read_processed, star_statistics
+from tidemark.star.star_log import StarLog
+from tidemark.star.star_manifest import star_statistics
 
 logger = logging.getLogger(__name__)
 # Latest and the dimensions are merged into, a fact is only added to.
@@ -100,7 +101,8 @@ class Compact:
         return CompactReport(tables, len(orphans), sum(each.size for each in orphans), leftovers)
 
     def _places(self, loaded: int | None) -> Iterator[_Place]:
-        transformed = newest_processed(self.processed)
+        stars = StarLog(self.processed)
+        transformed = stars.newest_batch()
         for source in self.model.sources.values():
             path = path_of(source)
             yield _Place(
@@ -113,6 +115,7 @@ class Compact:
                 last_batch=None,
                 oldest_needed=lambda path=path: _as_of(self.ingestion, path, transformed),  # type: ignore[misc]
             )
+        oldest = None if loaded is None else _oldest_needed(stars, loaded, transformed)
         for star in self.model.stars.values():
             is_fact = star.kind == "fact"
             yield _Place(
@@ -124,15 +127,8 @@ class Compact:
                 statistics=lambda _, star=star: star_statistics(star),  # type: ignore[misc]
                 # A batch that is being transformed takes its own files back by their name when it is done again.
                 last_batch=transformed if is_fact else None,
-                oldest_needed=lambda star=star: self._oldest_unloaded(star, loaded, transformed),  # type: ignore[misc]
+                oldest_needed=lambda star=star: None if oldest is None else oldest.get(star.name, 0),  # type: ignore[misc]
             )
-
-    def _oldest_unloaded(self, star: StarTable, loaded: int | None, transformed: int) -> int | None:
-        if loaded is None:
-            return None
-        # The last batch that is loaded is read again by a rebuild of the warehouse.
-        manifests = (read_processed(self.processed, batch) for batch in range(max(loaded, 1), transformed + 1))
-        return min((each.tables[star.name].version for each in manifests if star.name in each.tables), default=0)
 
     def _compact(self, engine: Engine, place: _Place, cutoff: datetime, *, dry_run: bool) -> TableCompaction:
         lake = open_table(place.objects, place.path)
@@ -179,6 +175,18 @@ class Compact:
             manifests = executor.map(log.manifest, range(1, newest_batch(self.ingestion) + 1))
             named = {each.key for manifest in manifests for table in manifest.tables.values() for each in table.objects}
         return [each for each in old if each.key not in named]
+
+
+def _oldest_needed(stars: StarLog, loaded: int, transformed: int) -> dict[str, int]:
+    """Give for each star table the oldest version that a load may still ask for; 0 where no batch speaks of it.
+
+    The last batch that is loaded is read again by a rebuild of the warehouse.
+    """
+    oldest: dict[str, int] = {}
+    for batch in range(max(loaded, 1), transformed + 1):
+        for name, entry in stars.manifest(batch).tables.items():
+            oldest[name] = min(entry.version, oldest.get(name, entry.version))
+    return oldest
 
 
 def _as_of(objects: Objects, path: str, batch: int) -> int:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from tidemark.errors import DataError, StateError
 from tidemark.lake.table import open_table
-from tidemark.log.changelog import new_id, newest_batch
+from tidemark.log.changelog import new_id
+from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.copy_lines import StarRows, are_comparable
-from tidemark.star.star_manifest import Processed, loaded_columns, read_processed
+from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.warehouse.session import Warehouse, open_warehouse
 
 
@@ -41,9 +43,11 @@ class Load:
         totals: dict[str, TableReport] = {}
         with open_warehouse(self.warehouse_url) as warehouse:
             done, pipeline_id = warehouse.newest()
-            newest = self._newest(done, pipeline_id)
+            stars = StarLog(self.processed)
+            newest = stars.newest()
+            require_together(reach_of_star(newest), Reach("warehouse", done, pipeline_id))
             for batch in range(done + 1, newest.batch + 1 if newest else 0):
-                reports = self._load(warehouse, read_processed(self.processed, batch), progress)
+                reports = self._load(warehouse, stars.manifest(batch), progress)
                 loaded += [batch] if reports is not None else []
                 for name, report in (reports or {}).items():
                     before = totals.get(name, TableReport())
@@ -57,21 +61,6 @@ class Load:
             newest=newest.batch if newest else 0,
             captured_at=newest.captured_at if newest else None,
         )
-
-    def _newest(self, done: int, pipeline_id: str | None) -> Processed | None:
-        last = newest_batch(self.processed)
-        if done > last:
-            message = f"the warehouse holds batch {done}, but the star ends with batch {last}"
-            raise StateError(
-                message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?"
-            )
-        newest = read_processed(self.processed, last) if last else None
-        if done and newest and pipeline_id != newest.pipeline_id:
-            message = f"the warehouse is of pipeline {pipeline_id}, the star is of another"
-            raise StateError(
-                message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?"
-            )
-        return newest
 
     def _load(self, warehouse: Warehouse, manifest: Processed, progress: Progress) -> dict[str, TableReport] | None:
         """Load one batch; None when another load was faster."""

@@ -9,27 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tidemark.errors import StateError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import drop_old_files
 from tidemark.lake.replacement import QuarantineReplacement, Replacement, TableRebuild
 from tidemark.lake.table import open_table
-from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch
+from tidemark.log.changelog import ChangeLog, Manifest, new_id
 from tidemark.log.fold import Fold, opened_side
 from tidemark.log.latest import HASH, open_latest, statistics_of
+from tidemark.log.reach import reach_of_log, require_together
 from tidemark.model import Model
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
-from tidemark.star.star_manifest import (
-    Processed,
-    Rebuilt,
-    StarEntry,
-    committed_manifest,
-    newest_processed,
-    newest_rebuilt,
-    put_rebuilt,
-    star_statistics,
-)
+from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry, star_statistics
 from tidemark.transform import Transform
 
 
@@ -104,10 +96,12 @@ class Rebuild:
             OvertakenError: another run changed the star at the same time.
             StateError: a batch is missing in the log or in the processed bucket.
         """
-        last = newest_processed(self.processed)
+        stars = StarLog(self.processed)
+        last = stars.newest_batch()
         if not last:
             return RebuildReport("star", 0, {}, is_in_place=False)
-        written = self._written(last)
+        written = [stars.written(batch) for batch in range(1, last + 1)]
+        require_together(reach_of_log(ChangeLog(self.ingestion), last), reach_of_star(written[-1]))
         with opened_side("rebuild") as side, open_engine([self.ingestion, self.processed, side]) as engine:
             self._replay(engine, side, last, progress)
             pairs = {}
@@ -120,7 +114,7 @@ class Rebuild:
             tables |= {"quarantine": quarantine.compared()} if quarantine.objects else {}
             reasons = [pair.reason(last, "transform") for pair in pairs.values()]
             if any(table.is_different for table in tables.values()):
-                reasons.append(self._other_model(written))
+                reasons.append(self._other_model(stars, written))
             found = tuple(filter(None, reasons))
             is_in_place = self._may_be_put(found)
             if is_in_place:
@@ -130,24 +124,10 @@ class Rebuild:
                     statistics = star_statistics(self.model.stars[name])
                     versions[name] = pair.put(last, self._now_milliseconds(), statistics, metadata=metadata)
                 quarantine.put()
-                again = [committed_manifest(side, batch) for batch in range(1, last + 1)]
-                put_rebuilt(self.processed, self._record(written, again, versions))
+                remade = StarLog(side)
+                again = [remade.written(batch) for batch in range(1, last + 1)]
+                stars.put_rebuilt(self._record(written, again, versions))
         return RebuildReport("star", last, tables, is_in_place, found)
-
-    def _written(self, last: int) -> list[Processed]:
-        """Read the processed manifests as they were written, and check that they are this log's."""
-        manifests = [committed_manifest(self.processed, batch) for batch in range(1, last + 1)]
-        theirs = manifests[-1].pipeline_id
-        if newest_batch(self.ingestion) < last:
-            message = f"the star ends with batch {last}, the log before it"
-            raise StateError(
-                message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"
-            )
-        ours = ChangeLog(self.ingestion).manifest(last).pipeline_id
-        if ours != theirs:
-            message = f"the log is of pipeline {ours}, the star of {theirs}"
-            raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
-        return manifests
 
     def _replay(self, engine: Engine, side: Objects, last: int, progress: Progress) -> None:
         fold = Fold(engine, ChangeLog(self.ingestion), self.model, side, self.clock)
@@ -163,9 +143,8 @@ class Rebuild:
     def _may_be_put(self, reasons: Sequence[str]) -> bool:
         return not self.dry_run and (self.accepts or not reasons)
 
-    def _other_model(self, written: Sequence[Processed]) -> str:
-        rebuilt = newest_rebuilt(self.processed)
-        made_by = [(rebuilt.apply(each) if rebuilt else each).model for each in written]
+    def _other_model(self, stars: StarLog, written: Sequence[Processed]) -> str:
+        made_by = [stars.manifest(each.batch).model for each in written]
         others = [batch for batch, model in enumerate(made_by, start=1) if model != self.model.hash]
         return f"another model made the batches {others[0]} to {others[-1]}" if others else ""
 

@@ -15,6 +15,7 @@ from psycopg import sql
 from tidemark.errors import ConfigError, StateError
 from tidemark.lake.replacement import TableRebuild
 from tidemark.lake.table import open_table
+from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import connect, translated, where
@@ -22,7 +23,8 @@ from tidemark.postgres.queries import query
 from tidemark.rebuild import RebuildReport
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
-from tidemark.star.star_manifest import Processed, loaded_columns, newest_processed, newest_rebuilt, read_processed
+from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.warehouse.schema import plan_init
 from tidemark.warehouse.session import SESSION
 
@@ -58,7 +60,9 @@ class RebuildWarehouse:
             found = connection.execute(query("warehouse", "newest_in_ledger")).fetchone()
             if found is None:
                 return RebuildReport("warehouse", 0, {}, is_in_place=False)
-            manifest = self._manifest(int(found[0]), str(found[1]))
+            loaded, stars = Reach("warehouse", int(found[0]), str(found[1])), StarLog(self.processed)
+            require_together(reach_of_star(stars.newest()), loaded)
+            manifest = stars.manifest(loaded.batch)
             side = _Side(connection)
             for star in (*self.model.dimensions, *self.model.facts):
                 progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
@@ -67,36 +71,8 @@ class RebuildWarehouse:
             if not self.dry_run:
                 progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
                 side.put_right({name for name, table in tables.items() if table.is_different})
-                self._put_ledger_right(connection, manifest.batch)
+                _put_ledger_right(connection, stars, manifest.batch)
             return RebuildReport("warehouse", manifest.batch, tables, is_in_place=not self.dry_run)
-
-    def _manifest(self, loaded: int, pipeline_id: str) -> Processed:
-        last = newest_processed(self.processed)
-        advice = "check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL: do they belong together?"
-        if loaded > last:
-            message = f"the warehouse holds batch {loaded}, but the star ends with batch {last}"
-            raise StateError(message, advice=advice)
-        manifest = read_processed(self.processed, loaded)
-        if manifest.pipeline_id != pipeline_id:
-            message = f"the warehouse is of pipeline {pipeline_id}, the star is of {manifest.pipeline_id}"
-            raise StateError(message, advice=advice)
-        return manifest
-
-    def _put_ledger_right(self, connection: psycopg.Connection, loaded: int) -> None:
-        """Let the ledger say of a batch what its manifest says since a rebuild of the star has changed it."""
-        rebuilt = newest_rebuilt(self.processed)
-        for batch in sorted(rebuilt.entries) if rebuilt else ():
-            if batch <= loaded:
-                manifest = read_processed(self.processed, batch)
-                counts = {name: entry.rows for name, entry in manifest.tables.items()}
-                checksums = {name: entry.checksum for name, entry in manifest.tables.items()}
-                values = {
-                    "batch": batch,
-                    "model": manifest.model,
-                    "row_counts": json.dumps(counts),
-                    "checksums": json.dumps(checksums),
-                }
-                connection.execute(query("rebuild", "put_ledger_right"), values)
 
     def _make(self, side: "_Side", star: StarTable, manifest: Processed) -> None:
         entry = manifest.tables.get(star.name)
@@ -166,6 +142,22 @@ class _Side:
             "key": _list(star.key),
             "matches": sql.SQL(" and ").join(matches),
         }
+
+
+def _put_ledger_right(connection: psycopg.Connection, stars: StarLog, loaded: int) -> None:
+    """Let the ledger say of a batch what its manifest says since a rebuild of the star has changed it."""
+    for batch in sorted(stars.rebuilt.entries) if stars.rebuilt else ():
+        if batch <= loaded:
+            manifest = stars.manifest(batch)
+            counts = {name: entry.rows for name, entry in manifest.tables.items()}
+            checksums = {name: entry.checksum for name, entry in manifest.tables.items()}
+            values = {
+                "batch": batch,
+                "model": manifest.model,
+                "row_counts": json.dumps(counts),
+                "checksums": json.dumps(checksums),
+            }
+            connection.execute(query("rebuild", "put_ledger_right"), values)
 
 
 def _list(names: Iterable[str]) -> sql.Composed:

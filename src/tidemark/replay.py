@@ -13,7 +13,7 @@ from tidemark.log.succession import next_manifest, succeed
 from tidemark.model import Model
 from tidemark.objects import Objects
 from tidemark.star.quarantine_report import SetAside, list_set_aside, star_tables
-from tidemark.star.star_manifest import newest_processed
+from tidemark.star.star_log import StarLog
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class Replay:
         if head is None:
             message = "there are rows in quarantine, but no batch in the ingestion bucket"
             raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
-        waiting = [each for each in log.manifests(newest_processed(self.processed) + 1, head.batch) if each.replay]
+        waiting = [
+            each for each in log.manifests(StarLog(self.processed).newest_batch() + 1, head.batch) if each.replay
+        ]
         named = _named(found, waiting)
         batches = tuple(each.batch for each in waiting)
         if not named:

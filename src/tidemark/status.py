@@ -14,7 +14,8 @@ from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import Pointer
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect
-from tidemark.star.star_manifest import count_set_aside, newest_processed, read_processed
+from tidemark.star.star_log import StarLog
+from tidemark.star.star_manifest import count_set_aside
 from tidemark.warehouse.session import LedgerRow, ledger
 
 logger = logging.getLogger(__name__)
@@ -159,10 +160,14 @@ def _log(head: Manifest | None) -> Place:
 
 
 def _processed(pipeline: Pipeline) -> tuple[Place, dict[str, int]]:
-    newest, problem = _asked(lambda: newest_processed(pipeline.processed))
+    stars, problem = _asked(lambda: StarLog(pipeline.processed))
+    if stars is None:
+        return Place(problem=problem), {}
+    # Asked in two steps, so that of a manifest that cannot be read the number is shown.
+    newest, problem = _asked(stars.newest_batch)
     if problem or not newest:
         return Place(batch=newest, problem=problem), {}
-    manifest, problem = _asked(lambda: read_processed(pipeline.processed, newest))
+    manifest, problem = _asked(lambda: stars.manifest(newest))
     if manifest is None:
         return Place(batch=newest, problem=problem), {}
     rows = {name: entry.rows for name, entry in manifest.tables.items()}

@@ -11,12 +11,13 @@ from datetime import datetime
 
 import duckdb
 
-from tidemark.errors import ContractError, DataError, StateError
+from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
 from tidemark.lake.engine import open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
+from tidemark.log.reach import reach_of_log, require_together
 from tidemark.model import Model, StarTable
-from tidemark.objects import ObjectMissingError, Objects
+from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.batch import Batch, Outcome
 from tidemark.star.dimensions import put_calendar, put_dimension
@@ -24,10 +25,9 @@ from tidemark.star.facts import put_fact
 from tidemark.star.limits import limits_of
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.sources import source_tables
-from tidemark.star.star_manifest import Processed, StarEntry, count_set_aside, newest_processed, read_processed
+from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_manifest import Processed, StarEntry, count_set_aside
 from tidemark.star.writer import StarWriter
-
-BELONG_TOGETHER = "check TIDEMARK_INGESTION and TIDEMARK_PROCESSED: do they belong together?"
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ class Transform:
             StateError: log and processed bucket do not belong together.
         """
         started = time.perf_counter()
-        log = ChangeLog(self.ingestion)
-        done = newest_processed(self.processed)
+        log, stars = ChangeLog(self.ingestion), StarLog(self.processed)
+        done = stars.newest_batch()
         last = newest_batch(self.ingestion, done) if self.until is None else self.until
-        before = read_processed(self.processed, done) if done else None
+        before = stars.manifest(done) if done else None
         if before:
-            _check_pipeline(log, before)
+            # Also while a log that was begun anew has fewer batches than the star, and so nothing to transform.
+            require_together(reach_of_log(log, done), reach_of_star(before))
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
             engine.seeds(self.model.seeds)
@@ -76,7 +77,7 @@ class Transform:
                         engine=engine,
                         sources=sources,
                         limits=limits,
-                        quarantine=Quarantine(engine, self.processed, manifest.batch, before),
+                        quarantine=Quarantine(engine, stars, manifest.batch, before),
                         writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),
                     )
                     entries = self._put_all(batch, progress, totals)
@@ -146,18 +147,6 @@ def _put(batch: Batch, star: StarTable, entries: Mapping[str, StarEntry], years:
         message = f"batch {batch.number}: the SELECT of {star.name} cannot convert a value: {exc}"
         advice = f"take the cast out of {star.path}.sql, so that the row is set aside, or make it a try_cast"
         raise DataError(message, advice=advice, table=star.name) from exc
-
-
-def _check_pipeline(log: ChangeLog, before: Processed) -> None:
-    """Refuse a log that was begun anew, also while it has fewer batches than the star and so nothing to transform."""
-    try:
-        pipeline_id = log.manifest(before.batch).pipeline_id
-    except ObjectMissingError as exc:
-        message = f"the star ends with batch {before.batch}, which is not in the log"
-        raise StateError(message, advice=BELONG_TOGETHER) from exc
-    if pipeline_id != before.pipeline_id:
-        message = f"the log is of pipeline {pipeline_id}, the star of {before.pipeline_id}"
-        raise StateError(message, advice=BELONG_TOGETHER)
 
 
 def _sum(one: TableReport, other: TableReport) -> TableReport:

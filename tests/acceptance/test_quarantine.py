@@ -20,7 +20,8 @@ from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.replay import Replay, Replayed
 from tidemark.star.quarantine_report import SetAside, list_set_aside
-from tidemark.star.star_manifest import count_set_aside, newest_processed, read_processed
+from tidemark.star.star_log import StarLog
+from tidemark.star.star_manifest import count_set_aside
 from tidemark.warehouse.schema import init
 
 NOW = "timezone('UTC', clock_timestamp())"
@@ -129,7 +130,7 @@ class Story:
         self.steps.append(
             Look(
                 list_set_aside(list(rig.model.stars.values()), rig.processed),
-                count_set_aside(read_processed(rig.processed, newest_processed(rig.processed))),
+                count_set_aside(StarLog(rig.processed).newest()),
                 orders,
                 rig.warehouse("select purchase_order_id, item_code from fact_purchase_orders_current order by 1"),
                 rig.source("select purchase_order_id, item_code from purchase_order order by 1"),
@@ -164,10 +165,10 @@ def transform_twice(story: Story) -> None:
     """Transform, and do it again as if the process had been killed before the manifest."""
     rig = story.rig
     rig.transform()
-    batch = newest_processed(rig.processed)
+    batch = StarLog(rig.processed).newest_batch()
 
     def seen() -> tuple[Any, ...]:
-        tables = read_processed(rig.processed, batch).tables
+        tables = StarLog(rig.processed).manifest(batch).tables
         kept = {each.key: rig.processed.get(each.key) for each in rig.processed.list("quarantine/")}
         entries = {name: replace(entry, version=0) for name, entry in tables.items()}
         return kept, entries, {name: rig.star(name) for name in rig.model.stars}

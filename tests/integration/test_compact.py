@@ -18,7 +18,7 @@ from tidemark.lake.engine import open_engine
 from tidemark.lake.files import DataFile, batch_of, data_files, groups_to_rewrite, rewrite_files, write_file
 from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_as_of, open_table
 from tidemark.objects import Objects
-from tidemark.star.star_manifest import read_processed
+from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
 
 BATCHES = 4
@@ -150,7 +150,7 @@ def test_what_a_load_still_needs_stays_readable(rig: Rig) -> None:
 
 
 def test_a_version_that_nothing_needs_is_gone(rig: Rig) -> None:
-    first = read_processed(rig.processed, 2).tables["dim_staff"].version
+    first = StarLog(rig.processed).manifest(2).tables["dim_staff"].version
     compact(rig, now=in_eight_days)
     compact(rig, now=in_eight_days)
 
@@ -158,7 +158,7 @@ def test_a_version_that_nothing_needs_is_gone(rig: Rig) -> None:
     assert table is not None
     names = {key.rpartition("/")[2] for key in parquet_files(rig.processed)}
     assert not names.issuperset(table.files)
-    last = read_processed(rig.processed, BATCHES).tables
+    last = StarLog(rig.processed).manifest(BATCHES).tables
     kept = set()
     for name, star in rig.model.stars.items():
         # The last batch that is loaded stays readable, for a rebuild of the warehouse.

@@ -24,7 +24,7 @@ from tidemark.model import load_model
 from tidemark.rebuild import Rebuild, RebuildReport
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.settings import PREFIX
-from tidemark.star.star_manifest import read_processed
+from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
 
 BATCHES = 4
@@ -255,7 +255,7 @@ def test_a_star_of_another_model_is_put_in_place_only_when_that_is_accepted(rig:
 
     assert rebuild(other, accepts=True).star().is_in_place
     assert {row[1] for row in other.star("dim_design")} == {row[1].upper() for row in before["dim_design"]}
-    assert read_processed(rig.processed, 1).model == other.model.hash
+    assert StarLog(rig.processed).manifest(1).model == other.model.hash
     report = RebuildWarehouse(other.model, rig.processed, rig.warehouse_url).run()
     assert set(counts(report)) == {"dim_design"}
     assert rig.warehouse("select count(*) from dim_design where design_name <> upper(design_name)") == [(0,)]

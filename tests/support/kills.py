@@ -25,7 +25,7 @@ from tidemark.lake.table import open_table
 from tidemark.log.pointer import open_pointer
 from tidemark.model import StarTable, load_model
 from tidemark.objects import open_objects
-from tidemark.star.star_manifest import newest_processed, read_processed
+from tidemark.star.star_log import StarLog
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -95,7 +95,7 @@ def reached(rig: Rig) -> Mapping[str, int]:
     ledger = rig.ledger()
     return {
         "log": int(head.rpartition("/")[2].removesuffix(".json") or 0),
-        "star": newest_processed(rig.processed),
+        "star": StarLog(rig.processed).newest_batch(),
         "warehouse": max(ledger, default=0),
     }
 
@@ -118,8 +118,8 @@ def contents(rig: Rig) -> dict[str, Any]:
             found[f"log {manifest.batch} {name}"] = asdict(entry) | {"objects": objects}
     for name in rig.model.sources:
         found[f"latest {name}"] = rig.latest(name)
-    for batch in range(1, newest_processed(rig.processed) + 1):
-        tables = read_processed(rig.processed, batch).tables
+    for batch in range(1, StarLog(rig.processed).newest_batch() + 1):
+        tables = StarLog(rig.processed).manifest(batch).tables
         found[f"processed {batch}"] = {name: entry.rows for name, entry in tables.items()}
     for name, star in rig.model.stars.items():
         found[f"star {name}"] = _lake_rows(rig, star, moments)

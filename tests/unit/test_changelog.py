@@ -1,8 +1,11 @@
 """Manifests, the names of objects, and finding the newest batch."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +24,7 @@ from tidemark.log.changelog import (
 )
 from tidemark.log.columns import Column
 from tidemark.objects import open_objects
+from tidemark.star.star_manifest import Processed, Rebuilt
 
 NOON = datetime(2024, 11, 11, 12, 0, 0, 123456, tzinfo=UTC)
 columns = st.builds(Column, name=st.text(min_size=1), type=st.sampled_from(["integer", "text"]), nullable=st.booleans())
@@ -133,3 +137,48 @@ def test_a_manifest_under_another_number_is_a_state_error(tmp_path: Path) -> Non
     log.objects.put_new(manifest_key(2), replace(a_manifest(1)).encode())
     with pytest.raises(StateError, match="says that it is batch 1"):
         log.manifest(2)
+
+
+def in_format(body: bytes, form: object) -> bytes:
+    return json.dumps(json.loads(body) | {"format": form}).encode()
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (Manifest.decode, a_manifest(7).encode()),
+        (lambda body: Processed.decode(body, 7), Processed(7, "run", "pipeline", NOON, "model", {}).encode()),
+        (Rebuilt.decode, Rebuilt(7, "run", "model", {}, [], {}).encode()),
+    ],
+    ids=["manifest of the log", "manifest of the star", "record of a rebuild"],
+)
+class TestFormats:
+    def test_what_a_newer_tidemark_wrote_asks_for_an_upgrade(
+        self, read: Callable[[bytes], object], body: bytes
+    ) -> None:
+        newer = json.loads(in_format(body, 2)) | {"what_this_one_does_not_know": 1}
+
+        with pytest.raises(StateError, match="is in format 2, and this Tidemark knows no format after 1") as caught:
+            read(json.dumps(newer).encode())
+
+        assert "upgrade" in caught.value.advice
+        assert "older versions" not in caught.value.advice
+
+    @pytest.mark.parametrize("form", [0, -1, "2", None, 1.5])
+    def test_a_format_that_never_was_is_an_altered_record(
+        self, read: Callable[[bytes], object], body: bytes, form: object
+    ) -> None:
+        with pytest.raises(StateError, match=r"cannot be read: expected format 1") as caught:
+            read(in_format(body, form))
+
+        assert "older versions" in caught.value.advice
+
+    def test_a_record_without_a_format_is_an_altered_one(self, read: Callable[[bytes], object], body: bytes) -> None:
+        content = json.loads(body)
+        del content["format"]
+
+        with pytest.raises(StateError, match="cannot be read"):
+            read(json.dumps(content).encode())
+
+    def test_its_own_format_is_read(self, read: Callable[[bytes], Any], body: bytes) -> None:
+        assert read(body).encode() == body

@@ -11,8 +11,9 @@ from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import Rows, Select, Table, empty, from_json, names, number, packed, select
 from tidemark.log.changelog import DIGITS
 from tidemark.model import StarTable
-from tidemark.objects import ObjectExistsError, Objects
-from tidemark.star.star_manifest import Processed, read_processed
+from tidemark.objects import ObjectExistsError
+from tidemark.star.star_log import StarLog
+from tidemark.star.star_manifest import Processed
 
 logger = logging.getLogger(__name__)
 COLUMNS = {
@@ -36,7 +37,7 @@ def object_key(star: StarTable, batch: int, *, released: bool = False) -> str:
     return f"quarantine/{star.short_name}/{batch:0{DIGITS}d}{'.released' if released else ''}.jsonl"
 
 
-def open_rows(objects: Objects, star: StarTable, newest: Processed | None) -> Rows:
+def open_rows(stars: StarLog, star: StarTable, newest: Processed | None) -> Rows:
     """Give a FROM item over the rows of a star table that lie in quarantine as of the processed batch `newest`.
 
     Its columns are those of a line: `batch`, `ordinal` (facts only), `key`, `op`, `reason`, `captured_at` and `row`.
@@ -44,7 +45,8 @@ def open_rows(objects: Objects, star: StarTable, newest: Processed | None) -> Ro
     if newest is None or star.name not in newest.tables or not newest.tables[star.name].open:
         return empty(COLUMNS)
     # By what the manifests say, for an attempt that was killed may have left an object that no manifest speaks of.
-    counts = {batch: _counts(objects, star, batch) for batch in _batches(objects, star, newest.batch)}
+    objects = stars.objects
+    counts = {batch: _counts(stars, star, batch) for batch in _batches(stars, star, newest.batch)}
     put = [objects.url(object_key(star, batch)) for batch, (count, _) in counts.items() if count]
     gone = [objects.url(object_key(star, batch, released=True)) for batch, (_, count) in counts.items() if count]
     return select(
@@ -61,7 +63,7 @@ class Quarantine:
     """The quarantine as one batch finds it; `before` is the manifest of the batch before."""
 
     engine: Engine
-    objects: Objects
+    stars: StarLog
     batch: int
     before: Processed | None
 
@@ -72,7 +74,7 @@ class Quarantine:
 
     def lying(self, star: StarTable, tables: WorkingTables) -> Table:
         """Make a working table of the rows that lay in quarantine before this batch."""
-        return tables.of(select("quarantine", "all", rows=open_rows(self.objects, star, self.before)))
+        return tables.of(select("quarantine", "all", rows=open_rows(self.stars, star, self.before)))
 
     def nothing_aside(self, tables: WorkingTables) -> Table:
         """Make the working table of the rows that a star table cannot take, empty."""
@@ -94,27 +96,26 @@ class Quarantine:
         return self._write(object_key(star, self.batch, released=True), lines)
 
     def _write(self, key: str, lines: Select) -> int:
-        path = self.engine.new_file(".jsonl")
+        objects, path = self.stars.objects, self.engine.new_file(".jsonl")
         count = self.engine.write_lines(lines, path)
         if count:
             try:
-                self.objects.put_file_new(key, path)
+                objects.put_file_new(key, path)
             except ObjectExistsError:
                 # An earlier attempt at this batch under another model, of which no manifest speaks; one under the same
                 # has left the same bytes, which stay: that attempt may be about to commit.
-                self.objects.delete([key])
-                self.objects.put_file_new(key, path)
+                objects.delete([key])
+                objects.put_file_new(key, path)
         path.unlink(missing_ok=True)
         return count
 
 
-def _batches(objects: Objects, star: StarTable, last: int) -> list[int]:
-    found = {
-        int(meta.key.rpartition("/")[2].partition(".")[0]) for meta in objects.list(f"quarantine/{star.short_name}/")
-    }
+def _batches(stars: StarLog, star: StarTable, last: int) -> list[int]:
+    listed = stars.objects.list(f"quarantine/{star.short_name}/")
+    found = {int(meta.key.rpartition("/")[2].partition(".")[0]) for meta in listed}
     return sorted(batch for batch in found if batch <= last)
 
 
-def _counts(objects: Objects, star: StarTable, batch: int) -> tuple[int, int]:
-    entry = read_processed(objects, batch).tables.get(star.name)
+def _counts(stars: StarLog, star: StarTable, batch: int) -> tuple[int, int]:
+    entry = stars.manifest(batch).tables.get(star.name)
     return (entry.set_aside, entry.released) if entry else (0, 0)

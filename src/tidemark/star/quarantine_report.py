@@ -11,7 +11,8 @@ from tidemark.lake.sqltext import names
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.star.quarantine import COLUMNS, DOUBT, open_rows
-from tidemark.star.star_manifest import Processed, count_set_aside, newest_processed, read_processed
+from tidemark.star.star_log import StarLog
+from tidemark.star.star_manifest import count_set_aside
 
 # A reason without the value that it quotes, so that rows with the same fault can be counted together.
 BRIEF = (
@@ -72,13 +73,14 @@ def list_set_aside(
     """List rows in quarantine by table and batch: those of one batch alone, with some surrogate keys."""
     conditions = [f"batch = {batch}"] if batch is not None else []
     conditions += [f"ordinal in (select unnest({list(ordinals)}::bigint[]))"] if ordinals else []
-    manifest = _newest(processed)
+    stars = StarLog(processed)
+    manifest = stars.newest()
     with open_engine([processed], threads=1) as engine:
         return [
             SetAside(star.name, *row)
             for star in tables
             for row in engine.execute(
-                f"select {names(COLUMNS)} from {open_rows(processed, star, manifest)}"
+                f"select {names(COLUMNS)} from {open_rows(stars, star, manifest)}"
                 f" where {' and '.join(conditions) or 'true'} order by batch, ordinal, key::varchar",
             ).fetchall()
         ]
@@ -86,12 +88,13 @@ def list_set_aside(
 
 def list_heaps(tables: Sequence[StarTable], processed: Objects) -> list[Heap]:
     """Say in brief what lies in quarantine, for each of the star tables that has something there."""
-    manifest = _newest(processed)
+    stars = StarLog(processed)
+    manifest = stars.newest()
     heaps = []
     with open_engine([processed], threads=1) as engine:
         for star in tables:
             if star.name in count_set_aside(manifest):
-                rows = open_rows(processed, star, manifest)
+                rows = open_rows(stars, star, manifest)
                 found = engine.execute(
                     f"select {BRIEF} as brief, count(*), count(*) filter (waits), min(batch), min(captured_at)"
                     f" from {rows} group by brief order by count(*) desc, brief"
@@ -130,8 +133,3 @@ def how_to_mend(row: SetAside) -> tuple[str, ...]:
         " warehouse take the place of the replay"
     )
     return (correct, mend, rebuild)
-
-
-def _newest(processed: Objects) -> Processed | None:
-    newest = newest_processed(processed)
-    return read_processed(processed, newest) if newest else None

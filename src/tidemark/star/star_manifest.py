@@ -1,17 +1,13 @@
-"""The processed manifest: the commit record of a transformed batch."""
+"""The processed manifest, which is the commit record of a transformed batch, and the record of a rebuild."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from tidemark.errors import OvertakenError, StateError
-from tidemark.log.changelog import DIGITS, manifest_key, newest_batch
+from tidemark.log.records import FORMAT, read_record
 from tidemark.model import StarTable
-from tidemark.objects import ObjectExistsError, Objects
-
-FORMAT = 1
-REBUILDS = "rebuilds/"
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,18 @@ class Processed:
         """Write the manifest as JSON."""
         content = asdict(self) | {"captured_at": self.captured_at.isoformat(), "format": FORMAT}
         return (json.dumps(content, indent=1) + "\n").encode()
+
+    @classmethod
+    def decode(cls, body: bytes, batch: int) -> "Processed":
+        """Read the manifest of a batch; StateError when it is none, or of a newer Tidemark."""
+
+        def make(content: dict[str, Any]) -> Processed:
+            del content["format"]
+            content["captured_at"] = datetime.fromisoformat(content["captured_at"])
+            content["tables"] = {name: StarEntry(**entry) for name, entry in content["tables"].items()}
+            return cls(**content)
+
+        return read_record(body, f"the processed manifest of batch {batch}", make, batch=batch)
 
 
 def count_set_aside(manifest: Processed | None) -> dict[str, int]:
@@ -86,18 +94,17 @@ class Rebuilt:
 
     @classmethod
     def decode(cls, body: bytes) -> "Rebuilt":
-        """Read a record; StateError when it is none."""
-        try:
-            content = json.loads(body)
-            content.pop("format")
+        """Read a record; StateError when it is none, or of a newer Tidemark."""
+
+        def make(content: dict[str, Any]) -> Rebuilt:
+            del content["format"]
             entries = {
                 int(batch): {name: StarEntry(**entry) for name, entry in tables.items()}
                 for batch, tables in content["entries"].items()
             }
             return cls(**{**content, "entries": entries})
-        except (ValueError, KeyError, TypeError) as exc:
-            message = f"the record of a rebuild cannot be read: {exc}"
-            raise StateError(message, advice="restore it from the bucket's older versions") from exc
+
+        return read_record(body, "the record of a rebuild", make)
 
     def apply(self, found: Processed) -> Processed:
         """Give a manifest as it is to be read since the rebuild."""
@@ -116,49 +123,3 @@ class Rebuilt:
         if name in self.facts or batch == self.batch:
             return replace(entry, version=self.versions[name])
         return replace(entry, version=self.versions[name], through=self.batch, checksum="")
-
-
-def put_rebuilt(processed: Objects, record: Rebuilt) -> None:
-    """Put the record of a rebuild behind all others; OvertakenError when another rebuild did so at the same time."""
-    last = max((each.key for each in processed.list(REBUILDS)), default=f"{REBUILDS}0")
-    number = int(last.rpartition("/")[2].removesuffix(".json")) + 1
-    try:
-        processed.put_new(f"{REBUILDS}{number:0{DIGITS}d}.json", record.encode())
-    except ObjectExistsError as exc:
-        message = "another rebuild of the star ended at the same time"
-        raise OvertakenError(message, advice="run it again") from exc
-
-
-def newest_rebuilt(processed: Objects) -> Rebuilt | None:
-    """Read the record of the last rebuild of the star; None when there was none."""
-    last = max((each.key for each in processed.list(REBUILDS)), default=None)
-    return Rebuilt.decode(processed.get(last)) if last else None
-
-
-def newest_processed(processed: Objects) -> int:
-    """Find the last batch that has been transformed, 0 for none."""
-    return newest_batch(processed)
-
-
-def read_processed(processed: Objects, batch: int) -> Processed:
-    """Read the processed manifest of a batch that must exist, as a rebuild since has left it.
-
-    Raises:
-        StateError: it cannot be read.
-    """
-    found = committed_manifest(processed, batch)
-    rebuilt = newest_rebuilt(processed)
-    return rebuilt.apply(found) if rebuilt else found
-
-
-def committed_manifest(processed: Objects, batch: int) -> Processed:
-    """Read the processed manifest of a batch as it was written; StateError when it cannot be read."""
-    try:
-        content = json.loads(processed.get(manifest_key(batch)))
-        content["captured_at"] = datetime.fromisoformat(content["captured_at"])
-        content["tables"] = {name: StarEntry(**entry) for name, entry in content["tables"].items()}
-        content.pop("format")
-        return Processed(**content)
-    except (ValueError, KeyError, TypeError) as exc:
-        message = f"the processed manifest of batch {batch} cannot be read: {exc}"
-        raise StateError(message, advice="restore it from the bucket's older versions", batch=batch) from exc

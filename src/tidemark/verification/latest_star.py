@@ -8,17 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from tidemark.errors import StateError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.sqltext import Rows, empty, from_json, names, quoted, select, text
 from tidemark.lake.table import LakeTable, open_as_of
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.latest import state_as_of
+from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
 from tidemark.star.quarantine import open_rows
-from tidemark.star.star_manifest import Processed, newest_processed, read_processed
+from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_manifest import Processed
 from tidemark.star.star_sql import BATCH, typed
 from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import compare, differences, judge, stage, verdicts
@@ -38,14 +39,14 @@ def verify_star(model: Model, ingestion: Objects, processed: Objects, progress: 
     """
     log = ChangeLog(ingestion)
     head = log.newest()
-    newest = newest_processed(processed)
-    if head is None or not newest:
+    stars = StarLog(processed)
+    done = stars.newest()
+    if head is None or done is None:
         return Edge(STAR, skipped=NOT_TRANSFORMED if head else NO_BATCH)
-    done = read_processed(processed, newest)
-    found = read_records(log.manifest, first_to_read(newest, head.batch), head.batch)
+    found = read_records(log.manifest, first_to_read(done.batch, head.batch), head.batch)
     manifests = {batch: with_later_shape(each, head) for batch, each in found.items()}
     with open_engine([ingestion, processed]) as engine:
-        edge = StarEdge(engine, model, ingestion, processed, manifests, done).compared(progress)
+        edge = StarEdge(engine, model, ingestion, stars, manifests, done).compared(progress)
     return explained([edge], model, is_other_model=done.model != model.hash)[0]
 
 
@@ -59,7 +60,7 @@ class StarEdge:
     engine: Engine
     model: Model
     ingestion: Objects
-    processed: Objects
+    stars: StarLog
     manifests: Mapping[int, Manifest]
     done: Processed
 
@@ -69,9 +70,8 @@ class StarEdge:
         Raises:
             StateError: log and star do not belong together.
         """
-        if self.done.batch not in self.manifests:
-            message = f"the star ends with batch {self.done.batch}, the log before it"
-            raise StateError(message, advice="check TIDEMARK_INGESTION and TIDEMARK_PROCESSED")
+        head = self.manifests[max(self.manifests)]
+        require_together(Reach("log", head.batch, head.pipeline_id), reach_of_star(self.done))
         tables = ((star.name, partial(self.prove, star)) for star in self.model.stars.values())
         return Edge(STAR, self.done.batch, proofs(self.engine, STAR, tables, progress))
 
@@ -79,7 +79,7 @@ class StarEdge:
         """Compare one table of the star."""
         if star.name not in self.done.tables:
             return TableProof(star.name, note="not in the star yet: the next batch brings it")
-        lake = open_as_of(self.processed, star.path, self.done.batch)
+        lake = open_as_of(self.stars.objects, star.path, self.done.batch)
         if lake is None:
             return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
         if star.kind == "calendar":
@@ -143,7 +143,7 @@ class StarEdge:
 
     def _named_years(self, calendar: StarTable) -> Iterator[str]:
         for fact in self.model.facts:
-            lake = open_as_of(self.processed, fact.path, self.done.batch)
+            lake = open_as_of(self.stars.objects, fact.path, self.done.batch)
             for column, dimension in (fact.references or {}).items():
                 if lake and dimension == calendar.name and column in lake.columns:
                     rows = f"{lake.rows()} where batch_id <= {self.done.batch}"
@@ -197,7 +197,7 @@ class StarEdge:
             return
         source = self.model.sources[star.driving].key if star.kind == "fact" else star.key
         mine = star.source_key if star.kind == "fact" else star.key
-        keys = open_rows(self.processed, star, self.done)
+        keys = open_rows(self.stars, star, self.done)
         fields = ", ".join(f"key->>{text(name)} as {quoted(name)}" for name in source)
         self.engine.execute(f"create or replace temp table {ASIDE} as select distinct {fields} from {keys}")
         same = " and ".join(

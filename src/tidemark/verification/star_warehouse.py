@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from tidemark.errors import ConfigError, DataError, StateError
 from tidemark.lake.table import open_as_of
 from tidemark.log.columns import Column
+from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import TEXT_FORM, connect, translated, where
@@ -26,7 +27,8 @@ from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
-from tidemark.star.star_manifest import loaded_columns, newest_processed
+from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_manifest import loaded_columns
 from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
 
@@ -65,6 +67,11 @@ class WarehouseSnapshot:
     def batch(self) -> int:
         """Give the last batch that was loaded, 0 for none."""
         return self.ledger[-1].batch if self.ledger else 0
+
+    @property
+    def reach(self) -> Reach:
+        """Tell how far the warehouse is."""
+        return Reach("warehouse", self.batch, self.ledger[-1].pipeline_id if self.ledger else None)
 
     def columns(self, table: str) -> Mapping[str, Column]:
         """Give the columns of a table by name; none if there is no such table."""
@@ -127,9 +134,7 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
     """Compare every table of the star with the warehouse's; a difference has no cause yet."""
     if not warehouse.batch:
         return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
-    if newest_processed(processed) < warehouse.batch:
-        message = f"the warehouse holds batch {warehouse.batch}, the star ends before it"
-        raise StateError(message, advice="check TIDEMARK_PROCESSED and TIDEMARK_WAREHOUSE_URL")
+    require_together(reach_of_star(StarLog(processed).newest()), warehouse.reach)
     warehouse.require_staging()
     proofs = []
     for star in model.stars.values():

@@ -25,7 +25,8 @@ from tidemark.log.pointer import PointerStore
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
-from tidemark.star.star_manifest import Processed, committed_manifest, newest_processed, newest_rebuilt, read_processed
+from tidemark.star.star_log import StarLog
+from tidemark.star.star_manifest import Processed
 from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
 from tidemark.verification.latest_star import StarEdge
 from tidemark.verification.log_star import LogEdges
@@ -101,7 +102,7 @@ class _Work:
 
     def __init__(self, verify: Verify, engine: Engine, progress: Progress, *, is_deep: bool) -> None:
         self.verify, self.engine, self.progress, self.is_deep = verify, engine, progress, is_deep
-        self.model = verify.model
+        self.model, self.stars = verify.model, StarLog(verify.processed)
         self.done: Processed | None = None
         self.head: Manifest | None = None
         self.first = 1
@@ -114,7 +115,7 @@ class _Work:
         manifests = self._read_log()
         if self.head is None:
             return [Edge(name, skipped=NO_BATCH) for name in (SOURCE, STAR, WAREHOUSE, RECORDS)]
-        processed = self._processed(self.first, self.batches["star"])
+        processed = read_records(self.stars.manifest, self.first, self.batches["star"])
         star = self._asked(STAR, partial(self._star, self.head, manifests))
         records = self._asked(RECORDS, partial(self._records, self.head, manifests, processed))
         source = self._asked(SOURCE, partial(self.source, self.head))
@@ -130,19 +131,14 @@ class _Work:
 
     def _read_log(self) -> Mapping[int, Manifest]:
         """Find the newest batch of star and log, and give the manifests of the log from `first` on."""
-        newest = newest_processed(self.verify.processed)
-        self.done = read_processed(self.verify.processed, newest) if newest else None
+        self.done = self.stars.newest()
+        newest = self.done.batch if self.done else 0
         log = ChangeLog(self.verify.ingestion)
         self.head = log.newest()
         last = self.head.batch if self.head else 0
         self.batches |= {"star": newest, "log": last}
         self.first = 1 if self.is_deep else first_to_read(newest, last)
         return read_records(log.manifest, self.first, last)
-
-    def _processed(self, first: int, last: int) -> dict[int, Processed]:
-        rebuilt = newest_rebuilt(self.verify.processed)
-        found = read_records(partial(committed_manifest, self.verify.processed), first, last)
-        return {batch: rebuilt.apply(each) for batch, each in found.items()} if rebuilt else found
 
     def _warehouse(self) -> Edge:
         if self.verify.warehouse_url is None:
@@ -156,7 +152,7 @@ class _Work:
         if self.done is None:
             return Edge(STAR, skipped=NOT_TRANSFORMED, advice="tidemark transform")
         seen = {batch: with_later_shape(each, head) for batch, each in manifests.items()}
-        edge = StarEdge(self.engine, self.model, self.verify.ingestion, self.verify.processed, seen, self.done)
+        edge = StarEdge(self.engine, self.model, self.verify.ingestion, self.stars, seen, self.done)
         return edge.compared(self.progress)
 
     def source(self, head: Manifest) -> Edge:

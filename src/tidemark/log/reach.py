@@ -1,0 +1,49 @@
+"""Reach: how far a place is and of which pipeline, and whether two places belong together."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tidemark.errors import StateError
+from tidemark.log.changelog import ChangeLog, newest_batch
+from tidemark.objects import ObjectMissingError
+
+Place = Literal["log", "star", "warehouse"]
+SETTINGS = {"log": "TIDEMARK_INGESTION", "star": "TIDEMARK_PROCESSED", "warehouse": "TIDEMARK_WAREHOUSE_URL"}
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The last batch that a place has, 0 for none, and the pipeline that it is of."""
+
+    place: Place
+    batch: int = 0
+    pipeline_id: str | None = None
+
+
+def reach_of_log(log: ChangeLog, batch: int) -> Reach:
+    """Tell whether the log has a batch: its reach is given as of that one, or as of its newest if it ends before."""
+    try:
+        return Reach("log", batch, log.manifest(batch).pipeline_id)
+    except ObjectMissingError:
+        newest = newest_batch(log.objects)
+        return Reach("log", newest, log.manifest(newest).pipeline_id if newest else None)
+
+
+def require_together(earlier: Reach, later: Reach) -> None:
+    """Check that all of a place can have come from the one before it on the data's way.
+
+    Raises:
+        StateError: the later place has batches that the earlier one has not, or is of another pipeline.
+    """
+    if later.batch > earlier.batch:
+        message = (
+            f"the {later.place} ends with batch {later.batch}, but the {earlier.place} ends with batch {earlier.batch}"
+        )
+    elif later.batch and later.pipeline_id != earlier.pipeline_id:
+        message = (
+            f"the {later.place} is of pipeline {later.pipeline_id}, the {earlier.place} is of {earlier.pipeline_id}"
+        )
+    else:
+        return
+    advice = f"check {SETTINGS[earlier.place]} and {SETTINGS[later.place]}: do they belong together?"
+    raise StateError(message, advice=advice)

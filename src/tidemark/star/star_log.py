@@ -1,0 +1,70 @@
+"""The star's log: the manifests of transformed batches and the records of rebuilds, in the processed bucket.
+
+What a manifest says is read as the last rebuild has left it. A `StarLog` is for one run of a command: manifests are
+never written twice, so each is read once, and the records of rebuilds are listed once, when a manifest is first asked
+for; a rebuild that ends later is for the next run to see.
+"""
+
+from functools import cached_property
+
+from tidemark.errors import OvertakenError
+from tidemark.log.changelog import DIGITS, manifest_key, newest_batch
+from tidemark.log.reach import Reach
+from tidemark.objects import ObjectExistsError, Objects
+from tidemark.star.star_manifest import Processed, Rebuilt
+
+REBUILDS = "rebuilds/"
+
+
+def reach_of_star(newest: Processed | None) -> Reach:
+    """Tell how far the star is, whose newest manifest this is."""
+    return Reach("star", newest.batch, newest.pipeline_id) if newest else Reach("star")
+
+
+class StarLog:
+    """The manifests and the records of rebuilds in the processed bucket."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self._written: dict[int, Processed] = {}
+
+    def newest_batch(self) -> int:
+        """Find the last batch that has been transformed, 0 for none."""
+        return newest_batch(self.objects)
+
+    def newest(self) -> Processed | None:
+        """Read the newest manifest; None when no batch has been transformed."""
+        batch = self.newest_batch()
+        return self.manifest(batch) if batch else None
+
+    @cached_property
+    def rebuilt(self) -> Rebuilt | None:
+        """The record of the last rebuild; None when there was none."""
+        last = max((each.key for each in self.objects.list(REBUILDS)), default=None)
+        return Rebuilt.decode(self.objects.get(last)) if last else None
+
+    def manifest(self, batch: int) -> Processed:
+        """Read the manifest of a batch that must exist, as a rebuild since has left it.
+
+        Raises:
+            StateError: it cannot be read.
+        """
+        found = self.written(batch)
+        return self.rebuilt.apply(found) if self.rebuilt else found
+
+    def written(self, batch: int) -> Processed:
+        """Read the manifest of a batch as it was written; StateError when it cannot be read."""
+        found = self._written.get(batch)
+        if found is None:
+            found = self._written[batch] = Processed.decode(self.objects.get(manifest_key(batch)), batch)
+        return found
+
+    def put_rebuilt(self, record: Rebuilt) -> None:
+        """Put the record of a rebuild behind all others; OvertakenError when another rebuild did so just now."""
+        last = max((each.key for each in self.objects.list(REBUILDS)), default=f"{REBUILDS}0")
+        number = int(last.rpartition("/")[2].removesuffix(".json")) + 1
+        try:
+            self.objects.put_new(f"{REBUILDS}{number:0{DIGITS}d}.json", record.encode())
+        except ObjectExistsError as exc:
+            message = "another rebuild of the star ended at the same time"
+            raise OvertakenError(message, advice="run it again") from exc

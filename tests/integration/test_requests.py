@@ -1,0 +1,91 @@
+"""How often the star's manifests are read: each is a request on S3, and of a year there are tens of thousands."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.pipeline import Rig, clock, generated_totesys, rigs
+from tests.support.postgres import Postgres
+from tidemark.compact import Compact
+from tidemark.objects import ObjectMeta
+from tidemark.objects.directory import DirectoryObjects
+from tidemark.star.quarantine_report import list_heaps, list_set_aside
+
+BATCHES = 6
+SOON = "update sales_order set agreed_delivery_date = 'soon', last_updated = timezone('UTC', clock_timestamp())"
+
+
+class Counted(DirectoryObjects):
+    """A directory that counts what it is asked, by verb and by what is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.requests: Counter[str] = Counter()
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        self.requests[f"get {key}"] += 1
+        return super()._chunks(key)
+
+    def _find(self, key: str) -> ObjectMeta | None:
+        self.requests[f"find {key}"] += 1
+        return super()._find(key)
+
+    def _list(self, prefix: str, start_after: str) -> Iterator[ObjectMeta]:
+        self.requests[f"list {prefix}"] += 1
+        return super()._list(prefix, start_after)
+
+    def manifests(self) -> dict[str, int]:
+        """Give how often manifests were read, and how often the records of rebuilds were listed."""
+        return {
+            "manifests": sum(count for asked, count in self.requests.items() if asked.startswith("get batches/")),
+            "rebuilds": self.requests["list rebuilds/"],
+        }
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A pipeline of which each batch but the first has set a row aside."""
+
+    rig: Rig
+    place: Path
+
+    def counted(self) -> tuple[Rig, Counted]:
+        """Give the pipeline with a processed bucket that counts."""
+        processed = Counted(self.place / "processed")
+        return replace(self.rig, processed=processed), processed
+
+
+@pytest.fixture(scope="module")
+def filled(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    place = tmp_path_factory.mktemp("requests") / "lake"
+    with rigs(postgres, str(place)) as create:
+        rig = create(postgres.template("handful_of_totesys", generated_totesys(scale=0.002)))
+        rig.run()
+        for key in range(2, BATCHES + 1):
+            rig.change(f"{SOON} where sales_order_id = {key}")
+            rig.run()
+        yield Filled(rig, place)
+
+
+def test_compact_reads_each_manifest_of_the_star_once(filled: Filled) -> None:
+    rig, processed = filled.counted()
+
+    Compact(rig.model, rig.ingestion, processed, clock, lambda: 1, timedelta(days=7)).run(dry_run=True)
+
+    assert processed.manifests() == {"manifests": BATCHES, "rebuilds": 1}
+
+
+def test_a_look_into_quarantine_reads_each_manifest_of_the_star_once(filled: Filled) -> None:
+    rig, processed = filled.counted()
+    tables = list(rig.model.stars.values())
+
+    assert [heap.rows for heap in list_heaps(tables, processed)] == [BATCHES - 1]
+    assert processed.manifests() == {"manifests": BATCHES - 1, "rebuilds": 1}
+
+    processed.requests.clear()
+    assert len(list_set_aside(tables, processed)) == BATCHES - 1
+    assert processed.manifests() == {"manifests": BATCHES - 1, "rebuilds": 1}
