@@ -419,6 +419,22 @@ def test_an_object_of_the_log_that_is_altered_is_found(rig: Rig) -> None:
     assert found.exit_code == 5
 
 
+def test_an_altered_object_is_named_by_the_dimension_that_reads_it(small: Rig) -> None:
+    small.change("insert into department (department_id, department_name, location, manager) values (9, 'X', 'Y', 'Z')")
+    small.run()
+    small.change("delete from department where department_id = 9")
+    small.run()
+    (written,) = small.newest().tables["department"].objects
+    assert verify(small).exit_code == 0
+    alter_object(small.ingestion, written.key, b'"location":"Y"', b'"location":"N"')
+
+    staff = proof(verify(small), "latest = star", "dim_staff")
+
+    assert staff.problem.startswith("cannot be read")
+    assert f"{written.key} was altered" in staff.problem
+    assert f"restore {written.key}" in staff.advice
+
+
 def test_a_count_altered_in_a_manifest_is_found(rig: Rig) -> None:
     alter_manifest(rig.ingestion, 4, lambda content: content["tables"]["payment"].update(rows=1))
     alter_manifest(rig.processed, 5, lambda content: content["tables"]["fact_payment"].update(rows=2))

@@ -189,7 +189,8 @@ class StarEdge:
         if entry.deleted:
             types = {column.name: column.log_type for column in entry.columns} | {"_op": "VARCHAR"}
             log = ChangeLog(self.ingestion)
-            lines = from_json([log.objects.url(each.key) for each in entry.objects], types)
+            files = [str(log.verified(each, self.engine.new_file(".jsonl"))) for each in entry.objects]
+            lines = from_json(files, types)
             yield select("star", "deleted", rows=lines).rows
 
     def _judge_set_aside(self, star: StarTable) -> None:

@@ -25,6 +25,12 @@ def proofs(
     return tuple(_proven(engine, edge, tables, progress))
 
 
+def _unreadable(name: str, exc: Exception) -> TableProof:
+    said, advice = (exc.message, exc.advice) if isinstance(exc, StateError) else (first_line(exc), "")
+    problem = f"cannot be read: {said}"
+    return TableProof(name, problem=problem, cause="a file of it is damaged or gone", advice=advice or RESTORE)
+
+
 def _proven(
     engine: Engine, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]], progress: Progress
 ) -> Iterator[TableProof]:
@@ -39,8 +45,7 @@ def _proven(
             failure = next(iter(engine.failures[failed_before:]), None)
             if failure and not isinstance(failure, StateError):
                 raise failure from exc
-            problem = f"cannot be read: {first_line(exc)}"
-            proof = TableProof(name, problem=problem, cause="a file of it is damaged or gone", advice=RESTORE)
+            proof = _unreadable(name, exc)
         for path in engine.scratch.iterdir():
             if path.is_file():
                 path.unlink()
