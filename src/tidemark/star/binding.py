@@ -9,7 +9,7 @@ import duckdb
 
 from tidemark.errors import ConfigError, contract_error
 from tidemark.lake.engine import Engine, first_line
-from tidemark.lake.sqltext import quoted, text
+from tidemark.lake.sqltext import quoted
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.star.limits import Limit, limits_of
@@ -96,9 +96,7 @@ def _is_number(kind: str) -> bool:
 
 def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]]) -> None:
     """Make a table of one row of each source table, the calendar and the seeds."""
-    for name, path in model.seeds.items():
-        source = f"read_csv({text(str(path))}, header = true, all_varchar = true)"
-        engine.execute(f"create or replace temp view {quoted(name)} as select * from {source}")
+    engine.seeds(model.seeds)
     engine.execute("create or replace temp view calendar as select date '2000-01-01' as date_id")
     for name, found in columns.items():
         fields = ", ".join(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.sqltext import Rows, empty, from_json, names, quoted, select, text
+from tidemark.lake.sqltext import Rows, Select, empty, from_json, names, numbers, quoted, select, text
 from tidemark.lake.table import LakeTable, open_as_of
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.latest import state_as_of
@@ -130,24 +130,22 @@ class StarEdge:
 
     def _calendar(self, star: StarTable, lake: LakeTable) -> TableProof:
         """Compare the calendar with every day of the years that the facts name, and of those that it has."""
-        key = quoted(star.key[0])
-        named = [f"select distinct year({key}) from {lake.rows()}", *self._named_years(star)]
-        years = f"select distinct y from ({' union all '.join(named)}) as named(y) where y is not null"
-        first, last = "make_date(y, 1, 1)::timestamp", "make_date(y, 12, 31)::timestamp"
-        days = f"cast(unnest(generate_series({first}, {last}, interval 1 day)) as date)"
-        self._view("calendar", f"select {days} as date_id from ({years})")
+        named = [select("star", "years", column=quoted(star.key[0]), rows=lake.rows()), *self._named_years(star)]
+        # A day beyond all years, which only another hand can have put there, has none.
+        years = {year for each in named for (year,) in self.engine.execute(each).fetchall() if year is not None}
+        self._view("calendar", select("star", "days_of_years", years=numbers(sorted(years))))
         columns = [name for name in lake.columns if name not in BATCH]
         wanted = self._wanted(star.sql, {name: lake.columns[name] for name in columns})
         found = f"(select {names(columns)} from {lake.rows()} where batch_id <= {self.done.batch})"
         return self._proof(star, wanted, found, (columns, star.key), found=found)
 
-    def _named_years(self, calendar: StarTable) -> Iterator[str]:
+    def _named_years(self, calendar: StarTable) -> Iterator[Select]:
         for fact in self.model.facts:
             lake = open_as_of(self.stars.objects, fact.path, self.done.batch)
             for column, dimension in (fact.references or {}).items():
                 if lake and dimension == calendar.name and column in lake.columns:
-                    rows = f"{lake.rows()} where batch_id <= {self.done.batch}"
-                    yield f"select distinct year({quoted(column)}) from {rows}"
+                    rows = Rows(f"(select * from {lake.rows()} where batch_id <= {self.done.batch})")
+                    yield select("star", "years", column=quoted(column), rows=rows)
 
     def _wanted(self, select: str, types: Mapping[str, str]) -> str:
         fields = ", ".join(f"try_cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in types.items())
@@ -163,9 +161,7 @@ class StarEdge:
 
     def _present(self, star: StarTable) -> None:
         """Make the views that a SELECT reads, as the last batch that changed one of them made them."""
-        for name, path in self.model.seeds.items():
-            source = f"read_csv({text(str(path))}, header = true, all_varchar = true)"
-            self.engine.execute(f"create or replace temp table {quoted(name)} as select * from {source}")
+        self.engine.seeds(self.model.seeds)
         last = self._last_change(star) if star.kind == "dimension" else None
         for name in star.reads:
             entry = self.manifests[self.done.batch].tables[name]
