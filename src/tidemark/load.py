@@ -18,7 +18,21 @@ from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.copy_lines import StarRows, are_comparable
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, loaded_columns
-from tidemark.warehouse.session import Warehouse, open_warehouse
+from tidemark.warehouse.session import LedgerEntry, Warehouse, open_warehouse
+
+
+def ledger_entry(model: Model, manifest: Processed, run_id: str) -> LedgerEntry:
+    """Give what the ledger is told of a batch: of the model's tables those rows that the batch itself brought."""
+    tables = manifest.tables
+    return LedgerEntry(
+        manifest.batch,
+        manifest.pipeline_id,
+        run_id,
+        manifest.captured_at,
+        manifest.model,
+        {star.name: tables[star.name].rows if star.name in tables else 0 for star in (*model.dimensions, *model.facts)},
+        {name: entry.checksum for name, entry in tables.items()},
+    )
 
 
 @dataclass(frozen=True)
@@ -74,15 +88,7 @@ class Load:
                 rows, size = self._put(warehouse, star, manifest)
                 reports[star.name] = TableReport(rows=rows, bytes=size, seconds=time.perf_counter() - started)
                 progress("load", star.name, rows, size, reports[star.name].seconds, manifest.batch)
-            warehouse.record(
-                batch=manifest.batch,
-                pipeline_id=manifest.pipeline_id,
-                run_id=self.new_id(),
-                captured_at=manifest.captured_at,
-                model=manifest.model,
-                row_counts={name: report.rows for name, report in reports.items()},
-                checksums={name: entry.checksum for name, entry in manifest.tables.items()},
-            )
+            warehouse.record(ledger_entry(self.model, manifest, self.new_id()))
         return reports
 
     def _put(self, warehouse: Warehouse, star: StarTable, manifest: Processed) -> tuple[int, int]:

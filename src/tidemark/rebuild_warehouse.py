@@ -4,9 +4,7 @@ All of it is one transaction, and only rows that differ are touched: views, func
 notice nothing, and a rebuild that is killed has done nothing.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 
 import psycopg
@@ -15,10 +13,10 @@ from psycopg import sql
 from tidemark.errors import ConfigError, StateError
 from tidemark.lake.replacement import TableRebuild
 from tidemark.lake.table import open_table
+from tidemark.load import ledger_entry
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.rebuild import RebuildReport
 from tidemark.report import Progress, quiet
@@ -26,7 +24,7 @@ from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.warehouse.schema import plan_init
-from tidemark.warehouse.session import SESSION
+from tidemark.warehouse.session import Warehouse, open_warehouse
 
 VALID_TO = "valid_to"
 
@@ -51,19 +49,13 @@ class RebuildWarehouse:
         if statements:
             message = f"the warehouse's tables are not those of the model: {len(statements)} statements are to be run"
             raise ConfigError(message, advice="run tidemark init first")
-        connection = connect(self.warehouse_url, application="tidemark rebuild")
-        what = f"the warehouse at {where(self.warehouse_url)}"
-        with closing(connection), translated(what), connection.transaction():
-            for statement in SESSION:
-                connection.execute(statement)
-            connection.execute(query("warehouse", "wait_for_turn"))
-            found = connection.execute(query("warehouse", "newest_in_ledger")).fetchone()
-            if found is None:
+        with open_warehouse(self.warehouse_url, "tidemark rebuild") as warehouse, warehouse.turn() as loaded:
+            if not loaded:
                 return RebuildReport("warehouse", 0, {}, is_in_place=False)
-            loaded, stars = Reach("warehouse", int(found[0]), str(found[1])), StarLog(self.processed)
-            require_together(reach_of_star(stars.newest()), loaded)
-            manifest = stars.manifest(loaded.batch)
-            side = _Side(connection)
+            stars = StarLog(self.processed)
+            require_together(reach_of_star(stars.newest()), Reach("warehouse", *warehouse.newest()))
+            manifest = stars.manifest(loaded)
+            side = _Side(warehouse.connection)
             for star in (*self.model.dimensions, *self.model.facts):
                 progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
                 self._make(side, star, manifest)
@@ -71,7 +63,7 @@ class RebuildWarehouse:
             if not self.dry_run:
                 progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
                 side.put_right({name for name, table in tables.items() if table.is_different})
-                _put_ledger_right(connection, stars, manifest.batch)
+                _put_ledger_right(warehouse, self.model, stars, loaded)
             return RebuildReport("warehouse", manifest.batch, tables, is_in_place=not self.dry_run)
 
     def _make(self, side: "_Side", star: StarTable, manifest: Processed) -> None:
@@ -144,20 +136,12 @@ class _Side:
         }
 
 
-def _put_ledger_right(connection: psycopg.Connection, stars: StarLog, loaded: int) -> None:
+def _put_ledger_right(warehouse: Warehouse, model: Model, stars: StarLog, loaded: int) -> None:
     """Let the ledger say of a batch what its manifest says since a rebuild of the star has changed it."""
     for batch in sorted(stars.rebuilt.entries) if stars.rebuilt else ():
         if batch <= loaded:
             manifest = stars.manifest(batch)
-            counts = {name: entry.rows for name, entry in manifest.tables.items()}
-            checksums = {name: entry.checksum for name, entry in manifest.tables.items()}
-            values = {
-                "batch": batch,
-                "model": manifest.model,
-                "row_counts": json.dumps(counts),
-                "checksums": json.dumps(checksums),
-            }
-            connection.execute(query("rebuild", "put_ledger_right"), values)
+            warehouse.correct(ledger_entry(model, manifest, manifest.run_id))
 
 
 def _list(names: Iterable[str]) -> sql.Composed:

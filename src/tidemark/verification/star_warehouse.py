@@ -22,7 +22,7 @@ from tidemark.log.columns import Column
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.postgres.connection import TEXT_FORM, connect, translated, where
+from tidemark.postgres.connection import TEXT_FORM, translated
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 from tidemark.report import Progress, quiet
@@ -31,6 +31,7 @@ from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import loaded_columns
 from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
+from tidemark.warehouse.session import connected
 
 SESSION = (
     *TEXT_FORM,
@@ -94,20 +95,15 @@ class WarehouseSnapshot:
 @contextmanager
 def open_snapshot(url: str) -> Iterator[WarehouseSnapshot]:
     """Hold one snapshot of the warehouse until the block ends; ConfigError where it has no tables."""
-    connection = connect(url, application="tidemark verify")
-    what = f"the warehouse at {where(url)}"
-    try:
-        with translated(what):
-            connection.execute("begin isolation level repeatable read")
-            for statement in SESSION:
-                connection.execute(statement)
-            row = connection.execute(query("warehouse", "ledger_is_complete")).fetchone()
-            if row != (True,):
-                message = f"{what} has no ledger, or one of an older version"
-                raise ConfigError(message, advice="run tidemark init")
-            yield WarehouseSnapshot(connection, what)
-    finally:
-        connection.close()
+    with connected(url, "tidemark verify") as (connection, what), translated(what):
+        connection.execute("begin isolation level repeatable read")
+        for statement in SESSION:
+            connection.execute(statement)
+        row = connection.execute(query("warehouse", "ledger_is_complete")).fetchone()
+        if row != (True,):
+            message = f"{what} has no ledger, or one of an older version"
+            raise ConfigError(message, advice="run tidemark init")
+        yield WarehouseSnapshot(connection, what)
 
 
 def verify_warehouse(model: Model, processed: Objects, warehouse_url: str, progress: Progress = quiet) -> Edge:

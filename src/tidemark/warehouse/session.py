@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import psycopg
@@ -37,31 +37,49 @@ class LedgerRow:
     row_counts: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What the ledger is told of a batch; `row_counts` and `checksums` are by star table."""
+
+    batch: int
+    pipeline_id: str
+    run_id: str
+    captured_at: datetime
+    model: str
+    row_counts: Mapping[str, int]
+    checksums: Mapping[str, str]
+
+    @property
+    def values(self) -> dict[str, object]:
+        """Give the columns of the ledger row."""
+        return asdict(self) | {"row_counts": json.dumps(self.row_counts), "checksums": json.dumps(self.checksums)}
+
+
 class Warehouse:
     """An open connection to the warehouse."""
 
     def __init__(self, connection: psycopg.Connection, what: str) -> None:
-        self._connection = connection
+        self.connection = connection
         self._what = what
 
     def newest(self) -> tuple[int, str | None]:
         """Give the last batch that was loaded, 0 for none, and its pipeline."""
-        with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
+        with translated(self._what), self.connection.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(query("warehouse", "newest_in_ledger")).fetchone()
         return (row["batch"], row["pipeline_id"]) if row else (0, None)
 
     def ledger(self) -> list[LedgerRow]:
         """List the batches that were loaded."""
-        with translated(self._what), self._connection.cursor(row_factory=class_row(LedgerRow)) as cursor:
+        with translated(self._what), self.connection.cursor(row_factory=class_row(LedgerRow)) as cursor:
             return cursor.execute(query("warehouse", "ledger")).fetchall()
 
     @contextmanager
     def turn(self) -> Iterator[int]:
         """Open the transaction of a batch when no other load is under way, and give the last batch that was loaded."""
-        with translated(self._what), self._connection.transaction():
+        with translated(self._what), self.connection.transaction():
             for statement in SESSION:
-                self._connection.execute(statement)
-            self._connection.execute(query("warehouse", "wait_for_turn"))
+                self.connection.execute(statement)
+            self.connection.execute(query("warehouse", "wait_for_turn"))
             yield self.newest()[0]
             reach("before-warehouse-commit")
         reach("after-warehouse-commit")
@@ -82,7 +100,7 @@ class Warehouse:
         else:
             statement = query("warehouse", "insert_missing", **parts)
         with effect("upsert"):
-            self._connection.execute(statement)
+            self.connection.execute(statement)
         return rows
 
     def put_fact(
@@ -115,51 +133,36 @@ class Warehouse:
         parts = self._names(star, staging, columns)
         tables = {name: parts[name] for name in ("table", "staging")} | {"surrogate": sql.Identifier(star.key[0])}
         with effect("close-versions"):
-            self._connection.execute(query("warehouse", "close_versions", matches=matches, **tables))
+            self.connection.execute(query("warehouse", "close_versions", matches=matches, **tables))
         if has_returned:
             keys = {
                 name: sql.SQL(", ").join(sql.SQL(prefix) + sql.Identifier(key) for key in star.source_key)
                 for name, prefix in (("source_key", ""), ("old_key", "old."), ("new_key", "new."))
             }
-            self._connection.execute(query("warehouse", "order_versions", **keys, **tables))
+            self.connection.execute(query("warehouse", "order_versions", **keys, **tables))
         insert = {name: parts[name] for name in ("table", "staging", "columns")}
         with effect("insert-versions"):
-            self._connection.execute(query("warehouse", "insert_versions", **insert))
+            self.connection.execute(query("warehouse", "insert_versions", **insert))
         return copied
 
-    def record(  # noqa: PLR0913 -- the columns of the ledger
-        self,
-        *,
-        batch: int,
-        pipeline_id: str,
-        run_id: str,
-        captured_at: datetime,
-        model: str,
-        row_counts: Mapping[str, int],
-        checksums: Mapping[str, str],
-    ) -> None:
+    def record(self, entry: LedgerEntry) -> None:
         """Write the ledger row of a batch."""
-        values = {
-            "batch": batch,
-            "pipeline_id": pipeline_id,
-            "run_id": run_id,
-            "captured_at": captured_at,
-            "model": model,
-            "row_counts": json.dumps(row_counts),
-            "checksums": json.dumps(checksums),
-        }
         with effect("ledger-row"):
-            self._connection.execute(query("warehouse", "record_batch"), values)
+            self.connection.execute(query("warehouse", "record_batch"), entry.values)
+
+    def correct(self, entry: LedgerEntry) -> None:
+        """Let the ledger row of a batch say what it brings since a rebuild: its model, rows and checksums."""
+        self.connection.execute(query("rebuild", "put_ledger_right"), entry.values)
 
     def _is_empty(self, star: StarTable) -> bool:
-        row = self._connection.execute(query("warehouse", "is_empty", table=sql.Identifier(star.name))).fetchone()
+        row = self.connection.execute(query("warehouse", "is_empty", table=sql.Identifier(star.name))).fetchone()
         return bool(row and row[0])
 
     @contextmanager
     def _without_foreign_keys(self, star: StarTable, rows: int) -> Iterator[None]:
         table = sql.Identifier(star.name)
-        schema = self._connection.execute("select current_schema()").fetchone()
-        with self._connection.cursor(row_factory=dict_row) as cursor:
+        schema = self.connection.execute("select current_schema()").fetchone()
+        with self.connection.cursor(row_factory=dict_row) as cursor:
             tables = cursor.execute(query("warehouse", "tables"), {"schema": schema[0] if schema else None}).fetchall()
             keys = cursor.execute(query("warehouse", "foreign_keys"), {"table": star.name}).fetchall()
         is_owned = any(row["table_name"] == star.name and row["is_owned"] for row in tables)
@@ -169,24 +172,24 @@ class Warehouse:
         drops = sql.SQL(", ").join(
             sql.SQL("drop constraint {}").format(sql.Identifier(key["constraint_name"])) for key in keys
         )
-        self._connection.execute(sql.SQL("alter table {} {}").format(table, drops))
+        self.connection.execute(sql.SQL("alter table {} {}").format(table, drops))
         yield
         adds = sql.SQL(", ").join(
             sql.SQL("add constraint {} {}").format(sql.Identifier(key["constraint_name"]), sql.SQL(key["definition"]))
             for key in keys
         )
-        self._connection.execute(sql.SQL("alter table {} {}").format(table, adds))
+        self.connection.execute(sql.SQL("alter table {} {}").format(table, adds))
 
     def _stage(self, table: str) -> str:
         staging = f"new_{table}"
         names = {"staging": sql.Identifier(staging), "table": sql.Identifier(table)}
-        self._connection.execute(query("warehouse", "create_staging", **names))
+        self.connection.execute(query("warehouse", "create_staging", **names))
         return staging
 
     def _copy(self, table: str, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
         listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
         statement = query("warehouse", "copy_in", table=sql.Identifier(table), columns=listed)
-        with self._connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             with effect("copy"), cursor.copy(statement) as copy:
                 for block in blocks:
                     copy.write(block)
@@ -202,11 +205,16 @@ class Warehouse:
 
 
 @contextmanager
-def open_warehouse(url: str) -> Iterator[Warehouse]:
+def connected(url: str, application: str) -> Iterator[tuple[psycopg.Connection, str]]:
+    """Connect to a warehouse for the length of a block, and say in the words of a message which it is."""
+    with closing(connect(url, application=application)) as connection:
+        yield connection, f"the warehouse at {where(url)}"
+
+
+@contextmanager
+def open_warehouse(url: str, application: str = "tidemark load") -> Iterator[Warehouse]:
     """Connect to a warehouse that has its tables; ConfigError when it has none."""
-    connection = connect(url, application="tidemark load")
-    what = f"the warehouse at {where(url)}"
-    try:
+    with connected(url, application) as (connection, what):
         with translated(what):
             row = connection.execute(query("warehouse", "ledger_exists")).fetchone()
         if not row or not row[0]:
@@ -215,8 +223,6 @@ def open_warehouse(url: str) -> Iterator[Warehouse]:
                 message, advice="run tidemark init, or give the SQL of tidemark init --dry-run to its owner"
             )
         yield Warehouse(connection, what)
-    finally:
-        connection.close()
 
 
 def ledger(url: str) -> list[LedgerRow]:
