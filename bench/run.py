@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from measure import Measured, added, count, floor, median, run_process, server_is_calm, size_mib
+from measure import Measured, added, count, drop_database, floor, median, run_process, server_is_calm, size_mib
 from report import machine, markdown, write_into
 
 from tidemark.embedded import EmbeddedServer
@@ -115,7 +115,7 @@ class Site:
     def drop(self) -> None:
         """Take everything away."""
         for database in (self.name, self.warehouse):
-            self.server.drop_database(database)
+            drop_database(self.server, database)
         shutil.rmtree(self.directory / self.name, ignore_errors=True)
 
 

@@ -102,13 +102,6 @@ class Settings:
             for value in [getattr(self, each.name)]
         }
 
-    def require(self, *names: str) -> tuple[str, ...]:
-        """Return the values of these settings, or raise one ConfigError that names every one that has none."""
-        missing = [name for name in names if getattr(self, name) is None]
-        if missing:
-            raise ConfigError.of([f"{variable(name)} is not set: set it, or give {flag(name)}" for name in missing])
-        return tuple(getattr(self, name) for name in names)
-
 
 NAMES = tuple(each.name for each in fields(Settings))
 

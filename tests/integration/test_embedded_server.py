@@ -57,15 +57,6 @@ def test_a_database_that_exists_is_not_created_again_when_told_so(server: Embedd
         server.create_database("twice", if_missing=False)
 
 
-def test_a_dropped_database_is_gone_although_someone_is_connected(server: EmbeddedServer) -> None:
-    server.create_database("dropped")
-    with psycopg.connect(server.url("dropped")):
-        server.drop_database("dropped")
-    server.drop_database("dropped")
-    with pytest.raises(psycopg.OperationalError, match="does not exist"):
-        psycopg.connect(server.url("dropped"))
-
-
 def test_a_database_can_be_copied(server: EmbeddedServer) -> None:
     server.create_database("original")
     with psycopg.connect(server.url("original")) as connection:

@@ -41,7 +41,8 @@ class Postgres:
 
     def drop(self, name: str) -> None:
         """Drop a database whoever is connected to it."""
-        self._server.drop_database(name)
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     def template(self, name: str, build: Callable[[str], object]) -> str:
         """Return the database that `build`, given its address, has filled; it is built once for a name."""

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemark.errors import ConfigError
+from tidemark.pipeline import Pipeline, utc_now
 from tidemark.settings import NAMES, Settings, flag, load, mask_password, parse_duration, parse_moment, variable
 
 SOURCE = "postgresql://reader:s3cr3t@db.example:5432/totesys"
@@ -142,13 +143,13 @@ def test_no_password_survives_masking(noise: str) -> None:
 
 
 def test_what_a_command_needs_is_named(tmp_path: Path) -> None:
-    got = load({"source_url": SOURCE}, environ={}, directory=tmp_path)
+    got = Pipeline(load({"source_url": SOURCE}, environ={}, directory=tmp_path), utc_now)
 
-    assert got.require("source_url", "model") == (SOURCE, "totesys")
+    got.require("source")
     with pytest.raises(ConfigError, match="TIDEMARK_WAREHOUSE_URL is not set: set it, or give --warehouse-url"):
-        got.require("source_url", "warehouse_url")
+        got.require("source", "warehouse")
     with pytest.raises(ConfigError) as caught:
-        Settings().require("source_url", "warehouse_url")
+        Pipeline(Settings(), utc_now).require("source", "warehouse")
     assert len(caught.value.problems) == 2
 
 

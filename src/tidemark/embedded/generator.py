@@ -31,8 +31,6 @@ TABLES = (
     "transaction",
     "payment",
 )
-# The order in which fill makes them: a purchase has no design, a payment has both orders.
-FILLED = ("department", "currency", "payment_type", "staff", "address", "counterparty", "design", *TABLES[7:])
 # Of the new orders, so many of ten are purchases; of the refunds as well.
 PURCHASES_OF_TEN = 3
 

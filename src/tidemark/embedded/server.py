@@ -142,10 +142,6 @@ class EmbeddedServer:
                 message = f"database {name!r} exists already"
                 raise ConfigError(message, advice="drop it first or choose another name", database=name) from error
 
-    def drop_database(self, name: str) -> None:
-        """Drop a database, if there is one, and whatever is connected to it."""
-        self._administer(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
-
     def url(self, database: str) -> str:
         """Return a `postgresql://` URL of the database, for psycopg, psql and anything else over libpq."""
         host = quote(str(self._host()), safe="/")
