@@ -155,7 +155,7 @@ class ChangeLog:
             scratch: where a copy may lie, if the object is no file itself; the caller removes it.
 
         Raises:
-            StateError: the object is gone, or holds other bytes.
+            StateError: the object is gone, or holds other bytes, whose number and SHA-256 are the error's facts.
         """
         advice = f"restore {each.key} from the bucket's older versions or a backup: nothing else holds these changes"
         path = self.objects.local_path(each.key)
@@ -174,7 +174,7 @@ class ChangeLog:
                 f"{self.objects.url(each.key)} was altered: its manifest says {each.bytes} bytes of SHA-256"
                 f" {each.sha256}, it has {size_bytes} of {digest}"
             )
-            raise StateError(message, advice=advice, key=each.key)
+            raise StateError(message, advice=advice, key=each.key, bytes=size_bytes, sha256=digest)
         return path
 
     def last_with(self, table: str, until: int) -> Manifest | None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
+from tidemark.errors import StateError
 from tidemark.lake.engine import Engine
 from tidemark.lake.table import LakeTable, open_as_of, open_table
-from tidemark.log.changelog import LogObject, Manifest, TableEntry
+from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
 from tidemark.log.latest import HASH, LatestTable, open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
-from tidemark.objects import ObjectMissingError, Objects
+from tidemark.objects import Objects
 from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
 from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Loaded, TableProof
@@ -153,23 +154,23 @@ class Rows:
         return StarRows(lake, loaded_columns(star, then.columns), batch, batch).count().checksum
 
 
-def object_laws(ingestion: Objects, engine: Engine, manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
+def object_laws(log: ChangeLog, engine: Engine, manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
     """Check that every object of the log holds the bytes that its manifest says."""
 
-    def digest(named: tuple[int, LogObject]) -> tuple[int, LogObject, str | None]:
+    def check(named: tuple[int, LogObject]) -> Difference | None:
         batch, each = named
-        path = ingestion.local_path(each.key)
-        scratch = None if path else engine.scratch / f"object-{batch}-{hashlib.sha256(each.key.encode()).hexdigest()}"
+        scratch = engine.scratch / f"object-{batch}-{hashlib.sha256(each.key.encode()).hexdigest()}"
+        key = {"batch": str(batch), "object": each.key}
         try:
-            if scratch:
-                ingestion.download(each.key, scratch)
-            with (path or scratch).open("rb") as file:  # type: ignore[union-attr]
-                return batch, each, hashlib.file_digest(file, "sha256").hexdigest()
-        except (ObjectMissingError, FileNotFoundError):
-            return batch, each, None
+            log.verified(each, scratch)
+        except StateError as exc:
+            if "sha256" not in exc.facts:
+                return Difference("missing", key)
+            found = {"bytes": (each.bytes, exc.facts["bytes"]), "sha256": (each.sha256, exc.facts["sha256"])}
+            return Difference("record", key, _values(found))
         finally:
-            if scratch:
-                scratch.unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
+        return None
 
     objects = [
         (batch, each)
@@ -178,12 +179,7 @@ def object_laws(ingestion: Objects, engine: Engine, manifests: Mapping[int, Mani
         for each in table.objects
     ]
     with ThreadPoolExecutor(max_workers=READERS) as executor:
-        for batch, each, found in executor.map(digest, objects):
-            key = {"batch": str(batch), "object": each.key}
-            if found is None:
-                yield Difference("missing", key)
-            elif found != each.sha256:
-                yield Difference("record", key, {"sha256": (each.sha256, found)})
+        yield from filter(None, executor.map(check, objects))
 
 
 def totals_of(engine: Engine, latest: LatestTable) -> tuple[int, str, int]:
@@ -212,7 +208,11 @@ def _entry_laws(batch: int, name: str, before: TableEntry | None, entry: TableEn
 
 
 def _differing(batch: int | None, table: str, **fields: tuple[object, object]) -> Iterator[Difference]:
-    values = {name: (str(wanted), str(found)) for name, (wanted, found) in fields.items() if wanted != found}
+    values = _values(fields)
     if values:
         key = {"batch": None if batch is None else str(batch), "table": table}
         yield Difference("record", {name: value for name, value in key.items() if value}, values)
+
+
+def _values(fields: Mapping[str, tuple[object, object]]) -> dict[str, tuple[str | None, str | None]]:
+    return {name: (str(wanted), str(found)) for name, (wanted, found) in fields.items() if wanted != found}

@@ -191,7 +191,7 @@ class _Work:
         sources = [table for name, table in self.model.sources.items() if name in head.tables]
         latest = (broken for table in sources if not self._waiting(table, head) for broken in rows.latest(table, head))
         stars = (broken for star in self.model.stars.values() if processed for broken in rows.star(star, processed))
-        objects = object_laws(self.verify.ingestion, self.engine, manifests) if self.is_deep else iter(())
+        objects = object_laws(ChangeLog(self.verify.ingestion), self.engine, manifests) if self.is_deep else iter(())
         cases = {
             "change log": (log_laws(manifests), "a manifest of the log was altered", restore),
             "latest": (latest, "latest or the newest manifest was altered", "tidemark rebuild latest"),
