@@ -11,7 +11,7 @@ from datetime import datetime
 
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import drop_old_files
-from tidemark.lake.replacement import QuarantineReplacement, Replacement, TableRebuild
+from tidemark.lake.replacement import Replacement, TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import ChangeLog, Manifest, new_id
 from tidemark.log.fold import Fold, opened_side
@@ -20,6 +20,7 @@ from tidemark.log.reach import reach_of_log, require_together
 from tidemark.model import Model
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
+from tidemark.star.quarantine_replacement import QuarantineReplacement
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry, star_statistics
 from tidemark.transform import Transform

@@ -16,6 +16,7 @@ from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed
 
 logger = logging.getLogger(__name__)
+QUARANTINE = "quarantine/"
 COLUMNS = {
     "batch": "BIGINT",
     "ordinal": "BIGINT",
@@ -34,7 +35,12 @@ LONGEST_KEY_BYTES = 1 << 20
 
 def object_key(star: StarTable, batch: int, *, released: bool = False) -> str:
     """Name the object of the rows that a batch set aside, or of those that it released."""
-    return f"quarantine/{star.short_name}/{batch:0{DIGITS}d}{'.released' if released else ''}.jsonl"
+    return f"{QUARANTINE}{star.short_name}/{batch:0{DIGITS}d}{'.released' if released else ''}.jsonl"
+
+
+def batch_of(key: str) -> int:
+    """Tell from an object's name which batch put it."""
+    return int(key.rpartition("/")[2].partition(".")[0])
 
 
 def open_rows(stars: StarLog, star: StarTable, newest: Processed | None) -> Rows:
@@ -111,8 +117,7 @@ class Quarantine:
 
 
 def _batches(stars: StarLog, star: StarTable, last: int) -> list[int]:
-    listed = stars.objects.list(f"quarantine/{star.short_name}/")
-    found = {int(meta.key.rpartition("/")[2].partition(".")[0]) for meta in listed}
+    found = {batch_of(each.key) for each in stars.objects.list(f"{QUARANTINE}{star.short_name}/")}
     return sorted(batch for batch in found if batch <= last)
 
 
