@@ -7,10 +7,48 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.pipeline import ask
 from tidemark.errors import ConfigError
 from tidemark.model import Model, find_model, load_model
+from tidemark.postgres.queries import query
 from tidemark.postgres.statements import split_statements
 from tidemark.warehouse.schema import init, plan_init
+
+# What a model had to say of each fact before this was generated, in the words of totesys at that time.
+EARLIER = """
+create unique index {fact}_history_key on {fact} ({key}, valid_from);
+create unique index {fact}_current_key on {fact} ({key}) where valid_to is null;
+create or replace view {fact}_current as
+select *
+from {fact}
+where valid_to is null and not is_deleted;
+create or replace function {fact}_as_of(at timestamp) returns setof {fact}
+language sql stable
+as $$
+    select *
+    from {fact}
+    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
+$$;
+comment on view {fact}_current is
+    'The live rows of {fact} as they stand now, one for each {row}.';
+comment on function {fact}_as_of(timestamp) is
+    'The live rows of {fact} as they stood at a moment, given in UTC.';
+"""
+ROWS = {
+    "fact_sales_order": ("sales_order_id", "sales order"),
+    "fact_purchase_orders": ("purchase_order_id", "purchase order"),
+    "fact_payment": ("payment_id", "payment"),
+}
+DEFINITIONS = """
+select relname::text as name, pg_get_viewdef(oid) as definition, obj_description(oid, 'pg_class') as description
+from pg_class where relnamespace = 'public'::regnamespace and relkind = 'v'
+union all
+select proname, pg_get_functiondef(oid), obj_description(oid, 'pg_proc')
+from pg_proc where pronamespace = 'public'::regnamespace
+union all
+select indexname, indexdef, null from pg_indexes where schemaname = 'public'
+order by name
+"""
 
 
 @pytest.fixture
@@ -111,6 +149,65 @@ def test_a_dropped_constraint_and_index_are_made_again(new_database: Callable[[]
     assert len([statement for statement in plan_init(url, model) if "add constraint" in statement]) == 1
     init(url, model)
     assert plan_init(url, model) == []
+
+
+def test_a_warehouse_made_before_views_were_generated_needs_nothing(new_database: Callable[[], str]) -> None:
+    earlier, now, model = new_database(), new_database(), load_model("totesys")
+    init(now, model)
+    written = [EARLIER.format(fact=fact, key=key, row=row) for fact, (key, row) in ROWS.items()]
+    ledger = query("warehouse", "create_ledger").as_string()
+    with psycopg.connect(earlier) as connection:
+        connection.execute("\n".join([ledger, ";", model.warehouse_sql, *written]).encode())
+
+    assert plan_init(earlier, model) == []
+    found, expected = ask(earlier, DEFINITIONS), ask(now, DEFINITIONS)
+    assert [row for row in expected if row[0].startswith(tuple(ROWS))] == [
+        row for row in found if row[0].startswith(tuple(ROWS))
+    ]
+    assert len(found) == len(model.stars) + 4 * len(ROWS)
+
+
+def test_a_view_that_is_gone_is_made_again(new_database: Callable[[], str]) -> None:
+    url, model = new_database(), load_model("totesys")
+    init(url, model)
+    for drop in ("drop view fact_payment_current", "drop function fact_payment_as_of"):
+        with psycopg.connect(url) as connection:
+            connection.execute(drop.encode())
+        assert plan_init(url, model)
+        init(url, model)
+        assert plan_init(url, model) == []
+
+
+def test_the_models_own_view_function_and_index_are_taken(new_database: Callable[[], str], copied: Path) -> None:
+    url = new_database()
+    with (copied / "warehouse.sql").open("a") as file:
+        file.write(
+            "create or replace view fact_payment_current as select payment_id from fact_payment;"
+            "create or replace function fact_payment_as_of(at date) returns date language sql as 'select at';"
+            "create index fact_payment_history_key on fact_payment (valid_from);"
+        )
+    model = load_model(str(copied))
+
+    init(url, model)
+
+    assert [row[0] for row in ask(url, "select pg_get_viewdef('fact_payment_current'::regclass)")] == [
+        " SELECT payment_id\n   FROM fact_payment;"
+    ]
+    assert ask(url, "select pg_get_function_arguments('fact_payment_as_of'::regproc)") == [("at date",)]
+    assert plan_init(url, model) == []
+
+
+def test_a_type_widens_under_a_view_of_the_model_over_a_generated_one(
+    new_database: Callable[[], str], copied: Path
+) -> None:
+    url, own = new_database(), "create or replace view priced as select unit_price from fact_sales_order_current;"
+    with (copied / "warehouse.sql").open("a") as file:
+        file.write(own)
+    init(url, load_model(str(copied)))
+
+    init(url, rewritten(copied, "unit_price numeric(10, 2)", "unit_price numeric(12, 2)"))
+
+    assert column_type(url, "priced", "unit_price") == "numeric(12,2)"
 
 
 def test_what_a_person_added_is_left_alone(new_database: Callable[[], str]) -> None:

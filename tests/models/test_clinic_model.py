@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.selects import present, present_seed
 from tidemark.model import load_model
+from tidemark.warehouse.schema import init
 
 HERE = Path(__file__).parent / "clinic"
 MODEL = load_model(str(HERE))
@@ -79,8 +80,9 @@ def test_each_part_of_the_activity_changes_something(clinic: psycopg.Connection)
 def test_the_selects_yield_the_warehouses_columns(
     duck: duckdb.DuckDBPyConnection, new_database: Callable[..., str]
 ) -> None:
-    with psycopg.connect(new_database()) as warehouse:
-        warehouse.execute(MODEL.warehouse_sql)
+    url = new_database()
+    init(url, MODEL)
+    with psycopg.connect(url) as warehouse:
         for star in MODEL.stars.values():
             yielded = [column[0] for column in duck.execute(star.sql).description]
             expected = [*star.key, *yielded, *HISTORY] if star.kind == "fact" else yielded
@@ -89,8 +91,9 @@ def test_the_selects_yield_the_warehouses_columns(
 
 
 def test_the_laws_are_kept_where_there_is_nothing(new_database: Callable[..., str]) -> None:
-    with psycopg.connect(new_database()) as warehouse:
-        warehouse.execute(MODEL.warehouse_sql)
+    url = new_database()
+    init(url, MODEL)
+    with psycopg.connect(url) as warehouse:
         for check in MODEL.checks.values():
             assert warehouse.execute(check).fetchall() == []
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.postgres import Postgres
 from tidemark.model import load_model
+from tidemark.warehouse.fact_views import generated
+from tidemark.warehouse.schema import init
 
 MODEL = load_model("totesys")
 HERE = Path(__file__).parent
@@ -98,8 +100,7 @@ BREACHES = {
 @pytest.fixture(scope="module")
 def empty_warehouse_url(postgres: Postgres) -> Iterator[str]:
     name = postgres.create()
-    with psycopg.connect(postgres.url(name)) as connection:
-        connection.execute(MODEL.warehouse_sql)
+    init(postgres.url(name), MODEL)
     yield postgres.url(name)
     postgres.drop(name)
 
@@ -216,8 +217,8 @@ def test_a_column_added_later_appears(warehouse: psycopg.Connection) -> None:
     warehouse.execute("alter table fact_payment add column note varchar default 'new'")
     assert set(warehouse.execute("select note from fact_payment_as_of('2024-11-02')")) == {("new",)}
 
-    replaced = MODEL.warehouse_sql[MODEL.warehouse_sql.index("create or replace") :]
-    warehouse.execute(replaced)
+    for statement in (each for made in generated(MODEL) if made.kind != "index" for each in made.statements):
+        warehouse.execute(statement.encode())
     assert set(warehouse.execute("select note from fact_payment_current")) == {("new",)}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1|--[^\n]*|/\*.*?\*/|;", re.DOTALL)
 NAME = r"(?:\"((?:[^\"]|\"\")+)\"|(\w+))"
 CREATES = re.compile(rf"create\s+(?:unique\s+)?(table|index)\s+(?:if\s+not\s+exists\s+)?{NAME}", re.IGNORECASE)
+DEFINES = re.compile(rf"create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(view|function)\s+{NAME}", re.IGNORECASE)
 REPLACES_VIEW = re.compile(rf"create\s+or\s+replace\s+view\s+{NAME}", re.IGNORECASE)
 
 
@@ -25,6 +26,12 @@ def split_statements(text: str) -> Iterator[str]:
 def created(statement: str) -> tuple[str, str] | None:
     """Give what a statement creates, `table` or `index`, and its name; None for any other statement."""
     found = CREATES.match(bare(statement))
+    return (found[1].lower(), _name(found[2], found[3])) if found else None
+
+
+def defined(statement: str) -> tuple[str, str] | None:
+    """Give what a statement makes of tables, `view` or `function`, and its name; None for any other statement."""
+    found = DEFINES.match(bare(statement))
     return (found[1].lower(), _name(found[2], found[3])) if found else None
 
 

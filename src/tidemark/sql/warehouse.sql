@@ -63,6 +63,16 @@ select c.relname::text as index_name
 from pg_class as c
 where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('i', 'I');
 
+-- name: relations
+select c.relname::text as relation_name
+from pg_class as c
+where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('r', 'p', 'v', 'm', 'f');
+
+-- name: functions
+select p.proname::text as function_name
+from pg_proc as p
+where p.pronamespace = to_regnamespace(quote_ident(%(schema)s));
+
 -- name: columns
 select
     c.relname::text as table_name,

@@ -1,7 +1,7 @@
 """The warehouse's schema: what must be run so that a database has the tables that a model describes.
 
-What the model's file asks for is found by running it in a schema of its own and rolling that back; nothing that a
-warehouse holds beyond it is ever dropped.
+What the model's file asks for is found by running it in a schema of its own and rolling that back; what every fact has
+beside its table is generated. Nothing that a warehouse holds beyond these is ever dropped.
 """
 
 import re
@@ -17,6 +17,7 @@ from tidemark.model import Model
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, replaced_view, split_statements
+from tidemark.warehouse.fact_views import Generated, generated
 
 SCRATCH = "tidemark_plan"
 WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
@@ -28,6 +29,8 @@ class _Catalog:
 
     tables: frozenset[str]
     indexes: frozenset[str]
+    relations: frozenset[str]
+    functions: frozenset[str]
     columns: Mapping[tuple[str, str], Mapping[str, object]]
     constraints: Mapping[tuple[str, str], str]
 
@@ -68,19 +71,25 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     upgrades: list[str] = []
     if any(made and made[0] == "table" and made[1] in present.tables for made in creates.values()):
         upgrades = _upgrades(present, _wanted(connection, model))
-    if not missing and not upgrades and not ledger:
+    own = generated(model)
+    lacking = [each for each in own if not _is_there(present, each)]
+    if not missing and not upgrades and not ledger and not lacking:
         return []
-    repeatable = [statement for statement, made in creates.items() if made is None]
     tables = [statement for statement in missing if (creates[statement] or ("", ""))[0] == "table"]
     indexes = [statement for statement in missing if statement not in tables]
-    # A column's type cannot change under a view; the file makes the views again.
-    views = [f"drop view if exists {_quoted(name)}" for name in _views(repeatable)]
+    indexes += [statement for each in lacking if each.kind == "index" for statement in each.statements]
+    # The model's own views may build upon those that are generated.
+    repeatable = [statement for each in own if each.kind != "index" for statement in each.statements]
+    repeatable += [statement for statement, made in creates.items() if made is None]
+    # A column's type cannot change under a view; the views are made again. One that builds upon another goes first.
+    views = [f"drop view if exists {_quoted(name)}" for name in filter(None, map(replaced_view, repeatable[::-1]))]
     drops = views if any(" type " in statement for statement in upgrades) else []
     return [*ledger, *tables, *drops, *upgrades, *indexes, *repeatable]
 
 
-def _views(statements: list[str]) -> Iterator[str]:
-    return filter(None, map(replaced_view, statements))
+def _is_there(present: _Catalog, wanted: Generated) -> bool:
+    places = {"index": present.indexes, "view": present.relations, "function": present.functions}
+    return wanted.name in places[wanted.kind]
 
 
 def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
@@ -95,11 +104,21 @@ def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
         with connection.transaction(force_rollback=True):
             connection.execute(sql.SQL("create schema {}").format(sql.Identifier(SCRATCH)))
             connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(SCRATCH)))
-            connection.execute(model.warehouse_sql.encode())
+            for statement in _in_order(model):
+                connection.execute(statement.encode())
             return _catalog(connection, SCRATCH)
     except psycopg.errors.InsufficientPrivilege as exc:
         message = "comparing the warehouse with the model needs the right to create a schema, which is rolled back"
         raise ConfigError(message, advice="run tidemark init as the owner of the database") from exc
+
+
+def _in_order(model: Model) -> list[str]:
+    """Put what is generated behind the last table of the model's file: what follows there may build upon it."""
+    statements = list(split_statements(model.warehouse_sql))
+    tables = [at for at, each in enumerate(statements, start=1) if (created(each) or ("",))[0] == "table"]
+    behind = tables[-1] if tables else 0
+    own = [statement for each in generated(model) for statement in each.statements]
+    return [*statements[:behind], *own, *statements[behind:]]
 
 
 def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
@@ -107,11 +126,15 @@ def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
         parameters = {"schema": schema}
         tables = cursor.execute(query("warehouse", "tables"), parameters).fetchall()
         indexes = cursor.execute(query("warehouse", "indexes"), parameters).fetchall()
+        relations = cursor.execute(query("warehouse", "relations"), parameters).fetchall()
+        functions = cursor.execute(query("warehouse", "functions"), parameters).fetchall()
         columns = cursor.execute(query("warehouse", "columns"), parameters).fetchall()
         constraints = cursor.execute(query("warehouse", "constraints"), parameters).fetchall()
     return _Catalog(
         frozenset(row["table_name"] for row in tables),
         frozenset(row["index_name"] for row in indexes),
+        frozenset(row["relation_name"] for row in relations),
+        frozenset(row["function_name"] for row in functions),
         {(row["table_name"], row["column_name"]): row for row in columns},
         {(row["table_name"], row["constraint_name"]): row["definition"] for row in constraints},
     )

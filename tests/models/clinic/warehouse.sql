@@ -1,5 +1,4 @@
--- The clinic's warehouse. The linter knows no view that is meant to show all columns:
--- noqa: disable=AM04
+-- The clinic's warehouse.
 
 create table dim_day (
     day_id date not null,
@@ -81,36 +80,3 @@ create table fact_referral (
     constraint fact_referral_closed_on_fkey foreign key (closed_on) references dim_day (day_id),
     constraint fact_referral_valid_to_check check (valid_to > valid_from)
 );
-
-create unique index fact_treatment_history_key on fact_treatment (patient_no, given_on, line_no, valid_from);
-create unique index fact_referral_history_key on fact_referral (referral_id, valid_from);
-create unique index fact_treatment_current_key on fact_treatment (patient_no, given_on, line_no)
-where valid_to is null;
-create unique index fact_referral_current_key on fact_referral (referral_id)
-where valid_to is null;
-
-create or replace view fact_treatment_current as
-select *
-from fact_treatment
-where valid_to is null and not is_deleted;
-
-create or replace view fact_referral_current as
-select *
-from fact_referral
-where valid_to is null and not is_deleted;
-
-create or replace function fact_treatment_as_of(at timestamp) returns setof fact_treatment
-language sql stable
-as $$
-    select *
-    from fact_treatment
-    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
-$$;
-
-create or replace function fact_referral_as_of(at timestamp) returns setof fact_referral
-language sql stable
-as $$
-    select *
-    from fact_referral
-    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
-$$;

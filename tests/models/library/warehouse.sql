@@ -13,5 +13,3 @@ create table fact_loan (
     batch_id bigint not null,
     valid_to timestamp
 );
-
-create index fact_loan_live on fact_loan (loan_id) where valid_to is null;

@@ -1,14 +1,17 @@
--- The warehouse of totesys: 3 facts that keep every version of a row, 8 dimensions that keep the latest values.
+-- The warehouse of totesys: facts that keep every version of a row, dimensions that keep the latest values.
 -- Names are unqualified: everything lands in the schema that the search_path names.
 --
--- A column may be null only where the source allows it or where a left join may find nothing, with two exceptions:
--- last_updated_* of a fact, since a row whose stamp was removed still has a place in history (see valid_from), and
--- currency_name, which must be there, so that a currency whose code is none of ISO 4217's is set aside.
+-- Each fact's indexes, its view of the live rows and its function of the rows at a moment are generated.
+--
+-- A column may be null where the source allows it or where a left join may find nothing, with two exceptions.
+-- last_updated_* of a fact may be null, since a row whose stamp was removed still has a place in history (valid_from).
+-- currency_name is never null although its left join may find nothing: a currency whose code is none of ISO 4217's is
+-- set aside.
 -- Source ids and counts are integer, as they are in the source. The surrogate keys are bigint: they number all changes
 -- ever made, which outgrow an integer long before the source's own ids do.
 --
--- The linter would put a constraint's second line at the margin, and knows no view that is meant to show all columns:
--- noqa: disable=LT02,AM04
+-- The linter would put a constraint's second line at the margin:
+-- noqa: disable=LT02
 
 create table dim_date (
     date_id date not null,
@@ -204,58 +207,6 @@ create table fact_payment (
     constraint fact_payment_valid_to_check check (valid_to > valid_from)
 );
 
--- One key's history and its state at a moment; a key cannot start two versions at one moment.
-create unique index fact_sales_order_history_key on fact_sales_order (sales_order_id, valid_from);
-create unique index fact_purchase_orders_history_key on fact_purchase_orders (purchase_order_id, valid_from);
-create unique index fact_payment_history_key on fact_payment (payment_id, valid_from);
-
--- A key has one current version at most; small beside the table once history has grown.
-create unique index fact_sales_order_current_key on fact_sales_order (sales_order_id) where valid_to is null;
-create unique index fact_purchase_orders_current_key on fact_purchase_orders (purchase_order_id) where valid_to is null;
-create unique index fact_payment_current_key on fact_payment (payment_id) where valid_to is null;
-
--- The live rows as they stand now.
-create or replace view fact_sales_order_current as
-select *
-from fact_sales_order
-where valid_to is null and not is_deleted;
-
-create or replace view fact_purchase_orders_current as
-select *
-from fact_purchase_orders
-where valid_to is null and not is_deleted;
-
-create or replace view fact_payment_current as
-select *
-from fact_payment
-where valid_to is null and not is_deleted;
-
--- The rows as they stood at a moment, in UTC. Not strict and without settings of its own, so that the planner inlines
--- the body and a condition on the key reaches the index. The body is a string with `*`: a column added later appears.
-create or replace function fact_sales_order_as_of(at timestamp) returns setof fact_sales_order
-language sql stable
-as $$
-    select *
-    from fact_sales_order
-    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
-$$;
-
-create or replace function fact_purchase_orders_as_of(at timestamp) returns setof fact_purchase_orders
-language sql stable
-as $$
-    select *
-    from fact_purchase_orders
-    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
-$$;
-
-create or replace function fact_payment_as_of(at timestamp) returns setof fact_payment
-language sql stable
-as $$
-    select *
-    from fact_payment
-    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
-$$;
-
 -- For whoever meets these tables in a database client.
 comment on table dim_date is 'Every day of each year that a fact names, and no other.';
 comment on column dim_date.day_of_week is '1 is Monday, 7 is Sunday.';
@@ -265,7 +216,7 @@ comment on table dim_location is 'Addresses, named by the source''s address_id: 
 comment on table dim_design is 'Designs, each with the file that holds it.';
 comment on table dim_currency is 'Currencies that orders and payments are made in.';
 comment on column dim_currency.currency_name is
-    'The name in ISO 4217, null for a code that the standard does not have.';
+    'The name in ISO 4217. A currency whose code the standard does not have is set aside.';
 comment on table dim_counterparty is 'Counterparties with their legal address as it is now.';
 comment on table dim_payment_type is 'Kinds of payment.';
 comment on table dim_transaction is 'What a payment was for: a sales order or a purchase order.';
@@ -283,10 +234,6 @@ comment on column fact_sales_order.valid_to is 'Until this moment (UTC, exclusiv
 comment on column fact_sales_order.is_deleted is
     'The sales order was deleted at valid_from. The other columns hold its last known values.';
 comment on column fact_sales_order.batch_id is 'The batch that brought this version, see tidemark.batch.';
-comment on view fact_sales_order_current is
-    'The live rows of fact_sales_order as they stand now, one for each sales order.';
-comment on function fact_sales_order_as_of(timestamp) is
-    'The live rows of fact_sales_order as they stood at a moment, given in UTC.';
 comment on table fact_purchase_orders is
     'Each version of a purchase order. Now: fact_purchase_orders_current, earlier: fact_purchase_orders_as_of.';
 comment on column fact_purchase_orders.purchase_record_id is
@@ -299,10 +246,6 @@ comment on column fact_purchase_orders.valid_to is
 comment on column fact_purchase_orders.is_deleted is
     'The purchase order was deleted at valid_from. The other columns hold its last known values.';
 comment on column fact_purchase_orders.batch_id is 'The batch that brought this version, see tidemark.batch.';
-comment on view fact_purchase_orders_current is
-    'The live rows of fact_purchase_orders as they stand now, one for each purchase order.';
-comment on function fact_purchase_orders_as_of(timestamp) is
-    'The live rows of fact_purchase_orders as they stood at a moment, given in UTC.';
 comment on table fact_payment is 'Each version of a payment. Now: fact_payment_current, earlier: fact_payment_as_of.';
 comment on column fact_payment.payment_record_id is
     'This version''s own number. A change of the payment gets a new one.';
@@ -312,6 +255,3 @@ comment on column fact_payment.valid_to is 'Until this moment (UTC, exclusive). 
 comment on column fact_payment.is_deleted is
     'The payment was deleted at valid_from. The other columns hold its last known values.';
 comment on column fact_payment.batch_id is 'The batch that brought this version, see tidemark.batch.';
-comment on view fact_payment_current is 'The live rows of fact_payment as they stand now, one for each payment.';
-comment on function fact_payment_as_of(timestamp) is
-    'The live rows of fact_payment as they stood at a moment, given in UTC.';

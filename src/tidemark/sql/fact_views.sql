@@ -1,0 +1,31 @@
+-- name: history_key
+-- One key's history and its state at a moment; a key cannot start two versions at one moment.
+create unique index {index} on {fact} ({source_key}, valid_from);
+
+-- name: current_key
+-- A key has one current version at most; small beside the table once history has grown.
+create unique index {index} on {fact} ({source_key}) where valid_to is null;
+
+-- name: current
+-- The live rows as they stand now.
+create or replace view {view} as
+select *
+from {fact}
+where valid_to is null and not is_deleted;
+
+-- name: comment_on_current
+comment on view {view} is {text};
+
+-- name: as_of
+-- The rows as they stood at a moment, in UTC. Not strict and without settings of its own, so that the planner inlines
+-- the body and a condition on the key reaches the index. The body is a string with `*`: a column added later appears.
+create or replace function {function}(at timestamp) returns setof {fact}
+language sql stable
+as $as_of$
+    select *
+    from {fact}
+    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
+$as_of$;
+
+-- name: comment_on_as_of
+comment on function {function}(timestamp) is {text};

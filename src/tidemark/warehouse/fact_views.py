@@ -1,0 +1,93 @@
+"""What every fact has beside its table: two indexes, the view of its live rows, the function of its rows at a moment.
+
+They follow from the model, so its warehouse.sql need not have them. What it defines itself under one of these names is
+taken instead.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from psycopg import sql
+
+from tidemark.model import Model, StarTable
+from tidemark.postgres.queries import query
+from tidemark.postgres.statements import created, defined, split_statements
+
+CURRENT, AS_OF = "_current", "_as_of"
+HISTORY_KEY, CURRENT_KEY = "_history_key", "_current_key"
+# PostgreSQL cuts a longer name off, and then it may be another thing's.
+LONGEST_NAME_BYTES = 63
+PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A thing that the engine makes for a fact, and the statements that make it."""
+
+    kind: Literal["index", "view", "function"]
+    name: str
+    statements: tuple[str, ...]
+
+
+def generated(model: Model) -> list[Generated]:
+    """Give what a model's facts need beside the statements of its warehouse.sql, in the order in which to make it."""
+    statements = list(split_statements(model.warehouse_sql))
+    makes = {made for statement in statements for made in (created(statement), defined(statement)) if made}
+    facts = [fact for fact in model.facts if ("table", fact.name) in makes]
+    return [
+        each
+        for fact in facts
+        for each in (*_indexes(fact), _current(fact), _as_of(fact))
+        if (each.kind, each.name) not in makes and is_possible(each.name)
+    ]
+
+
+def is_possible(name: str) -> bool:
+    """Say whether PostgreSQL takes a name whole."""
+    return len(name.encode()) <= LONGEST_NAME_BYTES
+
+
+def _indexes(fact: StarTable) -> Iterator[Generated]:
+    key = sql.SQL(", ").join(map(sql.Identifier, fact.source_key))
+    for suffix in (HISTORY_KEY, CURRENT_KEY):
+        name = fact.name + suffix
+        statement = query("fact_views", suffix[1:], index=_name(name), fact=_name(fact.name), source_key=key)
+        yield Generated("index", name, (statement.as_string(),))
+
+
+def _current(fact: StarTable) -> Generated:
+    name = fact.name + CURRENT
+    text = f"The live rows of {fact.name} as they stand now, one for each {_row(fact)}."
+    return Generated(
+        "view",
+        name,
+        (
+            query("fact_views", "current", view=_name(name), fact=_name(fact.name)).as_string(),
+            query("fact_views", "comment_on_current", view=_name(name), text=sql.Literal(text)).as_string(),
+        ),
+    )
+
+
+def _as_of(fact: StarTable) -> Generated:
+    name = fact.name + AS_OF
+    text = f"The live rows of {fact.name} as they stood at a moment, given in UTC."
+    return Generated(
+        "function",
+        name,
+        (
+            query("fact_views", "as_of", function=_name(name), fact=_name(fact.name)).as_string(),
+            query("fact_views", "comment_on_as_of", function=_name(name), text=sql.Literal(text)).as_string(),
+        ),
+    )
+
+
+def _row(fact: StarTable) -> str:
+    """Name what one row of the fact's driving table is, in words."""
+    return fact.driving.replace("_", " ")
+
+
+def _name(name: str) -> sql.Composable:
+    """Write the name of a fact's thing as a person would: in quotes only where it needs them. No keyword begins so."""
+    return sql.SQL(name) if PLAIN.fullmatch(name) else sql.Identifier(name)
