@@ -222,7 +222,7 @@ def test_source_latest_star_and_warehouse_are_proven_equal(clinic: Clinic) -> No
     places = (rig.model, rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url)
     found = Verify(*places, clock).run(deep=True)
 
-    assert [edge.skipped for edge in found.edges] == [""] * 6
+    assert [edge.skipped for edge in found.edges] == [""] * 7
     assert [table for edge in found.edges for table in edge.tables if not table.is_proven] == []
 
 

@@ -22,6 +22,7 @@ from tidemark.replay import Replay, Replayed
 from tidemark.star.quarantine_report import SetAside, list_set_aside
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import count_set_aside
+from tidemark.verification.result import TableProof
 from tidemark.warehouse.schema import init
 
 NOW = "timezone('UTC', clock_timestamp())"
@@ -95,7 +96,7 @@ class Look:
     source_texts: list[Row]
     latest: dict[int, dict[str, Any]]
     source: dict[int, tuple[str | None, ...]]
-    laws: dict[str, list[Row]]
+    laws: dict[str, TableProof]
 
     def reasons(self, table: str) -> dict[tuple[int, int], str]:
         """Give the reasons by key and batch."""

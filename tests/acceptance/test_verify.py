@@ -18,14 +18,15 @@ from tests.support.tampering import alter_database, alter_manifest, alter_object
 from tidemark.cli import run
 from tidemark.embedded.generator import activity
 from tidemark.errors import DataError
+from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.verification.result import TableProof, Verification
 from tidemark.verification.verify import Verify
 
-EDGES = ["source = latest", "latest = star", "star = warehouse", "records = rows"]
+LAWS = "laws of the warehouse"
+EDGES = ["source = latest", "latest = star", "star = warehouse", LAWS, "records = rows"]
 QUICK_SECONDS = 20
-SOURCES, STARS = 11, 11
 
 
 def verify(rig: Rig, *, deep: bool = False) -> Verification:
@@ -88,7 +89,8 @@ def test_the_replayed_real_rows_are_proven_equal(replay: Replay, deep: bool) -> 
     assert (found.count, found.exit_code) == (0, 0)
     assert [edge.name for edge in found.edges] == EDGES + (["log = latest", "log = star"] if deep else [])
     assert {edge.batch for edge in found.edges} == {SLICES}
-    assert [len(edge.tables) for edge in found.edges[:3]] == [SOURCES, STARS, STARS]
+    sources, stars = len(replay.rig.model.sources), len(replay.rig.model.stars)
+    assert [len(edge.tables) for edge in found.edges[:3]] == [sources, stars, stars]
     for edge in found.edges[:3]:
         assert all(table.left == table.right is not None for table in edge.tables), edge.name
     assert found.seconds < QUICK_SECONDS or deep
@@ -105,7 +107,7 @@ def test_a_lake_on_s3_is_proven_equal(postgres: Postgres, new_rig: Callable[...,
     found = verify(rig, deep=True)
 
     assert unproven(found) == set()
-    assert [edge.skipped for edge in found.edges] == [""] * 6
+    assert [edge.skipped for edge in found.edges] == [""] * 7
     assert proof(found, "source = latest", "payment").pending == ALL_KINDS
 
 
@@ -208,7 +210,7 @@ def test_a_place_that_is_not_configured_is_left_out(small: Rig) -> None:
     found = Verify(small.model, small.ingestion, small.processed, small.pointer, None, None, clock).run()
 
     assert (found.count, found.exit_code) == (0, 0)
-    assert [bool(edge.skipped) for edge in found.edges] == [True, False, True, False]
+    assert [bool(edge.skipped) for edge in found.edges] == [True, False, True, True, False]
     assert found.edges[0].advice == "set TIDEMARK_SOURCE_URL"
 
 
@@ -218,7 +220,7 @@ def test_a_place_that_is_away_hides_nothing_of_the_others(small: Rig) -> None:
     found = verify(away)
 
     assert (found.count, found.exit_code) == (0, 3)
-    assert [bool(edge.skipped) for edge in found.edges] == [True, False, False, False]
+    assert [bool(edge.skipped) for edge in found.edges] == [True, False, False, False, False]
 
 
 def test_another_source_than_that_of_the_log_is_not_compared(small: Rig) -> None:
@@ -387,6 +389,13 @@ ALTERED = {
         ["created_time"],
     ),
 }
+# What is altered may break laws of the warehouse as well.
+BREACHES = {
+    "a row that is there twice": {"intervals", "current versions", "current views"},
+    "a row under a number of its own": {"intervals", "current versions"},
+    "a day of the calendar": {"checks/calendar_days_are_right"},
+    "the end of a version": {"intervals"},
+}
 UNGUARDED = (
     "alter table fact_payment drop constraint fact_payment_pkey",
     "drop index fact_payment_history_key, fact_payment_current_key",
@@ -401,11 +410,50 @@ def test_what_is_altered_in_the_warehouse_is_found(warehouse: Rig, altered: str)
 
     found = verify(warehouse)
 
-    assert unproven(found) == {("star = warehouse", table)}
+    assert unproven(found) == {("star = warehouse", table), *((LAWS, law) for law in BREACHES.get(altered, ()))}
     differing = proof(found, "star = warehouse", table)
     assert (differing.count, differing.advice) == (1, "tidemark rebuild warehouse")
     assert keys(differing) == [key] if key else keys(differing)[0][0] == "differs"
     assert list(differing.differences[0].values) == columns
+
+
+def test_a_reference_to_a_row_that_is_gone_breaks_a_law(warehouse: Rig) -> None:
+    keys_off = "alter table fact_payment drop constraint fact_payment_transaction_id_fkey"
+    alter_database(warehouse.warehouse_url, keys_off, "delete from dim_transaction where transaction_id = 5")
+
+    found = verify(warehouse)
+
+    assert unproven(found) == {("star = warehouse", "dim_transaction"), (LAWS, "references")}
+    references = proof(found, LAWS, "references")
+    assert {key["column"] for _, key in keys(references)} == {"transaction_id"}
+    assert {key["missing"] for _, key in keys(references)} == {"5"}
+    assert references.count == len(warehouse.warehouse("select from fact_payment where transaction_id = 5"))
+    assert references.advice == "tidemark rebuild warehouse"
+
+
+def test_a_check_that_the_sources_rows_break_is_told_apart(warehouse: Rig, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(warehouse.model.directory, tmp_path / "model"))
+    check = "select staff_id from dim_staff where staff_id < 3 order by staff_id"
+    (model / "checks" / "staff_begin_at_3.sql").write_text(check)
+
+    found = verify(replace(warehouse, model=load_model(str(model))))
+
+    assert unproven(found) == {(LAWS, "checks/staff_begin_at_3")}
+    broken = proof(found, LAWS, "checks/staff_begin_at_3")
+    assert keys(broken) == [("broken", {"staff_id": "1"}), ("broken", {"staff_id": "2"})]
+    assert broken.advice == "correct them in the source, or mend checks/staff_begin_at_3.sql in the model"
+    assert found.exit_code == 5
+
+
+def test_a_view_that_shows_what_it_should_not_breaks_a_law(warehouse: Rig) -> None:
+    alter_database(
+        warehouse.warehouse_url, "create or replace view fact_payment_current as select * from fact_payment limit 1"
+    )
+
+    found = verify(warehouse)
+
+    assert unproven(found) == {(LAWS, "current views")}
+    assert proof(found, LAWS, "current views").advice == "drop the view, then tidemark init"
 
 
 def test_an_object_of_the_log_that_is_altered_is_found(rig: Rig) -> None:
@@ -527,7 +575,9 @@ def test_the_command_ends_with_0_where_all_is_equal_and_with_5_where_not(
 ) -> None:
     called = arguments(small, tmp_path / "lake")
     assert run(called) == 0
-    assert "no difference" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "no difference" in shown
+    assert "laws of the warehouse, batch 2: references kept, intervals kept" in shown
 
     rewrite(small.processed, "dimension/design", "design_id = 2", design_name="'other'")
     assert run(called) == 5
@@ -535,7 +585,15 @@ def test_the_command_ends_with_0_where_all_is_equal_and_with_5_where_not(
     assert "design_id 2: differs: design_name" in shown
     assert "what to do: tidemark rebuild star" in shown
 
+    alter_database(small.warehouse_url, "update dim_date set quarter = 9 where date_id = '2024-02-29'")
+    assert run(called) == 5
+    shown = capsys.readouterr().out
+    assert "checks/calendar_days_are_right broken" in shown
+    assert "checks/calendar_days_are_right: 1 rows break it" in shown
+    assert "date_id 2024-02-29" in shown
+
     assert run([*called, "--json"]) == 5
     document = json.loads(capsys.readouterr().out)
     assert (document["is_proven"], document["batches"]["warehouse"]) == (False, 2)
+    assert [edge["name"] for edge in document["edges"]] == EDGES
     assert dt.timedelta(seconds=document["seconds"]) > dt.timedelta(0)

@@ -124,7 +124,7 @@ def unequal(rig: Rig) -> list[str]:
     numbers = list(range(1, len(manifests) + 1))
     if [manifest.batch for manifest in manifests] != numbers or rig.ledger() != numbers:
         found.append(f"the log ends with batch {len(manifests)}, the ledger has {rig.ledger()}")
-    found += [f"{name} is broken by {rows[:3]}" for name, rows in rig.broken_laws().items()]
+    found += [f"{name} is broken: {proof}" for name, proof in rig.broken_laws().items()]
     return found
 
 

@@ -29,6 +29,9 @@ from tidemark.model import Model, load_model
 from tidemark.objects import Objects, open_objects
 from tidemark.report import StageReport
 from tidemark.transform import Transform
+from tidemark.verification.laws import checked, laws
+from tidemark.verification.result import TableProof
+from tidemark.verification.star_warehouse import open_snapshot
 from tidemark.warehouse.schema import init
 
 LAG = timedelta(seconds=5)
@@ -96,10 +99,11 @@ class Rig:
             connection.execute("set timezone to 'UTC'")
             return connection.cursor(row_factory=dict_row).execute(query, key).fetchall()
 
-    def broken_laws(self) -> dict[str, list[Row]]:
-        """Give what each of the model's checks finds, where it finds anything."""
-        found = {name: self.warehouse(check) for name, check in self.model.checks.items()}
-        return {name: rows for name, rows in found.items() if rows}
+    def broken_laws(self) -> dict[str, TableProof]:
+        """Give the laws of the warehouse that are broken, the model's own among them."""
+        with open_snapshot(self.warehouse_url) as snapshot:
+            proofs = [checked(law, snapshot) for law in laws(self.model, snapshot)]
+        return {proof.table: proof for proof in proofs if not proof.is_proven}
 
     def star(self, name: str) -> list[Row]:
         """Give the rows of a table of the lake's star at its newest version, sorted by its key."""

@@ -22,6 +22,7 @@ def verify(
 ) -> None:
     """Prove that source, latest, star and warehouse hold the same, row by row, or name the keys at which they differ.
 
+    The warehouse has to keep its laws as well: references find their rows, versions meet, the model's checks hold.
     Changes that came after the last batch are pending, rows in quarantine are set aside: neither is a difference. A
     place that is not configured is left out. Ends with 5 when there is a difference. It changes nothing.
 
@@ -63,11 +64,14 @@ def _show(found: "Verification") -> None:
 def _show_edge(edge: "Edge") -> None:
     from rich.text import Text  # noqa: PLC0415 -- `--json` does without
 
+    from tidemark.verification.causes import LAWS  # noqa: PLC0415 -- as above
+
     if edge.skipped:
         out().print(f"[bold]{edge.name}[/bold]: not verified", style="yellow")
         out().print(Text(f"  {masked(edge.skipped)}{f': {edge.advice}' if edge.advice else ''}\n"), soft_wrap=True)
         return
     left, _, right = edge.name.partition(" = ")
+    good, bad = ("kept", "rows break it") if edge.name == LAWS else ("agree", "keys differ")
     if any(table.left for table in edge.tables):
         columns = ("table", left, right, "checksums", "pending", "set aside", "differences")
         table = new_table(*columns, numbers=(left, right, "differences"), title=f"{edge.name}, batch {edge.batch}")
@@ -75,9 +79,9 @@ def _show_edge(edge: "Edge") -> None:
             table.add_row(*_row(each), style=None if each.is_proven else "red")
         out().print(table)
     else:
-        out().print(f"[bold]{edge.name}, batch {edge.batch}[/bold]: {_summary(edge)}")
+        out().print(f"[bold]{edge.name}, batch {edge.batch}[/bold]: {_summary(edge, good)}", soft_wrap=True)
     for each in edge.tables:
-        _show_problems(each)
+        _show_problems(each, bad)
     out().print()
 
 
@@ -92,18 +96,18 @@ def _row(proof: "TableProof") -> tuple[str, ...]:
     return proof.table, *sides, checksums, pending, set_aside, differences
 
 
-def _summary(edge: "Edge") -> str:
-    return ", ".join(f"{each.table} {'agree' if each.is_proven else 'broken'}" for each in edge.tables)
+def _summary(edge: "Edge", good: str) -> str:
+    return ", ".join(f"{each.table} {good if each.is_proven else 'broken'}" for each in edge.tables)
 
 
-def _show_problems(proof: "TableProof") -> None:
+def _show_problems(proof: "TableProof", what: str) -> None:
     from rich.text import Text  # noqa: PLC0415 -- as above
 
     if proof.note:
         out().print(Text(f"  {proof.table}: {proof.note}", style="dim"), soft_wrap=True)
     if proof.is_proven:
         return
-    lines = [f"  {proof.table}: {proof.problem or f'{shown_count(proof.count)} keys differ'}"]
+    lines = [f"  {proof.table}: {proof.problem or f'{shown_count(proof.count)} {what}'}"]
     lines += [f"    {_sentence(each)}" for each in proof.differences]
     if proof.count > len(proof.differences) > 0:
         lines.append(f"    and {shown_count(proof.count - len(proof.differences))} more")

@@ -7,6 +7,9 @@ from tidemark.model import Model
 from tidemark.verification.result import Edge, TableProof
 
 SOURCE, STAR, WAREHOUSE, RECORDS = "source = latest", "latest = star", "star = warehouse", "records = rows"
+LAWS = "laws of the warehouse"
+# Laws of the warehouse that are the model's own are named by their files.
+VIEWS, CHECKS = "current views", "checks/"
 
 
 def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> tuple[Edge, ...]:
@@ -45,12 +48,26 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
     def with_cause(edge: Edge, table: TableProof) -> TableProof:
         if table.is_proven or table.cause:
             return table
-        likely, advice = cause(edge, table)
+        if edge.name == LAWS:
+            likely, advice = _cause_of_breach(table.table, is_altered=bool(unproven.get(WAREHOUSE)))
+        else:
+            likely, advice = cause(edge, table)
         return replace(table, cause=likely, advice=advice)
 
     return tuple(
         replace(edge, tables=tuple(with_cause(edge, table) for table in edge.tables))
-        if edge.name in {STAR, WAREHOUSE}
+        if edge.name in {STAR, WAREHOUSE, LAWS}
         else edge
         for edge in edges
     )
+
+
+def _cause_of_breach(law: str, *, is_altered: bool) -> tuple[str, str]:
+    """Tell why a law of the warehouse is broken, by whether the warehouse still holds what the star does."""
+    if law == VIEWS:
+        return "the view is not the one that tidemark init makes", "drop the view, then tidemark init"
+    if is_altered:
+        return "the warehouse was altered by another hand than load's", "tidemark rebuild warehouse"
+    if law.startswith(CHECKS):
+        return "rows of the source break it", f"correct them in the source, or mend {law}.sql in the model"
+    return "the star holds such rows as well", "tidemark rebuild star, then tidemark rebuild warehouse"

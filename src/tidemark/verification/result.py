@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["missing", "surplus", "differs", "repeated", "record"]
+Kind = Literal["missing", "surplus", "differs", "repeated", "record", "broken"]
 MOST_DIFFERENCES = 20
 NO_BATCH = "there is no batch yet"
 NOT_TRANSFORMED = "no batch has been transformed yet"
@@ -19,8 +19,8 @@ class Difference:
     """One key at which the right side is not as the left one.
 
     `missing` is on the left alone, `surplus` on the right alone, `repeated` more often on one side than on the other;
-    `record` is a number in one of our own records that others contradict. `values` are both sides' texts of the columns
-    that differ.
+    `record` is a number in one of our own records that others contradict, `broken` a row that breaks a law: then `key`
+    is all that the law says of it. `values` are both sides' texts of the columns that differ.
     """
 
     kind: Kind
@@ -76,9 +76,10 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Edge:
-    """Two places that must hold the same as of a batch; `skipped` says why they could not be asked.
+    """Two places that must hold the same as of a batch, or one that must keep its laws, each of which is a table then.
 
-    `exit_code` is that of the error which stood in the way, 0 where a place is merely not configured.
+    `skipped` says why they could not be asked. `exit_code` is that of the error which stood in the way, 0 where a place
+    is merely not configured.
     """
 
     name: str

@@ -7,7 +7,7 @@ place lacks yet is no difference. All of it only reads.
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -27,8 +27,9 @@ from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed
-from tidemark.verification.causes import RECORDS, SOURCE, STAR, WAREHOUSE, explained
+from tidemark.verification.causes import LAWS, RECORDS, SOURCE, STAR, WAREHOUSE, explained
 from tidemark.verification.latest_star import StarEdge
+from tidemark.verification.laws import laws_of_warehouse
 from tidemark.verification.log_star import LogEdges
 from tidemark.verification.proving import RESTORE, proofs
 from tidemark.verification.records import (
@@ -107,19 +108,21 @@ class _Work:
         self.head: Manifest | None = None
         self.first = 1
         self.ledger: list[Loaded] = []
+        self.laws: Edge | None = None
         self.batches: dict[str, int] = {"log": 0, "star": 0, "warehouse": 0}
 
     def edges(self) -> list[Edge]:
         """Verify from the warehouse back to the source, so that a place is read after all that came out of it."""
         warehouse = self._asked(WAREHOUSE, self._warehouse)
+        laws = self.laws or replace(warehouse, name=LAWS, tables=())
         manifests = self._read_log()
         if self.head is None:
-            return [Edge(name, skipped=NO_BATCH) for name in (SOURCE, STAR, WAREHOUSE, RECORDS)]
+            return [Edge(name, skipped=NO_BATCH) for name in (SOURCE, STAR, WAREHOUSE, LAWS, RECORDS)]
         processed = read_records(self.stars.manifest, self.first, self.batches["star"])
         star = self._asked(STAR, partial(self._star, self.head, manifests))
         records = self._asked(RECORDS, partial(self._records, self.head, manifests, processed))
         source = self._asked(SOURCE, partial(self.source, self.head))
-        edges = [source, star, warehouse, records]
+        edges = [source, star, warehouse, laws, records]
         if self.is_deep:
             edges += self._log_edges(self.head)
         return edges
@@ -146,6 +149,7 @@ class _Work:
         with open_snapshot(self.verify.warehouse_url) as warehouse:
             self.ledger = warehouse.ledger
             self.batches["warehouse"] = warehouse.batch
+            self.laws = self._asked(LAWS, partial(laws_of_warehouse, self.model, warehouse, self.progress))
             return compared(self.model, self.verify.processed, warehouse, self.progress)
 
     def _star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:

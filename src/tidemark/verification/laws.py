@@ -1,0 +1,176 @@
+"""The laws of the warehouse: what its rows must be beside each other, whatever the star says.
+
+They follow from the model: references find their rows, a key's versions meet, the views show what is live, the calendar
+holds whole years. Beside them each file of the model's `checks/` is a law of that model alone.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from tidemark.model import Model, StarTable
+from tidemark.postgres.queries import query
+from tidemark.report import Progress, quiet
+from tidemark.verification.causes import CHECKS, LAWS, VIEWS
+from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, TableProof
+from tidemark.verification.star_warehouse import WarehouseSnapshot
+from tidemark.warehouse.fact_views import CURRENT
+
+
+@dataclass(frozen=True)
+class Law:
+    """A law by its name, and statements that each return the rows that break it.
+
+    `note` says what could not be looked at.
+    """
+
+    name: str
+    statements: Sequence[sql.Composable]
+    note: str = ""
+
+
+def laws_of_warehouse(model: Model, warehouse: WarehouseSnapshot, progress: Progress = quiet) -> Edge:
+    """Check every law, one after the other; a broken one has no cause yet."""
+    if not warehouse.batch:
+        return Edge(LAWS, skipped="the warehouse holds no batch yet", advice="tidemark load")
+    proofs = []
+    for law in laws(model, warehouse):
+        started = time.perf_counter()
+        progress(f"verify {LAWS}", law.name, 0, 0, 0.0)
+        proofs.append(checked(law, warehouse))
+        progress(f"verify {LAWS}", law.name, 0, 0, time.perf_counter() - started)
+    return Edge(LAWS, warehouse.batch, tuple(proofs))
+
+
+def laws(model: Model, warehouse: WarehouseSnapshot) -> Iterator[Law]:
+    """Give the laws of a model: those that follow from its tables, then its own."""
+    tables = _Tables(model, warehouse)
+    yield Law("references", [tables.references(fact) for fact in model.facts if fact.references])
+    yield Law("intervals", [tables.versions("intervals", fact) for fact in model.facts])
+    yield Law("current versions", [tables.versions("current_versions", fact) for fact in model.facts])
+    obstacles = {fact.name: tables.obstacle(fact) for fact in model.facts}
+    shown = [tables.current_rows(fact) for fact in model.facts if not obstacles[fact.name]]
+    yield Law(VIEWS, shown, "; ".join(filter(None, obstacles.values())))
+    for calendar in (star for star in model.dimensions if star.kind == "calendar"):
+        yield Law("calendar", [tables.calendar(calendar)])
+    for name, check in model.checks.items():
+        yield Law(CHECKS + name, [sql.SQL(check.strip().removesuffix(";"))])
+
+
+def checked(law: Law, warehouse: WarehouseSnapshot) -> TableProof:
+    """Look for the rows that break a law; the first of them are named.
+
+    Raises:
+        psycopg.OperationalError: the warehouse is away.
+    """
+    count = 0
+    found: list[Difference] = []
+    try:
+        for statement in law.statements:
+            total, rows = _breaches(statement, warehouse.connection)
+            count += total
+            found += [Difference("broken", row) for row in rows]
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as exc:
+        problem = f"cannot be checked: {str(exc).strip().partition(chr(10))[0]}"
+        cause = "the role may not read what it needs, or the tables are not those of the model"
+        return TableProof(law.name, problem=problem, cause=cause, advice="tidemark doctor")
+    return TableProof(law.name, count=count, differences=tuple(found[:MOST_DIFFERENCES]), note=law.note)
+
+
+def _breaches(statement: sql.Composable, connection: psycopg.Connection) -> tuple[int, list[Mapping[str, str | None]]]:
+    """Return how many rows break a law, and the first of them as Postgres's own text."""
+    asked = query("laws", "breaches", breaches=statement, most=sql.Literal(MOST_DIFFERENCES))
+    with connection.transaction(force_rollback=True), connection.cursor() as cursor:
+        # A check is somebody's own SQL: the server itself holds it to writing nothing.
+        connection.execute("set transaction read only")
+        result = cursor.execute(asked).pgresult
+        names = [column.name for column in cursor.description or ()]
+        rows = range(result.ntuples if result else 0)
+        texts = [[result.get_value(row, at) for at in range(len(names))] for row in rows] if result else []
+    found = [dict(zip(names, (None if each is None else each.decode() for each in row), strict=True)) for row in texts]
+    return (int(found[0].pop("_total") or 0) if found else 0), [
+        {name: value for name, value in row.items() if name != "_total"} for row in found
+    ]
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tables of a model as they lie in the warehouse, from which statements are composed."""
+
+    model: Model
+    warehouse: WarehouseSnapshot
+
+    def references(self, fact: StarTable) -> sql.Composable:
+        """Write the statement that finds the references of a fact which point at no row."""
+        return _union(
+            query(
+                "laws",
+                "reference",
+                **self._parts(fact),
+                column=sql.Identifier(column),
+                column_name=sql.Literal(column),
+                dimension=self._named(dimension),
+                dimension_key=sql.Identifier(self.model.stars[dimension].key[0]),
+            )
+            for column, dimension in fact.references.items()
+        )
+
+    def versions(self, law: str, fact: StarTable) -> sql.Composable:
+        """Write the statement of a law over the versions that a fact has of each key."""
+        key = sql.SQL(", ").join(map(sql.Identifier, fact.source_key))
+        return query("laws", law, **self._parts(fact), source_key=key)
+
+    def current_rows(self, fact: StarTable) -> sql.Composable:
+        """Write the statement that compares what the view of a fact shows with what is live."""
+        return query("laws", "current_rows", **self._parts(fact), view=self._named(fact.name + CURRENT))
+
+    def obstacle(self, fact: StarTable) -> str:
+        """Say why the view of a fact cannot be looked at; empty where it can."""
+        view = fact.name + CURRENT
+        with self.warehouse.connection.cursor(row_factory=dict_row) as cursor:
+            named = {"view": self._named(view).as_string()}
+            row = cursor.execute(query("laws", "view"), named).fetchone() or {}
+        if not row["columns"]:
+            return f"there is no {view}: tidemark init makes it"
+        if fact.key[0] not in row["columns"]:
+            return f"{view} is the model's own and has no column {fact.key[0]}"
+        return "" if row["may_select"] else f"the role may not read {view}"
+
+    def calendar(self, calendar: StarTable) -> sql.Composable:
+        """Write the statement that compares the calendar with the years that facts name."""
+        days = _union(
+            query("laws", "named_days", fact=self._named(fact.name), column=sql.Identifier(column))
+            for fact in self.model.facts
+            for column, dimension in fact.references.items()
+            if dimension == calendar.name
+        )
+        return query(
+            "laws",
+            "calendar",
+            days=days,
+            calendar=self._named(calendar.name),
+            table_name=sql.Literal(calendar.name),
+            key=sql.Identifier(calendar.key[0]),
+        )
+
+    def _parts(self, fact: StarTable) -> dict[str, sql.Composable]:
+        return {
+            "table_name": sql.Literal(fact.name),
+            "fact": self._named(fact.name),
+            "key": sql.Identifier(fact.key[0]),
+        }
+
+    def _named(self, table: str) -> sql.Identifier:
+        return sql.Identifier(self.warehouse.schema, table)
+
+
+def _union(statements: Iterable[sql.Composable]) -> sql.Composable:
+    """Put statements under each other, none as one that yields no day."""
+    listed = list(statements)
+    return sql.SQL("\nunion all\n").join(listed) if listed else sql.SQL("select null::date as _day where false")
