@@ -15,6 +15,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from tidemark.embedded.generator import TABLES
+from tidemark.model import load_model
+
 LANDMARKS = (
     "Tidemark demo: ",
     "✓ PostgreSQL 18.",
@@ -108,9 +111,18 @@ def test_every_stage_works_on_every_table(first: Run) -> None:
     assert all(min(each) > 0 for each in changes(report)[1:])
     assert [set(each["seconds"]) for each in report["batches"]] == [{"ingest", "transform", "load"}] * 4
     tables = report["tables"]
-    assert [len(tables[stage]) for stage in ("ingest", "transform", "load")] == [11, 11, 11]
+    model = load_model("totesys")
+    assert [list(tables[stage]) for stage in ("ingest", "transform", "load")] == [
+        [*model.sources],
+        [*model.stars],
+        [*model.stars],
+    ]
+    # The generator has rows for these, and the calendar for the days that they name.
+    filled = {*TABLES, *(name for name, star in model.stars.items() if set(star.reads) <= set(TABLES))}
     for stage in tables:
         for name, table in tables[stage].items():
+            if name not in filled:
+                continue
             assert min(table["rows"], table["bytes"], table["seconds"]) > 0, (stage, name)
     assert tables["transform"]["fact_payment"]["rows"] == tables["load"]["fact_payment"]["rows"]
 

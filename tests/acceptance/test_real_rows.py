@@ -28,7 +28,8 @@ OBJECT = re.compile(r"baseline/(\w+)/(\d+)-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}
 def shown(rig: Rig, star: str) -> str:
     """Return the query for what an analyst sees of a star table now, in the columns of its SELECT."""
     names = [name for name, _ in rig.warehouse(COLUMNS, [star])]
-    wanted, relation = (names[1:-4], f"{star}_current") if star in FACTS else (names, star)
+    is_fact = rig.model.stars[star].kind == "fact"
+    wanted, relation = (names[1:-4], f"{star}_current") if is_fact else (names, star)
     return f"select {', '.join(wanted)} from {relation}"
 
 
@@ -38,8 +39,9 @@ def test_one_load_gives_every_fact_once(loaded: Rig) -> None:
 
 
 def test_every_column_of_every_table_equals_plain_sql_over_the_source(loaded: Rig) -> None:
-    assert len(loaded.model.stars) == 11
-    for star in loaded.model.stars:
+    oracles = {path.stem for path in ORACLE.glob("*.sql")}
+    assert oracles >= FACTS.keys()
+    for star in oracles:
         expected = as_text(loaded.source_url, (ORACLE / f"{star}.sql").read_text("utf-8"))
         assert differences(expected, as_text(loaded.warehouse_url, shown(loaded, star))) == ([], []), star
 
@@ -94,7 +96,7 @@ def as_postgres(value: bool | int | None) -> str | None:  # noqa: FBT001 -- a va
 def test_the_manifest_says_what_its_objects_hold(loaded: Rig) -> None:
     manifest = loaded.newest()
 
-    assert (manifest.batch, len(manifest.tables)) == (1, 11)
+    assert (manifest.batch, manifest.tables.keys()) == (1, loaded.model.sources.keys())
     for table, entry in manifest.tables.items():
         ((rows, highest),) = loaded.source(f"select count(*), max({table}_id)::text from {table}")
         assert (entry.rows, entry.inserted, entry.updated, entry.deleted) == (rows, rows, 0, 0)

@@ -44,7 +44,7 @@ def test_load_and_its_proof_need_no_duckdb(postgres: Postgres, new_rig: Callable
     rig.ingest()
     rig.transform()
 
-    assert load_and_prove(rig, place) == {"batches": [1, 2], "differing": {}, "proven": 11}
+    assert load_and_prove(rig, place) == {"batches": [1, 2], "differing": {}, "proven": len(rig.model.stars)}
 
     alter_database(rig.warehouse_url, "update dim_staff set last_name = 'x' where staff_id = 2")
     cause = "the star or the warehouse was altered"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +28,7 @@ from tidemark.log.latest import open_latest_as_of
 from tidemark.log.pointer import PointerStore, open_pointer
 from tidemark.model import Model, load_model
 from tidemark.objects import Objects, open_objects
+from tidemark.postgres.statements import created, split_statements
 from tidemark.report import StageReport
 from tidemark.transform import Transform
 from tidemark.verification.laws import checked, laws
@@ -35,6 +37,7 @@ from tidemark.verification.star_warehouse import open_snapshot
 from tidemark.warehouse.schema import init
 
 LAG = timedelta(seconds=5)
+SCHEMA = resources.files("tidemark.embedded") / "totesys_schema.sql"
 # What the generated rows of totesys end with; the tests' own changes come later.
 GENERATED_UNTIL = datetime(2024, 11, 15, 12, 0, tzinfo=UTC)
 
@@ -235,12 +238,19 @@ def totesys_script(folder: Path) -> ModuleType:
 
 
 def real_totesys(folder: Path, *, whole: bool) -> Callable[[str], None]:
-    """Return what makes the tables of totesys in a database, and with `whole` puts the real rows into them."""
+    """Return what makes the tables of totesys in a database, and with `whole` puts the real rows into them.
+
+    A table that the model has and the real rows have not is there, and empty.
+    """
     script = totesys_script(folder)
 
     def build(url: str) -> None:
         with psycopg.connect(url) as connection:
             connection.execute((folder / "schema.sql").read_bytes())
+            for statement in split_statements(SCHEMA.read_text("utf-8")):
+                _, table = created(statement) or ("", "")
+                if connection.execute("select to_regclass(%s) is null", [table]).fetchone() == (True,):
+                    connection.execute(statement.encode())
             if whole:
                 script.advance(connection, script.FAR)
 
