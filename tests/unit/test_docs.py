@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,12 @@ def tables(path: Path) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("|")]
 
 
+@cache
 def commands() -> list[str]:
     return list(getattr(typer.main.get_command(app), "commands", {}))
 
 
+@cache
 def options(command: str) -> set[str]:
     group = typer.main.get_command(app)
     named = getattr(group, "commands", {})[command]
@@ -310,6 +313,7 @@ def quoted(problem: str) -> set[str]:
     return set(re.findall(r"'(\w+)'", problem.partition("expected")[2]))
 
 
+@cache
 def functions(path: Path) -> set[str]:
     """Return the names of a file's functions, none for a file that is not there."""
     if not path.is_file():
