@@ -19,6 +19,8 @@ from tests.support.site import Site, new_site
 from tidemark.errors import ConfigError
 from tidemark.model import load_model
 from tidemark.postgres.connection import connect, demanded_encryption, proven_by
+from tidemark.verification.laws import laws_of_warehouse
+from tidemark.verification.star_warehouse import open_snapshot
 from tidemark.warehouse.roles import ROLES, role_sql
 
 SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
@@ -66,6 +68,9 @@ def test_the_roles_may_do_all_that_a_run_needs(limited: Rig) -> None:
 
     assert limited.ledger() == [1, 2]
     assert limited.newest().is_floor_known
+    with open_snapshot(limited.warehouse_url) as warehouse:
+        proofs = laws_of_warehouse(limited.model, warehouse).tables
+    assert [proof for proof in proofs if not proof.is_proven or proof.note] == []
 
 
 @pytest.mark.parametrize(

@@ -32,3 +32,7 @@ grant select, insert, update on {tables} to {role};
 
 -- The ledger is only added to.
 grant select, insert on tidemark.batch to {role};
+
+-- name: warehouse_views
+-- To verify that the views show what they should.
+grant select on {views} to {role};

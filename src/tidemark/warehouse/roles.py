@@ -7,6 +7,7 @@ from psycopg import sql
 
 from tidemark.model import Model
 from tidemark.postgres.queries import query
+from tidemark.warehouse.fact_views import generated
 
 ROLES = {"source": "tidemark_reader", "warehouse": "tidemark_loader"}
 
@@ -21,7 +22,11 @@ def role_sql(model: Model, database: Literal["source", "warehouse"]) -> str:
         parts["tables"] = _list(sql.Identifier(table.schema, table.name) for table in sources)
     else:
         parts["tables"] = _list(map(sql.Identifier, model.stars))
-    return f"{query('roles', database, **parts).as_string()};\n"
+    script = f"{query('roles', database, **parts).as_string()};\n"
+    views = [sql.Identifier(each.name) for each in generated(model) if each.kind == "view"]
+    if database == "source" or not views:
+        return script
+    return f"{script}\n{query('roles', 'warehouse_views', role=parts['role'], views=_list(views)).as_string()};\n"
 
 
 def _list(parts: Iterable[sql.Composable]) -> sql.Composed:
