@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tidemark.capture import diff
 from tidemark.capture.sweep import Bucketing, Sum
-from tidemark.log.change import CHANGE
+from tidemark.lake.sqltext import Rows, Sql, Table, listed, quoted
 
 COLUMNS = {"id": "BIGINT", "Name": "VARCHAR", "is it": "BOOLEAN"}
 KEY = ("id",)
@@ -20,9 +20,9 @@ BUCKETINGS = st.sampled_from(
 )
 
 Row = tuple[str | None, bool | None]
-Rows = dict[int, Row]
+State = dict[int, Row]
 
-ROWS: st.SearchStrategy[Rows] = st.dictionaries(
+ROWS: st.SearchStrategy[State] = st.dictionaries(
     st.integers(-4, 8) | st.sampled_from([-(1 << 62), 1 << 62]),
     st.tuples(st.sampled_from([None, "", "null", "a"]), st.sampled_from([None, True, False])),
     max_size=8,
@@ -37,48 +37,54 @@ def hash_of(key: int, row: Row) -> int:
 class Poll:
     """A poll's steps as `_Comparison` takes them, on a table that `hashes` gives the stored hashes of."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, latest: Rows, hashes: Mapping[int, int | None]) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, latest: State, hashes: Mapping[int, int | None]) -> None:
         self.connection = connection
-        for statement in diff.create_tables(COLUMNS, KEY):
-            connection.execute(statement)
-        connection.execute(
-            'create or replace temp table latest (id bigint, "Name" varchar, "is it" boolean, _hash bigint)'
-        )
-        self.insert("latest", [(key, *row, hashes[key]) for key, row in latest.items()])
+        self.made = 0
+        self.tables = diff.make_tables(self.empty, COLUMNS, KEY)
+        self.latest = self.empty({**COLUMNS, "_hash": "BIGINT"})
+        self.insert(self.latest, [(key, *row, hashes[key]) for key, row in latest.items()])
 
-    def insert(self, table: str, rows: list[tuple[object, ...]]) -> None:
+    def empty(self, columns: Mapping[str, str]) -> Table:
+        self.made += 1
+        fields = listed(Sql(f"{quoted(name)} {kind}") for name, kind in columns.items())
+        self.connection.execute(f"create or replace temp table t{self.made} ({fields})")
+        return Table(f"t{self.made}")
+
+    def insert(self, table: Table, rows: list[tuple[object, ...]]) -> None:
         if rows:
             marks = ", ".join("?" * len(rows[0]))
             self.connection.executemany(f"insert into {table} values ({marks})", rows)
 
-    def read(self, source: Rows, keys: set[int]) -> None:
-        self.connection.execute(f"delete from {diff.STAGED}")
-        self.insert(diff.STAGED, [(key, *source[key], hash_of(key, source[key])) for key in keys])
-        self.connection.execute(diff.compare_staged("latest", list(COLUMNS), KEY))
+    def read(self, source: State, keys: set[int]) -> None:
+        self.connection.execute(f"delete from {self.tables.staged}")
+        self.insert(self.tables.staged, [(key, *source[key], hash_of(key, source[key])) for key in keys])
+        self.connection.execute(diff.compare_staged(self.latest, list(COLUMNS), KEY, self.tables))
 
     def sums(self, bucketing: Bucketing) -> dict[int | None, Sum]:
-        bucket, before = bucketing.expression('"id"'), bucketing.expression('"id"', "_hash_before")
-        found = self.connection.execute(diff.expected_sums("latest", bucket, before, KEY)).fetchall()
+        bucket, before = bucketing.expression(quoted("id")), bucketing.expression(quoted("id"), "_hash_before")
+        sums = diff.expected_sums(self.latest, bucket, before, KEY, self.tables)
+        found = self.connection.execute(sums).fetchall()
         return {row[0]: Sum(row[1], int(row[2])) for row in found}
 
-    def sweep(self, source: Rows, bucketing: Bucketing, differing: list[int] | None) -> None:
-        bucket = bucketing.expression('"id"') if differing is not None else None
-        self.connection.execute(f"insert into {diff.DIFFERING} select unnest(?::bigint[])", [differing or []])
+    def sweep(self, source: State, bucketing: Bucketing, differing: list[int] | None) -> None:
+        bucket = bucketing.expression(quoted("id")) if differing is not None else None
+        self.connection.execute(f"insert into {self.tables.differing} select unnest(?::bigint[])", [differing or []])
         swept = [
             (key, hash_of(key, row))
             for key, row in source.items()
             if differing is None or bucket_of(bucketing, key, row) in differing
         ]
-        self.insert(diff.SWEPT, swept)  # type: ignore[arg-type]
-        expected = diff.expected_rows("latest", bucket, KEY)
-        wanted = {int(row[0]) for row in self.connection.execute(diff.keys_to_read(expected, KEY)).fetchall()}
-        gone = f"(select * from latest semi join (select id from {expected}) using (id))"
-        self.connection.execute(diff.delete_absent(gone, diff.SWEPT, list(COLUMNS), KEY))
+        self.insert(self.tables.swept, swept)  # type: ignore[arg-type]
+        expected = diff.expected_rows(self.latest, bucket, KEY, self.tables)
+        to_read = diff.keys_to_read(expected, KEY, self.tables)
+        wanted = {int(row[0]) for row in self.connection.execute(to_read).fetchall()}
+        gone = Rows(f"(select * from {self.latest} semi join (select id from {expected}) using (id))")
+        self.connection.execute(diff.delete_absent(gone, self.tables.swept, list(COLUMNS), KEY, self.tables))
         self.read(source, wanted)
 
     def changes(self) -> dict[int, tuple[str, Row, Row | None]]:
         found = self.connection.execute(
-            f'select id, "Name", "is it", _op, _before from {CHANGE} order by id'
+            f'select id, "Name", "is it", _op, _before from {self.tables.change} order by id'
         ).fetchall()
         assert [count for count in Counter(row[0] for row in found).values() if count > 1] == []
         return {row[0]: (row[3], row[1:3], row[4] and (row[4]["Name"], row[4]["is it"])) for row in found}
@@ -88,7 +94,7 @@ def bucket_of(bucketing: Bucketing, key: int, row: Row) -> int:
     return key >> bucketing.shift if bucketing.by_key else hash_of(key, row) & bucketing.mask
 
 
-def sums_of(source: Rows, bucketing: Bucketing) -> dict[int, Sum]:
+def sums_of(source: State, bucketing: Bucketing) -> dict[int, Sum]:
     sums: dict[int, Sum] = {}
     for key, row in source.items():
         before = sums.get(bucket_of(bucketing, key, row), Sum(0, 0))
@@ -96,7 +102,7 @@ def sums_of(source: Rows, bucketing: Bucketing) -> dict[int, Sum]:
     return sums
 
 
-def expected_changes(latest: Rows, source: Rows) -> dict[int, tuple[str, Row, Row | None]]:
+def expected_changes(latest: State, source: State) -> dict[int, tuple[str, Row, Row | None]]:
     inserted = {key: ("insert", source[key], None) for key in source.keys() - latest.keys()}
     deleted = {key: ("delete", latest[key], latest[key]) for key in latest.keys() - source.keys()}
     both = latest.keys() & source.keys()
@@ -113,7 +119,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 @settings(max_examples=60)
 @given(latest=ROWS, source=ROWS, is_seen=st.sets(st.integers(-4, 8)), bucketing=BUCKETINGS)
 def test_cursor_and_sweep_together_find_every_change_once(
-    connection: duckdb.DuckDBPyConnection, latest: Rows, source: Rows, is_seen: set[int], bucketing: Bucketing
+    connection: duckdb.DuckDBPyConnection, latest: State, source: State, is_seen: set[int], bucketing: Bucketing
 ) -> None:
     poll = Poll(connection, latest, {key: hash_of(key, row) for key, row in latest.items()})
 
@@ -131,8 +137,8 @@ def test_cursor_and_sweep_together_find_every_change_once(
 @given(latest=ROWS, source=ROWS, is_seen=st.sets(st.integers(-4, 8)), stale=st.sets(st.integers(-4, 8)), data=st.data())
 def test_only_text_decides_and_a_hash_is_merely_learnt(
     connection: duckdb.DuckDBPyConnection,
-    latest: Rows,
-    source: Rows,
+    latest: State,
+    source: State,
     is_seen: set[int],
     stale: set[int],
     data: st.DataObject,
@@ -157,8 +163,8 @@ def test_an_insert_has_no_row_before_in_the_log(connection: duckdb.DuckDBPyConne
     poll = Poll(connection, {1: ("a", True)}, {1: 0})
     poll.read({1: ("b", None), 2: ('"\n', False)}, {1, 2})
 
-    line = diff.log_line(list(COLUMNS), with_operation=True)
-    found = connection.execute(f"select {line} from {CHANGE} order by id").fetchall()
+    line = diff.log_line(list(COLUMNS))
+    found = connection.execute(f"select {line} from {poll.tables.change} order by id").fetchall()
 
     assert [row[0] for row in found] == [
         '{"id":1,"Name":"b","is it":null,"_op":"update","_before":{"id":1,"Name":"a","is it":true}}',

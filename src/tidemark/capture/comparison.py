@@ -1,6 +1,7 @@
 """Comparing a table with latest: the cursor's rows first, then whatever the sweep finds to differ beyond them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -9,9 +10,19 @@ from tidemark.capture import diff
 from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.capture.sweep import SCAN_SHARE, Bucketing, Sum, bucketing_for, differing, ranges, total
 from tidemark.capture.watermark import Span
-from tidemark.lake.sqltext import from_csv, names, quoted
+from tidemark.lake.sqltext import (
+    Condition,
+    Rows,
+    Select,
+    Table,
+    from_csv,
+    names,
+    number,
+    quoted,
+    select,
+    statement,
+)
 from tidemark.lake.table import Change
-from tidemark.log.change import CHANGE
 from tidemark.log.changelog import LogObject, TableEntry, carried_over
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, stage_changes
@@ -85,36 +96,37 @@ class _Comparison:
         self.names = [column.name for column in columns]
         self.types = {column.name: column.log_type for column in columns}
         self.by_key = has_integer_key(self.table, columns)
-        for statement in diff.create_tables(self.types, self.table.key):
-            self.engine.execute(statement)
+        self.until_finished = ExitStack()
+        self.until_finished.callback(self.engine.connection.close)
+        made = self.until_finished.enter_context(self.engine.working_tables())
+        self.tables = diff.make_tables(made.empty, self.types, self.table.key)
 
     def read(self, lines: Iterable[bytes]) -> int:
         """Stage rows of the source, put those that differ from latest among the changes, and count them all."""
-        self.engine.execute(f"delete from {diff.STAGED}")
-        rows = self._copy_in(diff.STAGED, lines, columns_of(self.columns))
+        self.engine.execute(statement("capture", "delete_all", table=self.tables.staged))
+        rows = self._copy_in(self.tables.staged, lines, columns_of(self.columns))
         if rows:
-            self.engine.execute(diff.compare_staged(self.latest.rows, self.names, self.table.key))
+            self.engine.execute(diff.compare_staged(self.latest.rows, self.names, self.table.key, self.tables))
         return rows
 
-    def read_beyond(self, where: str) -> int:
+    def read_beyond(self, where: Condition) -> int:
         """Read by their keys the rows of latest that ought to have come: their times have changed, or they are gone."""
-        keys = names(self.table.key)
-        beyond = f"select {keys}, _hash from {self.latest.rows} anti join {diff.STAGED} using ({keys}) where {where}"
-        self.engine.execute(f"insert into {diff.SWEPT} {beyond}")
-        wanted = self.engine.execute(f"select columns(* exclude (_hash))::varchar from {diff.SWEPT}").fetchall()
+        staged, swept = self.tables.staged, self.tables.swept
+        beyond = {"swept": swept, "staged": staged, "latest": self.latest.rows, "keys": names(self.table.key)}
+        self.engine.execute(statement("capture", "sweep_beyond", where=where, **beyond))
+        wanted = self.engine.execute(select("capture", "swept_keys", swept=swept)).fetchall()
         read = self.read(self.poll.snapshot.rows_of_keys(self.table, wanted))
-        missed = f"(select * from {self.latest.rows} semi join {diff.SWEPT} using ({keys}))"
-        self.engine.execute(diff.delete_absent(missed, diff.STAGED, self.names, self.table.key))
+        self._delete_absent(self._with_keys_of(swept), staged)
         return read
 
     def counts(self) -> dict[str, int]:
         """Count the changes by operation."""
-        return dict(self.engine.execute(f"select _op, count(*) from {CHANGE} group by 1").fetchall())
+        return dict(self.engine.execute(select("capture", "operations", change=self.tables.change)).fetchall())
 
     def read_all(self) -> None:
         """Compare every row, because the hashes in latest are of another kind."""
         self.read(self.poll.snapshot.rows(self.table))
-        self.engine.execute(diff.delete_absent(self.latest.rows, diff.STAGED, self.names, self.table.key))
+        self._delete_absent(self.latest.rows, self.tables.staged)
 
     def sweep(self) -> Sum:
         """Find what the cursor missed, and return the count and sum of the whole table in the source."""
@@ -140,14 +152,12 @@ class _Comparison:
 
     def finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
         """Write the changes as objects of the log and as files for latest."""
-        try:
+        with self.until_finished:
             return self._finish(before, rows, swept=swept)
-        finally:
-            self.engine.connection.close()
 
     def _finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
         counts = self.counts()
-        highest = highest_stamp(self.poll, self.engine, CHANGE, self.table, self.columns)
+        highest = highest_stamp(self.poll, self.engine, self.tables.change, self.table, self.columns)
         known = (before.latest_timestamp, highest.isoformat() if highest else None)
         entry = replace(
             carried_over(before),
@@ -168,14 +178,21 @@ class _Comparison:
 
     def _stage(self) -> Change:
         batch, now = self.poll.batch, self.poll.now_milliseconds
-        return stage_changes(self.engine, self.latest, CHANGE, batch=batch, now_milliseconds=now)
+        return stage_changes(self.engine, self.latest, self.tables.change, batch=batch, now_milliseconds=now)
+
+    def _with_keys_of(self, others: Rows) -> Rows:
+        """Give the rows of latest whose keys are among others."""
+        keys = names(self.table.key)
+        return select("capture", "with_keys_of", latest=self.latest.rows, others=others, keys=keys).rows
+
+    def _delete_absent(self, rows: Rows, present: Table) -> None:
+        self.engine.execute(diff.delete_absent(rows, present, self.names, self.table.key, self.tables))
 
     def _bucketing(self) -> Bucketing:
         key = quoted(self.table.key[0])
         if not self.by_key:
-            rows = int(str(self.engine.value(f"select count(*) from {self.latest.rows}")))
-            return bucketing_for(None, rows, by_key=False)
-        bounds_and_count = f"select min({key}), max({key}), count(*) from {self.latest.rows}"
+            return bucketing_for(None, self.engine.count(self.latest.rows), by_key=False)
+        bounds_and_count = select("capture", "key_bounds", key=key, rows=self.latest.rows)
         low, high, rows = self.engine.execute(bounds_and_count).fetchone() or (None, None, 0)
         bounds = [each for each in ((low, high) if rows else None, self.poll.snapshot.key_range(self.table)) if each]
         span = (min(each[0] for each in bounds), max(each[1] for each in bounds)) if bounds else None
@@ -184,8 +201,8 @@ class _Comparison:
     def _expected(self, bucketing: Bucketing) -> dict[int | None, Sum]:
         key = quoted(self.table.key[0])
         bucket, before = bucketing.expression(key), bucketing.expression(key, "_hash_before")
-        statement = diff.expected_sums(self.latest.rows, bucket, before, self.table.key)
-        return {row[0]: Sum(row[1], int(row[2])) for row in self.engine.execute(statement).fetchall()}
+        sums = diff.expected_sums(self.latest.rows, bucket, before, self.table.key, self.tables)
+        return {row[0]: Sum(row[1], int(row[2])) for row in self.engine.execute(sums).fetchall()}
 
     def _sweep_buckets(self, bucketing: Bucketing, buckets: list[int] | None, *, is_scan: bool = True) -> None:
         snapshot, table = self.poll.snapshot, self.table
@@ -197,44 +214,52 @@ class _Comparison:
         else:
             lines = snapshot.hashes_in_ranges(table, ranges(buckets, bucketing))
         if buckets:
-            self.engine.execute(f"insert into {diff.DIFFERING} select unnest(?::bigint[])", [buckets])
+            self.engine.execute(statement("capture", "put_buckets", buckets=self.tables.differing), [buckets])
         key_types = {name: self.types[name] for name in table.key}
-        self._copy_in(diff.SWEPT, lines, key_types | {"_hash": "BIGINT"})
-        expected = diff.expected_rows(self.latest.rows, bucket, table.key)
-        wanted = self.engine.execute(diff.keys_to_read(expected, table.key)).fetchall()
+        self._copy_in(self.tables.swept, lines, key_types | {"_hash": "BIGINT"})
+        expected = diff.expected_rows(self.latest.rows, bucket, table.key, self.tables)
+        wanted = self.engine.execute(diff.keys_to_read(expected, table.key, self.tables)).fetchall()
         # A row that is gone is in latest and not in the source; one among the changes so far was read in this snapshot.
-        keys = names(table.key)
-        gone = f"(select * from {self.latest.rows} semi join (select {keys} from {expected}) using ({keys}))"
-        self.engine.execute(diff.delete_absent(gone, diff.SWEPT, self.names, table.key))
+        keys = select("files", "fields", fields=names(table.key), rows=expected)
+        self._delete_absent(self._with_keys_of(keys.rows), self.tables.swept)
         if wanted:
             self.read(snapshot.rows_of_keys(table, wanted))
 
-    def _copy_in(self, target: str, lines: Iterable[bytes], columns: dict[str, str]) -> int:
+    def _copy_in(self, table: Table, lines: Iterable[bytes], columns: Mapping[str, str]) -> int:
         rows = 0
         for path, longest, _ in split_lines(self.engine, lines, self.poll.part_bytes, 0):
-            source = from_csv([path], columns, longest)
-            rows += int(str(self.engine.value(f"insert into {target} select * from {source}")))
+            copied = statement("capture", "copy_in", table=table, rows=from_csv([path], columns, longest))
+            rows += int(str(self.engine.value(copied)))
             path.unlink()
         return rows
 
     def _latest_row_id(self) -> str | None:
         if not self.by_key:
             return None
-        found = self.engine.value(f"select max({quoted(self.table.key[0])}) from {CHANGE} where _op <> 'rehash'")
+        key = quoted(self.table.key[0])
+        found = self.engine.value(select("capture", "highest_key", key=key, change=self.tables.change))
         return None if found is None else str(found)
 
     def _write_objects(self, changes: int) -> Iterator[LogObject]:
         if not changes:
             return
         # Names that no column of a source has: an underscore before what is the log's own.
-        key, line = names(self.table.key), diff.log_line(self.names, with_operation=True)
-        lines = f"select {key}, {line} as _line from {CHANGE} where _op <> 'rehash'"
-        size = int(str(self.engine.value(f"select coalesce(sum(strlen(_line)), 0) from ({lines})")))
+        keys, change = names(self.table.key), self.tables.change
+        lines = select("capture", "lines", keys=keys, line=diff.log_line(self.names), change=change)
+        size = int(str(self.engine.value(select("capture", "size_of_lines", lines=lines.rows))))
         parts = 1 + size // self.poll.part_bytes
-        for part in range(parts):
-            path = self.engine.new_file(".jsonl")
-            numbered = f"select *, ntile({parts}) over (order by {key}) as _part from ({lines})" if parts > 1 else lines
-            where = f" where _part = {part + 1}" if parts > 1 else ""
-            rows = self.engine.write_lines(f"select _line from ({numbered}){where} order by {key}", path)
-            last = self.engine.value(f"select max({key}) from ({numbered}){where}") if self.by_key else rows
-            yield put_object(self.poll, path, self.table, last, rows, part + 1 if parts > 1 else None)
+        if parts == 1:
+            yield self._write_part(lines, Condition("true"), None)
+            return
+        numbered = select("capture", "lines_by_part", parts=number(parts), keys=keys, lines=lines.rows)
+        for part in range(1, parts + 1):
+            yield self._write_part(numbered, Condition(f"_part = {part}"), part)
+
+    def _write_part(self, lines: Select, where: Condition, part: int | None) -> LogObject:
+        path = self.engine.new_file(".jsonl")
+        keys = names(self.table.key)
+        ordered = select("capture", "lines_of_part", lines=lines.rows, where=where, keys=keys)
+        rows = self.engine.write_lines(ordered, path)
+        highest = select("capture", "highest_key_of_part", key=keys, lines=lines.rows, where=where)
+        last = self.engine.value(highest) if self.by_key else rows
+        return put_object(self.poll, path, self.table, last, rows, part)

@@ -12,7 +12,7 @@ from tidemark.capture import diff
 from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import add_file
-from tidemark.lake.sqltext import from_csv, from_parquet, names, quoted, text
+from tidemark.lake.sqltext import Expression, Rows, from_csv, from_parquet, names, quoted, select
 from tidemark.lake.table import Change
 from tidemark.log.changelog import LogObject, TableEntry
 from tidemark.log.columns import Column
@@ -74,14 +74,13 @@ class _Whole:
         """Write one part as an object of the log and as a file for latest."""
         poll, engine, table, types = self.poll, self.engine, self.latest.source, columns_of(self.columns)
         parquet, lines = engine.new_file(".parquet"), engine.new_file(".jsonl")
-        staged = from_csv([csv], types, longest)
-        engine.execute(f"copy (from {staged}) to {text(str(parquet))} (format parquet, compression zstd)")
+        engine.write_small_parquet(select("files", "all", rows=from_csv([csv], types, longest)), parquet)
         csv.unlink()
         source = from_parquet([str(parquet)], types)
         self._write_lines(source, lines)
         is_integer = has_integer_key(table, self.columns)
-        last = f"max({quoted(table.key[0])})" if is_integer else "count(*)"
-        row = engine.execute(f"select count(*), sum(_hash)::varchar, {last} from {source}").fetchone() or (0, "0", 0)
+        last = Expression(f"max({quoted(table.key[0])})" if is_integer else "count(*)")
+        row = engine.execute(select("capture", "totals_of_part", last=last, rows=source)).fetchone() or (0, "0", 0)
         stamp = highest_stamp(poll, engine, source, table, self.columns)
         self.rows += row[0]
         self.hash_sum += int(row[1])
@@ -98,10 +97,10 @@ class _Whole:
         )
         self.files += [action] if action else []
 
-    def _write_lines(self, source: str, path: Path) -> None:
+    def _write_lines(self, rows: Rows, path: Path) -> None:
         columns = [column.name for column in self.columns]
         if self.poll.batch == 1:
-            self.engine.execute(f"copy (select {names(columns)} from {source}) to {text(str(path))} (format json)")
+            self.engine.write_json(select("files", "fields", fields=names(columns), rows=rows), path)
             return
-        line = diff.log_line(columns, with_operation=True)
-        self.engine.write_lines(f"select {line} from (select *, 'insert' as _op, null as _before from {source})", path)
+        inserted = select("capture", "inserted", rows=rows)
+        self.engine.write_lines(select("files", "fields", fields=diff.log_line(columns), rows=inserted.rows), path)

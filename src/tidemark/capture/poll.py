@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from tidemark.capture.watermark import to_utc
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import quoted
+from tidemark.lake.sqltext import Rows, quoted, select, tried
 from tidemark.lake.table import Change
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry, object_key
 from tidemark.log.columns import Column
@@ -127,7 +127,7 @@ def put_object(poll: Poll, path: Path, table: SourceTable, last: object, rows: i
 def highest_stamp(
     poll: Poll,
     engine: Engine,
-    source: str,
+    rows: Rows,
     table: SourceTable,
     columns: tuple[Column, ...],
 ) -> datetime | None:
@@ -140,9 +140,8 @@ def highest_stamp(
     # Tried and not cast, so that a value which is no time for DuckDB is passed over, and infinity with the BC dates.
     # Without a zone (the engine's is UTC), for DuckDB gives times with one to Python by way of pytz, which nothing else
     # needs.
-    moment = f"try_cast(try_cast({quoted(column.name)} as {'timestamptz' if zoned else 'timestamp'}) as timestamp)"
-    highest = f"max(least({moment}, ?::timestamp))"
-    found = engine.value(f"select {highest} from {source} where {moment} >= '0002-01-01'", [bound])
+    moment = tried(tried(quoted(column.name), "timestamptz" if zoned else "timestamp"), "timestamp")
+    found = engine.value(select("capture", "highest_stamp", moment=moment, rows=rows), [bound])
     if not isinstance(found, datetime):
         return None
     return found.replace(tzinfo=UTC) if zoned else to_utc(found, poll.timezone)

@@ -8,6 +8,8 @@ hash: a changed row then leaves one bucket and enters another, and both differ.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tidemark.lake.sqltext import Expression
+
 ROWS_PER_BUCKET = 1024
 WIDEST_SHIFT = 62
 # Past this share of all buckets one scan of the table is cheaper than a look-up by index for each.
@@ -30,9 +32,9 @@ class Bucketing:
     shift: int = 0
     mask: int = 0
 
-    def expression(self, key: str, hash_column: str = "_hash") -> str:
+    def expression(self, key: Expression, hash_column: str = "_hash") -> Expression:
         """Give the bucket of a row of latest as DuckDB SQL, out of the quoted key column or of the hash's column."""
-        return f"({key} >> {self.shift})" if self.by_key else f"({hash_column} & {self.mask}::bigint)"
+        return Expression(f"({key} >> {self.shift})" if self.by_key else f"({hash_column} & {self.mask}::bigint)")
 
     def range_of(self, bucket: int) -> tuple[int, int]:
         """Give the first and the last key of a bucket by key."""

@@ -20,6 +20,7 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Sql,
+    Statement,
     Table,
     from_seed,
     listed,
@@ -171,15 +172,29 @@ class Engine:
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
         return Engine(self.connection.cursor(), scratch, self.failures, self._numbers)
 
-    def write_lines(self, select: str, path: Path) -> int:
+    def write_lines(self, select: Select, path: Path) -> int:
         """Write each value of a one-column SELECT as a line, and return how many there are."""
-        # Neither quote nor escape, and a delimiter that JSON text cannot hold: each value is written as it is.
-        options = "format csv, header false, quote '', escape '', delimiter E'\\x01'"
-        return int(str(self.value(f"copy ({select}) to {text(str(path))} ({options})")))
+        return int(str(self.value(_copied("into_lines", select, path))))
+
+    def write_json(self, select: Select, path: Path) -> None:
+        """Write each row of a SELECT as a line of JSON."""
+        self.execute(_copied("into_json", select, path))
+
+    def write_parquet(self, select: Select, path: Path) -> None:
+        """Write the rows of a SELECT as a scratch file, which is quicker to write than small."""
+        self.execute(_copied("into_parquet", select, path))
+
+    def write_small_parquet(self, select: Select, path: Path) -> None:
+        """Write the rows of a SELECT as a file that is to be kept."""
+        self.execute(_copied("into_small_parquet", select, path))
 
     def describe(self, select: str) -> dict[str, str]:
         """Give the columns of a SELECT with their DuckDB types."""
         return {row[0]: row[1] for row in self.execute(f"describe {select}").fetchall()}
+
+
+def _copied(name: str, rows: Select, path: Path) -> Statement:
+    return statement("copy", name, select=rows, path=text(str(path)))
 
 
 class WorkingTables:

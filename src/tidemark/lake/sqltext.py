@@ -122,6 +122,11 @@ def all_of(conditions: Iterable[Condition]) -> Condition:
     return Condition(" and ".join(conditions) or "true")
 
 
+def any_of(conditions: Iterable[Condition]) -> Condition:
+    """Join conditions of which one is enough; without any it is false."""
+    return Condition(" or ".join(conditions) or "false")
+
+
 def text(value: str) -> Expression:
     """Write a text literal."""
     escaped = value.replace("'", "''")

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-from tidemark.lake.sqltext import quoted
-
-CHANGE = "change"
+from tidemark.lake.sqltext import Expression, listed, quoted
 
 
-def create_change(columns: Mapping[str, str]) -> str:
-    """Write the statement that makes the empty working table.
+def change_columns(columns: Mapping[str, str]) -> dict[str, str]:
+    """Give the columns of the working table with their types.
 
     It holds the columns, `_hash`, `_op`, the row before as `_before`, and its hash. The operation `rehash` is none of
     the source's: the row is as it was, only its hash is new to latest.
@@ -16,6 +14,11 @@ def create_change(columns: Mapping[str, str]) -> str:
     Args:
         columns: the source's columns with the types of the log.
     """
-    fields = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
-    found = f"_hash bigint, _op varchar, _before struct({fields}), _hash_before bigint"
-    return f"create or replace temp table {CHANGE} ({fields}, {found})"
+    fields = listed(Expression(f"{quoted(name)} {kind}") for name, kind in columns.items())
+    return {
+        **columns,
+        "_hash": "BIGINT",
+        "_op": "VARCHAR",
+        "_before": f"STRUCT({fields})",
+        "_hash_before": "BIGINT",
+    }

@@ -15,9 +15,9 @@ from pathlib import Path
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
-from tidemark.lake.sqltext import from_json, names
+from tidemark.lake.sqltext import Expression, from_json, names, statement
 from tidemark.lake.table import Change, open_table
-from tidemark.log.change import CHANGE, create_change
+from tidemark.log.change import change_columns
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
 from tidemark.log.latest import LatestTable, columns_of, open_latest, path_of, stage_changes, statistics_of
 from tidemark.model import Model, SourceTable
@@ -123,17 +123,17 @@ def _staged(
     engine: Engine, log: ChangeLog, latest: LatestTable, entry: TableEntry, batch: int, now: datetime
 ) -> Change:
     types = {column.name: column.log_type for column in entry.columns}
-    engine.execute(create_change(types))
     copies = [engine.new_file(".jsonl") for _ in entry.objects]
     files = [str(log.verified(each, copy)) for each, copy in zip(entry.objects, copies, strict=True)]
-    operation = "'insert'" if batch == 1 else "_op"
+    operation = Expression("'insert'" if batch == 1 else "_op")
     lines = from_json(files, types if batch == 1 else types | {"_op": "VARCHAR"})
-    engine.execute(
-        f"insert into {CHANGE} select {names(types)}, null, {operation}, null, null from {lines}",
-    )
-    for copy in copies:
-        copy.unlink(missing_ok=True)
-    return stage_changes(engine, latest, CHANGE, batch=batch, now_milliseconds=int(now.timestamp() * 1000))
+    with engine.working_tables() as tables:
+        change = tables.empty(change_columns(types))
+        parts = {"change": change, "fields": names(types), "operation": operation, "lines": lines}
+        engine.execute(statement("log", "changes_of_log", **parts))
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+        return stage_changes(engine, latest, change, batch=batch, now_milliseconds=int(now.timestamp() * 1000))
 
 
 def _is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tidemark.lake.engine import Engine
 from tidemark.lake.merge import stage_merge
-from tidemark.lake.sqltext import Rows
+from tidemark.lake.sqltext import Rows, Table
 from tidemark.lake.table import (
     Change,
     LakeTable,
@@ -99,7 +99,7 @@ def latest_batch(objects: Objects, table: SourceTable) -> int:
     return 0 if lake is None else lake.batch
 
 
-def stage_changes(engine: Engine, latest: LatestTable, change: str, *, batch: int, now_milliseconds: int) -> Change:
+def stage_changes(engine: Engine, latest: LatestTable, change: Table, *, batch: int, now_milliseconds: int) -> Change:
     """Write the files in which a batch's changes are applied to a table of latest; see `stage_merge`."""
     return stage_merge(
         engine,

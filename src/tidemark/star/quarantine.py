@@ -80,7 +80,7 @@ class Quarantine:
 
     def lying(self, star: StarTable, tables: WorkingTables) -> Table:
         """Make a working table of the rows that lay in quarantine before this batch."""
-        return tables.of(select("quarantine", "all", rows=open_rows(self.stars, star, self.before)))
+        return tables.of(select("files", "all", rows=open_rows(self.stars, star, self.before)))
 
     def nothing_aside(self, tables: WorkingTables) -> Table:
         """Make the working table of the rows that a star table cannot take, empty."""

@@ -16,8 +16,6 @@ from tidemark.lake.sqltext import (
     names,
     numbered_parquet,
     select,
-    statement,
-    text,
     union_all,
 )
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
@@ -134,11 +132,7 @@ def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, ba
     copy, path = engine.new_file(".jsonl"), engine.new_file(".parquet")
     lines = from_json([str(log.verified(each, copy))], types | {"_op": "VARCHAR"})
     operation = Expression("'insert'" if batch == 1 else "_op")
-    engine.execute(
-        statement(
-            "star", "part_into_parquet", fields=names(types), operation=operation, lines=lines, path=text(str(path))
-        )
-    )
+    engine.write_parquet(select("star", "lines_of_log", fields=names(types), operation=operation, lines=lines), path)
     copy.unlink(missing_ok=True)
     return Part(each, path)
 

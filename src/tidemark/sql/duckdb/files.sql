@@ -2,6 +2,10 @@
 select {fields}
 where false;
 
+-- name: all
+select *
+from {rows};
+
 -- name: fields
 select {fields}
 from {rows};

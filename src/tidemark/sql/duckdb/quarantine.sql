@@ -1,7 +1,3 @@
--- name: all
-select *
-from {rows};
-
 -- name: lying
 select {columns}
 from (

@@ -14,13 +14,11 @@ select *
 from {rows}
 where _op = 'delete';
 
--- name: part_into_parquet
-copy (
-    select
-        {fields},
-        {operation} as _op
-    from {lines}
-) to {path} (format parquet);
+-- name: lines_of_log
+select
+    {fields},
+    {operation} as _op
+from {lines};
 
 -- name: part
 select

@@ -1,0 +1,12 @@
+-- name: into_parquet
+copy ({select}) to {path} (format parquet);
+
+-- name: into_small_parquet
+copy ({select}) to {path} (format parquet, compression zstd);
+
+-- name: into_json
+copy ({select}) to {path} (format json);
+
+-- name: into_lines
+-- Neither quote nor escape, and a delimiter that JSON text cannot hold: each value is written as it is.
+copy ({select}) to {path} (format csv, header false, quote '', escape '', delimiter E'\x01');
