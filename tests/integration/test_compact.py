@@ -16,6 +16,7 @@ from tidemark.compact import Compact, CompactReport
 from tidemark.errors import ConfigError, OvertakenError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import DataFile, batch_of, data_files, groups_to_rewrite, rewrite_files, write_file
+from tidemark.lake.sqltext import Select
 from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_as_of, open_table
 from tidemark.objects import Objects
 from tidemark.star.star_log import StarLog
@@ -229,7 +230,9 @@ def test_files_of_a_batch_that_may_be_done_again_are_left_alone(rig: Rig) -> Non
             assert table is not None
             select = f"select * replace ({BATCHES + 1} as batch_id) from {table.rows()} limit 1"
             statistics = ["sales_record_id", "batch_id"]
-            action = write_file(engine, table, select, batch=BATCHES + 1, now_milliseconds=1, statistics=statistics)
+            action = write_file(
+                engine, table, Select(select), batch=BATCHES + 1, now_milliseconds=1, statistics=statistics
+            )
             assert action is not None
             table.commit(Change((action,)), batch=BATCHES + 1)
 
@@ -308,7 +311,7 @@ def test_a_file_that_lacks_a_later_column_is_read_as_null_there(rig: Rig) -> Non
             table = create_table(rig.processed, "fact/grown", columns)
             table = add_columns(table, columns)
             select = f"select {batch} as k" + (", 'x' as v" if "v" in columns else "")
-            action = write_file(engine, table, select, batch=batch, now_milliseconds=1, statistics=["k"])
+            action = write_file(engine, table, Select(select), batch=batch, now_milliseconds=1, statistics=["k"])
             assert action is not None
             table.commit(Change((action,)), batch=batch)
         table = opened(rig, "fact/grown")
@@ -330,7 +333,7 @@ def test_a_large_file_is_cut_into_files_in_the_order_of_the_key(rig: Rig) -> Non
     with open_engine([rig.processed]) as engine:
         table = create_table(rig.processed, "fact/large", {"k": "BIGINT", "v": "VARCHAR"})
         select = "select range as k, md5(range::varchar) as v from range(20000) order by v"
-        action = write_file(engine, table, select, batch=1, now_milliseconds=1, statistics=["k"])
+        action = write_file(engine, table, Select(select), batch=1, now_milliseconds=1, statistics=["k"])
         assert action is not None
         table.commit(Change((action,)), batch=1)
         table = opened(rig, "fact/large")

@@ -7,6 +7,7 @@ import pytest
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import write_file
 from tidemark.lake.merge import FEW_ROWS, stage_merge
+from tidemark.lake.sqltext import Select, Table
 from tidemark.lake.table import Change, create_table, open_table
 from tidemark.objects import open_objects
 
@@ -23,7 +24,8 @@ def test_a_merge_gives_the_same_rows_whether_few_or_many_changed(
         table = create_table(objects, "latest/t", COLUMNS)
         selects = ("select range as k, 'old' as v, 'w' as w from range(0, 10)", "select 100 as k, null as v, 'w' as w")
         actions = [
-            write_file(engine, table, select, batch=1, now_milliseconds=1, statistics=["k"]) for select in selects
+            write_file(engine, table, Select(select), batch=1, now_milliseconds=1, statistics=["k"])
+            for select in selects
         ]
         table.commit(Change(tuple(action for action in actions if action)), batch=1)
         table = create_table(objects, "latest/t", COLUMNS)
@@ -31,7 +33,7 @@ def test_a_merge_gives_the_same_rows_whether_few_or_many_changed(
             "create table change as select * from (values (3, 'new', 'update'), (4, null, 'rehash'),"
             " (5, 'old', 'delete'), (7, null, 'delete'), (11, 'more', 'insert')) as c (k, v, _op)"
         )
-        change = stage_merge(engine, table, ["k"], "change", batch=2, now_milliseconds=2, statistics=["k"])
+        change = stage_merge(engine, table, ["k"], Table("change"), batch=2, now_milliseconds=2, statistics=["k"])
         table.commit(change, batch=2)
         merged = open_table(objects, "latest/t")
         assert merged is not None

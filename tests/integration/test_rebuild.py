@@ -19,6 +19,7 @@ from tests.support.postgres import Postgres
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import write_file
+from tidemark.lake.sqltext import Select
 from tidemark.lake.table import Change, open_table
 from tidemark.model import load_model
 from tidemark.rebuild import Rebuild, RebuildReport
@@ -80,7 +81,7 @@ def damaged(rig: Rig, name: str, select: str) -> None:
         action = write_file(
             engine,
             table,
-            select.format(rows=table.rows()),
+            Select(select.format(rows=table.rows())),
             batch=table.batch,
             now_milliseconds=1,
             statistics=["batch_id"],
@@ -115,7 +116,9 @@ def test_a_damaged_latest_is_mended_and_its_hashes_learned_by_the_next_sweep(rig
     assert table is not None
     with open_engine([rig.ingestion]) as engine:
         select = f"select * replace ('forged' as design_name) from {table.rows()} where design_id > 1"
-        action = write_file(engine, table, select, batch=table.batch, now_milliseconds=1, statistics=["design_id"])
+        action = write_file(
+            engine, table, Select(select), batch=table.batch, now_milliseconds=1, statistics=["design_id"]
+        )
         assert action is not None
         table.commit(Change((action,), tuple(table.files)), batch=table.batch)
     designs = len(before["design"])

@@ -18,6 +18,7 @@ from tests.support.s3 import S3
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import write_file
+from tidemark.lake.sqltext import Select
 from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table
 from tidemark.objects import Objects, open_objects
 from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
@@ -87,7 +88,9 @@ def lake_of(engine: Engine, objects: Objects, batches: Sequence[Sequence[Row]]) 
             values = ", ".join([f"({fields})"] * len(rows))
             engine.execute(f"insert into r values {values}", [value for row in rows for value in (*row, batch)])
         table = create_table(objects, path, COLUMNS)
-        action = write_file(engine, table, "select * from r", batch=batch, now_milliseconds=1, statistics=["batch_id"])
+        action = write_file(
+            engine, table, Select("select * from r"), batch=batch, now_milliseconds=1, statistics=["batch_id"]
+        )
         table.commit(Change((action,) if action else ()), batch=batch)
     lake = open_table(objects, path)
     assert lake is not None

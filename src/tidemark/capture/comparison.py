@@ -1,7 +1,7 @@
 """Comparing a table with latest: the cursor's rows first, then whatever the sweep finds to differ beyond them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -96,10 +96,8 @@ class _Comparison:
         self.names = [column.name for column in columns]
         self.types = {column.name: column.log_type for column in columns}
         self.by_key = has_integer_key(self.table, columns)
-        self.until_finished = ExitStack()
-        self.until_finished.callback(self.engine.connection.close)
-        made = self.until_finished.enter_context(self.engine.working_tables())
-        self.tables = diff.make_tables(made.empty, self.types, self.table.key)
+        self.working = self.engine.working_tables()
+        self.tables = diff.make_tables(self.working.empty, self.types, self.table.key)
 
     def read(self, lines: Iterable[bytes]) -> int:
         """Stage rows of the source, put those that differ from latest among the changes, and count them all."""
@@ -152,7 +150,7 @@ class _Comparison:
 
     def finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
         """Write the changes as objects of the log and as files for latest."""
-        with self.until_finished:
+        with closing(self.engine.connection), self.working:
             return self._finish(before, rows, swept=swept)
 
     def _finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import duckdb
 
@@ -24,6 +25,7 @@ from tidemark.lake.sqltext import (
     Table,
     from_seed,
     listed,
+    number,
     quoted,
     select,
     statement,
@@ -37,6 +39,8 @@ PROBE = "probe"
 MISSING = "No files found that match the pattern"
 FILE_OF_TABLE = ".parquet"
 SCHEMA = "working"
+# DuckDB's own choice.
+ROW_GROUP_ROWS = 122_880
 EVERY = Condition("true")
 
 
@@ -144,14 +148,9 @@ class Engine:
         """Count the rows of a FROM item for which a condition holds."""
         return int(str(self.value(select("engine", "count", rows=rows, where=where))))
 
-    @contextmanager
-    def working_tables(self) -> Iterator["WorkingTables"]:
-        """Make working tables that live as long as the block; what a user names can never be one of them."""
-        tables = WorkingTables(self, self._numbers)
-        try:
-            yield tables
-        finally:
-            tables.drop()
+    def working_tables(self) -> "WorkingTables":
+        """Make working tables that live as long as a block; what a user names can never be one of them."""
+        return WorkingTables(self, self._numbers)
 
     def view(self, name: str, select: Select) -> None:
         """Let a SELECT be read by a name of the model's."""
@@ -180,9 +179,9 @@ class Engine:
         """Write each row of a SELECT as a line of JSON."""
         self.execute(_copied("into_json", select, path))
 
-    def write_parquet(self, select: Select, path: Path) -> None:
+    def write_parquet(self, select: Select, path: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
         """Write the rows of a SELECT as a scratch file, which is quicker to write than small."""
-        self.execute(_copied("into_parquet", select, path))
+        self.execute(_copied("into_parquet", select, path, rows=number(row_group_rows)))
 
     def write_small_parquet(self, select: Select, path: Path) -> None:
         """Write the rows of a SELECT as a file that is to be kept."""
@@ -193,8 +192,8 @@ class Engine:
         return {row[0]: row[1] for row in self.execute(f"describe {select}").fetchall()}
 
 
-def _copied(name: str, rows: Select, path: Path) -> Statement:
-    return statement("copy", name, select=rows, path=text(str(path)))
+def _copied(name: str, select: Select, path: Path, **options: Sql) -> Statement:
+    return statement("copy", name, select=select, path=text(str(path)), **options)
 
 
 class WorkingTables:
@@ -204,6 +203,12 @@ class WorkingTables:
         self._engine = engine
         self._numbers = numbers
         self._tables: list[Table] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
 
     def empty(self, columns: Mapping[str, str]) -> Table:
         """Make a table without a row; `columns` are DuckDB types by name."""

@@ -16,14 +16,25 @@ from urllib.parse import unquote
 from deltalake.transaction import AddAction
 
 from tidemark.errors import StateError
-from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import names, quoted, text
+from tidemark.lake.engine import ROW_GROUP_ROWS, Engine
+from tidemark.lake.sqltext import (
+    Condition,
+    Expression,
+    Select,
+    converted,
+    listed,
+    named_as,
+    names,
+    numbered_parquet,
+    quoted,
+    scratch_parquet,
+    select,
+)
 from tidemark.lake.table import Change, LakeTable, open_table
 from tidemark.objects import ObjectMeta, Objects
 
 BATCH_DIGITS = 10
 NAME_OF_A_BATCH = re.compile(rf"([0-9]{{{BATCH_DIGITS}}})-")
-ROW_GROUP_ROWS = 122_880
 # A merge rewrites each file that it touches, so a table that is merged into keeps its files small.
 MERGED_BYTES = 16 << 20
 
@@ -57,7 +68,7 @@ def rows_of(action: AddAction) -> int:
 def write_file(
     engine: Engine,
     table: LakeTable,
-    select: str,
+    rows: Select,
     *,
     batch: int | None,
     now_milliseconds: int,
@@ -68,14 +79,14 @@ def write_file(
     Args:
         engine: runs the SELECT.
         table: the Delta table that the file is for.
-        select: yields the table's columns by name.
+        rows: yields the table's columns by name.
         batch: the batch that brought the file, part of its name; None for rows that were there before.
         now_milliseconds: the time of the file, Unix milliseconds.
         statistics: the columns of integers whose lowest and highest value readers may skip the file by.
     """
     local = engine.new_file(".parquet")
-    fields = ", ".join(f"cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in table.columns.items())
-    engine.execute(f"copy (select {fields} from ({select})) to {text(str(local))} (format parquet, compression zstd)")
+    fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in table.columns.items())
+    engine.write_small_parquet(select("files", "fields", fields=fields, rows=rows.rows), local)
     return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
 
 
@@ -89,8 +100,9 @@ def add_file(
     statistics: Sequence[str] = (),
 ) -> AddAction | None:
     """Put a local Parquet file, written in the table's columns, beside the table's others; see `write_file`."""
-    bounds = "".join(f", min({quoted(name)}), max({quoted(name)})" for name in statistics)
-    found = engine.execute(f"select count(*){bounds} from read_parquet({text(str(local))})").fetchone()
+    bounds = [Expression(f"{side}({quoted(name)})") for name in statistics for side in ("min", "max")]
+    counted = listed([Expression("count(*)"), *bounds])
+    found = engine.execute(select("files", "fields", fields=counted, rows=scratch_parquet([local]))).fetchone()
     if not found or not found[0]:
         local.unlink()
         return None
@@ -126,18 +138,17 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
     for group in groups:
         rows, size_bytes = sum(file.rows for file in group), sum(file.size_bytes for file in group)
         length = -(-rows // max(1, round(size_bytes / target_bytes)))
-        source = f"select {names(lake.columns)} from {lake.rows([file.path for file in group])}"
+        source = select("files", "fields", fields=names(lake.columns), rows=lake.rows([file.path for file in group]))
         ordered = engine.new_file(".parquet")
         # By row groups no longer than a file, so that each is found without reading the others.
-        options = f"format parquet, row_group_size {max(2048, min(length, ROW_GROUP_ROWS))}"
-        engine.execute(f"copy ({source} order by {names(key)}) to {text(str(ordered))} ({options})")
-        numbered = f"read_parquet({text(str(ordered))}, file_row_number = true)"
+        by_key = select("files", "ordered", rows=source.rows, keys=names(key))
+        engine.write_parquet(by_key, ordered, row_group_rows=max(2048, min(length, ROW_GROUP_ROWS)))
         for first in range(0, rows, length):
-            span = f"file_row_number >= {first} and file_row_number < {first + length}"
+            span = Condition(f"file_row_number >= {first} and file_row_number < {first + length}")
             action = write_file(
                 engine,
                 lake,
-                f"select * from {numbered} where {span} order by file_row_number",
+                select("files", "span", rows=numbered_parquet(ordered), where=span),
                 batch=None,
                 now_milliseconds=now_milliseconds,
                 statistics=statistics,

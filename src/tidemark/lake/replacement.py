@@ -10,7 +10,7 @@ from deltalake.exceptions import DeltaError
 from tidemark.errors import StateError, TidemarkError, TransientError
 from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.files import add_file, batch_of, write_file
-from tidemark.lake.sqltext import names, quoted
+from tidemark.lake.sqltext import Select, identical, named_as, names, quoted, select
 from tidemark.lake.table import LakeTable, create_table, open_table
 from tidemark.objects import Objects
 
@@ -52,7 +52,7 @@ class Replacement:
 
     def compared(self) -> TableRebuild:
         """Count the rows that differ."""
-        rows = int(str(self.engine.value(f"select count(*) from {self.made.rows()}")))
+        rows = self.engine.count(self.made.rows())
         try:
             self.present = open_table(self.objects, self.made.path)
         except (DeltaError, StateError) as exc:
@@ -64,19 +64,20 @@ class Replacement:
         other = [n for n, k in self.made.columns.items() if self.present.columns.get(n, k) != k]
         if extra or lacking or other:
             self.note = f"columns differ: {', '.join([*extra, *lacking, *other])}"
-        shared = names([name for name in self.columns if name in self.present.columns])
-        here, there = (f"select {shared} from {lake.rows()}" for lake in (self.made, self.present))
         try:
-            missing, surplus = (
-                int(str(self.engine.value(f"select count(*) from ({one} except all {other})")))
-                for one, other in ((here, there), (there, here))
-            )
+            missing, surplus = self._beyond(self.made, self.present), self._beyond(self.present, self.made)
         except TransientError:
             raise
         except (duckdb.Error, TidemarkError, OSError) as exc:
             return TableRebuild(rows, rows, 0, f"its rows cannot be read: {first_line(exc)[:NOTE_CHARACTERS]}")
         self.is_readable = not lacking
         return TableRebuild(rows, missing, surplus, self.note)
+
+    def _beyond(self, lake: LakeTable, other: LakeTable) -> int:
+        """Count the rows that are in one of the two alone."""
+        shared = names([name for name in self.columns if name in lake.columns and name in other.columns])
+        beyond = select("replacement", "rows_beyond", fields=shared, rows=lake.rows(), others=other.rows())
+        return int(str(self.engine.value(beyond)))
 
     def reason(self, batch: int, stage: str) -> str:
         """Say why the rebuilt table should not take the present one's place, if so."""
@@ -113,9 +114,9 @@ class Replacement:
             # A fact's file says by its name which batch it is of, and a batch that is done again takes it away by that.
             number = batch_of(file) or batch
             if carries and self.present is not None and self.is_readable:
-                select = self._carrying(file, key, carries)
+                rows = self._carrying(self.present, file, key, carries)
                 action = write_file(
-                    self.engine, written, select, batch=number, now_milliseconds=now_milliseconds, statistics=statistics
+                    self.engine, written, rows, batch=number, now_milliseconds=now_milliseconds, statistics=statistics
                 )
             else:
                 local = self.made.objects.local_path(f"{self.made.path}/{file}")
@@ -129,10 +130,13 @@ class Replacement:
         found = open_table(self.objects, self.made.path)
         return found.version if found else 0
 
-    def _carrying(self, file: str, key: Sequence[str], column: str) -> str:
-        present = self.present.rows() if self.present else ""
-        same = " and ".join(f"m.{quoted(n)} is not distinct from p.{quoted(n)}" for n in self.columns)
-        return (
-            f"select m.* replace (p.{quoted(column)} as {quoted(column)}) from {self.made.rows([file])} as m"
-            f" left join {present} as p on {same} order by {names(key, 'm.')}"
+    def _carrying(self, present: LakeTable, file: str, key: Sequence[str], column: str) -> Select:
+        return select(
+            "replacement",
+            "carrying",
+            carried=named_as(quoted(column, "p."), column),
+            made=self.made.rows([file]),
+            present=present.rows(),
+            same=identical(self.columns, "m.", "p."),
+            keys=names(key, "m."),
         )

@@ -112,9 +112,19 @@ def tried(expression: Sql, kind: str) -> Expression:
     return Expression(f"try_cast({expression} as {kind})")
 
 
+def converted(expression: Sql, kind: str) -> Expression:
+    """Write the conversion that fails where a value is none of the type."""
+    return Expression(f"cast({expression} as {kind})")
+
+
 def same(key: Iterable[str], left: str, right: str) -> Condition:
     """Write the condition that the columns of a key are equal behind two prefixes (`"l."`)."""
     return Condition(" and ".join(f"{quoted(name, left)} = {quoted(name, right)}" for name in key))
+
+
+def identical(columns: Iterable[str], left: str, right: str) -> Condition:
+    """Write the condition that columns are equal behind two prefixes, or null on both sides."""
+    return all_of(Condition(f"{quoted(name, left)} is not distinct from {quoted(name, right)}") for name in columns)
 
 
 def all_of(conditions: Iterable[Condition]) -> Condition:
@@ -156,7 +166,7 @@ def packed(columns: Iterable[str], prefix: str = "") -> Expression:
 
 def empty(columns: Mapping[str, str]) -> Rows:
     """Write a FROM item that has the columns and no rows."""
-    fields = listed(named_as(Expression(f"cast(null as {kind})"), name) for name, kind in columns.items())
+    fields = listed(named_as(converted(Expression("null"), kind), name) for name, kind in columns.items())
     return select("files", "nothing", fields=fields).rows
 
 
@@ -199,6 +209,16 @@ def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> Rows:
 def numbered_parquet(path: Path) -> Rows:
     """Read a scratch file with each row's place in it, counted from 0, as `file_row_number`."""
     return Rows(f"read_parquet({text(str(path))}, file_row_number = true)")
+
+
+def scratch_parquet(paths: Iterable[Path]) -> Rows:
+    """Read scratch files that have the same columns."""
+    return Rows(f"read_parquet({_list(map(str, paths))})")
+
+
+def named_parquet(uris: Iterable[str]) -> Rows:
+    """Read data files with the address of each row's file as `_file`."""
+    return Rows(f"read_parquet({_list(uris)}, filename = '_file', union_by_name = true)")
 
 
 def _list(values: Iterable[str]) -> str:

@@ -1,5 +1,5 @@
 -- name: into_parquet
-copy ({select}) to {path} (format parquet);
+copy ({select}) to {path} (format parquet, row_group_size {rows});
 
 -- name: into_small_parquet
 copy ({select}) to {path} (format parquet, compression zstd);

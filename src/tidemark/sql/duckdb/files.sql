@@ -6,6 +6,17 @@ where false;
 select *
 from {rows};
 
+-- name: ordered
+select *
+from {rows}
+order by {keys};
+
+-- name: span
+select *
+from {rows}
+where {where}
+order by file_row_number;
+
 -- name: fields
 select {fields}
 from {rows};
