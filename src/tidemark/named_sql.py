@@ -1,11 +1,12 @@
 """Named SQL: the files of `sql/`, each cut into statements at the lines that name them.
 
-`sql/*.sql` is for PostgreSQL, `sql/duckdb/*.sql` for DuckDB; the rooms `postgres` and `lake` fill in their {parts}.
+`sql/*.sql` is for PostgreSQL, `sql/duckdb/*.sql` for DuckDB, `sql/datafusion.sql` for the query engine of delta-rs.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from string import Formatter
 
 MARK = "-- name: "
 
@@ -16,3 +17,12 @@ def named(file: str) -> Mapping[str, str]:
     text = (resources.files("tidemark") / "sql" / f"{file}.sql").read_text("utf-8")
     blocks = (block.partition("\n") for block in text.split(MARK)[1:])
     return {name.strip(): statement.strip().removesuffix(";") for name, _, statement in blocks}
+
+
+def filled(file: str, name: str, parts: Mapping[str, str]) -> str:
+    """Give a statement with its {parts} filled in; TypeError when there are others than it has."""
+    found = named(file)[name]
+    wanted = {field for _, field, _, _ in Formatter().parse(found) if field}
+    if wanted != parts.keys():
+        raise TypeError(f"{name} of sql/{file}.sql has the parts {sorted(wanted)}, got {sorted(parts)}")
+    return found.format(**parts)

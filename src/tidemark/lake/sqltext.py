@@ -6,9 +6,8 @@ as a parameter; what cannot be one (a path, a type, a name) is quoted here.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from string import Formatter
 
-from tidemark.named_sql import named
+from tidemark.named_sql import filled
 
 LONGEST_LINE_BYTES = 2_097_152
 # A row with its state before. Twice as much is allocated for each thread that reads, out of the engine's memory.
@@ -70,20 +69,12 @@ class Select(Statement):
 
 def statement(file: str, name: str, /, **parts: Sql) -> Statement:
     """Give the statement `name` of `sql/duckdb/<file>.sql` with its {parts} filled in."""
-    return Statement(_composed(file, name, parts))
+    return Statement(filled(f"duckdb/{file}", name, parts))
 
 
 def select(file: str, name: str, /, **parts: Sql) -> Select:
     """Give the SELECT `name` of `sql/duckdb/<file>.sql` with its {parts} filled in."""
-    return Select(_composed(file, name, parts))
-
-
-def _composed(file: str, name: str, parts: Mapping[str, Sql]) -> str:
-    found = named(f"duckdb/{file}")[name]
-    wanted = {field for _, field, _, _ in Formatter().parse(found) if field}
-    if wanted != parts.keys():
-        raise TypeError(f"{name} of sql/duckdb/{file}.sql has the parts {sorted(wanted)}, got {sorted(parts)}")
-    return found.format(**parts)
+    return Select(filled(f"duckdb/{file}", name, parts))
 
 
 def quoted(name: str, prefix: str = "") -> Expression:

@@ -9,7 +9,7 @@ import duckdb
 
 from tidemark.errors import ConfigError, contract_error
 from tidemark.lake.engine import Engine, first_line
-from tidemark.lake.sqltext import quoted
+from tidemark.lake.sqltext import Expression, Select, converted, listed, named_as, select
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.star.limits import Limit, limits_of
@@ -56,9 +56,9 @@ def require_readable(
         limits = limits_of(model) if changed else {}
         for star in model.stars.values():
             try:
-                yielded = worker.describe(star.sql)
+                yielded = worker.describe(Select(star.sql))
                 if any(name in changed for name in star.reads):
-                    worker.execute(f"select * from ({star.sql})").fetchall()
+                    worker.execute(select("files", "all", rows=Select(star.sql).rows)).fetchall()
                     found += _unfit(star, yielded, limits[star.name])
             except (duckdb.ParserException, duckdb.CatalogException) as exc:
                 mistakes.append(f"{star.path}.sql: {first_line(exc)}")
@@ -97,9 +97,10 @@ def _is_number(kind: str) -> bool:
 def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]]) -> None:
     """Make a table of one row of each source table, the calendar and the seeds."""
     engine.seeds(model.seeds)
-    engine.execute("create or replace temp view calendar as select date '2000-01-01' as date_id")
+    engine.view("calendar", select("binding", "one_day"))
     for name, found in columns.items():
-        fields = ", ".join(
-            f"cast({SAMPLES.get(column.typed, '0')} as {column.typed}) as {quoted(column.name)}" for column in found
+        samples = (
+            named_as(converted(Expression(SAMPLES.get(column.typed, "0")), column.typed), column.name)
+            for column in found
         )
-        engine.execute(f"create or replace temp view {quoted(name)} as select {fields}")
+        engine.view(name, select("binding", "one_row", fields=listed(samples)))

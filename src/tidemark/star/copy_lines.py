@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 from deltalake import QueryBuilder
 
 from tidemark.errors import StateError, TidemarkError, TransientError
-from tidemark.lake.sqltext import quoted
+from tidemark.lake.sqltext import Condition, Expression, Select, converted, names, number, quoted, text
 from tidemark.lake.table import LakeTable
+from tidemark.named_sql import filled
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch
 
 # Another hash, or lines that are composed otherwise, must have another name: see `are_comparable`.
 HASH = "sha256"
+# What is read of a row: its line, the digest of that, its batch.
+LINE, DIGEST, BATCH = "line", "digest", "batch"
 WORDS_OF_DIGEST = 4
 OPTIONS = {
     # As many rows are held in memory, several times over, and a text may be long.
@@ -64,8 +67,8 @@ class StarRows:
             StateError: a data file is missing or altered.
             TransientError: the bucket is away.
         """
-        for batch in self._read("line, digest"):
-            block = "".join(batch.column("line").to_pylist()).encode()
+        for batch in self._read(LINE, DIGEST):
+            block = "".join(batch.column(LINE).to_pylist()).encode()
             self.rows += batch.num_rows
             self.hashes += sum(_hashes(batch))
             self.size_bytes += len(block)
@@ -73,22 +76,23 @@ class StarRows:
 
     def count(self) -> "StarRows":
         """Read the rows for their number and checksum alone."""
-        for batch in self._read("digest"):
+        for batch in self._read(DIGEST):
             self.rows += batch.num_rows
             self.hashes += sum(_hashes(batch))
         return self
 
-    def _read(self, fields: str) -> "Iterator[RecordBatch]":
-        where = f"batch_id between {self.first} and {self.last}"
-        yield from _read(self.lake, f"select {fields} from ({_digested(self.lake, self.columns, where)})")
+    def _read(self, *fields: str) -> "Iterator[RecordBatch]":
+        where = Condition(f"batch_id between {number(self.first)} and {number(self.last)}")
+        yield from _read(self.lake, _lines(self.lake, self.columns, fields, where))
 
 
 def totals_by_batch(lake: LakeTable, columns: Sequence[str], last: int) -> dict[int, tuple[int, str]]:
     """Count the rows of each batch up to `last`, and take their checksums; a row without a batch counts for batch 0."""
     rows: Counter[int] = Counter()
     hashes: Counter[int] = Counter()
-    for each in _read(lake, _digested(lake, columns, f"coalesce(batch_id, 0) <= {last}")):
-        batches = each.column("batch").to_pylist()
+    where = Condition(f"coalesce(batch_id, 0) <= {number(last)}")
+    for each in _read(lake, _lines(lake, columns, (BATCH, DIGEST), where)):
+        batches = each.column(BATCH).to_pylist()
         rows.update(batches)
         for batch, found in zip(batches, _hashes(each), strict=True):
             hashes[batch] += found
@@ -102,45 +106,49 @@ def are_comparable(one: str, other: str) -> bool:
 
 def _hashes(batch: "RecordBatch") -> memoryview:
     """Give the first 64 bits of each row's digest as numbers."""
-    digests = b"".join(batch.column("digest").to_pylist())
+    digests = b"".join(batch.column(DIGEST).to_pylist())
     return memoryview(digests).cast("Q")[::WORDS_OF_DIGEST]
 
 
-def _digested(lake: LakeTable, columns: Sequence[str], where: str) -> str:
-    parts = ", ',', ".join(_text(name, lake.columns[name]) for name in columns)
-    # concat() takes a null for an empty text, and an empty field without quotes is Postgres's null.
-    lines = f"select concat({parts}, chr(10)) as line, coalesce(batch_id, 0) as batch from star where {where}"
-    return f"select line, batch, digest(line, '{HASH}') as digest from ({lines})"
+def _lines(lake: LakeTable, columns: Sequence[str], fields: Sequence[str], where: Condition) -> Select:
+    values = Expression(", ',', ".join(_text(name, lake.columns[name]) for name in columns))
+    parts = {"fields": names(fields), "values": values, "hash": text(HASH), "where": where}
+    return Select(filled("datafusion", "lines_of_star", parts))
 
 
-def _text(name: str, kind: str) -> str:
+def _text(name: str, kind: str) -> Expression:
     """Write the expression that gives a value as Postgres reads it; texts are in quotes, so each line tells its row."""
     column = quoted(name)
     if kind == "VARCHAR":
-        return f"""'"' || replace({column}, '"', '""') || '"'"""
-    written = f"cast({column} as varchar)"
+        return Expression(f"""'"' || replace({column}, '"', '""') || '"'""")
+    written = converted(column, "varchar")
     if kind == "DATE":
-        number = f"cast({column} as int)"
-        return _dated(column, written, f"{number} between {FIRST_DAY} and {LAST_DAY}", f"{number} = {{}}{INFINITE_DAY}")
+        day = converted(column, "int")
+        is_plain = Condition(f"{day} between {FIRST_DAY} and {LAST_DAY}")
+        return _dated(column, written, is_plain, day, INFINITE_DAY)
     if kind.startswith("TIMESTAMP"):
-        number = f"cast({column} as bigint)"
-        within = f"{number} between {FIRST_DAY * MICROSECONDS} and {(LAST_DAY + 1) * MICROSECONDS - 1}"
-        return _dated(column, written, within, f"{number} = {{}}{INFINITE_MICROSECOND}")
+        moment = converted(column, "bigint")
+        first, end = FIRST_DAY * MICROSECONDS, (LAST_DAY + 1) * MICROSECONDS
+        is_plain = Condition(f"{moment} between {first} and {end - 1}")
+        return _dated(column, written, is_plain, moment, INFINITE_MICROSECOND)
     return written
 
 
-def _dated(column: str, written: str, is_plain: str, is_infinite: str) -> str:
-    """Write the expression for a date or a time, of which Postgres has infinity and far years otherwise than Arrow."""
-    year = f"cast(date_part('year', {column}) as bigint)"
+def _dated(column: Expression, written: Expression, is_plain: Condition, place: Expression, last: int) -> Expression:
+    """Write the expression for a date or a time, of which Postgres has infinity and far years otherwise than Arrow.
+
+    Infinity lies at the `place` in time which is `last`.
+    """
+    year = converted(Expression(f"date_part('year', {column})"), "bigint")
     before_christ = f"lpad(cast(1 - {year} as varchar), 4, '0') || substr({written}, 6) || ' BC'"
-    return (
+    return Expression(
         f"case when {is_plain} then {written} when {column} is null then null"
-        f" when {is_infinite.format('')} then 'infinity' when {is_infinite.format('-')} then '-infinity'"
+        f" when {place} = {last} then 'infinity' when {place} = -{last} then '-infinity'"
         f" when {year} > 0 then ltrim({written}, '+') else {before_christ} end"
     )
 
 
-def _read(lake: LakeTable, select: str) -> "Iterator[RecordBatch]":
+def _read(lake: LakeTable, select: Select) -> "Iterator[RecordBatch]":
     with _translated(lake):
         reader = QueryBuilder(OPTIONS).register("star", lake.delta).execute(select)
     while True:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from tidemark.lake.sqltext import Expression, quoted, tried
+from tidemark.lake.sqltext import Condition, Expression, any_of, converted, quoted, select, text, tried
 from tidemark.model import Model
 from tidemark.postgres.statements import created, split_statements
 
@@ -51,7 +51,7 @@ class Limit:
         if self.lake_type in (found, "VARCHAR"):
             return None
         # By way of its text a wide decimal is brought into a narrow one in a third of the time.
-        column = Expression(f"cast({quoted(name)} as varchar)") if found.startswith("DECIMAL") else quoted(name)
+        column = converted(quoted(name), "varchar") if found.startswith("DECIMAL") else quoted(name)
         return tried(column, self.lake_type)
 
     def problem(self, name: str, found: str, value: Expression) -> Expression | None:
@@ -66,40 +66,42 @@ class Limit:
         wrong = [*self._malformed(column, found, value), *(self._lost(column, found, value) if value != column else ())]
         cases = []
         if self.is_required:
-            cases.append(f"when {column} is null then '{_plain(name)} is null, and the star has none there'")
+            told = text(f"{name} is null, and the star has none there")
+            cases.append(f"when {column} is null then {told}")
         if wrong:
-            told = f"'{_plain(name)} is ''' || left({column}::varchar, 100) || ''', which is no {self._shown}'"
-            cases.append(f"when {column} is not null and ({' or '.join(wrong)}) then {told}")
+            before, after = text(f"{name} is '"), text(f"', which is no {self._shown}")
+            told = Expression(f"{before} || left({column}::varchar, 100) || {after}")
+            cases.append(f"when {column} is not null and ({any_of(wrong)}) then {told}")
         return Expression(f"case {' '.join(cases)} end") if cases else None
 
-    def _lost(self, column: str, found: str, value: str) -> Iterator[str]:
+    def _lost(self, column: Expression, found: str, value: Expression) -> Iterator[Condition]:
         """Write the conditions under which the conversion loses the value or some of its digits."""
-        yield f"{value} is null"
-        exact = f"try_cast({column} as {UNCONSTRAINED})"
+        yield Condition(f"{value} is null")
+        exact = tried(column, UNCONSTRAINED)
         if self.type.startswith("DECIMAL"):
-            yield f"{exact} is distinct from try_cast({value} as {UNCONSTRAINED})"
+            yield Condition(f"{exact} is distinct from {tried(value, UNCONSTRAINED)}")
         if self.type in WHOLE_NUMBERS:
             # Of a text the cast rounds, and a comparison with it would cast it alike.
-            yield f"{value} is distinct from {exact if found == 'VARCHAR' else column}"
+            yield Condition(f"{value} is distinct from {exact if found == 'VARCHAR' else column}")
 
-    def _malformed(self, column: str, found: str, value: str) -> Iterator[str]:
+    def _malformed(self, column: Expression, found: str, value: Expression) -> Iterator[Condition]:
         """Write the conditions under which Postgres would not take a text, or has no such value of the type."""
         if self.type in ("TIME", "UUID") and self.type != found:
-            yield f"try_cast({column} as {self.type}) is null"
+            yield Condition(f"{tried(column, self.type)} is null")
         if self.type == "JSON":
-            yield f"not json_valid({column}::varchar)"
+            yield Condition(f"not json_valid({column}::varchar)")
         if self.type == "DATE" and found == "VARCHAR":
             # DuckDB takes `epoch` and `2024-01-01 10:00` for dates as well.
-            yield f"strlen({column}) > {LONGEST_DATE} or {column} < '0' or {column} >= ':'"
+            yield Condition(f"strlen({column}) > {LONGEST_DATE} or {column} < '0' or {column} >= ':'")
         if self.type.startswith(("DATE", "TIMESTAMP")):
             # Infinity lies outside as well.
-            yield f"{value} < '0001-01-01'::{self.type} or {value} >= '10000-01-01'::{self.type}"
+            yield Condition(f"{value} < '0001-01-01'::{self.type} or {value} >= '10000-01-01'::{self.type}")
         if self.longest:
-            yield f"length({column}::varchar) > {self.longest}"
+            yield Condition(f"length({column}::varchar) > {self.longest}")
 
     @property
     def _shown(self) -> str:
-        return f"{_plain(self.type)}({self.longest})" if self.longest else _plain(self.type)
+        return f"{self.type}({self.longest})" if self.longest else self.type
 
 
 def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
@@ -118,14 +120,9 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
                 except duckdb.Error as exc:
                     logger.debug("the limits of %s are unknown: %s", made[1], exc)
         found: dict[str, dict[str, Limit]] = {}
-        columns = "select table_name, column_name, data_type, is_nullable from duckdb_columns() order by column_index"
-        for table, column, kind, is_nullable in connection.execute(columns).fetchall():
+        for table, column, kind, is_nullable in connection.execute(select("limits", "columns")).fetchall():
             limit = Limit(kind, not is_nullable, lengths.get((table, column), 0))
             found.setdefault(table, {})[column] = limit
         return {name: found.get(name, {}) for name in model.stars}
     finally:
         connection.close()
-
-
-def _plain(text: str) -> str:
-    return text.replace("'", "''")

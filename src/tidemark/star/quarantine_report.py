@@ -7,18 +7,12 @@ from typing import Any
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import open_engine
-from tidemark.lake.sqltext import names
+from tidemark.lake.sqltext import Condition, all_of, names, number, numbers, select
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.star.quarantine import COLUMNS, DOUBT, open_rows
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import count_set_aside
-
-# A reason without the value that it quotes, so that rows with the same fault can be counted together.
-BRIEF = (
-    r"regexp_replace(regexp_replace(reason, ' is ''.*'', which ', ' is …, which ', 's'),"
-    r" '^(\S+) .* is not in its dimension$', '\1 … is not in its dimension', 's')"
-)
 
 
 @dataclass(frozen=True)
@@ -71,8 +65,8 @@ def list_set_aside(
     ordinals: Sequence[int] = (),
 ) -> list[SetAside]:
     """List rows in quarantine by table and batch: those of one batch alone, with some surrogate keys."""
-    conditions = [f"batch = {batch}"] if batch is not None else []
-    conditions += [f"ordinal in (select unnest({list(ordinals)}::bigint[]))"] if ordinals else []
+    conditions = [Condition(f"batch = {number(batch)}")] if batch is not None else []
+    conditions += [Condition(f"ordinal in (select unnest({numbers(ordinals)}::bigint[]))")] if ordinals else []
     stars = StarLog(processed)
     manifest = stars.newest()
     with open_engine([processed], threads=1) as engine:
@@ -80,8 +74,13 @@ def list_set_aside(
             SetAside(star.name, *row)
             for star in tables
             for row in engine.execute(
-                f"select {names(COLUMNS)} from {open_rows(stars, star, manifest)}"
-                f" where {' and '.join(conditions) or 'true'} order by batch, ordinal, key::varchar",
+                select(
+                    "quarantine",
+                    "list_rows",
+                    columns=names(COLUMNS),
+                    rows=open_rows(stars, star, manifest),
+                    where=all_of(conditions),
+                )
             ).fetchall()
         ]
 
@@ -95,10 +94,7 @@ def list_heaps(tables: Sequence[StarTable], processed: Objects) -> list[Heap]:
         for star in tables:
             if star.name in count_set_aside(manifest):
                 rows = open_rows(stars, star, manifest)
-                found = engine.execute(
-                    f"select {BRIEF} as brief, count(*), count(*) filter (waits), min(batch), min(captured_at)"
-                    f" from {rows} group by brief order by count(*) desc, brief"
-                ).fetchall()
+                found = engine.execute(select("quarantine", "heaps", rows=rows)).fetchall()
                 counts, waiting, batches, moments = zip(*(row[1:] for row in found), strict=True)
                 reasons = {row[0]: row[1] for row in found}
                 heaps.append(Heap(star.name, sum(counts), sum(waiting), min(batches), min(moments), reasons))

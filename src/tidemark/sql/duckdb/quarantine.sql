@@ -188,3 +188,27 @@ where
         select same
         from {staying}
     );
+
+-- name: list_rows
+select {columns}
+from {rows}
+where {where}
+order by
+    batch,
+    ordinal,
+    key::varchar;
+
+-- name: heaps
+-- By reason without the value that it quotes, so that rows with the same fault are counted together.
+select
+    regexp_replace(
+        regexp_replace(reason, ' is ''.*'', which ', ' is …, which ', 's'),
+        '^(\S+) .* is not in its dimension$', '\1 … is not in its dimension', 's'
+    ) as brief,
+    count(*) as row_count,
+    count(*) filter (where waits) as waiting,
+    min(batch) as oldest_batch,
+    min(captured_at) as oldest_captured_at
+from {rows}
+group by brief
+order by row_count desc, brief asc;

@@ -1,0 +1,16 @@
+-- name: lines_of_star
+-- concat() takes a null for an empty text, and an empty field without quotes is Postgres's null.
+select {fields}
+from (
+    select
+        line,
+        batch,
+        digest(line, {hash}) as digest
+    from (
+        select
+            concat({values}, chr(10)) as line,
+            coalesce(batch_id, 0) as batch
+        from star
+        where {where}
+    ) as lines
+) as digested;
