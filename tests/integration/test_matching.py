@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidemark.lake.engine import Engine, open_engine
-from tidemark.verification.matching import compare, differences, verdicts
+from tidemark.lake.engine import Engine, WorkingTables, open_engine
+from tidemark.lake.sqltext import Sql, Table
+from tidemark.verification.matching import Match, compare, differences, verdicts
 
 COLUMNS = ["key", "part", "value"]
 Row = tuple[int, str | None, str | None]
@@ -22,11 +24,18 @@ def engine() -> Iterator[Engine]:
         yield opened
 
 
-def put(engine: Engine, table: str, found: list[Row]) -> str:
-    engine.execute(f"create or replace temp table {table} (key integer, part varchar, value varchar)")
+def put(engine: Engine, tables: WorkingTables, found: list[Row]) -> Table:
+    table = tables.empty({"key": "INTEGER", "part": "VARCHAR", "value": "VARCHAR"})
     for row in found:
-        engine.execute(f"insert into {table} values (?, ?, ?)", row)
+        engine.execute(Sql(f"insert into {table} values (?, ?, ?)"), row)
     return table
+
+
+@contextmanager
+def compared(engine: Engine, left: list[Row], right: list[Row]) -> Iterator[Match]:
+    with engine.working_tables() as tables:
+        mine, theirs = put(engine, tables, left), put(engine, tables, right)
+        yield compare(engine, tables, mine, theirs, COLUMNS, ["key", "part"])
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -34,28 +43,28 @@ def put(engine: Engine, table: str, found: list[Row]) -> str:
 def test_sides_are_equal_exactly_when_they_hold_the_same_rows_as_often(
     engine: Engine, left: list[Row], right: list[Row]
 ) -> None:
-    match = compare(engine, put(engine, "one", left), put(engine, "other", right), COLUMNS, ["key", "part"])
-
-    assert match.differs == (Counter(left) != Counter(right))
-    assert (match.left == match.right) == (Counter(left) == Counter(right))
-    assert (match.left.rows, match.right.rows) == (len(left), len(right))
+    with compared(engine, left, right) as match:
+        assert (match.found is not None) == (Counter(left) != Counter(right))
+        assert (match.left == match.right) == (Counter(left) == Counter(right))
+        assert (match.left.rows, match.right.rows) == (len(left), len(right))
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(left=rows, right=rows)
 def test_every_key_that_differs_is_named_and_no_other(engine: Engine, left: list[Row], right: list[Row]) -> None:
-    match = compare(engine, put(engine, "one", left), put(engine, "other", right), COLUMNS, ["key", "part"])
-    if not match.differs:
-        return
-
     mine, theirs = Counter(left), Counter(right)
     expected = {row[:2] for row in mine.keys() | theirs.keys() if mine[row] != theirs[row]}
-    found = engine.execute("select distinct k.key, k.part from found").fetchall()
-    assert set(found) == expected
-    assert verdicts(engine)["real"] >= len(expected)
     keys = {row[:2] for row in left}, {row[:2] for row in right}
-    for each in differences(engine):
-        key = (int(each.key["key"] or 0), each.key["part"])
-        if each.kind in {"missing", "surplus"}:
-            # The key's other rows, if it has any, are the same on both sides.
-            assert key in keys[each.kind == "surplus"]
+
+    with compared(engine, left, right) as match:
+        if match.found is None:
+            assert not expected
+            return
+        found = engine.execute(Sql(f"select distinct k.key, k.part from {match.found}")).fetchall()
+        assert set(found) == expected
+        assert verdicts(engine, match)["real"] >= len(expected)
+        for each in differences(engine, match):
+            key = (int(each.key["key"] or 0), each.key["part"])
+            if each.kind in {"missing", "surplus"}:
+                # The key's other rows, if it has any, are the same on both sides.
+                assert key in keys[each.kind == "surplus"]

@@ -181,7 +181,7 @@ class _Comparison:
     def _with_keys_of(self, others: Rows) -> Rows:
         """Give the rows of latest whose keys are among others."""
         keys = names(self.table.key)
-        return select("capture", "with_keys_of", latest=self.latest.rows, others=others, keys=keys).rows
+        return select("files", "with_keys_of", rows=self.latest.rows, others=others, keys=keys).rows
 
     def _delete_absent(self, rows: Rows, present: Table) -> None:
         self.engine.execute(diff.delete_absent(rows, present, self.names, self.table.key, self.tables))

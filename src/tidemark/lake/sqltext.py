@@ -128,6 +128,11 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
     return Condition(" or ".join(conditions) or "false")
 
 
+def exists(rows: Rows, alias: str, where: Condition) -> Condition:
+    """Write the condition that there is a row, `alias`, for which another holds."""
+    return Condition(f"exists ({select('files', 'one', rows=Rows(f'{rows} as {alias}'), where=where)})")
+
+
 def text(value: str) -> Expression:
     """Write a text literal."""
     escaped = value.replace("'", "''")

@@ -4,12 +4,33 @@ A fact's present state is the last version of each source key that is no tombsto
 its SELECT yields: a dimension keeps what the source deleted. Rows in quarantine are set aside.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.sqltext import Rows, Select, empty, from_json, names, numbers, quoted, select, text
+from tidemark.lake.engine import Engine, WorkingTables, open_engine
+from tidemark.lake.sqltext import (
+    Condition,
+    Expression,
+    Rows,
+    Select,
+    Table,
+    all_of,
+    converted,
+    empty,
+    exists,
+    from_json,
+    listed,
+    named_as,
+    names,
+    number,
+    numbers,
+    quoted,
+    select,
+    text,
+    tried,
+    union_all,
+)
 from tidemark.lake.table import LakeTable, open_as_of
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.latest import state_as_of
@@ -26,8 +47,6 @@ from tidemark.verification.matching import compare, differences, judge, stage, v
 from tidemark.verification.proving import proofs
 from tidemark.verification.records import first_to_read, read_records
 from tidemark.verification.result import NO_BATCH, NOT_TRANSFORMED, Edge, TableProof
-
-ASIDE = "keys_set_aside"
 
 
 def verify_star(model: Model, ingestion: Objects, processed: Objects, progress: Progress = quiet) -> Edge:
@@ -88,76 +107,90 @@ class StarEdge:
         if not known.keys() >= set(star.reads):
             return TableProof(star.name, note="it reads a table that is not in the log yet")
         self._present(star)
-        yielded = self.engine.describe(star.sql)
+        yielded = self.engine.describe(Select(star.sql))
         columns = [name for name in lake.columns if name in yielded]
         # A fact that joins other tables shows them as they were when its row changed: only a replay can tell.
         is_frozen = star.kind == "fact" and len(star.reads) > 1
         compared = list(star.source_key) if is_frozen else columns
-        wanted = self._wanted(star.sql, {name: lake.columns[name] for name in compared})
-        found = stage(self.engine, f"select {names(compared)} from {self._current(star, lake)}")
+        wanted = self._wanted(star, {name: lake.columns[name] for name in compared})
+        found = stage(self.engine, self._current(star, lake, compared))
         key = star.source_key or star.key
-        held = f"(select * from {found} semi join {wanted} using ({names(key)}))" if star.kind == "dimension" else found
+        held = found
+        if star.kind == "dimension":
+            held = select("files", "with_keys_of", rows=found, others=wanted, keys=names(key)).rows
         note = "its other columns are compared with --deep alone, for it reads several tables" if is_frozen else ""
         return self._proof(star, wanted, held, (compared, key), found=found, note=note)
 
     def _proof(
         self,
         star: StarTable,
-        wanted: str,
-        held: str,
+        wanted: Rows,
+        held: Rows,
         by: tuple[list[str], tuple[str, ...]],
         *,
-        found: str,
+        found: Rows,
         note: str = "",
     ) -> TableProof:
-        match = compare(self.engine, wanted, held, *by)
-        counts: dict[str, int] = {}
-        if match.differs:
-            self._judge_set_aside(star)
-            counts = verdicts(self.engine)
-        real = counts.get("real", 0)
-        rows = int(str(self.engine.value(f"select count(*) from {found}")))
-        return TableProof(
-            star.name,
-            match.left,
-            match.right,
-            count=real,
-            differences=differences(self.engine) if real else (),
-            set_aside=counts.get("set aside", 0),
-            kept=rows - match.right.rows,
-            note=note,
-        )
+        with self.engine.working_tables() as tables:
+            match = compare(self.engine, tables, wanted, held, *by)
+            if match.found:
+                self._judge_set_aside(star, match.found, tables)
+            counts = verdicts(self.engine, match)
+            real = counts.get("real", 0)
+            return TableProof(
+                star.name,
+                match.left,
+                match.right,
+                count=real,
+                differences=differences(self.engine, match) if real else (),
+                set_aside=counts.get("set aside", 0),
+                kept=self.engine.count(found) - match.right.rows,
+                note=note,
+            )
 
     def _calendar(self, star: StarTable, lake: LakeTable) -> TableProof:
         """Compare the calendar with every day of the years that the facts name, and of those that it has."""
-        named = [select("star", "years", column=quoted(star.key[0]), rows=lake.rows()), *self._named_years(star)]
-        # A day beyond all years, which only another hand can have put there, has none.
-        years = {year for each in named for (year,) in self.engine.execute(each).fetchall() if year is not None}
-        self._view("calendar", select("star", "days_of_years", years=numbers(sorted(years))))
+        named = [(star.key[0], lake.rows()), *self._naming(star)]
+        years = {year for column, rows in named for year in self._years(column, rows)}
+        self.engine.view("calendar", select("star", "days_of_years", years=numbers(sorted(years))))
         columns = [name for name in lake.columns if name not in BATCH]
-        wanted = self._wanted(star.sql, {name: lake.columns[name] for name in columns})
-        found = f"(select {names(columns)} from {lake.rows()} where batch_id <= {self.done.batch})"
+        wanted = self._wanted(star, {name: lake.columns[name] for name in columns})
+        found = self._up_to_batch(lake, columns).rows
         return self._proof(star, wanted, found, (columns, star.key), found=found)
 
-    def _named_years(self, calendar: StarTable) -> Iterator[Select]:
+    def _naming(self, calendar: StarTable) -> Iterator[tuple[str, Rows]]:
+        """Give the columns that refer to the calendar, each with the rows of its fact."""
         for fact in self.model.facts:
             lake = open_as_of(self.stars.objects, fact.path, self.done.batch)
             for column, dimension in (fact.references or {}).items():
                 if lake and dimension == calendar.name and column in lake.columns:
-                    rows = Rows(f"(select * from {lake.rows()} where batch_id <= {self.done.batch})")
-                    yield select("star", "years", column=quoted(column), rows=rows)
+                    yield column, self._up_to_batch(lake, [column]).rows
 
-    def _wanted(self, select: str, types: Mapping[str, str]) -> str:
-        fields = ", ".join(f"try_cast({quoted(name)} as {kind}) as {quoted(name)}" for name, kind in types.items())
-        return stage(self.engine, f"select {fields} from ({select})")
+    def _years(self, column: str, rows: Rows) -> Iterator[int]:
+        found = self.engine.execute(select("star", "years", column=quoted(column), rows=rows)).fetchall()
+        # A day beyond all years, which only another hand can have put there, has none.
+        return (year for (year,) in found if year is not None)
 
-    def _current(self, star: StarTable, lake: LakeTable) -> str:
-        rows = f"{lake.rows()} where batch_id <= {self.done.batch}"
+    def _wanted(self, star: StarTable, types: Mapping[str, str]) -> Rows:
+        fields = listed(named_as(tried(quoted(name), kind), name) for name, kind in types.items())
+        return stage(self.engine, select("files", "fields", fields=fields, rows=Select(star.sql).rows))
+
+    def _up_to_batch(self, lake: LakeTable, columns: Sequence[str]) -> Select:
+        parts = {"fields": names(columns), "rows": lake.rows(), "batch": number(self.done.batch)}
+        return select("verification", "up_to_batch", **parts)
+
+    def _current(self, star: StarTable, lake: LakeTable, columns: Sequence[str]) -> Select:
         if star.kind != "fact":
-            return rows
-        order = f"valid_from desc, {quoted(star.key[0])} desc"
-        newest = f"row_number() over (partition by {names(star.source_key)} order by {order}) = 1"
-        return f"(select * from {rows} qualify {newest}) where not is_deleted"
+            return self._up_to_batch(lake, columns)
+        return select(
+            "verification",
+            "present_state",
+            fields=names(columns),
+            rows=lake.rows(),
+            batch=number(self.done.batch),
+            source_key=names(star.source_key),
+            surrogate=quoted(star.key[0]),
+        )
 
     def _present(self, star: StarTable) -> None:
         """Make the views that a SELECT reads, as the last batch that changed one of them made them."""
@@ -170,7 +203,7 @@ class StarEdge:
             states = [latest.rows if latest else empty({column.name: column.log_type for column in columns})]
             if last:
                 states += self._deleted(last, name)
-            self._view(name, " union all ".join(typed(rows, columns) for rows in states))
+            self.engine.view(name, union_all(typed(rows, columns) for rows in states))
 
     def _last_change(self, star: StarTable) -> Manifest | None:
         for batch in sorted(self.manifests, reverse=True):
@@ -189,18 +222,16 @@ class StarEdge:
             lines = from_json(files, types)
             yield select("star", "deleted", rows=lines).rows
 
-    def _judge_set_aside(self, star: StarTable) -> None:
+    def _judge_set_aside(self, star: StarTable, found: Table, tables: WorkingTables) -> None:
         if not self.done.tables[star.name].open:
             return
         source = self.model.sources[star.driving].key if star.kind == "fact" else star.key
         mine = star.source_key if star.kind == "fact" else star.key
-        keys = open_rows(self.stars, star, self.done)
-        fields = ", ".join(f"key->>{text(name)} as {quoted(name)}" for name in source)
-        self.engine.execute(f"create or replace temp table {ASIDE} as select distinct {fields} from {keys}")
-        same = " and ".join(
-            f"cast(k.{quoted(own)} as varchar) = a.{quoted(name)}" for own, name in zip(mine, source, strict=True)
+        keys = listed(named_as(Expression(f"key->>{text(name)}"), name) for name in source)
+        lying = open_rows(self.stars, star, self.done)
+        aside = tables.of(select("verification", "keys_set_aside", keys=keys, lying=lying))
+        pairs = zip(mine, source, strict=True)
+        is_same = all_of(
+            Condition(f"{converted(quoted(own, 'k.'), 'varchar')} = {quoted(name, 'a.')}") for own, name in pairs
         )
-        judge(self.engine, "set aside", f"exists (select 1 from {ASIDE} as a where {same})")
-
-    def _view(self, name: str, select: str) -> None:
-        self.engine.execute(f"create or replace temp view {quoted(name)} as {select}")
+        judge(self.engine, found, "set aside", exists(aside, "a", is_same))

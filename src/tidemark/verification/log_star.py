@@ -10,11 +10,11 @@ from datetime import datetime
 from functools import partial
 
 from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import names, quoted
+from tidemark.lake.sqltext import Rows, names, number, select
 from tidemark.lake.table import open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.fold import Fold
-from tidemark.log.latest import HASH, open_latest_as_of
+from tidemark.log.latest import open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star.star_manifest import Processed
@@ -63,8 +63,10 @@ class LogEdges:
                 table.name, problem="latest is gone", cause="it was removed", advice="tidemark rebuild latest"
             )
         columns = [column.name for column in now]
-        held = f"(select * exclude ({quoted(HASH)}) from {found.rows})"
-        return self._proof(table.name, (wanted.rows, held), columns, table.key, ("latest", "tidemark rebuild latest"))
+        held = select("verification", "without_hash", rows=found.rows)
+        return self._proof(
+            table.name, (wanted.rows, held.rows), columns, table.key, ("latest", "tidemark rebuild latest")
+        )
 
     def _star(self, star: StarTable, done: Processed) -> TableProof:
         wanted, found = open_table(self.side, star.path), open_as_of(self.processed, star.path, done.batch)
@@ -74,25 +76,22 @@ class LogEdges:
         absent = [name for name in columns if name not in found.columns]
         if absent:
             return TableProof(star.name, problem=f"has no column {absent}", advice="tidemark rebuild star")
-        held = f"(select {names(columns)} from {found.rows()} where batch_id <= {done.batch})"
-        return self._proof(star.name, (wanted.rows(), held), columns, star.key, ("the star", "tidemark rebuild star"))
+        done_batch = number(done.batch)
+        held = select("verification", "up_to_batch", fields=names(columns), rows=found.rows(), batch=done_batch)
+        return self._proof(
+            star.name, (wanted.rows(), held.rows), columns, star.key, ("the star", "tidemark rebuild star")
+        )
 
     def _proof(
-        self, table: str, sides: tuple[str, str], columns: list[str], key: tuple[str, ...], remedy: tuple[str, str]
+        self, table: str, sides: tuple[Rows, Rows], columns: list[str], key: tuple[str, ...], remedy: tuple[str, str]
     ) -> TableProof:
-        match = compare(self.engine, *sides, columns, key)
-        count = verdicts(self.engine)["real"] if match.differs else 0
+        with self.engine.working_tables() as tables:
+            match = compare(self.engine, tables, *sides, columns, key)
+            count = verdicts(self.engine, match).get("real", 0)
+            found = differences(self.engine, match)
         if not count:
             return TableProof(table, match.left, match.right)
         cause = (
             f"{remedy[0]} is not what the log comes to: it was altered, or made by another model or an older version"
         )
-        return TableProof(
-            table,
-            match.left,
-            match.right,
-            count=count,
-            differences=differences(self.engine),
-            cause=cause,
-            advice=remedy[1],
-        )
+        return TableProof(table, match.left, match.right, count=count, differences=found, cause=cause, advice=remedy[1])

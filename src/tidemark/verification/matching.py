@@ -9,8 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidemark.capture.poll import split_lines
-from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import from_csv, names, quoted, text
+from tidemark.lake.engine import Engine, WorkingTables
+from tidemark.lake.sqltext import (
+    Condition,
+    Expression,
+    Fields,
+    Rows,
+    Select,
+    Table,
+    from_csv,
+    listed,
+    names,
+    number,
+    packed,
+    scratch_parquet,
+    select,
+    statement,
+    text,
+)
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Side
 
 if TYPE_CHECKING:
@@ -18,12 +34,12 @@ if TYPE_CHECKING:
 
 BUCKETS = 1024
 PART_BYTES = 64 << 20
-FOUND = "found"
+EVERYTHING = Fields("*")
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two compared sides; where they differ, the table `found` says how.
+    """Two compared sides; where they differ, the working table `found` says how.
 
     Its columns: `k` the key, `l` and `r` the row on either side (null where there is none), `n` and `m` how often it is
     there, `kind`, and `verdict`, which begins as `real`.
@@ -31,100 +47,90 @@ class Match:
 
     left: Side
     right: Side
-    differs: bool
+    found: Table | None
 
 
-def compare(engine: Engine, left: str, right: str, columns: Sequence[str], key: Sequence[str]) -> Match:
-    """Compare two FROM items by the same columns, of the same types on both sides."""
-    bucket = f"(hash({names(key)}) & {BUCKETS - 1})"
+def compare(
+    engine: Engine, tables: WorkingTables, left: Rows, right: Rows, columns: Sequence[str], key: Sequence[str]
+) -> Match:
+    """Compare two FROM items by the same columns, of the same types on both sides; `tables` has what is found."""
+    bucket = Expression(f"(hash({names(key)}) & {BUCKETS - 1})")
     mine, theirs = _sums(engine, left, columns, bucket), _sums(engine, right, columns, bucket)
     differing = sorted(each for each in mine.keys() | theirs.keys() if mine.get(each) != theirs.get(each))
+    found = None
     if differing:
-        wanted = f"{bucket} in ({', '.join(map(str, differing))})"
-        engine.execute(f"create or replace temp table {FOUND} as {_differences(left, right, columns, key, wanted)}")
-    return Match(_side(mine), _side(theirs), bool(differing))
+        wanted = Condition(f"{bucket} in ({listed(map(number, differing))})")
+        found = tables.of(_differences(left, right, columns, key, wanted))
+    return Match(_side(mine), _side(theirs), found)
 
 
-def judge(engine: Engine, verdict: str, where: str) -> int:
+def judge(engine: Engine, found: Table, verdict: str, where: Condition) -> int:
     """Give a verdict to those of the differences that are still held to be real, and return how many these are."""
-    return int(
-        str(engine.value(f"update {FOUND} set verdict = {text(verdict)} where verdict = 'real' and ({where})") or 0)
-    )
+    judged = statement("verification", "judge", found=found, verdict=text(verdict), where=where)
+    return int(str(engine.value(judged) or 0))
 
 
-def verdicts(engine: Engine) -> dict[str, int]:
-    """Count the differences by verdict."""
-    return dict(engine.execute(f"select verdict, count(*) from {FOUND} group by 1").fetchall())
+def verdicts(engine: Engine, match: Match) -> dict[str, int]:
+    """Count the differences by verdict; none where the sides are equal."""
+    if match.found is None:
+        return {}
+    return dict(engine.execute(select("verification", "verdicts", found=match.found)).fetchall())
 
 
-def differences(engine: Engine) -> tuple[Difference, ...]:
+def differences(engine: Engine, match: Match) -> tuple[Difference, ...]:
     """Give the first differences that are real, in the order of their keys."""
-    rows = engine.execute(
-        f"select kind, k, l, r from {FOUND} where verdict = 'real' order by k limit {MOST_DIFFERENCES}"
-    ).fetchall()
+    if match.found is None:
+        return ()
+    first = select("verification", "first_real", found=match.found, most=number(MOST_DIFFERENCES))
+    rows = engine.execute(first).fetchall()
     return tuple(Difference(kind, _texts(key), _values(left, right)) for kind, key, left, right in rows)
 
 
-def stage(engine: Engine, select: str) -> str:
+def stage(engine: Engine, select: Select) -> Rows:
     """Write the rows of a SELECT into a scratch file, and give a FROM item over it."""
     path = engine.new_file(".parquet")
-    engine.execute(f"copy ({select}) to {text(str(path))} (format parquet)")
+    engine.write_parquet(select, path)
     return _from_files([path])
 
 
-def stage_lines(engine: Engine, lines: Iterable[bytes], types: Mapping[str, str], fields: str = "*") -> str:
+def stage_lines(engine: Engine, lines: Iterable[bytes], types: Mapping[str, str], fields: Fields = EVERYTHING) -> Rows:
     """Write lines of CSV into scratch files, and give a FROM item over them; `fields` are what to take of them."""
     files: list[Path] = []
     for csv, longest, _ in split_lines(engine, lines, PART_BYTES, 0):
         path = engine.new_file(".parquet")
-        engine.execute(
-            f"copy (select {fields} from {from_csv([csv], types, longest)}) to {text(str(path))} (format parquet)"
-        )
+        engine.write_parquet(select("files", "fields", fields=fields, rows=from_csv([csv], types, longest)), path)
         csv.unlink()
         files.append(path)
     if not files:
-        return stage(engine, f"select {fields} from {from_csv([], types)}")
+        return stage(engine, select("files", "fields", fields=fields, rows=from_csv([], types)))
     return _from_files(files)
 
 
-def _from_files(paths: "Sequence[Path]") -> str:
+def _from_files(paths: "Sequence[Path]") -> Rows:
     # In brackets: DuckDB 2.0 cannot join two bare table functions by SEMI JOIN.
-    return f"(select * from read_parquet([{', '.join(text(str(path)) for path in paths)}]))"
+    return select("files", "all", rows=scratch_parquet(paths)).rows
 
 
-def _sums(engine: Engine, rows: str, columns: Sequence[str], bucket: str) -> dict[int, tuple[int, int]]:
-    found = engine.execute(
-        f"select {bucket} as bucket, count(*), sum(hash(hash({names(columns)}))) from {rows} group by 1"
-    ).fetchall()
-    return {row[0]: (row[1], row[2]) for row in found}
+def _sums(engine: Engine, rows: Rows, columns: Sequence[str], bucket: Expression) -> dict[int, tuple[int, int]]:
+    sums = select("verification", "sums", bucket=bucket, fields=names(columns), rows=rows)
+    return {row[0]: (row[1], row[2]) for row in engine.execute(sums).fetchall()}
 
 
 def _side(sums: Mapping[int, tuple[int, int]]) -> Side:
     return Side(sum(rows for rows, _ in sums.values()), f"{sum(hashes for _, hashes in sums.values()) % 2**64:016x}")
 
 
-def _differences(left: str, right: str, columns: Sequence[str], key: Sequence[str], wanted: str) -> str:
-    fields = names(columns)
-
-    def counted(rows: str) -> str:
-        return f"select {fields}, count(*) as _times from {rows} where {wanted} group by {fields}"
-
-    def packed(rows: str) -> str:
-        return f"select {_struct(key)} as k, {_struct(columns)} as row, _times from {rows}"
-
-    return (
-        f"with l as ({counted(left)}), r as ({counted(right)}),"
-        f" lo as ({packed('(select * from l except select * from r)')}),"
-        f" ro as ({packed('(select * from r except select * from l)')})"
-        f" select coalesce(lo.k, ro.k) as k, lo.row as l, ro.row as r, lo._times as n, ro._times as m,"
-        f" case when ro.row is null then 'missing' when lo.row is null then 'surplus'"
-        f" when lo.row is not distinct from ro.row then 'repeated' else 'differs' end as kind, 'real' as verdict"
-        f" from lo full join ro on lo.k is not distinct from ro.k"
+def _differences(left: Rows, right: Rows, columns: Sequence[str], key: Sequence[str], wanted: Condition) -> Select:
+    return select(
+        "verification",
+        "differences",
+        left=left,
+        right=right,
+        fields=names(columns),
+        key=packed(key),
+        row=packed(columns),
+        where=wanted,
     )
-
-
-def _struct(columns: Sequence[str]) -> str:
-    return "struct_pack(" + ", ".join(f"{quoted(name)} := {quoted(name)}" for name in columns) + ")"
 
 
 def _values(

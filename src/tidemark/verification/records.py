@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from tidemark.errors import StateError
 from tidemark.lake.engine import Engine
+from tidemark.lake.sqltext import select
 from tidemark.lake.table import LakeTable, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
-from tidemark.log.latest import HASH, LatestTable, open_latest_as_of
+from tidemark.log.latest import LatestTable, open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
@@ -184,8 +185,8 @@ def object_laws(log: ChangeLog, engine: Engine, manifests: Mapping[int, Manifest
 
 def totals_of(engine: Engine, latest: LatestTable) -> tuple[int, str, int]:
     """Give the rows of a table of latest, the sum of their hashes as text, and how many have no hash."""
-    counted = f"select count(*), coalesce(sum({HASH}), 0)::varchar, count(*) - count({HASH}) from {latest.rows}"
-    rows, hashes, without = engine.execute(counted).fetchone() or (0, "0", 0)
+    totals = select("verification", "totals_of_latest", rows=latest.rows)
+    rows, hashes, without = engine.execute(totals).fetchone() or (0, "0", 0)
     return rows, hashes, without
 
 

@@ -23,11 +23,6 @@ where {where};
 select columns(* exclude (_hash))::varchar
 from {swept};
 
--- name: with_keys_of
-select *
-from {latest}
-semi join {others} using ({keys});
-
 -- name: operations
 select
     _op,

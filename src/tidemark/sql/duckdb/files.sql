@@ -17,6 +17,16 @@ from {rows}
 where {where}
 order by file_row_number;
 
+-- name: one
+select 1
+from {rows}
+where {where};
+
+-- name: with_keys_of
+select *
+from {rows}
+semi join {others} using ({keys});
+
 -- name: fields
 select {fields}
 from {rows};

@@ -1,0 +1,136 @@
+-- name: sums
+select
+    {bucket} as bucket,
+    count(*) as row_count,
+    sum(hash(hash({fields}))) as hash_sum
+from {rows}
+group by 1;
+
+-- name: differences
+with l as (
+    select
+        {fields},
+        count(*) as _times
+    from {left}
+    where {where}
+    group by {fields}
+),
+
+r as (
+    select
+        {fields},
+        count(*) as _times
+    from {right}
+    where {where}
+    group by {fields}
+),
+
+lo as (
+    select
+        {key} as k,
+        {row} as row,
+        _times
+    from (
+        select *
+        from l
+        except
+        select *
+        from r
+    )
+),
+
+ro as (
+    select
+        {key} as k,
+        {row} as row,
+        _times
+    from (
+        select *
+        from r
+        except
+        select *
+        from l
+    )
+)
+
+select
+    coalesce(lo.k, ro.k) as k,
+    lo.row as l,
+    ro.row as r,
+    lo._times as n,
+    ro._times as m,
+    case
+        when ro.row is null then 'missing'
+        when lo.row is null then 'surplus'
+        when lo.row is not distinct from ro.row then 'repeated'
+        else 'differs'
+    end as kind,
+    'real' as verdict
+from lo
+full join ro on lo.k is not distinct from ro.k;
+
+-- name: judge
+update {found}
+set verdict = {verdict}
+where verdict = 'real' and ({where});
+
+-- name: verdicts
+select
+    verdict,
+    count(*) as differences
+from {found}
+group by verdict;
+
+-- name: first_real
+select
+    kind,
+    k,
+    l,
+    r
+from {found}
+where verdict = 'real'
+order by k
+limit {most};
+
+-- name: texts_of_found
+select {texts}
+from {found}
+where {where};
+
+-- name: real_totals
+select
+    count(*) filter (where kind = 'missing') as missing,
+    coalesce(sum(l._hash) filter (where kind = 'missing'), 0)::varchar as dropped,
+    coalesce(sum(l._hash::hugeint - r._hash::hugeint) filter (where kind = 'differs'), 0)::varchar as altered
+from {found}
+where verdict = 'real';
+
+-- name: totals_of_latest
+select
+    count(*) as row_count,
+    coalesce(sum(_hash), 0)::varchar as hash_sum,
+    count(*) - count(_hash) as without_hash
+from {rows};
+
+-- name: without_hash
+select * exclude (_hash)
+from {rows};
+
+-- name: up_to_batch
+select {fields}
+from {rows}
+where batch_id <= {batch};
+
+-- name: present_state
+select {fields}
+from (
+    select *
+    from {rows}
+    where batch_id <= {batch}
+    qualify row_number() over (partition by {source_key} order by valid_from desc, {surrogate} desc) = 1
+)
+where not is_deleted;
+
+-- name: keys_set_aside
+select distinct {keys}
+from {lying};
