@@ -21,6 +21,7 @@ from tidemark.capture.source import SourceIdentity, open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
 from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.sqltext import Statement
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, new_id
 from tidemark.log.columns import Column, describe_drift
 from tidemark.log.pointer import Pointer, PointerStore
@@ -64,7 +65,7 @@ class Ingest:
             if head is None:
                 # DuckDB's JSON writer spends more on handing rows between threads than a second one saves, and the
                 # other core is busy in Postgres.
-                engine.execute("set threads = 1")
+                engine.execute(Statement("set threads = 1"))
             with open_source(self.source_url) as source:
                 identity = source.identity()
                 check_identity(head, identity)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.pipeline import Rig, generated_totesys
 from tests.support.postgres import Postgres
 from tidemark.lake.engine import open_engine
-from tidemark.lake.sqltext import quoted
+from tidemark.lake.sqltext import Select, quoted
 from tidemark.log.changelog import ChangeLog
 from tidemark.log.latest import open_latest
 
@@ -47,10 +47,11 @@ def dangling(rig: Rig, known: list[Reference]) -> dict[Reference, int]:
         for each in known:
             key = quoted(rig.model.sources[each.parent].key[0])
             column = quoted(each.column)
-            count = engine.value(
+            orphans = Select(
                 f"select count(*) from {latest[each.child]} as c anti join {latest[each.parent]} as p"
                 f" on c.{column} = p.{key} where c.{column} is not null",
             )
+            count = engine.value(orphans)
             if count:
                 found[each] = int(str(count))
     return found

@@ -190,7 +190,7 @@ def test_what_a_transform_still_needs_stays_readable(new_rig: Callable[..., Rig]
     compact(rig, loaded=0, now=in_eight_days)
 
     with open_engine([rig.ingestion]) as engine:
-        assert all(engine.value(f"select count(*) from {table.rows()}") for table in states if table)
+        assert all(engine.count(table.rows()) for table in states if table)
     rig.transform()
     rig.load()
     assert rig.broken_laws() == {}
@@ -320,7 +320,11 @@ def test_a_file_that_lacks_a_later_column_is_read_as_null_there(rig: Rig) -> Non
         rewrite_files(engine, table, [old], key=["k"], target_bytes=1 << 20, statistics=["k"], now_milliseconds=2)
 
         table = opened(rig, "fact/grown")
-        assert engine.execute(f"select * from {table.rows()} order by k").fetchall() == [(1, None), (2, None), (3, "x")]
+        assert engine.execute(Select(f"select * from {table.rows()} order by k")).fetchall() == [
+            (1, None),
+            (2, None),
+            (3, "x"),
+        ]
 
 
 def opened(rig: Rig, path: str) -> LakeTable:
@@ -350,7 +354,7 @@ def test_a_large_file_is_cut_into_files_in_the_order_of_the_key(rig: Rig) -> Non
         assert [high + 1 for _, high in bounds[:-1]] == [low for low, _ in bounds[1:]]
         assert (bounds[0][0], bounds[-1][1]) == (0, 19999)
         for file in table.files:
-            keys = [row[0] for row in engine.execute(f"select k from {table.rows([file])}").fetchall()]
+            keys = [row[0] for row in engine.execute(Select(f"select k from {table.rows([file])}")).fetchall()]
             assert keys == sorted(keys)
 
 

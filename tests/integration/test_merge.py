@@ -7,7 +7,7 @@ import pytest
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import write_file
 from tidemark.lake.merge import FEW_ROWS, stage_merge
-from tidemark.lake.sqltext import Select, Table
+from tidemark.lake.sqltext import Select
 from tidemark.lake.table import Change, create_table, open_table
 from tidemark.objects import open_objects
 
@@ -29,19 +29,21 @@ def test_a_merge_gives_the_same_rows_whether_few_or_many_changed(
         ]
         table.commit(Change(tuple(action for action in actions if action)), batch=1)
         table = create_table(objects, "latest/t", COLUMNS)
-        engine.execute(
-            "create table change as select * from (values (3, 'new', 'update'), (4, null, 'rehash'),"
-            " (5, 'old', 'delete'), (7, null, 'delete'), (11, 'more', 'insert')) as c (k, v, _op)"
+        changes = Select(
+            "select * from (values (3, 'new', 'update'), (4, null, 'rehash'), (5, 'old', 'delete'),"
+            " (7, null, 'delete'), (11, 'more', 'insert')) as c (k, v, _op)"
         )
-        change = stage_merge(engine, table, ["k"], Table("change"), batch=2, now_milliseconds=2, statistics=["k"])
+        with engine.working_tables() as tables:
+            made = tables.of(changes)
+            change = stage_merge(engine, table, ["k"], made, batch=2, now_milliseconds=2, statistics=["k"])
         table.commit(change, batch=2)
         merged = open_table(objects, "latest/t")
         assert merged is not None
-        rows = engine.execute(f"select * from {merged.rows()} order by k").fetchall()
+        rows = engine.execute(Select(f"select * from {merged.rows()} order by k")).fetchall()
         kept = [(k, "old", "w") for k in (0, 1, 2, 6, 8, 9)]
         assert rows == sorted(
             [*kept, (3, "new", None), (4, None, None), (11, "more", None), (100, None, "w")], key=lambda row: row[0]
         )
         for file in merged.files:
-            keys = [row[0] for row in engine.execute(f"select k from {merged.rows([file])}").fetchall()]
+            keys = [row[0] for row in engine.execute(Select(f"select k from {merged.rows([file])}")).fetchall()]
             assert keys == sorted(keys)

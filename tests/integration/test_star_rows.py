@@ -18,7 +18,7 @@ from tests.support.s3 import S3
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import write_file
-from tidemark.lake.sqltext import Select
+from tidemark.lake.sqltext import Select, Sql
 from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table
 from tidemark.objects import Objects, open_objects
 from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
@@ -74,7 +74,7 @@ numbers = itertools.count()
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with open_engine([]) as engine:
-        engine.execute(f"create table r ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})")
+        engine.execute(Sql(f"create table r ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})"))
         yield engine
 
 
@@ -83,10 +83,10 @@ def lake_of(engine: Engine, objects: Objects, batches: Sequence[Sequence[Row]]) 
     path = f"fact/t{next(numbers)}"
     fields = ", ".join(f"cast(? as {kind})" for kind in COLUMNS.values())
     for batch, rows in enumerate(batches, start=1):
-        engine.execute("delete from r")
+        engine.execute(Sql("delete from r"))
         if rows:
             values = ", ".join([f"({fields})"] * len(rows))
-            engine.execute(f"insert into r values {values}", [value for row in rows for value in (*row, batch)])
+            engine.execute(Sql(f"insert into r values {values}"), [value for row in rows for value in (*row, batch)])
         table = create_table(objects, path, COLUMNS)
         action = write_file(
             engine, table, Select("select * from r"), batch=batch, now_milliseconds=1, statistics=["batch_id"]

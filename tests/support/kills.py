@@ -20,7 +20,7 @@ from tests.support.pipeline import LAG, Rig, Row
 from tidemark import faults
 from tidemark.errors import OvertakenError, TidemarkError
 from tidemark.lake.engine import open_engine
-from tidemark.lake.sqltext import names
+from tidemark.lake.sqltext import Select, names
 from tidemark.lake.table import open_table
 from tidemark.log.pointer import open_pointer
 from tidemark.model import StarTable, load_model
@@ -158,9 +158,12 @@ def _lake_rows(rig: Rig, star: StarTable, moments: Mapping[dt.datetime, str]) ->
     table = open_table(rig.processed, star.path)
     assert table is not None, f"there is no {star.name} in the lake"
     with open_engine([rig.processed]) as engine:
-        words = {engine.value("select ?::timestamp::varchar", [moment]): word for moment, word in moments.items()}
+        words = {
+            engine.value(Select("select ?::timestamp::varchar"), [moment]): word for moment, word in moments.items()
+        }
         # As text: DuckDB gives times with a zone to Python by way of a library that nothing here needs.
-        rows = engine.execute(f"select columns(*)::varchar from {table.rows()} order by {names(star.key)}").fetchall()
+        texts = Select(f"select columns(*)::varchar from {table.rows()} order by {names(star.key)}")
+        rows = engine.execute(texts).fetchall()
     return [tuple(words.get(value, value) for value in row) for row in rows]
 
 

@@ -20,7 +20,7 @@ from tests.support.postgres import Postgres
 from tidemark.embedded.generator import activity, create_tables, fill
 from tidemark.ingest import Ingest
 from tidemark.lake.engine import open_engine
-from tidemark.lake.sqltext import names
+from tidemark.lake.sqltext import Select, names
 from tidemark.lake.table import open_table
 from tidemark.load import Load
 from tidemark.log.changelog import ChangeLog, Manifest
@@ -114,7 +114,7 @@ class Rig:
         assert table is not None, f"there is no {name} in the lake"
         with open_engine([self.processed]) as engine:
             query = f"select * from {table.rows()} order by {names(self.model.stars[name].key)}"
-            return engine.execute(query).fetchall()
+            return engine.execute(Select(query)).fetchall()
 
     def latest(self, name: str) -> list[dict[str, Any]]:
         """Give the rows of a table of latest, `_hash` included, sorted by key."""
@@ -122,7 +122,7 @@ class Rig:
         table = open_latest_as_of(self.ingestion, source, self.newest().batch)
         assert table is not None, f"there is no {name} in latest"
         with open_engine([self.ingestion]) as engine:
-            found = engine.execute(f"select * from {table.rows} order by {names(source.key)}")
+            found = engine.execute(Select(f"select * from {table.rows} order by {names(source.key)}"))
             columns = [column[0] for column in found.description]
             return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
 

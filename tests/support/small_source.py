@@ -15,6 +15,7 @@ from psycopg import sql
 from tests.support.pipeline import clock
 from tidemark.ingest import Ingest
 from tidemark.lake.engine import open_engine
+from tidemark.lake.sqltext import Select
 from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.latest import open_latest
 from tidemark.log.pointer import open_pointer
@@ -114,9 +115,8 @@ class SmallSource:
         columns = manifest.tables[table].columns
         names = [column.name for column in columns]
         with open_engine([self.objects]) as engine:
-            rows = engine.execute(
-                f"select * exclude (_hash) from {open_latest(self.objects, self.model.sources[table], columns).rows}",
-            )
+            latest = open_latest(self.objects, self.model.sources[table], columns)
+            rows = engine.execute(Select(f"select * exclude (_hash) from {latest.rows}"))
             found = [dict(zip(names, map(_text, row), strict=True)) for row in rows.fetchall()]
         return _in_order(found, self.model.sources[table].key)
 

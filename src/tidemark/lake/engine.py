@@ -135,11 +135,11 @@ class Engine:
         # One for all connections to the database, whose working tables lie in one schema.
         self._numbers = itertools.count(1) if numbers is None else numbers
 
-    def execute(self, statement: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+    def execute(self, statement: Sql, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         """Run one statement."""
         return self.connection.execute(statement, list(parameters))
 
-    def value(self, statement: str, parameters: Sequence[object] = ()) -> object:
+    def value(self, statement: Sql, parameters: Sequence[object] = ()) -> object:
         """Run a statement that gives one row of one column."""
         row = self.execute(statement, parameters).fetchone()
         return row[0] if row else None
@@ -187,9 +187,9 @@ class Engine:
         """Write the rows of a SELECT as a file that is to be kept."""
         self.execute(_copied("into_small_parquet", select, path))
 
-    def describe(self, select: str) -> dict[str, str]:
+    def describe(self, select: Select) -> dict[str, str]:
         """Give the columns of a SELECT with their DuckDB types."""
-        return {row[0]: row[1] for row in self.execute(f"describe {select}").fetchall()}
+        return {row[0]: row[1] for row in self.execute(statement("engine", "describe", select=select)).fetchall()}
 
 
 def _copied(name: str, select: Select, path: Path, **options: Sql) -> Statement:

@@ -93,7 +93,7 @@ def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outco
 
 
 def _opened(batch: Batch, star: StarTable, tables: WorkingTables) -> tuple[_Dimension, LakeTable]:
-    yielded = batch.engine.describe(star.sql)
+    yielded = batch.engine.describe(Select(star.sql))
     lake = batch.open(star, {}, yielded, star_sql.BATCH)
     return _Dimension(batch, star, yielded, batch.quarantine.nothing_aside(tables)), lake
 

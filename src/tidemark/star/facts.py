@@ -80,7 +80,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
     """
     with batch.engine.working_tables() as tables:
         batch.sources.present(star, {})
-        yielded = batch.engine.describe(star.sql)
+        yielded = batch.engine.describe(Select(star.sql))
         lake = batch.open(star, {star.key[0]: "BIGINT"}, yielded, star_sql.HISTORY)
         own = [file for file in lake.files if batch_of(file) == batch.number]
         table, state = batch.model.sources[star.driving], batch.sources.states[star.driving]

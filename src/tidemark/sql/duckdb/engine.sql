@@ -18,6 +18,9 @@ create or replace temp table {name} as
 select *
 from {rows};
 
+-- name: describe
+describe {select};
+
 -- name: count
 select count(*)
 from {rows}
