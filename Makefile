@@ -11,6 +11,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 SELECTS := $(wildcard src/tidemark/models/*/dimension src/tidemark/models/*/fact)
 WAREHOUSES := $(wildcard src/tidemark/models/*/warehouse.sql)
+# sqlfluff does not know DuckDB's COPY.
+DUCKDB_SQL := $(filter-out %/copy.sql, $(wildcard src/tidemark/sql/duckdb/*.sql))
+POSTGRES_SQL := $(wildcard src/tidemark/sql/*.sql)
+SQLFLUFF := $(BIN)/sqlfluff lint --quiet --processes 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -73,11 +77,13 @@ lint: $(VENV)/.dev $(VENV)/.package ## format, lint, types, SQL and security, wi
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 ifneq ($(SELECTS),)
-	@$(BIN)/sqlfluff lint --quiet --dialect duckdb $(SELECTS)
+	@$(SQLFLUFF) --dialect duckdb $(SELECTS)
 endif
 ifneq ($(WAREHOUSES),)
-	@$(BIN)/sqlfluff lint --quiet --dialect postgres $(WAREHOUSES)
+	@$(SQLFLUFF) --dialect postgres $(WAREHOUSES)
 endif
+	@$(SQLFLUFF) --dialect duckdb --templater placeholder $(DUCKDB_SQL)
+	@$(SQLFLUFF) --dialect postgres --templater placeholder $(POSTGRES_SQL)
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src infra bench
 
 .PHONY: format

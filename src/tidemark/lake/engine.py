@@ -212,8 +212,8 @@ class WorkingTables:
 
     def empty(self, columns: Mapping[str, str]) -> Table:
         """Make a table without a row; `columns` are DuckDB types by name."""
-        fields = listed(Sql(f"{quoted(name)} {kind}") for name, kind in columns.items())
-        return self._made("create_table", fields=fields)
+        definitions = listed(Sql(f"{quoted(name)} {kind}") for name, kind in columns.items())
+        return self._made("create_table", definitions=definitions)
 
     def of(self, select: Select) -> Table:
         """Make a table of the rows of a SELECT."""

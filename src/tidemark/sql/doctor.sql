@@ -6,7 +6,10 @@ select
     has_function_privilege('pg_control_system()', 'execute') as may_identify,
     has_database_privilege(current_database(), 'temporary') as may_stage,
     has_database_privilege(current_database(), 'create') as may_create_schema,
-    (select rolsuper from pg_roles where rolname = current_user) as is_superuser,
+    (
+        select rolsuper from pg_roles
+        where rolname = current_user
+    ) as is_superuser,
     current_schema()::text as schema_name;
 
 -- name: prepared
@@ -18,7 +21,8 @@ where database = current_database()
 order by prepared;
 
 -- name: source_tables
--- For each wanted table: whether it is there, may be read, shows all of its rows and has an index that begins with `updated`.
+-- For each wanted table: whether it is there, may be read, shows all of its rows and has an index that begins with
+-- `updated`.
 select
     w.table_name,
     c.oid is not null as is_there,

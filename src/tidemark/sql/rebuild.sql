@@ -20,11 +20,19 @@ select
     (select count(*) from {side}) as rows,
     (
         select count(*)
-        from (select {columns} from {side} except all select {columns} from {table}) as only_made
+        from (
+            select {columns} from {side}
+            except all
+            select {columns} from {table}
+        ) as only_made
     ) as missing,
     (
         select count(*)
-        from (select {columns} from {table} except all select {columns} from {side}) as only_present
+        from (
+            select {columns} from {table}
+            except all
+            select {columns} from {side}
+        ) as only_present
     ) as surplus;
 
 -- name: put_right
@@ -36,14 +44,21 @@ on conflict ({key}) do update set {assignments};
 
 -- name: delete_differing
 delete from {table} as old
-using (select {columns} from {table} except all select {columns} from {side}) as later
+using (
+    select {columns} from {table}
+    except all
+    select {columns} from {side}
+) as later
 where {matches};
 
 -- name: insert_absent
 insert into {table} ({columns})
 select {columns}
 from {side} as later
-where not exists (select from {table} as old where {matches});
+where not exists (
+    select from {table} as old
+    where {matches}
+);
 
 -- name: put_ledger_right
 update tidemark.batch
@@ -52,4 +67,7 @@ where batch = %(batch)s;
 
 -- name: delete_surplus
 delete from {table} as old
-where not exists (select from {side} as later where {matches});
+where not exists (
+    select from {side} as later
+    where {matches}
+);

@@ -5,13 +5,16 @@ select clock_timestamp();
 select
     pg_has_role('pg_read_all_stats', 'usage') as may_see,
     pg_is_in_recovery() as is_replica,
-    exists (select from pg_prepared_xacts where database = current_database()) as has_prepared,
-    exists (
+    exists(
+        select from pg_prepared_xacts
+        where database = current_database()
+    ) as has_prepared,
+    exists(
         select from pg_stat_activity
         where
             datname = current_database() and pid <> pg_backend_pid() and state = 'disabled'
     ) as has_untracked,
-    exists (
+    exists(
         select from pg_subscription as s
         inner join pg_database as d on s.subdbid = d.oid
         where d.datname = current_database() and s.subenabled
@@ -112,7 +115,9 @@ where
     i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
     and i.indnkeyatts = i.indnatts
     and (n.nspname::text, c.relname::text) in (
-        select w.schema_name, w.table_name
+        select
+            w.schema_name,
+            w.table_name
         from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
     )
 group by n.nspname, c.relname, i.indexrelid;
@@ -124,32 +129,46 @@ select
 from {table};
 
 -- name: rows
-copy (select {columns}, {hash} as _hash from {table} order by {key}) to stdout (format csv);
+copy (
+    select
+        {columns},
+        {hash} as _hash
+    from {table}
+    order by {key}
+) to stdout (format csv);
 
 -- name: rows_since
 copy (
-    select {columns}, {hash} as _hash
+    select
+        {columns},
+        {hash} as _hash
     from {table}
     where {updated} >= {since}
 ) to stdout (format csv);
 
 -- name: rows_within
 copy (
-    select {columns}, {hash} as _hash
+    select
+        {columns},
+        {hash} as _hash
     from {table}
     where {ranges}
 ) to stdout (format csv);
 
 -- name: rows_of_keys
 copy (
-    select {columns}, {hash} as _hash
+    select
+        {columns},
+        {hash} as _hash
     from {table} as t
     inner join unnest({keys}) as wanted ({names}) on {matches}
 ) to stdout (format csv);
 
 -- name: hashes_of_texts
 copy (
-    select {key}, {hash} as _hash
+    select
+        {key},
+        {hash} as _hash
     from (select {fields} from unnest({texts}) as texts ({names})) as found
 ) to stdout (format csv);
 
@@ -178,21 +197,27 @@ select
     count(*) as row_count,
     sum({hash}) as hash_sum
 from {table}
-group by 1;
+group by {bucket};
 
 -- name: hashes_in_buckets
 copy (
-    select {key}, {hash} as _hash
+    select
+        {key},
+        {hash} as _hash
     from {table}
     where {bucket} = any({buckets})
 ) to stdout (format csv);
 
 -- name: hashes_in_ranges
 copy (
-    select {key}, _hash
+    select
+        {key},
+        _hash
     from unnest({lows}, {highs}) as wanted (low, high)
     cross join lateral (
-        select {key}, {hash} as _hash
+        select
+            {key},
+            {hash} as _hash
         from {table}
         where {key} between wanted.low and wanted.high
         offset 0

@@ -21,11 +21,17 @@ select {columns}
 from {table}
 with no data;
 
+-- name: versions
+select
+    {columns},
+    lead(valid_from) over (partition by {key} order by valid_from) as {ends}
+from {side};
+
 -- name: totals
 select
     _bucket as bucket,
-    count(*) as rows,
-    sum(_hash) as hashes
+    count(*) as row_count,
+    sum(_hash) as hash_sum
 from (
     select
         {bucket} as _bucket,
@@ -36,8 +42,7 @@ group by _bucket;
 
 -- name: differences
 -- The rows of the buckets that differ, compared as multisets and joined by their key.
-with
-in_star as (
+with in_star as (
     select
         {key},
         array[{key_texts}] as _key,
@@ -47,6 +52,7 @@ in_star as (
     where {bucket} in ({buckets})
     group by {key}, _key, _texts
 ),
+
 in_warehouse as (
     select
         {key},
@@ -57,16 +63,19 @@ in_warehouse as (
     where {bucket} in ({buckets})
     group by {key}, _key, _texts
 ),
+
 only_star as (
     select * from in_star
     except
     select * from in_warehouse
 ),
+
 only_warehouse as (
     select * from in_warehouse
     except
     select * from in_star
 )
+
 select
     case
         when w._times is null then 'missing'

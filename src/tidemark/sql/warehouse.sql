@@ -18,7 +18,7 @@ comment on table tidemark.batch is 'the ledger: one row for each batch that has 
 alter table tidemark.batch add column if not exists checksums jsonb;
 
 -- name: ledger_is_complete
-select exists (
+select exists(
     select from pg_attribute
     where attrelid = to_regclass('tidemark.batch') and attname = 'checksums' and not attisdropped
 );

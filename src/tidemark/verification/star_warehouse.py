@@ -250,9 +250,9 @@ class _Sides:
         side = sql.Identifier(SIDE)
         if self.star.kind != "fact":
             return side
-        text = "(select {0}, lead(valid_from) over (partition by {1} order by valid_from) as {2} from {3}) as versions"
-        key = _list(map(sql.Identifier, self.star.source_key))
-        return sql.SQL(text).format(_names(self.loaded), key, sql.Identifier(VALID_TO), side)
+        key, ends = _list(map(sql.Identifier, self.star.source_key)), sql.Identifier(VALID_TO)
+        versions = query("verification", "versions", columns=_names(self.loaded), key=key, ends=ends, side=side)
+        return sql.SQL("({}) as versions").format(versions)
 
     @property
     def _bucket(self) -> sql.Composable:

@@ -8,7 +8,7 @@ from {rows};
 
 -- name: put_buckets
 insert into {buckets}
-select unnest(?::bigint[]);
+select unnest($1::bigint[]);
 
 -- name: sweep_beyond
 insert into {swept}
@@ -85,6 +85,6 @@ select
 from {rows};
 
 -- name: highest_stamp
-select max(least({moment}, ?::timestamp))
+select max(least({moment}, $1::timestamp))
 from {rows}
 where {moment} >= '0002-01-01';

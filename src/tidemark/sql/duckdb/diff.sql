@@ -49,7 +49,7 @@ from (
             _hash
         from {latest}
     )
-    group by 1
+    group by {bucket}
     union all
     select
         {bucket_before} as bucket,

@@ -2,7 +2,7 @@
 create schema working;
 
 -- name: create_table
-create table {table} ({fields});
+create table {table} ({definitions});
 
 -- name: create_table_as
 create table {table} as {select};

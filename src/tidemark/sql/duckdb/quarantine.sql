@@ -3,7 +3,7 @@ select {columns}
 from (
     select
         *,
-        coalesce(cast(ordinal as varchar), cast(key as varchar)) as identity
+        coalesce(ordinal::varchar, key::varchar) as identity
     from {set_aside}
 ) as q
 where
@@ -12,7 +12,7 @@ where
         from (
             select
                 batch as released_in,
-                coalesce(cast(ordinal as varchar), cast(key as varchar)) as identity
+                coalesce(ordinal::varchar, key::varchar) as identity
             from {released}
         ) as r
         where r.identity = q.identity and r.released_in > q.batch
@@ -47,12 +47,12 @@ limit 1;
 insert into {aside}
 select
     p._ordinal,
-    {key},
+    {key} as key,
     p._op,
     r.reason,
     r.waits,
-    p._captured_at::varchar,
-    {row}
+    p._captured_at::varchar as captured_at,
+    {row} as row
 from {part} as p
 inner join {refused} as r on p._ordinal = r.ordinal;
 
@@ -90,13 +90,13 @@ where
 -- name: refused_rows
 insert into {aside}
 select
-    null,
-    {key},
-    'update',
+    null as ordinal,
+    {key} as key,
+    'update' as op,
     _wrong,
-    false,
-    {captured_at},
-    {row}
+    false as waits,
+    {captured_at} as captured_at,
+    {row} as row
 from {rows}
 where _wrong is not null;
 

@@ -52,20 +52,21 @@ from (
 );
 
 -- name: doubted
-select * replace (
-    coalesce(
-        _wrong,
-        case
-            when
-                exists (
-                    select 1
-                    from {doubtful} as d
-                    where {same}
-                )
-                then {reason}
-        end
-    ) as _wrong
-)
+select
+    * replace (
+        coalesce(
+            _wrong,
+            case
+                when
+                    exists (
+                        select 1
+                        from {doubtful} as d
+                        where {same}
+                    )
+                    then {reason}
+            end
+        ) as _wrong
+    )
 from {rows} as j;
 
 -- name: beside
@@ -184,7 +185,10 @@ from {rows}
 where _op <> 'delete';
 
 -- name: days_of_years
-select cast(unnest(generate_series(make_date(y, 1, 1)::timestamp, make_date(y, 12, 31)::timestamp, interval 1 day)) as date) as date_id
+select
+    unnest(
+        generate_series(make_date(y, 1, 1)::timestamp, make_date(y, 12, 31)::timestamp, interval 1 day)
+    )::date as date_id
 from (
     select unnest({years}::integer[]) as y
 );

@@ -4,7 +4,7 @@ select
     count(*) as row_count,
     sum(hash(hash({fields}))) as hash_sum
 from {rows}
-group by 1;
+group by {bucket};
 
 -- name: differences
 with l as (
@@ -28,7 +28,7 @@ r as (
 lo as (
     select
         {key} as k,
-        {row} as row,
+        {row} as _row,
         _times
     from (
         select *
@@ -42,7 +42,7 @@ lo as (
 ro as (
     select
         {key} as k,
-        {row} as row,
+        {row} as _row,
         _times
     from (
         select *
@@ -55,14 +55,14 @@ ro as (
 
 select
     coalesce(lo.k, ro.k) as k,
-    lo.row as l,
-    ro.row as r,
+    lo._row as l,
+    ro._row as r,
     lo._times as n,
     ro._times as m,
     case
-        when ro.row is null then 'missing'
-        when lo.row is null then 'surplus'
-        when lo.row is not distinct from ro.row then 'repeated'
+        when ro._row is null then 'missing'
+        when lo._row is null then 'surplus'
+        when (lo._row is not distinct from ro._row) then 'repeated'
         else 'differs'
     end as kind,
     'real' as verdict
