@@ -16,6 +16,7 @@ from tidemark.lake.sqltext import (
     Statement,
     Table,
     any_of,
+    converted,
     listed,
     names,
     packed,
@@ -146,7 +147,7 @@ def keys_to_read(expected: Rows, key: Sequence[str], tables: DiffTables) -> Sele
     return select(
         "diff",
         "keys_to_read",
-        key_texts=listed(Expression(f"cast({quoted(name, 's.')} as varchar)") for name in key),
+        key_texts=listed(converted(quoted(name, "s."), "varchar") for name in key),
         swept=tables.swept,
         expected=expected,
         same=same(key, "s.", "e."),

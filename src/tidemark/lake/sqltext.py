@@ -149,6 +149,11 @@ def numbers(values: Iterable[int]) -> Expression:
     return Expression(f"[{', '.join(map(number, values))}]")
 
 
+def among(expression: Sql, values: Iterable[int]) -> Condition:
+    """Write the condition that an integer is one of a list, which may be long."""
+    return Condition(f"{expression} in (select unnest({numbers(values)}::bigint[]))")
+
+
 def union_all(selects: Iterable[Select]) -> Select:
     """Write the SELECT of all rows of some SELECTs, at least one."""
     return Select(" union all ".join(selects))

@@ -16,11 +16,12 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Table,
+    among,
+    any_of,
     listed,
     named_as,
     names,
     number,
-    numbers,
     quoted,
     select,
     statement,
@@ -208,8 +209,8 @@ def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEn
         return None
     star, columns = fact.star, fact.state.entry.columns
     brings = any(dimensions[name].rows for name in star.references.values() if name in dimensions)
-    named = numbers(int(each) for each in fact.batch.manifest.replay.get(star.name, ()))
-    wanted = Condition(f"ordinal in (select unnest({named}::bigint[])){' or waits' if brings else ''}")
+    named = among(quoted("ordinal"), map(int, fact.batch.manifest.replay.get(star.name, ())))
+    wanted = any_of([named, Condition("waits")] if brings else [named])
     # Parsed once, for a row may hold megabytes; and numbered apart from them.
     types = text(json.dumps({column.name: column.log_type for column in columns}))
     values = listed(named_as(quoted(column.name, "v."), column.name) for column in columns)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import open_engine
-from tidemark.lake.sqltext import Condition, all_of, names, number, numbers, select
+from tidemark.lake.sqltext import Condition, all_of, among, names, number, quoted, select
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.star.quarantine import COLUMNS, DOUBT, open_rows
@@ -66,7 +66,7 @@ def list_set_aside(
 ) -> list[SetAside]:
     """List rows in quarantine by table and batch: those of one batch alone, with some surrogate keys."""
     conditions = [Condition(f"batch = {number(batch)}")] if batch is not None else []
-    conditions += [Condition(f"ordinal in (select unnest({numbers(ordinals)}::bigint[]))")] if ordinals else []
+    conditions += [among(quoted("ordinal"), ordinals)] if ordinals else []
     stars = StarLog(processed)
     manifest = stars.newest()
     with open_engine([processed], threads=1) as engine:
