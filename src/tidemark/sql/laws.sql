@@ -4,26 +4,30 @@ select
     count(*) over () as _total,
     found.*
 from (
-{breaches}
+    {breaches}
 ) as found
 limit {most};
 
 -- name: reference
 -- A reference that finds no row, whatever became of the foreign keys.
 select
-    {table_name}::text as "table",
+    {table_name}::text as table,
     fact.{key}::text as {key},
     {column_name}::text as "column",
     fact.{column}::text as missing
 from {fact} as fact
 where
     fact.{column} is not null
-    and not exists (select from {dimension} as dimension where dimension.{dimension_key} = fact.{column});
+    and not exists (
+        select
+        from {dimension} as dimension
+        where dimension.{dimension_key} = fact.{column}
+    );
 
 -- name: intervals
 -- A version that does not end where the next one of its key begins, or a newest one that ends.
 select
-    {table_name}::text as "table",
+    {table_name}::text as table,
     versions.*
 from (
     select
@@ -39,7 +43,7 @@ order by {source_key}, valid_from;
 -- name: current_versions
 -- A key that has no newest version, or several.
 select
-    {table_name}::text as "table",
+    {table_name}::text as table,
     {source_key},
     count(*) filter (where valid_to is null) as current_versions
 from {fact}
@@ -58,7 +62,7 @@ where c.oid = to_regclass(%(view)s);
 -- name: current_rows
 -- A row that the view shows and should not, or does not show, or shows more than once.
 select
-    {table_name}::text as "table",
+    {table_name}::text as table,
     coalesce(shown.{key}, live.{key}) as {key},
     coalesce(shown._times, 0) as shown
 from (
@@ -74,7 +78,7 @@ full join (
     where valid_to is null and not is_deleted
 ) as live on shown.{key} = live.{key}
 where live.{key} is null or shown._times is distinct from 1
-order by 2;
+order by {key};
 
 -- name: named_days
 select distinct {column}::date as _day
@@ -83,10 +87,10 @@ where isfinite({column}::date);
 
 -- name: calendar
 -- A day that the calendar lacks of a year that a fact names, or has of another year.
-with
-named as (
-{days}
+with named as (
+    {days}
 ),
+
 wanted as (
     select generate_series(_first, _first + interval '1 year' - interval '1 day', interval '1 day')::date as _day
     from (
@@ -94,11 +98,12 @@ wanted as (
         from named
     ) as years
 )
+
 select
-    {table_name}::text as "table",
+    {table_name}::text as table,
     coalesce(wanted._day, calendar.{key}) as {key},
     case when calendar.{key} is null then 'missing' else 'no fact names its year' end as why
 from wanted
 full join {calendar} as calendar on wanted._day = calendar.{key}
 where wanted._day is null or calendar.{key} is null
-order by 2;
+order by {key};
