@@ -2,6 +2,7 @@
 
 import pytest
 import typer
+import typer.rich_utils  # reads FORCE_COLOR when it is imported, so before any test sets it
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -52,6 +53,7 @@ def test_the_page_of_all_commands_looks_as_typer_would_draw_it(
 ) -> None:
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(typer.rich_utils, "FORCE_TERMINAL", True)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
 
