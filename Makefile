@@ -14,7 +14,7 @@ WAREHOUSES := $(wildcard src/tidemark/models/*/warehouse.sql)
 # sqlfluff does not know DuckDB's COPY.
 DUCKDB_SQL := $(filter-out %/copy.sql, $(wildcard src/tidemark/sql/duckdb/*.sql))
 POSTGRES_SQL := $(wildcard src/tidemark/sql/*.sql)
-SQLFLUFF := $(BIN)/sqlfluff lint --quiet --processes 2
+SQLFLUFF := $(BIN)/sqlfluff lint --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -73,9 +73,17 @@ hooks: $(VENV)/.dev ## have git run `make check` before each commit (.pre-commit
 .PHONY: lint
 lint: $(VENV)/.dev $(VENV)/.package ## format, lint, types, SQL and security, without any test
 	@echo "checking format, lint, types, SQL and security"
+	@$(MAKE) --jobs=2 --output-sync=target lint-code lint-sql
+
+.PHONY: lint-code
+lint-code:
 	@$(BIN)/ruff format --quiet --diff .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src infra bench
+
+.PHONY: lint-sql
+lint-sql:
 ifneq ($(SELECTS),)
 	@$(SQLFLUFF) --dialect duckdb $(SELECTS)
 endif
@@ -84,7 +92,6 @@ ifneq ($(WAREHOUSES),)
 endif
 	@$(SQLFLUFF) --dialect duckdb --templater placeholder $(DUCKDB_SQL)
 	@$(SQLFLUFF) --dialect postgres --templater placeholder $(POSTGRES_SQL)
-	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src infra bench
 
 .PHONY: format
 format: $(VENV)/.dev ## put code and SQL into the project's format
