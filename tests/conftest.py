@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from tests.support.postgres import Postgres, running_postgres
-from tests.support.s3 import S3, running_s3
+from tests.support.s3 import S3, read_descriptions_once, running_s3
 
 if TYPE_CHECKING:
     from tests.support.pipeline import Rig
@@ -25,6 +25,8 @@ TOTESYS_ROWS = Path(ENVIRONMENT.get("TIDEMARK_TOTESYS_ROWS") or REPOSITORY.paren
 # A deadline for one example would fail on a busy machine.
 hypothesis.settings.register_profile("tidemark", deadline=None)
 hypothesis.settings.load_profile("tidemark")
+
+read_descriptions_once()
 
 
 def pytest_unconfigure() -> None:

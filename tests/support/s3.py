@@ -3,6 +3,7 @@
 In this process it could deadlock: delta-rs waits for an answer while it holds the interpreter lock.
 """
 
+import functools
 import http.client
 import itertools
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import botocore.session
 
 REPOSITORY = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -31,6 +33,7 @@ class S3:
         self.port = port
         self.endpoint_url = f"http://{HOST}:{port}"
         self._numbers = itertools.count(1)
+        self._clients: dict[str, Any] = {}
 
     @property
     def variables(self) -> dict[str, str]:
@@ -38,10 +41,12 @@ class S3:
         return reaching(self.port)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 -- boto3 makes its clients at run time
-        """Return a client of one service."""
-        session = boto3.Session(aws_access_key_id=ANY_KEY, aws_secret_access_key=ANY_KEY, region_name=REGION)
-        # boto3 has an overload for each service and none for a name that is not known before.
-        return session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+        """Return a client of one service, always the same: to make one takes long, and it is safe for threads."""
+        if service not in self._clients:
+            session = boto3.Session(aws_access_key_id=ANY_KEY, aws_secret_access_key=ANY_KEY, region_name=REGION)
+            # boto3 has an overload for each service and none for a name that is not known before.
+            self._clients[service] = session.client(service, endpoint_url=self.endpoint_url)  # type: ignore[call-overload]
+        return self._clients[service]
 
     def create_bucket(self) -> str:
         """Create an empty bucket and return its name; `s3://<name>` is its address."""
@@ -69,6 +74,14 @@ class S3:
             return connection.getresponse().read()
         finally:
             connection.close()
+
+
+def read_descriptions_once() -> None:
+    """Let all of botocore's sessions in this process share what they read of botocore's descriptions of services.
+
+    Each reads megabytes of JSON otherwise, and each place for objects has a session of its own.
+    """
+    setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))  # noqa: B010 -- a function to mypy
 
 
 def reaching(port: int) -> dict[str, str]:
