@@ -14,6 +14,7 @@ from tests.support.postgres import Postgres, running_postgres
 from tests.support.s3 import S3, read_descriptions_once, running_s3
 
 if TYPE_CHECKING:
+    from tests.support.kept import KeptPipelines, Make
     from tests.support.pipeline import Rig
 
 pytest_plugins = ["tests.support.no_skips", "tests.support.whole_files"]
@@ -107,3 +108,27 @@ def new_rig(postgres: Postgres, tmp_path: Path) -> "Iterator[Callable[..., Rig]]
 
     with rigs(postgres, str(tmp_path / "lake")) as create:
         yield create
+
+
+@pytest.fixture(scope="session")
+def kept_pipelines(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> "KeptPipelines":
+    """The pipelines that `kept_rig` copies."""
+    from tests.support.kept import KeptPipelines  # noqa: PLC0415 -- as above
+
+    return KeptPipelines(postgres, tmp_path_factory.mktemp("kept"))
+
+
+@pytest.fixture
+def kept_rig(kept_pipelines: "KeptPipelines", postgres: Postgres, tmp_path: Path) -> "Iterator[Callable[..., Rig]]":
+    """Give a test its copy of a pipeline: `kept_rig(name, make, place=None)`, see `KeptPipelines.copy`."""
+    from tests.support.kept import database_of  # noqa: PLC0415 -- as above
+
+    copies = []
+
+    def copy(name: str, make: "Make", place: str | None = None) -> "Rig":
+        copies.append(kept_pipelines.copy(name, make, place or str(tmp_path / "lake")))
+        return copies[-1]
+
+    yield copy
+    for rig in copies:
+        postgres.drop(database_of(rig.warehouse_url))

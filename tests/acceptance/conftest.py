@@ -1,11 +1,12 @@
 """Where the lake of a module's tests lies, and a pipeline after one run over all real rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.support.library import LIBRARY, library_template
 from tests.support.pipeline import Rig, real_totesys, rigs
 from tests.support.postgres import Postgres
 from tests.support.replay import Replay, replayed
@@ -56,3 +57,9 @@ def replay(postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.Temp
     """The real rows in slices, with a run after each; tests share it and only look."""
     with replayed(postgres, totesys_rows, tmp_path_factory.mktemp("replay")) as found:
         yield found
+
+
+@pytest.fixture
+def library(postgres: Postgres, new_rig: Callable[..., Rig]) -> Callable[..., Rig]:
+    """Make a library's pipeline: `library(place=None)`, with rows in the source and nothing else."""
+    return lambda place=None: new_rig(library_template(postgres), model=str(LIBRARY), place=place)

@@ -33,9 +33,9 @@ class Postgres:
         """Return the address of a database, as the superuser `postgres`."""
         return self._server.url(database)
 
-    def create(self, template: str | None = None) -> str:
+    def create(self, template: str | None = None, *, name: str | None = None) -> str:
         """Create a database as a copy of `template`, to which nobody may be connected, and return its name."""
-        name = f"test_{next(self._numbers)}"
+        name = name or f"test_{next(self._numbers)}"
         self._server.create_database(name, if_missing=False, template=template)
         return name
 
