@@ -91,7 +91,7 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
     return s3_server
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.exhaustive)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where the lake of a test lies; a test that takes it runs on a directory and on S3."""
     if request.param == "directory":
@@ -132,3 +132,11 @@ def kept_rig(kept_pipelines: "KeptPipelines", postgres: Postgres, tmp_path: Path
     yield copy
     for rig in copies:
         postgres.drop(database_of(rig.warehouse_url))
+
+
+@pytest.fixture
+def small_totesys(kept_rig: "Callable[..., Rig]") -> "Callable[..., Rig]":
+    """Give a test its copy of a small pipeline of totesys: `small_totesys(batches, place=None)`."""
+    from tests.support.kept import small_totesys  # noqa: PLC0415 -- as above
+
+    return lambda batches, place=None: kept_rig(f"totesys after {batches} batches", small_totesys(batches), place)

@@ -20,9 +20,12 @@ class Place:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-@pytest.fixture(scope="module", params=["directory", "s3"])
+@pytest.fixture(scope="module", params=["directory", pytest.param("s3", marks=pytest.mark.exhaustive)])
 def shared_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A place that the tests of a module share, and that fixtures of theirs can reach; they run on each of the two."""
+    """A place that the tests of a module share, and that fixtures of theirs can reach; they run on each of the two.
+
+    That S3 makes no difference to what a pipeline brings is proved by test_aws.py, with the same rows.
+    """
     if request.param == "directory":
         yield Place(str(tmp_path_factory.mktemp("lake")))
         return

@@ -1,16 +1,15 @@
 """`compact`: row for row the same in fewer files, and nothing goes that anyone may still ask for."""
 
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs, work
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig, Row, clock, work
 from tests.support.postgres import Postgres
 from tidemark.compact import Compact, CompactReport
 from tidemark.errors import ConfigError, OvertakenError
@@ -31,32 +30,15 @@ def in_eight_days() -> datetime:
     return clock() + timedelta(days=8)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def template(postgres: Postgres) -> str:
-    return postgres.template("small_totesys", generated_totesys(scale=0.02))
-
-
-@pytest.fixture(scope="module")
-def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Path]]:
-    """The pipeline of `rig`, and where its lake lies."""
-    place = tmp_path_factory.mktemp("shared") / "lake"
-    with rigs(postgres, str(place)) as create:
-        made = create(template)
-        for seed in range(BATCHES):
-            if seed:
-                work(made, seed)
-            made.run()
-        yield made, place
+    return small_template(postgres)
 
 
 @pytest.fixture
-def rig(shared: tuple[Rig, Path], postgres: Postgres, tmp_path: Path) -> Iterator[Rig]:
-    """A pipeline after four batches; its source is not to change."""
-    made, place = shared
-    shutil.copytree(place, tmp_path / "lake")
-    warehouse = postgres.create(urlsplit(made.warehouse_url).path.strip("/"))
-    yield open_rig(made.model, made.source_url, postgres.url(warehouse), str(tmp_path / "lake"))
-    postgres.drop(warehouse)
+def rig(small_totesys: Callable[..., Rig]) -> Rig:
+    """A pipeline after four batches."""
+    return small_totesys(BATCHES)
 
 
 def compact(

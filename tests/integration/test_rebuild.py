@@ -1,21 +1,18 @@
 """`rebuild`: what it makes again equals what was there, whatever was done to that."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, Row, clock, generated_totesys, open_rig, rigs, with_batches, work
-from tests.support.postgres import Postgres
+from tests.support.pipeline import Rig, Row, clock, work
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import write_file
@@ -32,33 +29,16 @@ BATCHES = 4
 SALES = "fact/sales_order"
 
 
-@pytest.fixture(scope="module")
-def template(postgres: Postgres) -> str:
-    return postgres.template("small_totesys", generated_totesys(scale=0.02))
-
-
-@pytest.fixture(scope="module")
-def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Path]]:
-    """The pipeline of `rig`, and where its lake lies."""
-    place = tmp_path_factory.mktemp("shared") / "lake"
-    with rigs(postgres, str(place)) as create:
-        yield with_batches(create(template), BATCHES), place
+@pytest.fixture
+def rig(small_totesys: Callable[..., Rig]) -> Rig:
+    """A pipeline after four batches of inserts, updates and deletes."""
+    return small_totesys(BATCHES)
 
 
 @pytest.fixture
-def rig(shared: tuple[Rig, Path], postgres: Postgres, tmp_path: Path) -> Iterator[Rig]:
-    """A pipeline after four batches of inserts, updates and deletes; its source is not to change."""
-    made, place = shared
-    shutil.copytree(place, tmp_path / "lake")
-    warehouse = postgres.create(urlsplit(made.warehouse_url).path.strip("/"))
-    yield open_rig(made.model, made.source_url, postgres.url(warehouse), str(tmp_path / "lake"))
-    postgres.drop(warehouse)
-
-
-@pytest.fixture
-def own_rig(new_rig: Callable[..., Rig], template: str) -> Rig:
-    """A pipeline after two batches, of which all may change."""
-    return with_batches(new_rig(template), 2)
+def rig_of_two(small_totesys: Callable[..., Rig]) -> Rig:
+    """A pipeline after two batches."""
+    return small_totesys(2)
 
 
 def rebuild(rig: Rig, *, accepts: bool = False, dry_run: bool = False) -> Rebuild:
@@ -148,25 +128,25 @@ def test_a_latest_whose_delta_log_is_broken_is_put_in_place_only_when_that_is_ac
     assert latest(rig) == before
 
 
-def test_a_poll_that_rebuild_overtakes_loses_no_change(own_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    work(own_rig, 99)
-    commit = type(own_rig.ingestion).put_new
+def test_a_poll_that_rebuild_overtakes_loses_no_change(rig_of_two: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    work(rig_of_two, 99)
+    commit = type(rig_of_two.ingestion).put_new
 
     def after_manifest(self: object, key: str, body: bytes) -> None:
         commit(self, key, body)  # type: ignore[arg-type]
         if key.startswith("batches/"):
             monkeypatch.undo()
             # Latest as of the batch before: the poll's own commits come behind it and are refused.
-            for name in own_rig.model.sources:
-                table = open_table(own_rig.ingestion, f"latest/{name}")
+            for name in rig_of_two.model.sources:
+                table = open_table(rig_of_two.ingestion, f"latest/{name}")
                 assert table is not None
                 table.commit(Change(), batch=table.batch, same_rows=True)
 
-    monkeypatch.setattr(type(own_rig.ingestion), "put_new", after_manifest)
-    assert own_rig.ingest().batches == (3,)
+    monkeypatch.setattr(type(rig_of_two.ingestion), "put_new", after_manifest)
+    assert rig_of_two.ingest().batches == (3,)
 
-    assert own_rig.ingest().batches == ()
-    assert counts(rebuild(own_rig).latest()) == {}
+    assert rig_of_two.ingest().batches == ()
+    assert counts(rebuild(rig_of_two).latest()) == {}
 
 
 def test_a_star_that_is_rebuilt_is_equal_surrogate_keys_included(rig: Rig) -> None:
@@ -178,14 +158,14 @@ def test_a_star_that_is_rebuilt_is_equal_surrogate_keys_included(rig: Rig) -> No
     assert stars(rig) == before
 
 
-def test_a_run_goes_on_from_a_star_that_was_rebuilt(own_rig: Rig) -> None:
-    assert rebuild(own_rig).star().is_in_place
-    work(own_rig, 98)
-    own_rig.run()
+def test_a_run_goes_on_from_a_star_that_was_rebuilt(rig_of_two: Rig) -> None:
+    assert rebuild(rig_of_two).star().is_in_place
+    work(rig_of_two, 98)
+    rig_of_two.run()
 
-    assert own_rig.broken_laws() == {}
-    assert rebuild(own_rig).star().differences == 0
-    assert RebuildWarehouse(own_rig.model, own_rig.processed, own_rig.warehouse_url).run().differences == 0
+    assert rig_of_two.broken_laws() == {}
+    assert rebuild(rig_of_two).star().differences == 0
+    assert RebuildWarehouse(rig_of_two.model, rig_of_two.processed, rig_of_two.warehouse_url).run().differences == 0
 
 
 def test_a_star_of_which_rows_were_forged_or_lost_is_mended(rig: Rig) -> None:
@@ -265,33 +245,33 @@ def test_a_star_of_another_model_is_put_in_place_only_when_that_is_accepted(rig:
     assert differences_of(other) == 0
 
 
-def test_a_star_with_a_batch_that_is_half_transformed_is_left_alone(own_rig: Rig) -> None:
-    work(own_rig, 97)
-    own_rig.ingest()
-    table = open_table(own_rig.processed, SALES)
+def test_a_star_with_a_batch_that_is_half_transformed_is_left_alone(rig_of_two: Rig) -> None:
+    work(rig_of_two, 97)
+    rig_of_two.ingest()
+    table = open_table(rig_of_two.processed, SALES)
     assert table is not None
     table.commit(Change(), batch=3)
 
-    held = rebuild(own_rig).star()
+    held = rebuild(rig_of_two).star()
 
     assert not held.is_in_place
     assert "run tidemark transform first" in held.reasons[0]
-    own_rig.transform()
-    assert rebuild(own_rig).star().is_in_place
+    rig_of_two.transform()
+    assert rebuild(rig_of_two).star().is_in_place
 
 
-def test_a_transform_that_a_rebuild_overtakes_ends_and_the_next_one_goes_on(own_rig: Rig) -> None:
-    work(own_rig, 96)
-    own_rig.ingest()
-    handle = open_table(own_rig.processed, SALES)
+def test_a_transform_that_a_rebuild_overtakes_ends_and_the_next_one_goes_on(rig_of_two: Rig) -> None:
+    work(rig_of_two, 96)
+    rig_of_two.ingest()
+    handle = open_table(rig_of_two.processed, SALES)
     assert handle is not None
-    assert rebuild(own_rig).star().is_in_place
+    assert rebuild(rig_of_two).star().is_in_place
 
     with pytest.raises(OvertakenError):
         handle.commit(Change(), batch=3)
-    own_rig.transform()
-    own_rig.load()
-    assert own_rig.broken_laws() == {}
+    rig_of_two.transform()
+    rig_of_two.load()
+    assert rig_of_two.broken_laws() == {}
 
 
 def test_a_rebuild_that_is_killed_has_done_nothing(rig: Rig, tmp_path: Path) -> None:

@@ -1,30 +1,23 @@
 """All but the change log can be lost: latest, the pointer, the star and the warehouse come out of it again, equal."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.pipeline import Rig, generated_totesys, open_rig, rigs, with_batches, work
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig, work
 from tests.support.postgres import Postgres
 
 BATCHES = 3
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def template(postgres: Postgres) -> str:
-    return postgres.template("small_totesys", generated_totesys(scale=0.02))
-
-
-@pytest.fixture(scope="module")
-def shared(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Path]]:
-    """The pipeline of `rig`, and where its lake and pointer lie."""
-    place = tmp_path_factory.mktemp("shared") / "lake"
-    with rigs(postgres, str(place)) as create:
-        yield with_batches(create(template), BATCHES), place
+    return small_template(postgres)
 
 
 @pytest.fixture
@@ -34,17 +27,9 @@ def lake(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def rig(shared: tuple[Rig, Path], lake: Path) -> Rig:
-    """A pipeline after three batches of inserts, updates and deletes; its source and warehouse are not to change."""
-    made, place = shared
-    shutil.copytree(place, lake)
-    return open_rig(made.model, made.source_url, made.warehouse_url, str(lake))
-
-
-@pytest.fixture
-def own_rig(new_rig: Callable[..., Rig], template: str, lake: Path) -> Rig:
-    """A pipeline after three batches of inserts, updates and deletes, all of which may change."""
-    return with_batches(new_rig(template, place=str(lake)), BATCHES)
+def rig(small_totesys: Callable[..., Rig]) -> Rig:
+    """A pipeline after three batches of inserts, updates and deletes."""
+    return small_totesys(BATCHES)
 
 
 def latest_rows(rig: Rig) -> dict[str, list[dict[str, Any]]]:
@@ -94,41 +79,41 @@ def test_a_restored_latest_has_all_hashes_and_the_next_poll_reads_no_row_again(r
     assert rig.objects() == objects
 
 
-def test_changes_after_a_lost_latest_are_found_as_if_nothing_had_been_lost(own_rig: Rig, lake: Path) -> None:
+def test_changes_after_a_lost_latest_are_found_as_if_nothing_had_been_lost(rig: Rig, lake: Path) -> None:
     shutil.rmtree(lake / "ingestion" / "latest")
     (lake / "pointer.json").unlink()
-    ((location,),) = own_rig.source("select agreed_delivery_location_id from sales_order where sales_order_id = 17")
-    own_rig.change(
+    ((location,),) = rig.source("select agreed_delivery_location_id from sales_order where sales_order_id = 17")
+    rig.change(
         "update sales_order set agreed_delivery_location_id = 31 - agreed_delivery_location_id"
         " where sales_order_id = 17"
     )
 
-    own_rig.run()
+    rig.run()
 
     (line,) = [
-        line for line in own_rig.lines("sales_order") if line["sales_order_id"] == 17 and line.get("_op") == "update"
+        line for line in rig.lines("sales_order") if line["sales_order_id"] == 17 and line.get("_op") == "update"
     ]
-    entries = own_rig.newest().tables
+    entries = rig.newest().tables
     assert {name: entry.changes for name, entry in entries.items() if entry.changes} == {"sales_order": 1}
     assert line["_before"]["agreed_delivery_location_id"] == location
     assert line["agreed_delivery_location_id"] == 31 - location
-    assert own_rig.broken_laws() == {}
+    assert rig.broken_laws() == {}
 
 
-def test_a_batch_whose_poll_ended_before_latest_is_taken_from_the_log(own_rig: Rig, lake: Path, tmp_path: Path) -> None:
+def test_a_batch_whose_poll_ended_before_latest_is_taken_from_the_log(rig: Rig, lake: Path, tmp_path: Path) -> None:
     for name in ("latest", "pointer.json"):
         copy(lake / ("ingestion" if name == "latest" else "") / name, tmp_path / name)
-    work(own_rig, seed=BATCHES)
-    own_rig.ingest()
-    expected = latest_rows(own_rig)
+    work(rig, seed=BATCHES)
+    rig.ingest()
+    expected = latest_rows(rig)
     copy(tmp_path / "latest", lake / "ingestion" / "latest")
     copy(tmp_path / "pointer.json", lake / "pointer.json")
 
-    reports = own_rig.run()
+    reports = rig.run()
 
     assert [report.batches for report in reports] == [(), (BATCHES + 1,), (BATCHES + 1,)]
-    assert latest_rows(own_rig) == expected
-    assert own_rig.broken_laws() == {}
+    assert latest_rows(rig) == expected
+    assert rig.broken_laws() == {}
 
 
 def copy(source: Path, target: Path) -> None:
@@ -174,10 +159,10 @@ def test_a_lost_star_is_made_from_the_log_with_the_same_keys(rig: Rig, lake: Pat
 
 
 def test_the_log_alone_gives_the_same_warehouse(
-    own_rig: Rig, lake: Path, new_rig: Callable[..., Rig], template: str
+    rig: Rig, lake: Path, new_rig: Callable[..., Rig], template: str
 ) -> None:
-    expected = own_rig.warehouse_rows()
-    again = replace(own_rig, warehouse_url=new_rig(template).warehouse_url)
+    expected = rig.warehouse_rows()
+    again = replace(rig, warehouse_url=new_rig(template).warehouse_url)
     for lost in ("ingestion/latest", "processed"):
         shutil.rmtree(lake / lost)
     (lake / "pointer.json").unlink()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.support.pipeline import Rig, open_rig, rigs
+from tests.support.pipeline import Rig, generated_totesys, open_rig, rigs, with_batches
 from tests.support.postgres import Postgres
 
 # Makes a pipeline out of the server and what `new_rig` gives to a test; its lake is to lie where that puts it.
@@ -66,6 +66,16 @@ def _upload(kept: Rig, copy: Rig) -> None:
     pointer = kept.pointer.read()
     if pointer is not None:
         copy.pointer.write(pointer)
+
+
+def small_template(postgres: Postgres) -> str:
+    """Give the database with 948 generated rows of totesys."""
+    return postgres.template("small_totesys", generated_totesys(scale=0.02))
+
+
+def small_totesys(batches: int) -> Make:
+    """Return what makes a pipeline of totesys that has taken so many batches: inserts, then updates and deletes too."""
+    return lambda postgres, create: with_batches(create(small_template(postgres)), batches)
 
 
 def database_of(url: str) -> str:

@@ -1,0 +1,46 @@
+"""`tidemark verify`: its exit codes, and what it prints."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.pipeline import Rig
+from tests.support.tampering import rewrite
+from tidemark.cli import run
+
+
+@pytest.fixture
+def small(small_totesys: Callable[..., Rig]) -> Rig:
+    """A small pipeline after two batches, which a test may change."""
+    return small_totesys(2)
+
+
+def arguments(rig: Rig, lake: Path) -> list[str]:
+    return [
+        "verify",
+        *("--source-url", rig.source_url, "--warehouse-url", rig.warehouse_url),
+        *("--ingestion", str(lake / "ingestion"), "--processed", str(lake / "processed")),
+        *("--pointer", str(lake / "pointer.json")),
+    ]
+
+
+def test_the_command_ends_with_0_where_all_is_equal_and_with_5_where_not(
+    small: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = arguments(small, tmp_path / "lake")
+    assert run(called) == 0
+    assert "no difference" in capsys.readouterr().out
+
+    rewrite(small.processed, "dimension/design", "design_id = 2", design_name="'other'")
+    assert run(called) == 5
+    shown = capsys.readouterr().out
+    assert "design_id 2: differs: design_name" in shown
+    assert "what to do: tidemark rebuild star" in shown
+
+    assert run([*called, "--json"]) == 5
+    document = json.loads(capsys.readouterr().out)
+    assert (document["is_proven"], document["batches"]["warehouse"]) == (False, 2)
+    assert dt.timedelta(seconds=document["seconds"]) > dt.timedelta(0)
