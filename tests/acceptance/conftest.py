@@ -1,15 +1,18 @@
 """Where the lake of a module's tests lies, and a pipeline after one run over all real rows."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.drift import Shop, build_shop, shop
 from tests.support.library import LIBRARY, library_template
 from tests.support.pipeline import Rig, real_totesys, rigs
 from tests.support.postgres import Postgres
 from tests.support.replay import Replay, replayed
+
+NewShop = Callable[..., Rig]
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,25 @@ def replay(postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.Temp
 def library(postgres: Postgres, new_rig: Callable[..., Rig]) -> Callable[..., Rig]:
     """Make a library's pipeline: `library(place=None)`, with rows in the source and nothing else."""
     return lambda place=None: new_rig(library_template(postgres), model=str(LIBRARY), place=place)
+
+
+@pytest.fixture
+def new_shop(new_rig: Callable[..., Rig], kept_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path) -> NewShop:
+    """Make a pipeline from a shop: `new_shop(model=shop())` for an empty one, or as it is `after` "ingest" or "run"."""
+    folder = tmp_path / "shop"
+
+    def create(model: Shop | None = None, *, after: str = "") -> Rig:
+        loaded = (model or shop()).write(folder)
+        template = postgres.template("shop", build_shop)
+        if not after:
+            return new_rig(template, model=str(folder))
+
+        def make(_: Postgres, create: Callable[..., Rig]) -> Rig:
+            rig = create(template, model=str(folder))
+            getattr(rig, after)()
+            return rig
+
+        assert model is None, "a pipeline is kept for the usual model alone"
+        return replace(kept_rig(f"shop after {after}", make), model=loaded)
+
+    return create

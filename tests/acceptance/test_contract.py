@@ -2,65 +2,22 @@
 
 import logging
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.drift import Shop, build_shop, shop
+from tests.acceptance.conftest import NewShop
+from tests.support.drift import LATER, counts, current, expected, mended, shop
 from tests.support.pipeline import Rig, clock
-from tests.support.postgres import Postgres
 from tidemark.errors import ConfigError, ContractError
-from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.verification.verify import Verify
-from tidemark.warehouse.schema import init
 
-LATER = "last_updated = now() at time zone 'UTC'"
 REORDERED = (
     "rename column quantity to old; alter table purchase add column quantity integer not null default 0;"
     "update purchase set quantity = old; alter table purchase drop column old"
 )
-NewShop = Callable[..., Rig]
-
-
-@pytest.fixture
-def new_shop(new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path) -> NewShop:
-    """Make a pipeline from a shop."""
-    template = postgres.template("shop", build_shop)
-
-    def create(model: Shop | None = None) -> Rig:
-        folder = tmp_path / "shop"
-        (model or shop()).write(folder)
-        return new_rig(template, model=str(folder))
-
-    return create
-
-
-def mended(rig: Rig, model: Shop, folder: Path) -> Rig:
-    """Give the pipeline with another model, and the warehouse's tables that it wants."""
-    loaded = model.write(folder)
-    init(rig.warehouse_url, loaded)
-    return replace(rig, model=loaded)
-
-
-def current(rig: Rig, *columns: str) -> list[tuple[Any, ...]]:
-    """Give the rows of the fact as they stand now in the warehouse."""
-    names = ", ".join(("purchase_id", *(columns or ("amount", "quantity", "gift", "bought_on"))))
-    return rig.warehouse(
-        f"select {names} from fact_purchase where valid_to is null and not is_deleted order by purchase_id"
-    )
-
-
-def expected(rig: Rig, columns: str = "amount, quantity::bigint, gift::boolean, bought_on") -> list[tuple[Any, ...]]:
-    return rig.source(f"select purchase_id::integer, {columns} from purchase order by purchase_id::integer")
-
-
-def counts(rig: Rig, table: str = "purchase") -> tuple[int, int, int]:
-    entry = rig.newest().tables[table]
-    return entry.inserted, entry.updated, entry.deleted
 
 
 def state(rig: Rig) -> tuple[Any, ...]:
@@ -96,8 +53,7 @@ def state(rig: Rig) -> tuple[Any, ...]:
 def test_a_change_of_shape_that_the_model_can_take_is_taken_and_told(
     new_shop: NewShop, caplog: pytest.LogCaptureFixture, change: str, told: str | None, updated: int
 ) -> None:
-    rig = new_shop()
-    rig.ingest()
+    rig = new_shop(after="ingest")
 
     # Transform has batch 1 before it as well, whose columns are the old ones.
     rig.change(f"alter table purchase {change}")
@@ -171,8 +127,7 @@ def test_a_change_of_shape_that_the_model_can_take_is_taken_and_told(
 def test_a_change_of_shape_that_the_model_cannot_take_writes_nothing_until_it_is_mended(
     new_shop: NewShop, change: str, mending: str, told: str
 ) -> None:
-    rig = new_shop()
-    rig.run()
+    rig = new_shop(after="run")
     before = state(rig)
     rig.change(f"update purchase set amount = 6.25, {LATER} where purchase_id = 1", change)
     rig.change("update customer set city = 'Paris' where customer_id = 1")
@@ -190,8 +145,7 @@ def test_a_change_of_shape_that_the_model_cannot_take_writes_nothing_until_it_is
 
 
 def test_every_broken_term_of_the_contract_is_named(new_shop: NewShop) -> None:
-    rig = new_shop()
-    rig.ingest()
+    rig = new_shop(after="ingest")
     rig.change(
         "alter table purchase drop column last_updated", "alter table customer alter column last_updated type text"
     )
@@ -215,8 +169,7 @@ def test_a_cast_that_the_new_type_does_not_have_is_found_before_anything_is_writ
 
 
 def test_keys_that_become_texts_go_on_in_the_star_as_numbers(new_shop: NewShop) -> None:
-    rig = new_shop()
-    rig.run()
+    rig = new_shop(after="run")
     rig.change(
         "alter table purchase alter column customer_id type text",
         "alter table customer alter column customer_id type text",
@@ -235,30 +188,6 @@ def test_keys_that_become_texts_go_on_in_the_star_as_numbers(new_shop: NewShop) 
     assert rig.ingest().batches == ()
 
 
-def test_a_model_may_know_the_rows_of_a_table_by_another_key(new_shop: NewShop, tmp_path: Path) -> None:
-    rig = new_shop()
-    rig.run()
-    rig.change("alter table customer add column code uuid unique not null default gen_random_uuid()")
-    rig.run()
-    folder = tmp_path / "mended"
-    shop().write(folder)
-    toml = folder / "model.toml"
-    toml.write_text(toml.read_text().replace('key = ["customer_id"]', 'key = ["code"]', 1))
-    rig = replace(rig, model=load_model(str(folder)))
-    rig.change(
-        "alter table customer drop constraint customer_pkey", "update customer set name = 'Ada L' where customer_id = 1"
-    )
-
-    rig.run()
-
-    assert counts(rig, "customer") == (0, 1, 0)
-    assert rig.ingest().batches == ()
-    rig.change("alter table customer add column part integer not null default 1, add unique (code, part)")
-    toml.write_text(toml.read_text().replace('key = ["code"]', 'key = ["code", "part"]', 1))
-    with pytest.raises(ContractError, match=r"customer.part is in the model's key and was no column yet"):
-        replace(rig, model=load_model(str(folder))).ingest()
-
-
 def test_a_select_that_is_wrong_whatever_the_source_is_is_no_matter_of_the_contract(new_shop: NewShop) -> None:
     with pytest.raises(ConfigError, match=r"fact/purchase.sql: .*nosuch"):
         new_shop(shop(quantity="nosuch(quantity)")).ingest()
@@ -267,8 +196,7 @@ def test_a_select_that_is_wrong_whatever_the_source_is_is_no_matter_of_the_contr
 def test_after_a_column_was_renamed_a_mended_model_catches_up_with_all_that_came_between(
     new_shop: NewShop, tmp_path: Path
 ) -> None:
-    rig = new_shop()
-    rig.run()
+    rig = new_shop(after="run")
     rig.change(f"update purchase set quantity = 5, {LATER} where purchase_id = 1")
     rig.ingest()
     rig.change("alter table purchase rename column amount to price", "insert into purchase values (4, 1, 8, 1, false)")
@@ -292,85 +220,8 @@ def test_after_a_column_was_renamed_a_mended_model_catches_up_with_all_that_came
     ]
 
 
-def test_a_new_column_that_the_model_starts_to_read_is_filled_for_old_rows(new_shop: NewShop, tmp_path: Path) -> None:
-    rig = new_shop()
-    rig.run()
-    rig.change(
-        "alter table purchase add column colour text default 'red'",
-        "update purchase set colour = null where purchase_id = 2",
-    )
-
-    rig = mended(rig, shop(colour="colour", types={"colour": "text"}), tmp_path / "mended")
-    rig.run()
-
-    assert counts(rig) == (0, 2, 0)
-    assert current(rig, "colour") == [(1, "red"), (2, None), (3, "red")]
-
-
-def test_a_column_that_was_there_for_long_is_filled_by_a_rebuild_of_the_star(new_shop: NewShop, tmp_path: Path) -> None:
-    rig = new_shop()
-    rig.run()
-    rig = mended(rig, shop(note="note", types={"note": "text"}), tmp_path / "mended")
-    rig.run()
-    assert rig.ledger() == [1]
-
-    Rebuild(rig.model, rig.ingestion, rig.processed, clock, accepts=True).star()
-
-    # Surrogate key, the six columns, and then the new one.
-    assert [row[-1] for row in sorted(rig.warehouse("select purchase_id, note from fact_purchase"))] == [None] * 3
-    assert "for the desk" in {value for row in rig.star("fact_purchase") for value in row}
-
-
-def test_a_table_that_appears_in_the_source_is_left_alone(new_shop: NewShop) -> None:
-    rig = new_shop()
-    rig.run()
-
-    rig.change("create table refund (refund_id integer primary key)", "insert into refund values (1)")
-
-    assert rig.ingest().batches == ()
-
-
-def test_a_table_that_appears_in_the_model_is_read_whole(new_shop: NewShop, tmp_path: Path) -> None:
-    rig = new_shop(shop(has_customers=False))
-    rig.run()
-    rig.change(f"update purchase set quantity = 5, {LATER} where purchase_id = 1")
-    rig.ingest()
-
-    # Batch 2 is still to be transformed, in which the log did not know the table yet.
-    rig = mended(rig, shop(), tmp_path / "mended")
-    rig.run()
-
-    assert rig.ledger() == [1, 2, 3]
-    assert counts(rig, "customer") == (2, 0, 0)
-    assert rig.warehouse("select customer_id, name from dim_customer order by 1") == [(1, "Ada"), (2, "Grace")]
-    assert current(rig) == expected(rig)
-
-
-def test_a_table_that_comes_back_to_the_model_goes_on_where_it_was(new_shop: NewShop, tmp_path: Path) -> None:
-    rig = new_shop()
-    rig.run()
-    alone = replace(rig, model=shop(has_customers=False).write(tmp_path / "alone"))
-    alone.change(
-        "update customer set city = 'Paris' where customer_id = 1",
-        "insert into customer values (3, 'Joan', 'Bath')",
-        "delete from customer where customer_id = 2",
-        "delete from purchase where customer_id = 2",
-    )
-    alone.run()
-    assert set(rig.newest().tables) == {"purchase"}
-
-    rig.run()
-
-    entry = rig.newest().tables["customer"]
-    assert (counts(rig, "customer"), entry.first_ordinal, entry.rows) == ((1, 1, 1), 3, 2)
-    assert [(row["customer_id"], row["city"]) for row in rig.latest("customer")] == [(1, "Paris"), (3, "Bath")]
-    assert rig.warehouse("select customer_id from dim_customer order by 1") == [(1,), (2,), (3,)]
-    assert rig.ingest().batches == ()
-
-
 def test_a_poll_that_was_killed_before_latest_had_the_new_type_is_made_good(new_shop: NewShop, tmp_path: Path) -> None:
-    rig = new_shop()
-    rig.run()
+    rig = new_shop(after="run")
     lake = tmp_path / "lake"
     shutil.copytree(lake / "ingestion" / "latest", tmp_path / "latest")
     pointer = (lake / "pointer.json").read_bytes()
@@ -392,8 +243,7 @@ def test_a_poll_that_was_killed_before_latest_had_the_new_type_is_made_good(new_
 
 
 def test_a_rebuild_gives_the_same_after_all_these_changes(new_shop: NewShop) -> None:
-    rig = new_shop()
-    rig.run()
+    rig = new_shop(after="run")
     for change in (
         "alter column quantity type bigint, alter column gift type text, add column colour text default 'red'",
         "alter column quantity type text, drop column note",

@@ -73,7 +73,7 @@ def _cases() -> Iterator[Any]:
                 yield pytest.param(run, point, times, marks=marks)
 
 
-@pytest.mark.parametrize(("run", "point", "times"), _cases())
+@pytest.mark.parametrize(("run", "point", "times"), list(_cases()))
 def test_a_run_killed_at_any_point_is_made_good_by_the_next(
     run: str, point: str, times: str, runs: dict[str, Run], copies: Copies
 ) -> None:
@@ -125,7 +125,7 @@ def _cases_on_s3() -> Iterator[Any]:
                 yield pytest.param(run, f"{moment}-{commit}", marks=[pytest.mark.exhaustive] if repeats else [])
 
 
-@pytest.mark.parametrize(("run", "point"), _cases_on_s3())
+@pytest.mark.parametrize(("run", "point"), list(_cases_on_s3()))
 def test_a_run_killed_at_a_commit_on_s3_is_made_good_by_the_next(run: str, point: str, buckets: "Buckets") -> None:
     site = buckets.copy_for(run)
     assert killed_at(site, point)

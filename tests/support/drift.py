@@ -1,14 +1,18 @@
-"""A shop of two tables whose shape changes, and the models that go with it."""
+"""A shop of two tables whose shape changes, the models that go with it, and what the warehouse shows of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
+from tests.support.pipeline import Rig
 from tests.support.small_source import write_model
 from tidemark.model import Model
+from tidemark.warehouse.schema import init
 
+LATER = "last_updated = now() at time zone 'UTC'"
 SCHEMA = """
 create table customer (
     customer_id integer primary key,
@@ -112,3 +116,27 @@ def build_shop(url: str) -> None:
     """Fill a database."""
     with psycopg.connect(url) as connection:
         connection.execute(SCHEMA.encode())
+
+
+def mended(rig: Rig, model: Shop, folder: Path) -> Rig:
+    """Give the pipeline with another model, and the warehouse's tables that it wants."""
+    loaded = model.write(folder)
+    init(rig.warehouse_url, loaded)
+    return replace(rig, model=loaded)
+
+
+def current(rig: Rig, *columns: str) -> list[tuple[Any, ...]]:
+    """Give the rows of the fact as they stand now in the warehouse."""
+    names = ", ".join(("purchase_id", *(columns or ("amount", "quantity", "gift", "bought_on"))))
+    return rig.warehouse(
+        f"select {names} from fact_purchase where valid_to is null and not is_deleted order by purchase_id"
+    )
+
+
+def expected(rig: Rig, columns: str = "amount, quantity::bigint, gift::boolean, bought_on") -> list[tuple[Any, ...]]:
+    return rig.source(f"select purchase_id::integer, {columns} from purchase order by purchase_id::integer")
+
+
+def counts(rig: Rig, table: str = "purchase") -> tuple[int, int, int]:
+    entry = rig.newest().tables[table]
+    return entry.inserted, entry.updated, entry.deleted
