@@ -1,6 +1,6 @@
 """Runs killed at random moments, and runs in pairs, on a source at work: nothing is lost, nothing is doubled.
 
-`make chaos` does the same ten times as long.
+`make exhaustive` does the same for longer, `make chaos` for ten times as long again.
 """
 
 import random
@@ -23,20 +23,27 @@ def chance() -> random.Random:
     return random.Random(20241115)  # noqa: S311 -- no secret
 
 
-def test_runs_killed_at_random_moments_lose_and_double_nothing(totesys: Addresses, chance: random.Random) -> None:
-    outcome = kill_at_random(totesys, 10, chance)
+@pytest.mark.parametrize("kills", [5, pytest.param(10, marks=pytest.mark.exhaustive)])
+def test_runs_killed_at_random_moments_lose_and_double_nothing(
+    totesys: Addresses, chance: random.Random, kills: int
+) -> None:
+    outcome = kill_at_random(totesys, kills, chance)
 
     assert outcome.differences == [], outcome
-    assert outcome.kills == 10
+    assert outcome.kills == kills
 
 
-def test_two_runs_at_once_lose_and_double_nothing(totesys: Addresses, chance: random.Random) -> None:
-    outcome = run_in_pairs(totesys, 10, chance, stages_apart=False)
+@pytest.mark.parametrize("pairs", [4, pytest.param(10, marks=pytest.mark.exhaustive)])
+def test_two_runs_at_once_lose_and_double_nothing(totesys: Addresses, chance: random.Random, pairs: int) -> None:
+    outcome = run_in_pairs(totesys, pairs, chance, stages_apart=False)
 
     assert outcome.differences == [], outcome
 
 
-def test_two_of_each_stage_at_once_lose_and_double_nothing(totesys: Addresses, chance: random.Random) -> None:
-    outcome = run_in_pairs(totesys, 5, chance, stages_apart=True)
+@pytest.mark.parametrize("pairs", [2, pytest.param(5, marks=pytest.mark.exhaustive)])
+def test_two_of_each_stage_at_once_lose_and_double_nothing(
+    totesys: Addresses, chance: random.Random, pairs: int
+) -> None:
+    outcome = run_in_pairs(totesys, pairs, chance, stages_apart=True)
 
     assert outcome.differences == [], outcome

@@ -67,7 +67,7 @@ def first() -> Iterator[Run]:
 
 
 def arguments(folder: Path, *more: str) -> list[str]:
-    options = ["--directory", str(folder), "--scale", "0.05", *more]
+    options = ["--directory", str(folder), "--scale", "0.02", *more]
     return [sys.executable, "-W", "error", "-m", "tidemark", "demo", *options]
 
 
@@ -181,7 +181,7 @@ def test_a_server_that_is_kept_can_be_asked_and_stopped(folder: Path) -> None:
     assert json.loads(demo(folder, "--stop", "--json")) == {"was_running": False}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_a_signal_stops_its_server_too_and_the_next_run_goes_on(folder: Path, number: signal.Signals) -> None:
     command = arguments(folder, "--batches", "50")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:  # noqa: S603 -- as above

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -108,6 +109,7 @@ OPERATIONS = st.one_of(
     st.builds("update kind set name = 'kind {}' where kind_id = {}".format, st.integers(1, 3), KINDS),
 )
 # What happens before a poll, and whether the two other stages follow it at once.
+BASELINES = st.lists(OPERATIONS, max_size=3)
 BATCHES = st.lists(st.tuples(st.lists(OPERATIONS, min_size=1, max_size=5), st.booleans()), min_size=3, max_size=6)
 
 Item = tuple[int, int, Decimal | None, str | None, datetime | None]
@@ -195,8 +197,8 @@ def state_of(source: psycopg.Connection) -> tuple[dict[int, tuple[Texts, Item]],
     return {row[0]: (tuple(row[5]), row[:5]) for row in items}, kinds
 
 
-@settings(max_examples=15)
-@given(baseline=st.lists(OPERATIONS, max_size=3), batches=BATCHES)
+@settings(max_examples=7)
+@given(baseline=BASELINES, batches=BATCHES)
 def test_any_changes_in_any_batches_become_the_history_that_the_polls_saw(
     urls: tuple[str, str],
     model: Model,
@@ -204,7 +206,26 @@ def test_any_changes_in_any_batches_become_the_history_that_the_polls_saw(
     baseline: list[str],
     batches: list[tuple[list[str], bool]],
 ) -> None:
-    folder = tmp_path_factory.mktemp("example")
+    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches)
+
+
+@pytest.mark.exhaustive
+@settings(max_examples=40)
+@given(baseline=BASELINES, batches=BATCHES)
+def test_many_more_changes_in_any_batches_become_the_history_that_the_polls_saw(
+    urls: tuple[str, str],
+    model: Model,
+    tmp_path_factory: pytest.TempPathFactory,
+    baseline: list[str],
+    batches: list[tuple[list[str], bool]],
+) -> None:
+    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches)
+
+
+def assert_history(
+    urls: tuple[str, str], model: Model, folder: Path, baseline: list[str], batches: list[tuple[list[str], bool]]
+) -> None:
+    """Run a pipeline through these batches, and compare it with what is expected all along."""
     rig = Rig(
         model,
         *urls,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, generated_totesys
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tidemark.lake.engine import open_engine
 from tidemark.lake.sqltext import Select, quoted
@@ -140,10 +141,10 @@ def _delete_an_order(connection: psycopg.Connection, number: int) -> None:
 @pytest.fixture
 def rig(new_rig: Callable[..., Rig], postgres: Postgres) -> Rig:
     """A pipeline whose source holds 948 generated rows."""
-    return new_rig(postgres.template("generated_totesys_0.02", generated_totesys(0.02)))
+    return new_rig(small_template(postgres))
 
 
-@pytest.mark.parametrize("runs", [8, pytest.param(40, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("runs", [4, pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_no_poll_beside_a_busy_writer_finds_a_row_that_points_at_a_missing_one(rig: Rig, runs: int) -> None:
     known = references(rig.source_url)
     rig.ingest()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import Place
-from tests.support.pipeline import Rig, generated_totesys, rigs
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig, rigs
 from tests.support.postgres import Postgres
 
 MICROSECOND = dt.timedelta(microseconds=1)
@@ -59,7 +60,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(shared_place: Place, postgres: Postgres) -> Iterator[Story]:
     with rigs(postgres, shared_place.url) as create:
-        rig = create(postgres.template("small_totesys", generated_totesys(scale=0.02)))
+        rig = create(small_template(postgres))
         ((payment_id,),) = rig.source(
             "select payment_id from payment inner join transaction using (transaction_id) where sales_order_id = 17"
         )

@@ -13,7 +13,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.pipeline import Rig, generated_totesys, work
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 
@@ -100,9 +101,20 @@ def secret_of(url: str) -> str:
     return json.dumps(members | {"password": PASSWORD})
 
 
+def after(batches: int) -> pytest.MarkDecorator:
+    """Let a test begin with a pipeline that has these batches; otherwise it has none."""
+    return pytest.mark.parametrize("rig", [batches], indirect=True, ids=[f"after {batches}"])
+
+
 @pytest.fixture
-def rig(new_rig: Callable[..., Rig], postgres: Postgres) -> Rig:
-    return new_rig(postgres.template("totesys_for_functions", generated_totesys(0.02)))
+def rig(
+    request: pytest.FixtureRequest,
+    new_rig: Callable[..., Rig],
+    small_totesys: Callable[..., Rig],
+    postgres: Postgres,
+) -> Rig:
+    batches = getattr(request, "param", 0)
+    return small_totesys(batches) if batches else new_rig(small_template(postgres))
 
 
 @pytest.fixture
@@ -207,8 +219,8 @@ def test_metrics_count_rows_by_table_seconds_by_stage_and_what_needs_a_person(fu
     assert [(line["message"], line["batch"]) for line in warned] == [("currency.note is new (text): taken along", 0)]
 
 
+@after(1)
 def test_a_range_of_time_is_read_again(functions: Functions, rig: Rig) -> None:
-    functions.run()
     rig.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 3")
     asked = {"backfill": {"from": "2000-01-01", "to": "2100-01-01", "tables": ["sales_order"]}}
 
@@ -218,8 +230,8 @@ def test_a_range_of_time_is_read_again(functions: Functions, rig: Rig) -> None:
     assert functions.invoke("ingest", asked).result["batches"] == 0
 
 
+@after(1)
 def test_an_error_leaves_under_the_name_of_its_family(functions: Functions, rig: Rig) -> None:
-    functions.run()
     rig.change("alter table payment rename column paid to is_paid")
 
     failed = functions.invoke("ingest", {"input": {}, "execution": "tick"})
@@ -239,8 +251,9 @@ def test_an_event_that_nobody_understands_is_refused(functions: Functions) -> No
     assert (failed.error, failed.text.splitlines()[0]) == ("ConfigError", "load: input: unknown 'verfy'")
 
 
+@after(1)
 def test_a_secret_that_changed_is_read_again(functions: Functions, rig: Rig, s3: S3) -> None:
-    functions.run()
+    functions.invoke("ingest")
     name = conninfo_to_dict(rig.source_url)["dbname"]
     moved = rig.source_url.replace(str(name), f"{name}_moved")
     with psycopg.connect(rig.warehouse_url, autocommit=True) as connection:
@@ -261,8 +274,9 @@ def test_a_secret_that_changed_is_read_again(functions: Functions, rig: Rig, s3:
     assert "the secret has changed" not in " ".join(line["message"] for line in still.logged)
 
 
+@after(1)
 def test_a_secret_that_cannot_be_read_again_hides_no_error(functions: Functions, rig: Rig, s3: S3) -> None:
-    functions.run()
+    functions.invoke("ingest")
     rig.change("alter table payment rename column paid to is_paid")
     s3.client("secretsmanager").delete_secret(SecretId="shop/source", ForceDeleteWithoutRecovery=True)
 
@@ -279,10 +293,8 @@ def test_what_an_invocation_left_that_was_ended_in_its_midst_is_cleared(function
     assert list((tmp_path / "scratch" / "tidemark-function").iterdir()) == []
 
 
+@after(2)
 def test_each_function_proves_its_own_edge(functions: Functions, rig: Rig) -> None:
-    functions.run()
-    work(rig, 1)
-    functions.run()
 
     for stage, tables in (
         ("ingest", len(rig.model.sources)),
@@ -302,8 +314,8 @@ def test_what_is_not_there_yet_is_not_verified(functions: Functions) -> None:
         assert "is not verified" in " ".join(line["message"] for line in found.logged)
 
 
+@after(1)
 def test_a_difference_is_named(functions: Functions, rig: Rig) -> None:
-    functions.run()
     with psycopg.connect(rig.warehouse_url) as connection:
         connection.execute("update dim_staff set first_name = 'Eve' where staff_id = 3")
 
@@ -315,11 +327,9 @@ def test_a_difference_is_named(functions: Functions, rig: Rig) -> None:
     )
 
 
-def test_compaction_says_what_it_did(functions: Functions, rig: Rig) -> None:
-    functions.run()
-    work(rig, 1)
-    functions.run()
-
+@after(2)
+@pytest.mark.usefixtures("rig")
+def test_compaction_says_what_it_did(functions: Functions) -> None:
     done = functions.invoke("compact")
 
     assert done.error == ""

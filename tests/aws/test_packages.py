@@ -31,9 +31,10 @@ from infra.package import (
     contents,
     download,
 )
+from tests.support.kept import small_template
 from tests.support.lambdas import Function, Lambdas
 from tests.support.packages import AT_HAND, built_packages
-from tests.support.pipeline import Rig, generated_totesys, work
+from tests.support.pipeline import Rig, work
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 
@@ -112,7 +113,7 @@ def lake(s3: S3) -> str:
 @pytest.fixture
 def rig(new_rig: Callable[..., Rig], postgres: Postgres, lake: str) -> Rig:
     """A small totesys whose lake lies in S3 and its pointer in Parameter Store."""
-    return new_rig(postgres.template("small_totesys", generated_totesys(scale=0.02)), place=lake)
+    return new_rig(small_template(postgres), place=lake)
 
 
 @pytest.fixture

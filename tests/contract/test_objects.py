@@ -40,6 +40,12 @@ def objects(url: str) -> Objects:
     return open_objects(url)
 
 
+# For what takes hundreds of requests: a bucket and a prefix differ in the address alone, which other tests are about.
+ON_ONE_OF_EACH = pytest.mark.parametrize(
+    "url", ["directory", pytest.param("bucket", marks=pytest.mark.exhaustive), "prefix"], indirect=True
+)
+
+
 @pytest.fixture
 def new_file(tmp_path: Path) -> Callable[[bytes], Path]:
     """Make a local file with the given bytes."""
@@ -172,6 +178,7 @@ def test_nothing_is_listed_where_nothing_was_put(objects: Objects) -> None:
     assert keys(objects, "batches/") == []
 
 
+@ON_ONE_OF_EACH
 def test_a_listing_goes_on_beyond_a_page(objects: Objects) -> None:
     written = [f"batches/{number:010}" for number in range(1005)]
     with ThreadPoolExecutor(4) as pool:
@@ -217,6 +224,7 @@ def test_no_listing_leaves_the_root(objects: Objects) -> None:
             keys(objects, prefix)
 
 
+@ON_ONE_OF_EACH
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=KEYS, body=st.binary(max_size=100))
 def test_any_key_comes_back_as_it_was(objects: Objects, key: str, body: bytes) -> None:

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.pipeline import Rig, generated_totesys
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.errors import ConfigError
@@ -50,7 +51,7 @@ def dropped_roles(postgres: Postgres) -> Iterator[list[str]]:
 @pytest.fixture
 def limited(new_rig: Callable[..., Rig], postgres: Postgres, dropped_roles: list[str]) -> Rig:
     """A pipeline that reads and loads as the roles that the scripts make."""
-    rig = new_rig(postgres.template("small_totesys", generated_totesys(scale=0.02)))
+    rig = new_rig(small_template(postgres))
     for url, database in ((rig.source_url, "source"), (rig.warehouse_url, "warehouse")):
         for _ in range(2):
             run_script(url, role_sql(rig.model, database))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import typer
 
-from tests.support.pipeline import generated_totesys
+from tests.support.kept import small_template
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 from tidemark.cli import run
@@ -87,7 +87,7 @@ def with_password(url: str) -> str:
 @pytest.fixture
 def databases(new_database: Callable[..., str], postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """The addresses of a filled source and an empty warehouse, with the password, which are also in the environment."""
-    template = postgres.template("small_totesys", generated_totesys(scale=0.02))
+    template = small_template(postgres)
     urls = with_password(new_database(template)), with_password(new_database())
     for name, url in zip(("SOURCE", "WAREHOUSE"), urls, strict=True):
         monkeypatch.setenv(f"TIDEMARK_{name}_URL", url)

@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, clock, generated_totesys, rigs
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig, clock, rigs
 from tests.support.postgres import Postgres
 from tests.support.tampering import alter_database, rewrite
 from tidemark.errors import ConfigError, StateError
@@ -24,7 +25,7 @@ ROLE = "tidemark_analyst"
 def made(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A small pipeline after two batches."""
     with rigs(postgres, str(tmp_path_factory.mktemp("lake"))) as create:
-        rig = create(postgres.template("small_totesys", generated_totesys(scale=0.02)))
+        rig = create(small_template(postgres))
         rig.run()
         rig.change("update payment set payment_amount = payment_amount + 1, last_updated = now() where payment_id < 40")
         rig.run()

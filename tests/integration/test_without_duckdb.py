@@ -5,7 +5,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from tests.support.pipeline import Rig, generated_totesys
+from tests.support.kept import small_template
+from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.tampering import alter_database
 
@@ -37,7 +38,7 @@ def load_and_prove(rig: Rig, place: str) -> dict[str, object]:
 
 
 def test_load_and_its_proof_need_no_duckdb(postgres: Postgres, new_rig: Callable[..., Rig], place: str) -> None:
-    rig = new_rig(postgres.template("small_totesys", generated_totesys(scale=0.02)), place=place)
+    rig = new_rig(small_template(postgres), place=place)
     rig.ingest()
     rig.transform()
     rig.change("update staff set first_name = 'Ada' where staff_id = 1", "delete from payment where payment_id = 1")

@@ -4,6 +4,7 @@ Code is looked for in code spans and code blocks alone, so prose may use any wor
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -290,30 +291,7 @@ def test_the_model_in_the_docs_can_be_read(tmp_path: Path) -> None:
     assert list(model.stars) == ["fact_purchase"]
 
 
-def test_the_page_of_models_names_every_key_that_a_model_may_have(tmp_path: Path) -> None:
-    (tmp_path / "model.toml").write_text("[source.a]\nunknown = 1\n[star.fact_a]\nunknown = 1\n", "utf-8")
-    with pytest.raises(errors.ConfigError) as caught:
-        load_model(str(tmp_path))
-    known = [
-        {key for problem in caught.value.problems if f"[{table}] has an unknown" in problem for key in quoted(problem)}
-        for table in ("source.a", "star.fact_a")
-    ]
-
-    sections = re.split(r"^##+ ", MODELS.read_text("utf-8"), flags=re.MULTILINE)
-    (source,) = [section for section in sections if section.startswith("`[source.<table>]`")]
-    (star,) = [section for section in sections if section.startswith("`[star.<table>]`")]
-
-    named = [set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) for section in (source, star)]
-    assert known == named
-    assert all(len(keys) > 1 for keys in known)
-
-
-def quoted(problem: str) -> set[str]:
-    """Return the names that a problem lists behind its colon."""
-    return set(re.findall(r"'(\w+)'", problem.partition("expected")[2]))
-
-
-@cache
+@functools.cache
 def functions(path: Path) -> set[str]:
     """Return the names of a file's functions, none for a file that is not there."""
     if not path.is_file():

@@ -34,9 +34,16 @@ def test_every_point_that_the_code_names_is_listed() -> None:
     assert set(named_in_the_code()) == set(faults.EFFECTS) - on_folders
 
 
-def test_a_point_that_is_not_armed_does_nothing() -> None:
-    for point in faults.POINTS:
-        faults.reach(point)
+def test_a_watcher_hears_each_point_within_its_block_and_none_beyond_it() -> None:
+    heard: list[str] = []
+
+    faults.reach(faults.POINTS[0])
+    with faults.watched(heard.append):
+        for point in faults.POINTS:
+            faults.reach(point)
+    faults.reach(faults.POINTS[-1])
+
+    assert heard == list(faults.POINTS)
 
 
 def test_a_fault_that_does_not_exist_is_refused() -> None:
