@@ -23,7 +23,7 @@ def test_each_of_these_files_is_there() -> None:
 
 def test_any_other_test_is_handed_out_alone() -> None:
     scheduler: Any = None
-    other = "tests/unit/test_diff.py::test_one"
+    other = "tests/unit/test_sweep.py::test_one"
 
     assert WholeFiles._split_scope(scheduler, other) == other
 
