@@ -8,11 +8,14 @@ import pytest
 
 from tests.support.drift import Shop, build_shop, shop
 from tests.support.library import LIBRARY, library_template
-from tests.support.pipeline import Rig, real_totesys, rigs
+from tests.support.pipeline import Rig, generated_totesys, real_totesys, rigs
 from tests.support.postgres import Postgres
+from tests.support.quarantine import Story, tell
 from tests.support.replay import Replay, replayed
+from tests.support.small_source import SmallSource
 
 NewShop = Callable[..., Rig]
+NewSource = Callable[[str, str], SmallSource]
 
 
 @dataclass(frozen=True)
@@ -89,5 +92,34 @@ def new_shop(new_rig: Callable[..., Rig], kept_rig: Callable[..., Rig], postgres
 
         assert model is None, "a pipeline is kept for the usual model alone"
         return replace(kept_rig(f"shop after {after}", make), model=loaded)
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def story(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """A pipeline whose source holds what the star cannot take; tests share it and only look."""
+    folder = tmp_path_factory.mktemp("quarantine")
+    with rigs(postgres, str(folder / "lake")) as create:
+        yield tell(create(postgres.template("handful_of_totesys", generated_totesys(scale=0.002))), folder)
+
+
+@pytest.fixture(scope="module")
+def source_database(postgres: Postgres) -> Iterator[str]:
+    """One database for all tests of this file, each of which starts with an empty schema."""
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def new_source(source_database: str, tmp_path: Path) -> NewSource:
+    """Make a source out of statements and a model, poll its baseline, and return it."""
+
+    def create(statements: str, model: str) -> SmallSource:
+        source = SmallSource(tmp_path, source_database, model)
+        source.execute("drop schema public cascade; create schema public", statements)
+        source.ingest()
+        return source
 
     return create

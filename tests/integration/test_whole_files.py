@@ -1,11 +1,12 @@
-"""The files whose tests share what takes long to make run on one worker each."""
+"""The files whose tests share what takes long to make run on one worker each, and before all others."""
 
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from tests.support.whole_files import WHOLE_FILES, WholeFiles
+from tests.support.whole_files import WHOLE_FILES, WholeFiles, pytest_collection_modifyitems
 
 REPOSITORY = Path(__file__).parents[2]
 FILE = """
@@ -43,3 +44,15 @@ def test_the_tests_of_such_a_file_run_on_one_worker(tmp_path: Path) -> None:
 
     assert ran.returncode == 0, ran.stdout.decode()
     assert len(set(whole.with_suffix(".workers").read_text().split())) == 1
+
+
+def test_they_come_first_on_a_worker_in_the_order_of_their_names() -> None:
+    files = ["tests/unit/test_sweep.py", *reversed(WHOLE_FILES)]
+    items: list[Any] = [SimpleNamespace(nodeid=f"{file}::test_{number}") for file in files for number in range(2)]
+    worker: Any = SimpleNamespace(workerinput={})
+
+    pytest_collection_modifyitems(worker, items)
+
+    names = [WHOLE_FILES.get(item.nodeid.partition("::")[0]) for item in items]
+    assert list(dict.fromkeys(names)) == [*dict.fromkeys(WHOLE_FILES.values()), None]
+    assert len(names) == 2 * len(files)

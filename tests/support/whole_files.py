@@ -6,25 +6,29 @@ xdist's own way to say so, `xdist_group`, is without effect under pytest 9.2 and
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# What each shares with the other tests of a name here: a deployment, a replay of the real rows and so on.
+# What each shares with the other tests of a name here: a deployment, a replay of the real rows and so on. Those that
+# take longest come first, so that all workers end at about the same time.
 WHOLE_FILES = {
-    "tests/acceptance/test_aws.py": "deployment",
+    "tests/acceptance/test_aws.py": "terraform",
+    "tests/aws/test_infra.py": "terraform",
+    "tests/integration/test_rebuild.py": "pipelines after some batches",
+    "tests/integration/test_rebuildable.py": "pipelines after some batches",
     "tests/acceptance/test_kill_anywhere.py": "runs to kill",
-    "tests/acceptance/test_order_17.py": "order 17",
-    "tests/acceptance/test_quarantine.py": "quarantine",
-    "tests/acceptance/test_real_rows.py": "real rows",
-    "tests/acceptance/test_replay.py": "replay",
     "tests/acceptance/test_verify.py": "replay",
-    "tests/aws/test_infra.py": "mocked apply",
-    "tests/aws/test_packages.py": "packages",
+    "tests/acceptance/test_replay.py": "replay",
     "tests/integration/test_compact.py": "batches to compact",
-    "tests/integration/test_rebuild.py": "batches to rebuild",
-    "tests/integration/test_rebuildable.py": "a log to rebuild from",
+    "tests/aws/test_packages.py": "packages",
+    "tests/acceptance/test_quarantine.py": "quarantine",
+    "tests/acceptance/test_quarantine_commands.py": "quarantine",
+    "tests/acceptance/test_quarantine_replay.py": "quarantine",
+    "tests/acceptance/test_real_rows.py": "real rows",
+    "tests/acceptance/test_clinic.py": "clinic",
+    "tests/acceptance/test_order_17.py": "order 17",
 }
 
 
 class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Hands out the tests of these files together, those with the most tests first, and then all others one by one."""
+    """Hands out the tests of these files together, in the order of the names above, and then all others one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
         return WHOLE_FILES.get(nodeid.partition("::")[0], nodeid)
@@ -33,4 +37,13 @@ class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> WholeFiles:
     """Schedule so whatever `--dist` says."""
+    config.option.loadscopereorder = False  # by the number of tests, which says little
     return WholeFiles(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests of these files first, in the order of the names; otherwise the order stays as it is."""
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(dict.fromkeys(WHOLE_FILES.values()))}
+        items.sort(key=lambda item: places.get(WHOLE_FILES.get(item.nodeid.partition("::")[0], ""), len(places)))

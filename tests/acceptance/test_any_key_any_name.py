@@ -1,0 +1,138 @@
+"""A key may be of any type and number of columns, and a name may be any."""
+
+from tests.acceptance.conftest import NewSource
+
+ODD_TABLE = """
+create table "Odd ""Table" (
+    "The Key" integer primary key,
+    "it's ""quoted"" here" text,
+    "SELECT" text,
+    "100% {braces}" text,
+    "Ünïcode, comma" text,
+    "last Updated" timestamptz default now()
+);
+insert into "Odd ""Table" values (1, 'a', 'b', 'c', 'd'), (2, 'a', 'b', 'c', 'd'), (3, 'a', 'b', 'c', 'd')
+"""
+ODD_MODEL = """
+[source.'Odd "Table']
+key = ["The Key"]
+updated = "last Updated"
+"""
+
+
+def test_names_may_hold_quotes_spaces_and_capitals(new_source: NewSource) -> None:
+    source = new_source(ODD_TABLE, ODD_MODEL)
+    table = 'Odd "Table'
+
+    source.execute(
+        """update "Odd ""Table" set "100% {braces}" = 'x' where "The Key" = 1""",
+        """update "Odd ""Table" set "it's ""quoted"" here" = 'x', "last Updated" = now() where "The Key" = 2""",
+        """delete from "Odd ""Table" where "The Key" = 3""",
+        """insert into "Odd ""Table" values (4)""",
+    )
+
+    assert source.counts(table) == (1, 2, 1)
+    assert source.changes(2, table)[0]["100% {braces}"] == "x"
+    assert source.latest(table) == source.source(table)
+    assert source.ingest() is None
+
+
+USED_BY_THE_ENGINE = (
+    "row_hash",
+    "bucket",
+    "rows",
+    "change",
+    "key",
+    "low",
+    "wanted",
+    "found",
+    "staged",
+    "line",
+    "k0",
+    "t",
+)
+
+
+def test_a_table_and_its_key_may_have_names_that_the_engine_uses_too(new_source: NewSource) -> None:
+    source = new_source(
+        ";".join(
+            f'create table "{name}" ("{name}" bigint primary key, name text);'
+            f""" insert into "{name}" select n, 'x' from generate_series(1, 3000) as n"""
+            for name in USED_BY_THE_ENGINE
+        ),
+        "".join(f'[source.{name}]\nkey = ["{name}"]\n' for name in USED_BY_THE_ENGINE),
+    )
+
+    for name in USED_BY_THE_ENGINE:
+        source.execute(
+            f'delete from "{name}" where "{name}" = 7; update "{name}" set name = null where "{name}" = 2000'
+        )
+    manifest = source.ingest()
+
+    assert manifest is not None
+    assert {(each.inserted, each.updated, each.deleted) for each in manifest.tables.values()} == {(0, 1, 1)}
+    assert [source.latest(name) for name in USED_BY_THE_ENGINE] == [source.source(name) for name in USED_BY_THE_ENGINE]
+
+
+KEYS = {
+    "negative": ("integer", "n - 2000"),
+    "small": ("smallint", "n - 2000"),
+    "sparse": ("bigint", "(n - 2000) * 2305843009213693"),
+    "at_both_ends": (
+        "bigint",
+        "case n when 1 then -9223372036854775808 when 2 then 9223372036854775807 else n end",
+    ),
+    "large": ("bigint", "4611686018427387904 - n * 3"),
+    "very_negative": ("bigint", "-4611686018427387904 - n * 3"),
+    "text": ("text", "'key ' || n"),
+    "padded": ("character(12)", "'key ' || n"),
+    "uuid": ("uuid", "md5(n::text)::uuid"),
+    "decimal": ("numeric", "n / 8.0"),
+    "moment": ("timestamptz", "timestamptz '2024-03-31 00:00Z' + n * interval '1 minute'"),
+    "day": ("date", "date '2024-01-01' + n"),
+    "bytes": ("bytea", "sha256(n::text::bytea)"),
+}
+
+
+def test_a_key_may_be_of_any_type_and_lie_anywhere(new_source: NewSource) -> None:
+    source = new_source(
+        ";".join(
+            f"create table {name} (id {type_} primary key, n integer not null, name text);"
+            f" insert into {name} select {key}, n, 'x' from generate_series(1, 4000) as n"
+            for name, (type_, key) in KEYS.items()
+        ),
+        "".join(f'[source.{name}]\nkey = ["id"]\n' for name in KEYS),
+    )
+
+    for place, updated in (("n in (1, 2, 77, 4000)", 4), ("n % 2 = 0", 2000)):
+        for name in KEYS:
+            source.execute(
+                f"update {name} set name = name || 'y' where {place}", f"delete from {name} where n = {updated - 1}"
+            )
+        manifest = source.ingest()
+
+        assert manifest is not None
+        counts = {name: (each.inserted, each.updated, each.deleted) for name, each in manifest.tables.items()}
+        assert counts == dict.fromkeys(KEYS, (0, updated, 1))
+        assert {name: source.latest(name) for name in KEYS} == {name: source.source(name) for name in KEYS}
+    assert source.ingest() is None
+
+
+def test_a_key_may_have_several_columns(new_source: NewSource) -> None:
+    source = new_source(
+        "create table line (order_id integer, code text, position smallint, name text, last_updated timestamp,"
+        " primary key (order_id, code, position));"
+        " insert into line select n / 10, 'c' || n % 5, n % 10, 'x', '2020-01-01' from generate_series(1, 3000) as n",
+        '[source.line]\nkey = ["order_id", "code", "position"]\nupdated = "last_updated"',
+    )
+
+    source.execute(
+        "update line set name = 'y' where order_id = 7 and code = 'c1'",
+        "delete from line where order_id = 8 and code = 'c2'",
+        "update line set position = position + 90 where order_id = 9 and code = 'c3'",
+        "insert into line values (7, '', 0, 'z', now())",
+    )
+
+    assert source.counts("line") == (3, 2, 4)
+    assert source.latest("line") == source.source("line")
+    assert source.ingest() is None
