@@ -45,7 +45,8 @@ def delete(path: Path) -> None:
     path.unlink()
 
 
-HARMS = (truncate, alter, delete)
+# What is cut short and what is altered have another checksum alike.
+HARMS = (alter, delete, pytest.param(truncate, marks=pytest.mark.exhaustive))
 
 
 @contextmanager
@@ -125,8 +126,8 @@ def test_a_manifest_that_cannot_be_read_stops_the_stage_that_needs_it(
     assert is_whole(rig)
 
 
-@pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize("table", ["fact/loan/", "dimension/shelf/"])
+@pytest.mark.parametrize("harm", [truncate, alter, delete])
+@pytest.mark.parametrize("table", ["fact/loan/", pytest.param("dimension/shelf/", marks=pytest.mark.exhaustive)])
 def test_a_data_file_of_the_star_that_is_harmed_stops_the_load(
     rig: Rig, table: str, harm: Callable[[Path], None]
 ) -> None:
@@ -156,7 +157,9 @@ def test_a_data_file_of_latest_that_is_harmed_stops_the_poll(rig: Rig, harm: Cal
 
 
 @pytest.mark.parametrize("entry", [0, 1, 2])
-@pytest.mark.parametrize("table", ["fact/loan", "dimension/shelf", "latest/loan"])
+@pytest.mark.parametrize(
+    "table", ["fact/loan", pytest.param("dimension/shelf", marks=pytest.mark.exhaustive), "latest/loan"]
+)
 def test_a_missing_entry_of_a_delta_log_is_made_good_or_refused(
     rig: Rig, tmp_path: Path, table: str, entry: int
 ) -> None:

@@ -1,12 +1,12 @@
 """What every place for objects does alike: a directory, a bucket, a prefix in a bucket."""
 
 import os
-import tempfile
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import deltalake
 import duckdb
@@ -14,15 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.s3 import S3
-from tidemark.errors import ConfigError, StateError, TransientError
+from tests.support.objects import KEYS, keys
+from tidemark.errors import ConfigError, StateError
 from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, open_objects
 
-# What S3 and every file system take; "a.b" and "a-b" sort before "a/b", "ab" after it.
-NAMES = st.text(alphabet="ab.-_~ %#?&=+*\\\"'é\u4e2d\U0001f600", min_size=1, max_size=12).filter(
-    lambda name: name not in {".", ".."}
-)
-KEYS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+if TYPE_CHECKING:
+    from tests.support.s3 import S3
 
 
 @pytest.fixture(params=["directory", "bucket", "prefix"])
@@ -44,22 +41,6 @@ def objects(url: str) -> Objects:
 ON_ONE_OF_EACH = pytest.mark.parametrize(
     "url", ["directory", pytest.param("bucket", marks=pytest.mark.exhaustive), "prefix"], indirect=True
 )
-
-
-@pytest.fixture
-def new_file(tmp_path: Path) -> Callable[[bytes], Path]:
-    """Make a local file with the given bytes."""
-
-    def create(body: bytes) -> Path:
-        path = tmp_path / f"file-{len(list(tmp_path.iterdir()))}"
-        path.write_bytes(body)
-        return path
-
-    return create
-
-
-def keys(objects: Objects, prefix: str = "", start_after: str | None = None) -> list[str]:
-    return [found.key for found in objects.list(prefix, start_after=start_after)]
 
 
 def test_what_was_put_is_got(objects: Objects) -> None:
@@ -240,21 +221,6 @@ def test_any_key_comes_back_as_it_was(objects: Objects, key: str, body: bytes) -
     assert keys(objects, folder, start_after=key) == []
 
 
-@settings(max_examples=50, deadline=None)
-@given(written=st.sets(KEYS, max_size=8), prefix=KEYS, after=KEYS)
-def test_a_directory_lists_as_s3_would(written: set[str], prefix: str, after: str) -> None:
-    # A file cannot have others below it.
-    written = {key for key in written if not any(other.startswith(f"{key}/") for other in written)}
-    with tempfile.TemporaryDirectory() as root:
-        for key in written:
-            (Path(root) / key).parent.mkdir(parents=True, exist_ok=True)
-            (Path(root) / key).touch()
-
-        got = keys(open_objects(root), prefix[:1], after)
-
-    assert got == sorted(key for key in written if key.startswith(prefix[:1]) and key > after)
-
-
 def test_delta_tables_lie_where_the_objects_do(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     # boto3 may have its settings from a profile, of which delta-rs learns by the options alone.
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -272,139 +238,3 @@ def test_delta_tables_lie_where_the_objects_do(objects: Objects, monkeypatch: py
 
     assert reopened.version() == 1
     assert "latest/staff/_delta_log/00000000000000000001.json" in keys(objects, "latest/staff/")
-
-
-def test_a_directorys_objects_are_readable_in_place(tmp_path: Path) -> None:
-    objects = open_objects(str(tmp_path))
-    objects.put_new("a/b", b"body")
-
-    path = objects.local_path("a/b")
-
-    assert path == tmp_path / "a" / "b"
-    assert path.read_bytes() == b"body"
-    assert objects.url("a/b") == str(path)
-
-
-def test_a_relative_directory_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    assert open_objects("lake").url("a") == str(tmp_path / "lake" / "a")
-
-
-def test_a_put_leaves_nothing_else_behind(tmp_path: Path, new_file: Callable[[bytes], Path]) -> None:
-    file = new_file(b"file")
-    objects = open_objects(str(tmp_path / "lake"))
-
-    objects.put_new("a", b"a")
-    objects.put_file_new("b", file)
-    with pytest.raises(ObjectExistsError):
-        objects.put_new("a", b"b")
-
-    assert [path.name for path in (tmp_path / "lake").rglob("*") if path.is_file()] in (["a", "b"], ["b", "a"])
-    assert file.read_bytes() == b"file"
-
-
-def test_a_half_written_object_is_not_listed(tmp_path: Path) -> None:
-    objects = open_objects(str(tmp_path))
-    objects.put_new("a", b"a")
-
-    (tmp_path / ".tidemark-tmp").mkdir(exist_ok=True)
-    (tmp_path / ".tidemark-tmp" / "left-by-a-killed-run").touch()
-
-    assert keys(objects) == ["a"]
-
-
-def test_a_directory_is_no_object(tmp_path: Path) -> None:
-    objects = open_objects(str(tmp_path))
-    objects.put_new("a/b", b"")
-
-    assert not objects.exists("a")
-    assert not objects.exists("a/b/c")
-    with pytest.raises(ObjectMissingError):
-        objects.get("a")
-    with pytest.raises(ObjectMissingError):
-        objects.get("a/b/c")
-    with pytest.raises(ConfigError, match="cannot be used"):
-        objects.put_new("a", b"")
-    with pytest.raises(ConfigError, match="cannot be used"):
-        objects.put_new("a/b/c", b"")
-
-
-def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
-    memory = Path("/dev/shm")  # noqa: S108 -- a second file system, where there is one
-    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
-        memory = tmp_path
-    with tempfile.NamedTemporaryFile(dir=memory) as file:
-        file.write(b"body")
-        file.flush()
-
-        open_objects(str(tmp_path / "lake")).put_file_new("a", Path(file.name))
-
-    assert open_objects(str(tmp_path / "lake")).get("a") == b"body"
-
-
-def test_a_directory_that_cannot_be_used_is_a_config_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-
-    with pytest.raises(ConfigError, match="cannot be used"):
-        open_objects(str(tmp_path / "file")).put_new("a", b"")
-
-
-@pytest.mark.parametrize("url", ["", "s3://", "s3:///prefix", "gs://bucket", "https://bucket/x"])
-def test_an_address_of_another_kind_is_a_config_error(url: str) -> None:
-    with pytest.raises(ConfigError, match="expected s3://"):
-        open_objects(url)
-
-
-def test_a_missing_bucket_is_a_config_error(s3: S3, new_file: Callable[[bytes], Path]) -> None:
-    assert s3.endpoint_url
-    objects = open_objects("s3://there-is-none")
-
-    for use in (
-        lambda: objects.get("k"),
-        lambda: objects.exists("k"),
-        lambda: objects.put_new("k", b""),
-        lambda: objects.put_file_new("k", new_file(b"")),
-        lambda: list(objects.list()),
-        lambda: objects.delete(["k"]),
-    ):
-        with pytest.raises(ConfigError, match="s3://there-is-none names a bucket that does not exist"):
-            use()
-
-
-def test_missing_credentials_are_a_config_error(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    bucket = s3.create_bucket()
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-
-    for use in (lambda: open_objects(f"s3://{bucket}").get("k"), open_objects(f"s3://{bucket}").storage_options):
-        with pytest.raises(ConfigError, match="no AWS credentials"):
-            use()
-
-
-def test_an_unreachable_endpoint_is_transient(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert s3.endpoint_url
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-
-    with pytest.raises(TransientError, match="could not be reached"):
-        open_objects("s3://bucket").put_new("k", b"")
-
-
-def test_an_endpoint_that_is_no_url_is_a_config_error(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert s3.endpoint_url
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
-
-    with pytest.raises(ConfigError, match="AWS settings"):
-        open_objects("s3://bucket").put_new("k", b"")
-
-
-def test_the_region_is_taken_from_either_variable(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert s3.endpoint_url
-    monkeypatch.setenv("AWS_REGION", "eu-north-1")
-    assert open_objects("s3://bucket").storage_options()["aws_region"] == "eu-north-1"
-
-    monkeypatch.delenv("AWS_REGION")
-    assert open_objects("s3://bucket").storage_options()["aws_region"] == "eu-west-2"

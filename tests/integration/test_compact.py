@@ -21,7 +21,7 @@ from tidemark.objects import Objects
 from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
 
-BATCHES = 4
+BATCHES = 3
 WEEK = timedelta(days=7)
 SALES = "fact/sales_order"
 
@@ -37,7 +37,7 @@ def template(postgres: Postgres) -> str:
 
 @pytest.fixture
 def rig(small_totesys: Callable[..., Rig]) -> Rig:
-    """A pipeline after four batches."""
+    """A pipeline after three batches."""
     return small_totesys(BATCHES)
 
 

@@ -25,13 +25,13 @@ from tidemark.settings import PREFIX
 from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
 
-BATCHES = 4
+BATCHES = 3
 SALES = "fact/sales_order"
 
 
 @pytest.fixture
 def rig(small_totesys: Callable[..., Rig]) -> Rig:
-    """A pipeline after four batches of inserts, updates and deletes."""
+    """A pipeline after three batches of inserts, updates and deletes."""
     return small_totesys(BATCHES)
 
 

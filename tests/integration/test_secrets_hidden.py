@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from tests.support.kept import small_template
+from tests.support.library import LIBRARY, library_template
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 from tidemark.cli import run
@@ -29,7 +30,7 @@ EVERY: dict[str, list[tuple[str, ...]]] = {
     "status": [()],
     "backfill": [("--from", "2024-01-01", "--to", "2025-01-01"), ("--from", "soon", "--to", "later")],
     "verify": [(), ("--deep",)],
-    "history": [("sales_order", "1"), ("sales_order", "no number"), ("nothing", "1")],
+    "history": [("loan", "1"), ("loan", "no number"), ("nothing", "1")],
     "quarantine": [("list",)],
     "rebuild": [("latest",), ("star",), ("warehouse",)],
     "compact": [()],
@@ -87,10 +88,11 @@ def with_password(url: str) -> str:
 @pytest.fixture
 def databases(new_database: Callable[..., str], postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """The addresses of a filled source and an empty warehouse, with the password, which are also in the environment."""
-    template = small_template(postgres)
+    template = library_template(postgres)
     urls = with_password(new_database(template)), with_password(new_database())
     for name, url in zip(("SOURCE", "WAREHOUSE"), urls, strict=True):
         monkeypatch.setenv(f"TIDEMARK_{name}_URL", url)
+    monkeypatch.setenv("TIDEMARK_MODEL", str(LIBRARY))
     return urls
 
 
@@ -109,7 +111,17 @@ def test_no_command_shows_or_keeps_a_password(listener: Listener) -> None:
     listener(*("run", "--every", "0s"))
 
     assert listener.files() == []
-    assert any("fact_sales_order" in text for text in listener.heard)
+    assert any("fact_loan" in text for text in listener.heard)
+
+
+def test_generating_rows_shows_no_password(
+    listener: Listener, new_database: Callable[..., str], postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_SOURCE_URL", with_password(new_database(small_template(postgres))))
+
+    assert listener.each_way("generate", "--rows", "5", "--seed", "1") == {0}
+
+    assert listener.files() == []
 
 
 BROKEN = {
@@ -174,15 +186,15 @@ def test_errors_of_the_databases_show_no_password(listener: Listener, databases:
         assert 0 not in listener.each_way("ingest", "--source-url", url, "--attempts", "1")
         assert 0 not in listener.each_way("load", "--warehouse-url", url, "--attempts", "1")
     assert listener("run") == 0
-    failing(warehouse, ["alter table fact_payment add constraint never check (payment_id < 0) not valid"])
-    failing(source, ["update payment set paid = not paid, last_updated = now() where payment_id = 1"])
+    failing(warehouse, ["alter table fact_loan add constraint never check (loan_id < 0) not valid"])
+    failing(source, ["update loan set fee = fee + 1, changed = now() where loan_id = 21"])
     assert listener.each_way("run") == {5}
     assert listener.each_way("verify")
-    failing(warehouse, ["drop table fact_payment cascade"])
+    failing(warehouse, ["drop table fact_loan cascade"])
     assert 0 not in listener.each_way("load")
-    failing(source, ["alter table payment rename column paid to was_paid"])
+    failing(source, ["alter table loan rename column fee to was_fee"])
     assert listener.each_way("ingest") == {4}
-    failing(source, ["drop table payment"])
+    failing(source, ["drop table loan"])
     assert listener.each_way("ingest", "--attempts", "1") == {4}
 
     assert listener.files() == []
