@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,21 @@ FIRST, END = datetime(2024, 11, 1, tzinfo=UTC), datetime(2024, 11, 6, tzinfo=UTC
 
 
 @pytest.fixture
-def rig(new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path) -> Rig:
+def rig(kept_rig: Callable[..., Rig], tmp_path: Path) -> Rig:
     """A pipeline after one run, whose purchases are swept in every thousandth poll only."""
-    shop(sweep="sweep_every = 1000\n").write(tmp_path / "shop")
-    made = new_rig(postgres.template("shop", build_shop), model=str(tmp_path / "shop"))
-    made.change(RECENT)
-    made.run()
-    # The first poll of all has counted nought.
-    made.change("update customer set city = 'Paris' where customer_id = 1")
-    made.run()
-    return made
+    folder = tmp_path / "shop"
+    model = shop(sweep="sweep_every = 1000\n").write(folder)
+
+    def make(postgres: Postgres, create: Callable[..., Rig]) -> Rig:
+        made = create(postgres.template("shop", build_shop), model=str(folder))
+        made.change(RECENT)
+        made.run()
+        # The first poll of all has counted nought.
+        made.change("update customer set city = 'Paris' where customer_id = 1")
+        made.run()
+        return made
+
+    return replace(kept_rig("shop that is seldom swept", make), model=model)
 
 
 def backfill(

@@ -21,7 +21,7 @@ from tidemark.objects import Objects
 from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
 
-BATCHES = 3
+BATCHES = 4
 WEEK = timedelta(days=7)
 SALES = "fact/sales_order"
 
@@ -37,7 +37,7 @@ def template(postgres: Postgres) -> str:
 
 @pytest.fixture
 def rig(small_totesys: Callable[..., Rig]) -> Rig:
-    """A pipeline after three batches."""
+    """A pipeline after four batches."""
     return small_totesys(BATCHES)
 
 
