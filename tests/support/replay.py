@@ -11,7 +11,7 @@ import psycopg
 from tests.support.pipeline import Rig, real_totesys, rigs, totesys_script
 from tests.support.postgres import Postgres
 
-SLICES = 6
+SLICES = 12
 
 
 @dataclass(frozen=True)
