@@ -7,14 +7,12 @@ import psycopg
 import pytest
 
 from tests.support.pipeline import Rig, clock
-from tests.support.proof import COPIED, keys, proof, unproven, verify
+from tests.support.proof import COPIED, EDGES, keys, proof, unproven, verify
 from tests.support.replay import SLICES, Replay
 from tests.support.s3 import S3
 from tests.support.tampering import drop, rewrite
 from tidemark.verification.verify import Verify
 
-LAWS = "laws of the warehouse"
-EDGES = ["source = latest", "latest = star", "star = warehouse", LAWS, "records = rows"]
 QUICK_SECONDS = 20
 
 

@@ -1,15 +1,19 @@
 """`verify` finds whatever is altered, by its keys; what it advises mends it, and load refuses what was altered."""
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.support.pipeline import Rig, clock
-from tests.support.proof import COPIED, keys, proof, unproven, verify
+from tests.support.proof import COPIED, LAWS, keys, proof, unproven, verify
 from tests.support.tampering import alter_database, alter_manifest, alter_object, drop, rewrite
 from tidemark.errors import DataError
 from tidemark.lake.table import open_table
+from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 
@@ -143,6 +147,13 @@ ALTERED = {
         ["created_time"],
     ),
 }
+# What is altered may break laws of the warehouse as well.
+BREACHES = {
+    "a row that is there twice": {"intervals", "current versions", "current views"},
+    "a row under a number of its own": {"intervals", "current versions"},
+    "a day of the calendar": {"checks/calendar_days_are_right"},
+    "the end of a version": {"intervals"},
+}
 UNGUARDED = (
     "alter table fact_payment drop constraint fact_payment_pkey",
     "drop index fact_payment_history_key, fact_payment_current_key",
@@ -157,11 +168,50 @@ def test_what_is_altered_in_the_warehouse_is_found(small: Rig, altered: str) -> 
 
     found = verify(small)
 
-    assert unproven(found) == {("star = warehouse", table)}
+    assert unproven(found) == {("star = warehouse", table), *((LAWS, law) for law in BREACHES.get(altered, ()))}
     differing = proof(found, "star = warehouse", table)
     assert (differing.count, differing.advice) == (1, "tidemark rebuild warehouse")
     assert keys(differing) == [key] if key else keys(differing)[0][0] == "differs"
     assert list(differing.differences[0].values) == columns
+
+
+def test_a_reference_to_a_row_that_is_gone_breaks_a_law(small: Rig) -> None:
+    keys_off = "alter table fact_payment drop constraint fact_payment_transaction_id_fkey"
+    alter_database(small.warehouse_url, keys_off, "delete from dim_transaction where transaction_id = 5")
+
+    found = verify(small)
+
+    assert unproven(found) == {("star = warehouse", "dim_transaction"), (LAWS, "references")}
+    references = proof(found, LAWS, "references")
+    assert {key["column"] for _, key in keys(references)} == {"transaction_id"}
+    assert {key["missing"] for _, key in keys(references)} == {"5"}
+    assert references.count == len(small.warehouse("select from fact_payment where transaction_id = 5"))
+    assert references.advice == "tidemark rebuild warehouse"
+
+
+def test_a_check_that_the_sources_rows_break_is_told_apart(small: Rig, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(small.model.directory, tmp_path / "model"))
+    check = "select staff_id from dim_staff where staff_id < 3 order by staff_id"
+    (model / "checks" / "staff_begin_at_3.sql").write_text(check)
+
+    found = verify(replace(small, model=load_model(str(model))))
+
+    assert unproven(found) == {(LAWS, "checks/staff_begin_at_3")}
+    broken = proof(found, LAWS, "checks/staff_begin_at_3")
+    assert keys(broken) == [("broken", {"staff_id": "1"}), ("broken", {"staff_id": "2"})]
+    assert broken.advice == "correct them in the source, or mend checks/staff_begin_at_3.sql in the model"
+    assert found.exit_code == 5
+
+
+def test_a_view_that_shows_what_it_should_not_breaks_a_law(small: Rig) -> None:
+    alter_database(
+        small.warehouse_url, "create or replace view fact_payment_current as select * from fact_payment limit 1"
+    )
+
+    found = verify(small)
+
+    assert unproven(found) == {(LAWS, "current views")}
+    assert proof(found, LAWS, "current views").advice == "drop the view, then tidemark init"
 
 
 def test_an_object_of_the_log_that_is_altered_is_found(small: Rig) -> None:
@@ -173,6 +223,22 @@ def test_an_object_of_the_log_that_is_altered_is_found(small: Rig) -> None:
 
     assert keys(proof(found, "records = rows", "objects")) == [("record", key)]
     assert found.exit_code == 5
+
+
+def test_an_altered_object_is_named_by_the_dimension_that_reads_it(small: Rig) -> None:
+    small.change("insert into department (department_id, department_name, location, manager) values (9, 'X', 'Y', 'Z')")
+    small.run()
+    small.change("delete from department where department_id = 9")
+    small.run()
+    (written,) = small.newest().tables["department"].objects
+    assert verify(small).exit_code == 0
+    alter_object(small.ingestion, written.key, b'"location":"Y"', b'"location":"N"')
+
+    staff = proof(verify(small), "latest = star", "dim_staff")
+
+    assert staff.problem.startswith("cannot be read")
+    assert f"{written.key} was altered" in staff.problem
+    assert f"restore {written.key}" in staff.advice
 
 
 def test_a_count_altered_in_a_manifest_is_found(small: Rig) -> None:

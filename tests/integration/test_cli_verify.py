@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.pipeline import Rig
-from tests.support.tampering import rewrite
+from tests.support.proof import EDGES
+from tests.support.tampering import alter_database, rewrite
 from tidemark.cli import run
 
 
@@ -32,7 +33,9 @@ def test_the_command_ends_with_0_where_all_is_equal_and_with_5_where_not(
 ) -> None:
     called = arguments(small, tmp_path / "lake")
     assert run(called) == 0
-    assert "no difference" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "no difference" in shown
+    assert "laws of the warehouse, batch 2: references kept, intervals kept" in shown
 
     rewrite(small.processed, "dimension/design", "design_id = 2", design_name="'other'")
     assert run(called) == 5
@@ -40,7 +43,15 @@ def test_the_command_ends_with_0_where_all_is_equal_and_with_5_where_not(
     assert "design_id 2: differs: design_name" in shown
     assert "what to do: tidemark rebuild star" in shown
 
+    alter_database(small.warehouse_url, "update dim_date set quarter = 9 where date_id = '2024-02-29'")
+    assert run(called) == 5
+    shown = capsys.readouterr().out
+    assert "checks/calendar_days_are_right broken" in shown
+    assert "checks/calendar_days_are_right: 1 rows break it" in shown
+    assert "date_id 2024-02-29" in shown
+
     assert run([*called, "--json"]) == 5
     document = json.loads(capsys.readouterr().out)
     assert (document["is_proven"], document["batches"]["warehouse"]) == (False, 2)
+    assert [edge["name"] for edge in document["edges"]] == EDGES
     assert dt.timedelta(seconds=document["seconds"]) > dt.timedelta(0)

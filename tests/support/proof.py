@@ -4,6 +4,8 @@ from tests.support.pipeline import Rig, clock
 from tidemark.verification.result import TableProof, Verification
 from tidemark.verification.verify import Verify
 
+LAWS = "laws of the warehouse"
+EDGES = ["source = latest", "latest = star", "star = warehouse", LAWS, "records = rows"]
 # Copies a row under a key of its own.
 COPIED = "select (jsonb_populate_record(t, '{{\"{key}\": {value}}}')).* from {table} as t where {key} = {of}"
 

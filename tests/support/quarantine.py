@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.pipeline import Rig, Row, clock
+from tests.support.pipeline import Rig, clock
 from tidemark.errors import OvertakenError
 from tidemark.log.changelog import manifest_key
 from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.replay import Replay, Replayed
-from tidemark.star.quarantine_report import SetAside, count_set_aside, list_set_aside
-from tidemark.star.star_manifest import newest_processed, read_processed
+from tidemark.star.quarantine_report import SetAside, list_set_aside
+from tidemark.star.star_log import StarLog
+from tidemark.star.star_manifest import count_set_aside
+from tidemark.verification.result import TableProof
 from tidemark.warehouse.schema import init
 
 NOW = "timezone('UTC', clock_timestamp())"
@@ -73,7 +75,7 @@ class Look:
     orders: dict[int, list[dict[str, Any]]]
     latest: dict[int, dict[str, Any]]
     source: dict[int, tuple[str | None, ...]]
-    laws: dict[str, list[Row]]
+    laws: dict[str, TableProof]
 
     def reasons(self, table: str) -> dict[tuple[int, int], str]:
         """Give the reasons by key and batch."""
@@ -108,7 +110,7 @@ class Story:
         self.steps.append(
             Look(
                 list_set_aside(list(rig.model.stars.values()), rig.processed),
-                count_set_aside(read_processed(rig.processed, newest_processed(rig.processed))),
+                count_set_aside(StarLog(rig.processed).newest()),
                 orders,
                 {row["sales_order_id"]: row for row in rig.latest("sales_order")},
                 {
@@ -141,10 +143,10 @@ def transform_twice(story: Story) -> None:
     """Transform, and do it again as if the process had been killed before the manifest."""
     rig = story.rig
     rig.transform()
-    batch = newest_processed(rig.processed)
+    batch = StarLog(rig.processed).newest_batch()
 
     def seen() -> tuple[Any, ...]:
-        tables = read_processed(rig.processed, batch).tables
+        tables = StarLog(rig.processed).manifest(batch).tables
         kept = {each.key: rig.processed.get(each.key) for each in rig.processed.list("quarantine/")}
         entries = {name: replace(entry, version=0) for name, entry in tables.items()}
         return kept, entries, {name: rig.star(name) for name in rig.model.stars}
