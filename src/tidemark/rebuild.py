@@ -1,7 +1,7 @@
-"""Rebuild: latest and the star made again from the log, on the side, compared with what is there, then put in place.
+"""Rebuild: latest and the star are made again in a scratch copy, compared with what is there, then put in place.
 
 Nothing is changed before the comparison is done, so a rebuild that is killed has done nothing, or has put some tables
-in place and not the others; it is simply run again. The side is a scratch directory of this machine: it holds all of
+in place and not the others; it is simply run again. The copy is a directory of this machine: it holds all of
 latest, and for the star all of that as well.
 """
 
@@ -14,7 +14,7 @@ from tidemark.lake.files import drop_old_files
 from tidemark.lake.replacement import Replacement, TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import ChangeLog, Manifest, new_id
-from tidemark.log.fold import Fold, opened_side
+from tidemark.log.fold import Fold, scratch_copy
 from tidemark.log.latest import HASH, open_latest, statistics_of
 from tidemark.log.reach import reach_of_log, require_together
 from tidemark.model import Model
@@ -70,15 +70,15 @@ class Rebuild:
         head = log.newest()
         if head is None:
             return RebuildReport("latest", 0, {}, is_in_place=False)
-        with opened_side("rebuild") as side, open_engine([self.ingestion, side]) as engine:
-            fold = Fold(engine, log, self.model, side, self.clock)
+        with scratch_copy("rebuild") as copy, open_engine([self.ingestion, copy]) as engine:
+            fold = Fold(engine, log, self.model, copy, self.clock)
             for manifest in log.manifests(1, head.batch):
                 progress("rebuild", f"latest: batch {manifest.batch} of {head.batch}", 0, 0, 0.0)
                 fold.add(manifest)
             pairs = {}
             for name, source in self.model.sources.items():
                 if name in head.tables:
-                    made = open_latest(side, source, head.tables[name].columns).lake
+                    made = open_latest(copy, source, head.tables[name].columns).lake
                     compared = [column for column in made.columns if column != HASH]
                     pairs[name] = Replacement(engine, made, self.ingestion, compared)
             tables = {name: pair.compared() for name, pair in pairs.items()}
@@ -103,14 +103,14 @@ class Rebuild:
             return RebuildReport("star", 0, {}, is_in_place=False)
         written = [stars.written(batch) for batch in range(1, last + 1)]
         require_together(reach_of_log(ChangeLog(self.ingestion), last), reach_of_star(written[-1]))
-        with opened_side("rebuild") as side, open_engine([self.ingestion, self.processed, side]) as engine:
-            self._replay(engine, side, last, progress)
+        with scratch_copy("rebuild") as copy, open_engine([self.ingestion, self.processed, copy]) as engine:
+            self._transform(engine, copy, last, progress)
             pairs = {}
             for name, star in self.model.stars.items():
-                made = open_table(side, star.path)
+                made = open_table(copy, star.path)
                 if made is not None:
                     pairs[name] = Replacement(engine, made, self.processed, list(made.columns))
-            quarantine = QuarantineReplacement(side, self.processed, last)
+            quarantine = QuarantineReplacement(copy, self.processed, last)
             tables = {name: pair.compared() for name, pair in pairs.items()}
             tables |= {"quarantine": quarantine.compared()} if quarantine.objects else {}
             reasons = [pair.reason(last, "transform") for pair in pairs.values()]
@@ -125,21 +125,21 @@ class Rebuild:
                     statistics = star_statistics(self.model.stars[name])
                     versions[name] = pair.put(last, self._now_milliseconds(), statistics, metadata=metadata)
                 quarantine.put()
-                remade = StarLog(side)
+                remade = StarLog(copy)
                 again = [remade.written(batch) for batch in range(1, last + 1)]
                 stars.put_rebuilt(self._record(written, again, versions))
         return RebuildReport("star", last, tables, is_in_place, found)
 
-    def _replay(self, engine: Engine, side: Objects, last: int, progress: Progress) -> None:
-        fold = Fold(engine, ChangeLog(self.ingestion), self.model, side, self.clock)
+    def _transform(self, engine: Engine, copy: Objects, last: int, progress: Progress) -> None:
+        fold = Fold(engine, ChangeLog(self.ingestion), self.model, copy, self.clock)
 
         def latest_of(manifest: Manifest) -> Objects:
             progress("rebuild", f"star: batch {manifest.batch} of {last}", 0, 0, 0.0)
             for star in self.model.dimensions:
-                drop_old_files(side, star.path)
+                drop_old_files(copy, star.path)
             return fold.add(manifest)
 
-        Transform(self.model, self.ingestion, side, self.clock, latest_of=latest_of, until=last).run()
+        Transform(self.model, self.ingestion, copy, self.clock, latest_of=latest_of, until=last).run()
 
     def _may_be_put(self, reasons: Sequence[str]) -> bool:
         return not self.dry_run and (self.accepts or not reasons)

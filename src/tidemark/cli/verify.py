@@ -17,7 +17,11 @@ def verify(
     ctx: typer.Context,
     *,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also read every object of the log and replay it against latest and star.")
+        bool,
+        typer.Option(
+            "--deep",
+            help="Also fold the whole log and compare latest and star with that.",
+        ),
     ] = False,
 ) -> None:
     """Prove that source, latest, star and warehouse hold the same, row by row, or name the keys at which they differ.

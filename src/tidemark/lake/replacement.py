@@ -1,4 +1,4 @@
-"""A table that was made again on the side: how it differs from the one that is there, and how it takes its place."""
+"""A table in a scratch copy: how it differs from the one that is there, and how it takes its place."""
 
 import shutil
 from collections.abc import Mapping, Sequence

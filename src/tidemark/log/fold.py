@@ -1,4 +1,4 @@
-"""The fold: batches of the log applied to latest, where it lies or in a bucket on the side, from the first batch on.
+"""The fold: batches of the log applied to latest, where it lies or in a scratch copy, from the first batch on.
 
 Rows that are taken from the log have no hash, for the log holds none.
 """
@@ -28,7 +28,7 @@ ATTEMPTS = 5
 
 
 @contextmanager
-def opened_side(purpose: str) -> Iterator[Objects]:
+def scratch_copy(purpose: str) -> Iterator[Objects]:
     """Open a scratch directory of this machine, which has the purpose in its name, as a bucket for a block's length."""
     folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{purpose}-"))
     try:
@@ -39,25 +39,25 @@ def opened_side(purpose: str) -> Iterator[Objects]:
 
 @dataclass
 class Fold:
-    """The log, folded batch by batch into a latest of its own on the side; `done` is the last batch that is in it."""
+    """The log, folded batch by batch into a scratch copy of latest; `done` is the last batch that is in it."""
 
     engine: Engine
     log: ChangeLog
     model: Model
-    side: Objects
+    copy: Objects
     clock: Callable[[], datetime]
     done: int = 0
 
     def add(self, manifest: Manifest) -> Objects:
-        """Apply the next batch, and give the side, on which latest is as of it."""
+        """Apply the next batch, and give the copy, in which latest is as of it."""
         for name, entry in manifest.tables.items():
             table = self.model.sources.get(name)
-            if table and _is_news(self.side, table, entry, manifest.batch):
-                apply_from_log(self.engine, self.log, table, entry, manifest.batch, self.clock(), into=self.side)
+            if table and _is_news(self.copy, table, entry, manifest.batch):
+                apply_from_log(self.engine, self.log, table, entry, manifest.batch, self.clock(), into=self.copy)
                 self._cut_up(table)
-                drop_old_files(self.side, path_of(table))
+                drop_old_files(self.copy, path_of(table))
         self.done = manifest.batch
-        return self.side
+        return self.copy
 
     def finish(self, last: int) -> None:
         """Apply the batches that are left, up to the last."""
@@ -66,7 +66,7 @@ class Fold:
 
     def _cut_up(self, table: SourceTable) -> None:
         """Cut a file that a baseline has filled, which every later batch would have to rewrite."""
-        lake = open_table(self.side, path_of(table))
+        lake = open_table(self.copy, path_of(table))
         large = groups_to_rewrite(data_files(lake), MERGED_BYTES, None, splits=True) if lake else []
         large = [group for group in large if len(group) == 1]
         if lake and large:

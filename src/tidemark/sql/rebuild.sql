@@ -1,27 +1,27 @@
--- name: create_side
-create temporary table {side} (like {table}) on commit drop;
+-- name: create_remade
+create temporary table {remade} (like {table}) on commit drop;
 
 -- name: close_versions
-update {side} as old
+update {remade} as old
 set valid_to = later.valid_from
 from (
     select
         {key},
         lead(valid_from) over (partition by {source_key} order by valid_from) as valid_from
-    from {side}
+    from {remade}
 ) as later
 where {matches} and later.valid_from is not null;
 
 -- name: analyze
-analyze {side};
+analyze {remade};
 
 -- name: compare
 select
-    (select count(*) from {side}) as rows,
+    (select count(*) from {remade}) as rows,
     (
         select count(*)
         from (
-            select {columns} from {side}
+            select {columns} from {remade}
             except all
             select {columns} from {table}
         ) as only_made
@@ -31,13 +31,13 @@ select
         from (
             select {columns} from {table}
             except all
-            select {columns} from {side}
+            select {columns} from {remade}
         ) as only_present
     ) as surplus;
 
 -- name: put_right
 insert into {table} ({columns})
-select {columns} from {side}
+select {columns} from {remade}
 except
 select {columns} from {table}
 on conflict ({key}) do update set {assignments};
@@ -47,14 +47,14 @@ delete from {table} as old
 using (
     select {columns} from {table}
     except all
-    select {columns} from {side}
+    select {columns} from {remade}
 ) as later
 where {matches};
 
 -- name: insert_absent
 insert into {table} ({columns})
 select {columns}
-from {side} as later
+from {remade} as later
 where not exists (
     select from {table} as old
     where {matches}
@@ -68,6 +68,6 @@ where batch = %(batch)s;
 -- name: delete_surplus
 delete from {table} as old
 where not exists (
-    select from {side} as later
+    select from {remade} as later
     where {matches}
 );

@@ -14,9 +14,9 @@ select
     current_database()::text as database,
     current_user::text as role;
 
--- name: create_side
+-- name: create_copy
 -- The types of the warehouse's columns, and none of their constraints.
-create temporary table {side} on commit drop as
+create temporary table {copied} on commit drop as
 select {columns}
 from {table}
 with no data;
@@ -25,7 +25,7 @@ with no data;
 select
     {columns},
     lead(valid_from) over (partition by {key} order by valid_from) as {ends}
-from {side};
+from {copied};
 
 -- name: totals
 select

@@ -50,13 +50,13 @@ def put_dimension(batch: Batch, star: StarTable) -> Outcome:
     with batch.engine.working_tables() as tables:
         batch.sources.present(star, {})
         dimension, lake = _opened(batch, star, tables)
-        is_changed, lies_aside = batch.sources.has_changes(star), bool(batch.quarantine.open_count(star))
+        is_changed, has_open_rows = batch.sources.has_changes(star), bool(batch.quarantine.open_count(star))
         changes: list[Change] = []
         released = 0
-        if batch.manifest.replay.get(star.name) or (is_changed and (lies_aside or len(star.reads) > 1)):
+        if batch.manifest.replay.get(star.name) or (is_changed and (has_open_rows or len(star.reads) > 1)):
             change, lake = _upsert(dimension, lake, {})
             changes.append(change)
-            released = _settle(dimension, tables) if lies_aside else 0
+            released = _settle(dimension, tables) if has_open_rows else 0
         elif is_changed:
             source = star.reads[0]
             for part in batch.sources.states[source].parts:
@@ -79,15 +79,17 @@ def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outco
         known = _years(batch, select("star", "years", column=key, rows=lake.rows()))
         missing = set(years) - known
         released, changes = 0, list[Change]()
-        lies_aside = bool(batch.quarantine.open_count(star))
+        has_open_rows = bool(batch.quarantine.open_count(star))
         if missing or batch.manifest.replay.get(star.name):
-            if lies_aside:
+            if has_open_rows:
                 day = tried(Expression(f"(key->>{text(star.key[0])})"), "date")
-                missing |= _years(batch, select("star", "years", column=day, rows=batch.quarantine.lying(star, tables)))
+                missing |= _years(
+                    batch, select("star", "years", column=day, rows=batch.quarantine.open_table(star, tables))
+                )
             batch.engine.view("calendar", select("star", "days_of_years", years=numbers(sorted(missing))))
             change, lake = _upsert(dimension, lake, {})
             changes.append(change)
-            released = _settle(dimension, tables) if lies_aside else 0
+            released = _settle(dimension, tables) if has_open_rows else 0
         set_aside = batch.quarantine.set_aside(star, dimension.aside)
         return batch.outcome(star, lake, changes, set_aside, released)
 
@@ -168,8 +170,8 @@ def _settle(dimension: _Dimension, tables: WorkingTables) -> int:
     One that is no longer in the source has nothing left to be mended.
     """
     batch, aside = dimension.batch, dimension.aside
-    lying = batch.quarantine.lying(dimension.star, tables)
-    staying = tables.of(select("quarantine", "staying_rows", same=IDENTITY, lying=lying, aside=aside))
+    opened = batch.quarantine.open_table(dimension.star, tables)
+    staying = tables.of(select("quarantine", "staying_rows", same=IDENTITY, open_rows=opened, aside=aside))
     batch.engine.execute(statement("quarantine", "drop_staying_rows", aside=aside, same=IDENTITY, staying=staying))
-    leaving = select("quarantine", "leaving_rows", lying=lying, same=IDENTITY, staying=staying)
+    leaving = select("quarantine", "leaving_rows", open_rows=opened, same=IDENTITY, staying=staying)
     return batch.quarantine.release(dimension.star, leaving)

@@ -46,8 +46,8 @@ class _Fact:
     """One fact on its way into one batch.
 
     `yielded` are the columns of its SELECT, `kept` the files that the batch leaves alone, `aside` the rows that the
-    star cannot take, `lying` those that lay in quarantine before and `lying_keys` their ordinals and source keys, None
-    when there were none.
+    star cannot take. `open_rows` are those that were open in quarantine before, `open_keys` their ordinals and source
+    keys; both are None when there were none.
     """
 
     batch: Batch
@@ -59,8 +59,8 @@ class _Fact:
     references: Mapping[str, Select]
     kept: Sequence[str]
     aside: Table
-    lying: Table | None
-    lying_keys: Table | None
+    open_rows: Table | None
+    open_keys: Table | None
 
     @property
     def types(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
         lake = batch.open(star, {star.key[0]: "BIGINT"}, yielded, star_sql.HISTORY)
         own = [file for file in lake.files if batch_of(file) == batch.number]
         table, state = batch.model.sources[star.driving], batch.sources.states[star.driving]
-        lying = batch.quarantine.lying(star, tables) if batch.quarantine.open_count(star) else None
+        open_rows = batch.quarantine.open_table(star, tables) if batch.quarantine.open_count(star) else None
         fact = _Fact(
             batch,
             star,
@@ -96,8 +96,8 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
             _references(batch.model, batch.writer.processed, star),
             [file for file in lake.files if file not in own],
             batch.quarantine.nothing_aside(tables),
-            lying,
-            tables.of(_keys_lying(star, table, _types(state), lying)) if lying else None,
+            open_rows,
+            tables.of(_open_keys(star, table, _types(state), open_rows)) if open_rows else None,
         )
         added = _put_changes(fact)
         returned, released = _retry(fact, tables, dimensions, added)
@@ -128,7 +128,7 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
     unreadable = star_sql.unreadable(fact.state.entry.columns)
     readable = select("star", "without_unreadable", rows=part, reason=unreadable).rows if unreadable else part
     written = fact.lake.rows([*fact.kept, *(action.path for action in before)])
-    beside = star_sql.neighbours(written, star, part, fact.table, fact.types, fact.lying_keys)
+    beside = star_sql.neighbours(written, star, part, fact.table, fact.types, fact.open_keys)
     history = star_sql.versions(part, star, fact.table, fact.types, batch.model, beside.rows)
     made = star_sql.fact_rows(star, history, batch.number, list(fact.yielded))
     judged = star_sql.judged(made, fact.yielded, limits, fact.references)
@@ -162,10 +162,10 @@ def _note(fact: _Fact, part: Rows, refused: Select) -> None:
     )
 
 
-def _keys_lying(star: StarTable, table: SourceTable, types: Mapping[str, str], lying: Table) -> Select:
+def _open_keys(star: StarTable, table: SourceTable, types: Mapping[str, str], open_rows: Table) -> Select:
     key = zip(table.key, star.source_key, strict=True)
     keys = (named_as(tried(Expression(f"(key->>{text(name)})"), types[name]), alias) for name, alias in key)
-    return select("quarantine", "keys_lying", keys=listed(keys), lying=lying)
+    return select("quarantine", "open_keys", keys=listed(keys), open_rows=open_rows)
 
 
 def _retry(
@@ -205,7 +205,7 @@ def _retry(
 
 def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEntry]) -> Table | None:
     """Make the table of the rows in quarantine to take up again; `_turn` counts a key's versions."""
-    if fact.lying is None:
+    if fact.open_rows is None:
         return None
     star, columns = fact.star, fact.state.entry.columns
     brings = any(dimensions[name].rows for name in star.references.values() if name in dimensions)
@@ -214,7 +214,9 @@ def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEn
     # Parsed once, for a row may hold megabytes; and numbered apart from them.
     types = text(json.dumps({column.name: column.log_type for column in columns}))
     values = listed(named_as(quoted(column.name, "v."), column.name) for column in columns)
-    return tables.of(select("quarantine", "retried", values=values, types=types, lying=fact.lying, where=wanted))
+    return tables.of(
+        select("quarantine", "retried", values=values, types=types, open_rows=fact.open_rows, where=wanted)
+    )
 
 
 def _years(fact: _Fact, added: Sequence[AddAction]) -> Iterable[int]:

@@ -57,7 +57,7 @@ def open_rows(stars: StarLog, star: StarTable, newest: Processed | None) -> Rows
     gone = [objects.url(object_key(star, batch, released=True)) for batch, (_, count) in counts.items() if count]
     return select(
         "quarantine",
-        "lying",
+        "open_rows",
         columns=names(COLUMNS),
         set_aside=from_json(put, COLUMNS),
         released=from_json(gone, RELEASED, LONGEST_KEY_BYTES),
@@ -78,7 +78,7 @@ class Quarantine:
         entry = self.before.tables.get(star.name) if self.before else None
         return entry.open if entry else 0
 
-    def lying(self, star: StarTable, tables: WorkingTables) -> Table:
+    def open_table(self, star: StarTable, tables: WorkingTables) -> Table:
         """Make a working table of the rows that lay in quarantine before this batch."""
         return tables.of(select("files", "all", rows=open_rows(self.stars, star, self.before)))
 

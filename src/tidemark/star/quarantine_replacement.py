@@ -1,4 +1,4 @@
-"""The quarantine that was filled again on the side: how it differs from the one that is there, and takes its place."""
+"""The quarantine in a scratch copy: how it differs from the one that is there, and how it takes its place."""
 
 from dataclasses import dataclass
 

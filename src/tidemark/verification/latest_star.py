@@ -228,8 +228,8 @@ class StarEdge:
         source = self.model.sources[star.driving].key if star.kind == "fact" else star.key
         mine = star.source_key if star.kind == "fact" else star.key
         keys = listed(named_as(Expression(f"key->>{text(name)}"), name) for name in source)
-        lying = open_rows(self.stars, star, self.done)
-        aside = tables.of(select("verification", "keys_set_aside", keys=keys, lying=lying))
+        rows = open_rows(self.stars, star, self.done)
+        aside = tables.of(select("verification", "keys_set_aside", keys=keys, open_rows=rows))
         pairs = zip(mine, source, strict=True)
         is_same = all_of(
             Condition(f"{converted(quoted(own, 'k.'), 'varchar')} = {quoted(name, 'a.')}") for own, name in pairs

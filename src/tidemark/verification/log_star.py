@@ -1,6 +1,6 @@
-"""Log = latest, log = star: the whole log is folded and transformed once more on the side, and compared row for row.
+"""Log = latest, log = star: the whole log is folded into a scratch copy, which is compared row for row.
 
-Only this sees a change that was made to latest and star alike, and a version in the middle of a history. The side is a
+Only this sees a change that was made to latest and star alike, and a version in the middle of a history. The copy is a
 scratch directory of this machine that holds latest and the star.
 """
 
@@ -27,20 +27,20 @@ Proofs = Iterator[tuple[str, Callable[[], TableProof]]]
 
 @dataclass(frozen=True)
 class LogEdges:
-    """The log, folded into a latest and a star of its own on the side."""
+    """The log, folded into a latest and a star of a scratch copy."""
 
     engine: Engine
     model: Model
     ingestion: Objects
     processed: Objects
-    side: Objects
+    copy: Objects
     clock: Callable[[], datetime]
 
-    def replay(self, head: Manifest, done: Processed | None) -> None:
+    def fold(self, head: Manifest, done: Processed | None) -> None:
         """Make the star again up to the last batch that was transformed, and latest up to the newest."""
-        fold = Fold(self.engine, ChangeLog(self.ingestion), self.model, self.side, self.clock)
+        fold = Fold(self.engine, ChangeLog(self.ingestion), self.model, self.copy, self.clock)
         if done is not None:
-            Transform(self.model, self.ingestion, self.side, self.clock, latest_of=fold.add, until=done.batch).run()
+            Transform(self.model, self.ingestion, self.copy, self.clock, latest_of=fold.add, until=done.batch).run()
         fold.finish(head.batch)
 
     def latest(self, head: Manifest) -> Proofs:
@@ -57,7 +57,7 @@ class LogEdges:
 
     def _latest(self, table: SourceTable, head: Manifest) -> TableProof:
         now = head.tables[table.name].columns
-        wanted, found = (open_latest_as_of(place, table, head.batch, now) for place in (self.side, self.ingestion))
+        wanted, found = (open_latest_as_of(place, table, head.batch, now) for place in (self.copy, self.ingestion))
         if wanted is None or found is None:
             return TableProof(
                 table.name, problem="latest is gone", cause="it was removed", advice="tidemark rebuild latest"
@@ -69,7 +69,7 @@ class LogEdges:
         )
 
     def _star(self, star: StarTable, done: Processed) -> TableProof:
-        wanted, found = open_table(self.side, star.path), open_as_of(self.processed, star.path, done.batch)
+        wanted, found = open_table(self.copy, star.path), open_as_of(self.processed, star.path, done.batch)
         if wanted is None or found is None:
             return TableProof(star.name, problem="it is gone", cause="it was removed", advice="tidemark rebuild star")
         columns = list(wanted.columns)

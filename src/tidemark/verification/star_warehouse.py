@@ -40,7 +40,7 @@ SESSION = (
 )
 BUCKETS = 1024
 VALID_TO = "valid_to"
-SIDE = "rows of the star"
+COPY = "rows of the star"
 # Columns of several collations in one array can otherwise not be compared.
 TEXT = '{}::text collate "C"'
 Totals = Mapping[int, tuple[int, int]]
@@ -182,12 +182,12 @@ class _Sides:
     def filled(self, rows: StarRows) -> Iterator[None]:
         """Copy the star's rows into a temporary table, which is gone when the block ends."""
         connection = self.warehouse.connection
-        parts = {"side": sql.Identifier(SIDE), "columns": _names(self.loaded), "table": self._table}
+        parts = {"copied": sql.Identifier(COPY), "columns": _names(self.loaded), "table": self._table}
         with translated(f"a temporary copy of {self.star.name}"), connection.transaction(force_rollback=True):
-            connection.execute(query("verification", "create_side", **parts))
+            connection.execute(query("verification", "create_copy", **parts))
             # From here on the server itself holds us to writing nothing that stays.
             connection.execute("set transaction read only")
-            copy_in = query("warehouse", "copy_in", table=parts["side"], columns=parts["columns"])
+            copy_in = query("warehouse", "copy_in", table=parts["copied"], columns=parts["columns"])
             with connection.cursor().copy(copy_in) as copy:
                 for block in rows.blocks():
                     copy.write(block)
@@ -195,7 +195,7 @@ class _Sides:
 
     def proof(self) -> TableProof:
         """Compare the two."""
-        mine, theirs = self._totals(self._side), self._totals(self._table)
+        mine, theirs = self._totals(self._star_rows), self._totals(self._table)
         differing = sorted(each for each in mine.keys() | theirs.keys() if mine.get(each) != theirs.get(each))
         sides = (_side(mine), _side(theirs))
         if not differing:
@@ -218,7 +218,7 @@ class _Sides:
             key=_list(key),
             key_texts=_list(sql.SQL(TEXT).format(name) for name in key),
             texts=_list(sql.SQL(TEXT).format(sql.Identifier(column.name)) for column in self._columns),
-            star=self._side,
+            star=self._star_rows,
             warehouse=self._table,
             bucket=self._bucket,
             buckets=_list(map(sql.Literal, buckets)),
@@ -245,13 +245,13 @@ class _Sides:
         return sql.Identifier(self.warehouse.schema, self.star.name)
 
     @property
-    def _side(self) -> sql.Composable:
+    def _star_rows(self) -> sql.Composable:
         """Write the FROM item of the star's rows, a fact's with the moments at which its versions end."""
-        side = sql.Identifier(SIDE)
+        copied = sql.Identifier(COPY)
         if self.star.kind != "fact":
-            return side
+            return copied
         key, ends = _list(map(sql.Identifier, self.star.source_key)), sql.Identifier(VALID_TO)
-        versions = query("verification", "versions", columns=_names(self.loaded), key=key, ends=ends, side=side)
+        versions = query("verification", "versions", columns=_names(self.loaded), key=key, ends=ends, copied=copied)
         return sql.SQL("({}) as versions").format(versions)
 
     @property

@@ -19,7 +19,7 @@ from tidemark.capture.source_identity import check_identity
 from tidemark.errors import DataError, TidemarkError
 from tidemark.lake.engine import Engine, first_line, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
-from tidemark.log.fold import opened_side
+from tidemark.log.fold import scratch_copy
 from tidemark.log.latest import open_latest_as_of
 from tidemark.log.pointer import PointerStore
 from tidemark.model import Model, SourceTable
@@ -66,7 +66,7 @@ class Verify:
         """Verify every edge that can be.
 
         Args:
-            deep: also replay the whole log, and read every object of it.
+            deep: also fold the whole log, and read every object of it.
             progress: told of each edge's tables.
 
         Raises:
@@ -216,12 +216,12 @@ class _Work:
         return Edge(RECORDS, head.batch, self._proofs(RECORDS, proofs))
 
     def _log_edges(self, head: Manifest) -> list[Edge]:
-        with opened_side("verify") as side:
+        with scratch_copy("verify") as copy:
             parts = self.verify
-            log = LogEdges(self.engine, self.model, parts.ingestion, parts.processed, side, parts.clock)
+            log = LogEdges(self.engine, self.model, parts.ingestion, parts.processed, copy, parts.clock)
 
             def latest() -> Edge:
-                log.replay(head, self.done)
+                log.fold(head, self.done)
                 return Edge(LOG_LATEST, head.batch, self._proofs(LOG_LATEST, log.latest(head)))
 
             def star() -> Edge:
@@ -231,7 +231,7 @@ class _Work:
 
             edge = self._asked(LOG_LATEST, latest)
             if edge.skipped:
-                return [edge, Edge(LOG_STAR, skipped="the log could not be replayed", exit_code=edge.exit_code)]
+                return [edge, Edge(LOG_STAR, skipped="the log could not be folded", exit_code=edge.exit_code)]
             return [edge, self._asked(LOG_STAR, star)]
 
     def _proofs(self, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]]) -> tuple[TableProof, ...]:

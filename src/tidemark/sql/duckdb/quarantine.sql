@@ -1,4 +1,4 @@
--- name: lying
+-- name: open_rows
 select {columns}
 from (
     select
@@ -100,11 +100,11 @@ select
 from {rows}
 where _wrong is not null;
 
--- name: keys_lying
+-- name: open_keys
 select
     ordinal as _ordinal,
     {keys}
-from {lying};
+from {open_rows};
 
 -- name: retried
 select
@@ -120,14 +120,14 @@ from (
     select
         * exclude (row),
         from_json(row, {types}) as v
-    from {lying}
+    from {open_rows}
     where {where}
 ) as r
 inner join (
     select
         ordinal,
         row_number() over (partition by key::varchar order by ordinal) as turn
-    from {lying}
+    from {open_rows}
     where {where}
 ) as t on r.ordinal = t.ordinal;
 
@@ -165,7 +165,7 @@ where
 
 -- name: staying_rows
 select {same} as same
-from {lying}
+from {open_rows}
 intersect
 select {same} as same
 from {aside};
@@ -182,7 +182,7 @@ where
 select
     ordinal,
     key
-from {lying}
+from {open_rows}
 where
     {same} not in (
         select same

@@ -133,4 +133,4 @@ where not is_deleted;
 
 -- name: keys_set_aside
 select distinct {keys}
-from {lying};
+from {open_rows};
