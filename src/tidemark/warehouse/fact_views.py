@@ -16,7 +16,8 @@ from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, defined, split_statements
 
 CURRENT, AS_OF = "_current", "_as_of"
-HISTORY_KEY, CURRENT_KEY = "_history_key", "_current_key"
+# Each is named after its fact.
+INDEXES = ("history_key", "current_key")
 # PostgreSQL cuts a longer name off, and then it may be another thing's.
 LONGEST_NAME_BYTES = 63
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
@@ -51,9 +52,9 @@ def is_possible(name: str) -> bool:
 
 def _indexes(fact: StarTable) -> Iterator[Generated]:
     key = sql.SQL(", ").join(map(sql.Identifier, fact.source_key))
-    for suffix in (HISTORY_KEY, CURRENT_KEY):
-        name = fact.name + suffix
-        statement = query("fact_views", suffix[1:], index=_name(name), fact=_name(fact.name), source_key=key)
+    for index in INDEXES:
+        name = f"{fact.name}_{index}"
+        statement = query("fact_views", index, index=_name(name), fact=_name(fact.name), source_key=key)
         yield Generated("index", name, (statement.as_string(),))
 
 
