@@ -112,10 +112,10 @@ def test_every_stage_works_on_every_table(first: Run) -> None:
     assert [set(each["seconds"]) for each in report["batches"]] == [{"ingest", "transform", "load"}] * 4
     tables = report["tables"]
     model = load_model("totesys")
-    assert [list(tables[stage]) for stage in ("ingest", "transform", "load")] == [
-        [*model.sources],
-        [*model.stars],
-        [*model.stars],
+    assert [set(tables[stage]) for stage in ("ingest", "transform", "load")] == [
+        {*model.sources},
+        {*model.stars},
+        {*model.stars},
     ]
     # The generator has rows for these, and the calendar for the days that they name.
     filled = {*TABLES, *(name for name, star in model.stars.items() if set(star.reads) <= set(TABLES))}

@@ -188,7 +188,8 @@ def rigs(postgres: Postgres, folder: str) -> Iterator[Callable[..., Rig]]:
 
     def create(template: str, *, model: str = "totesys", place: str | None = None) -> Rig:
         loaded = load_model(model)
-        warehouse = postgres.template(f"{loaded.name}_warehouse", lambda url: init(url, loaded))
+        # By the hash: two models of tests may have one name.
+        warehouse = postgres.template(f"warehouse of {loaded.hash}", lambda url: init(url, loaded))
         return open_rig(loaded, clone(template), clone(warehouse), place or folder)
 
     yield create
