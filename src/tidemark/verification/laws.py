@@ -18,7 +18,7 @@ from tidemark.report import Progress, quiet
 from tidemark.verification.causes import CHECKS, LAWS, VIEWS
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, TableProof
 from tidemark.verification.star_warehouse import WarehouseSnapshot
-from tidemark.warehouse.fact_views import CURRENT
+from tidemark.warehouse.fact_views import CURRENT, is_possible
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,8 @@ class _Tables:
     def obstacle(self, fact: StarTable) -> str:
         """Say why the view of a fact cannot be looked at; empty where it can."""
         view = fact.name + CURRENT
+        if not is_possible(view):
+            return f"there is no {view}: its name is too long"
         with self.warehouse.connection.cursor(row_factory=dict_row) as cursor:
             named = {"view": self._named(view).as_string()}
             row = cursor.execute(query("laws", "view"), named).fetchone() or {}
