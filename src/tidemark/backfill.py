@@ -95,15 +95,8 @@ class Backfill:
                 identity = source.identity()
                 check_identity(head, identity)
                 with source.snapshot(chosen.values()) as snapshot:
-                    columns = {name: _columns(table, snapshot, head) for name, table in chosen.items()}
                     poll = Poll.after(head, engine, log, snapshot, identity, self.model, self.clock())
-                    found = {}
-                    for name, table in chosen.items():
-                        started = time.perf_counter()
-                        progress("backfill", name, 0, 0, 0.0, poll.batch)
-                        found[name] = self._reread(poll, table, columns[name], head, start, end)
-                        seconds = time.perf_counter() - started
-                        progress("backfill", name, found[name].changes, 0, seconds, poll.batch)
+                    found = self._reread_all(poll, chosen, head, (start, end), progress)
             changed = {} if dry_run else {name: each.write() for name, each in found.items() if each.changes}
             if changed:
                 manifest = self._manifest(poll, head, asdict(identity), changed)
@@ -140,17 +133,33 @@ class Backfill:
             raise StateError("there is no batch yet", advice="run tidemark ingest, which reads every table whole")
         return head
 
+    def _reread_all(
+        self,
+        poll: Poll,
+        chosen: Mapping[str, SourceTable],
+        head: Manifest,
+        moments: tuple[datetime, datetime],
+        progress: Progress,
+    ) -> dict[str, Reread]:
+        columns = {name: _columns(table, poll.snapshot, head) for name, table in chosen.items()}
+        found = {}
+        for name, table in chosen.items():
+            started = time.perf_counter()
+            progress("backfill", name, 0, 0, 0.0, poll.batch)
+            found[name] = self._reread(poll, table, columns[name], head, moments)
+            progress("backfill", name, found[name].changes, 0, time.perf_counter() - started, poll.batch)
+        return found
+
     def _reread(
         self,
         poll: Poll,
         table: SourceTable,
         columns: tuple[Column, ...],
         head: Manifest,
-        start: datetime,
-        end: datetime,
+        moments: tuple[datetime, datetime],
     ) -> Reread:
         types = {column.name: column.type for column in columns}
-        spans = [span_of(name, types[name], start, end, self.model.timezone) for name in table.moments]
+        spans = [span_of(name, types[name], *moments, self.model.timezone) for name in table.moments]
         return reread(poll, self._latest(table, columns, head), columns, head.tables[table.name], spans)
 
     def _latest(self, table: SourceTable, columns: tuple[Column, ...], head: Manifest) -> LatestTable:

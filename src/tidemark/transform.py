@@ -5,7 +5,7 @@ the batch are replaced, and a dimension's merge finds nothing left to change.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,10 +65,7 @@ class Transform:
         with open_engine([self.ingestion, self.processed]) as engine:
             engine.seeds(self.model.seeds)
             limits = limits_of(self.model) if done < last else {}
-            newest = log.newest(last) if done < last else None
-            for found in log.manifests(done + 1, last):
-                # The model may have been mended for a newer batch than this one.
-                manifest = with_later_shape(found, newest or found)
+            for found, manifest in self._to_do(log, done, last):
                 latest = self.latest_of(found) if self.latest_of else self.ingestion
                 with source_tables(engine, self.model.sources, self._ordered, manifest, log, latest) as sources:
                     batch = Batch(
@@ -81,16 +78,7 @@ class Transform:
                         writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),
                     )
                     entries = self._put_all(batch, progress, totals)
-                before = Processed(
-                    batch=manifest.batch,
-                    run_id=self.new_id(),
-                    pipeline_id=manifest.pipeline_id,
-                    captured_at=manifest.captured_at,
-                    model=self.model.hash,
-                    tables=entries,
-                )
-                with effect("processed-manifest"):
-                    put_manifest(self.processed, before.batch, before.encode(), before.run_id)
+                before = self._commit(manifest, entries)
         return StageReport(
             "transform",
             tuple(range(done + 1, last + 1)),
@@ -100,6 +88,27 @@ class Transform:
             captured_at=before.captured_at if before else None,
             set_aside=sum(count_set_aside(before).values()),
         )
+
+    def _to_do(self, log: ChangeLog, done: int, last: int) -> Iterator[tuple[Manifest, Manifest]]:
+        """Yield the manifests of the batches to transform, each as it was written and as the model reads it."""
+        newest = log.newest(last) if done < last else None
+        for found in log.manifests(done + 1, last):
+            # The model may have been mended for a newer batch than this one.
+            yield found, with_later_shape(found, newest or found)
+
+    def _commit(self, manifest: Manifest, entries: Mapping[str, StarEntry]) -> Processed:
+        """Put the processed manifest of a batch: from then on it is transformed."""
+        done = Processed(
+            batch=manifest.batch,
+            run_id=self.new_id(),
+            pipeline_id=manifest.pipeline_id,
+            captured_at=manifest.captured_at,
+            model=self.model.hash,
+            tables=entries,
+        )
+        with effect("processed-manifest"):
+            put_manifest(self.processed, done.batch, done.encode(), done.run_id)
+        return done
 
     @property
     def _ordered(self) -> list[StarTable]:

@@ -7,7 +7,7 @@ that only moves rows is named `compact-…`.
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -211,26 +211,29 @@ def unneeded_files(lake: LakeTable, oldest_needed: int, cutoff: datetime) -> lis
     """
     folder, log = f"{lake.path}/", f"{lake.path}/_delta_log/"
     found = list(lake.objects.list(folder))
-    commits = {
-        int(name): each.last_modified
-        for each in found
-        if each.key.startswith(log)
-        for name, _, suffix in [each.key.removeprefix(log).partition(".")]
-        if suffix == "json" and name.isdecimal()
-    }
+    commits = _commits(found, log)
     before_cutoff = max((version for version, moment in commits.items() if moment < cutoff), default=0)
-    oldest = min(oldest_needed, before_cutoff)
-    later = range(oldest + 1, lake.version + 1)
+    later = range(min(oldest_needed, before_cutoff) + 1, lake.version + 1)
     missing = [version for version in later if version not in commits]
     if missing:
         message = f"{lake.path}: the commits {missing[:5]} are missing from its Delta log"
         raise StateError(message, advice="restore them from the bucket's older versions, or run tidemark rebuild")
-    keep = {folder + file for file in lake.files}
-    for version in later:
-        for line in lake.objects.get(f"{log}{version:020d}.json").splitlines():
+    keep = {folder + file for file in (*lake.files, *_removed_by(lake.objects, log, later))}
+    data = [each for each in found if not each.key.startswith(log)]
+    return [each for each in data if each.key not in keep and each.last_modified < cutoff]
+
+
+def _commits(found: Sequence[ObjectMeta], log: str) -> dict[int, datetime]:
+    """Give the moments of the commits in a Delta log by their versions; checkpoints are passed over."""
+    names = ((each.key.removeprefix(log), each.last_modified) for each in found if each.key.startswith(log))
+    parts = ((*name.partition("."), moment) for name, moment in names)
+    return {int(stem): moment for stem, _, suffix, moment in parts if suffix == "json" and stem.isdecimal()}
+
+
+def _removed_by(objects: Objects, log: str, versions: Iterable[int]) -> Iterator[str]:
+    """Name the files that some commits removed."""
+    for version in versions:
+        for line in objects.get(f"{log}{version:020d}.json").splitlines():
             action = json.loads(line)
             if "remove" in action:
-                keep.add(folder + unquote(action["remove"]["path"]))
-    return [
-        each for each in found if not each.key.startswith(log) and each.key not in keep and each.last_modified < cutoff
-    ]
+                yield unquote(action["remove"]["path"])

@@ -5,7 +5,7 @@ beside its table is generated. Nothing that a warehouse holds beyond these is ev
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -57,34 +57,62 @@ def init(url: str, model: Model) -> list[str]:
     return statements
 
 
+@dataclass(frozen=True)
+class _ModelFile:
+    """The statements of a model's warehouse.sql: those that create tables and indexes, by name, and all others."""
+
+    tables: Mapping[str, str]
+    indexes: Mapping[str, str]
+    others: Sequence[str]
+
+
+def _read(model: Model) -> _ModelFile:
+    found: dict[str, dict[str, str]] = {"table": {}, "index": {}}
+    others = []
+    for statement in split_statements(model.warehouse_sql):
+        made = created(statement)
+        if made:
+            found[made[0]][made[1]] = statement
+        else:
+            others.append(statement)
+    return _ModelFile(found["table"], found["index"], others)
+
+
 def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
+    present = _catalog(connection, _current_schema(connection))
+    ledger = list(_ledger_statements(connection))
+    file, own = _read(model), generated(model)
+    tables = [statement for name, statement in file.tables.items() if name not in present.tables]
+    indexes = [statement for name, statement in file.indexes.items() if name not in present.indexes]
+    has_some = not present.tables.isdisjoint(file.tables)
+    upgrades = _upgrades(present, _wanted(connection, model)) if has_some else []
+    lacking = [each for each in own if not _is_there(present, each)]
+    if not any((ledger, tables, indexes, upgrades, lacking)):
+        return []
+    indexes += _statements_of(each for each in lacking if each.kind == "index")
+    # The model's own views may build upon those that are generated.
+    repeatable = [*_statements_of(each for each in own if each.kind != "index"), *file.others]
+    changes_type = any(" type " in statement for statement in upgrades)
+    drops = _drops_of_views(repeatable) if changes_type else []
+    return [*ledger, *tables, *drops, *upgrades, *indexes, *repeatable]
+
+
+def _current_schema(connection: psycopg.Connection) -> str:
     schema = _one(connection, "select current_schema()")
     if schema is None:
         message = "the warehouse's search_path names no schema that exists"
         raise ConfigError(message, advice="create the schema, or set search_path in the URL's options")
-    present = _catalog(connection, str(schema))
-    statements = list(split_statements(model.warehouse_sql))
-    ledger = list(_ledger_statements(connection))
-    creates = {statement: created(statement) for statement in statements}
-    known = {"table": present.tables, "index": present.indexes}
-    missing = [statement for statement, made in creates.items() if made and made[1] not in known[made[0]]]
-    upgrades: list[str] = []
-    if any(made and made[0] == "table" and made[1] in present.tables for made in creates.values()):
-        upgrades = _upgrades(present, _wanted(connection, model))
-    own = generated(model)
-    lacking = [each for each in own if not _is_there(present, each)]
-    if not missing and not upgrades and not ledger and not lacking:
-        return []
-    tables = [statement for statement in missing if (creates[statement] or ("", ""))[0] == "table"]
-    indexes = [statement for statement in missing if statement not in tables]
-    indexes += [statement for each in lacking if each.kind == "index" for statement in each.statements]
-    # The model's own views may build upon those that are generated.
-    repeatable = [statement for each in own if each.kind != "index" for statement in each.statements]
-    repeatable += [statement for statement, made in creates.items() if made is None]
-    # A column's type cannot change under a view; the views are made again. One that builds upon another goes first.
-    views = [f"drop view if exists {_quoted(name)}" for name in filter(None, map(replaced_view, repeatable[::-1]))]
-    drops = views if any(" type " in statement for statement in upgrades) else []
-    return [*ledger, *tables, *drops, *upgrades, *indexes, *repeatable]
+    return str(schema)
+
+
+def _drops_of_views(statements: Sequence[str]) -> list[str]:
+    """Drop the views that statements make, the last first: under a view no column can change its type."""
+    names = filter(None, map(replaced_view, reversed(statements)))
+    return [f"drop view if exists {_quoted(name)}" for name in names]
+
+
+def _statements_of(made: Iterable[Generated]) -> list[str]:
+    return [statement for each in made for statement in each.statements]
 
 
 def _is_there(present: _Catalog, wanted: Generated) -> bool:
@@ -117,8 +145,7 @@ def _in_order(model: Model) -> list[str]:
     statements = list(split_statements(model.warehouse_sql))
     tables = [at for at, each in enumerate(statements, start=1) if (created(each) or ("",))[0] == "table"]
     behind = tables[-1] if tables else 0
-    own = [statement for each in generated(model) for statement in each.statements]
-    return [*statements[:behind], *own, *statements[behind:]]
+    return [*statements[:behind], *_statements_of(generated(model)), *statements[behind:]]
 
 
 def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
