@@ -1,8 +1,8 @@
-"""Backfill: reading the rows of a range of time again, beside what polls read, and writing what differs as a batch.
+"""Backfill: read the rows of a range of time again, apart from the polls, and write what differs as a batch.
 
-It is for what a model has traded for speed: between two sweeps of a table under `sweep_every`, and under
-`sweep = "keys"`, polls pass over changes that the cursor does not see. The watermark stays, so a poll reads on as if
-there had been no backfill, and finds nothing to do where there was one: only what differs from latest is a change.
+A model may give up certainty for speed: between two sweeps under `sweep_every`, and under `sweep = "keys"`, polls miss
+changes that the cursor does not see. A backfill finds them. The watermark stays, so the next poll reads as if there had
+been no backfill. It finds nothing new in that range, because only what differs from latest is a change.
 """
 
 import time
@@ -31,7 +31,7 @@ from tidemark.report import Progress, quiet
 
 @dataclass(frozen=True)
 class TableBackfill:
-    """What a backfill read of one table, how many of those rows differ, and the bytes that these take in the log."""
+    """How many rows of one table a backfill read, how many of them differ, and how many bytes those take in the log."""
 
     read: int
     inserted: int
@@ -42,7 +42,7 @@ class TableBackfill:
 
 @dataclass(frozen=True)
 class BackfillReport:
-    """What a backfill found: its batch, None where there is none, and its tables; `skipped` have no column of time."""
+    """What a backfill found: its batch (None if it made none) and its tables; `skipped` ones have no column of time."""
 
     batch: int | None
     tables: Mapping[str, TableBackfill]
@@ -69,20 +69,22 @@ class Backfill:
         dry_run: bool = False,
         progress: Progress = quiet,
     ) -> BackfillReport:
-        """Read the rows that were created or changed from `start` on and before `end`, and those that latest has there.
+        """Read the rows of a range of time again, and write those that differ from latest as a batch.
+
+        A row is in the range if it was created or changed in it, by the source's columns of time or by those in latest.
 
         Args:
-            start: the first moment, in UTC.
-            end: the moment behind the last, in UTC.
-            tables: source tables; none for all that have a column of time.
+            start: the first moment of the range, in UTC.
+            end: the moment just after the range, in UTC.
+            tables: the source tables; if empty, all that have a column of time.
             dry_run: whether to write nothing at all.
-            progress: is told of each table.
+            progress: called for each table.
 
         Raises:
             ConfigError: the range is empty, or a table is unknown or has no column of time.
             ContractError: the columns of a table have changed since the last batch.
             OvertakenError: a poll made a batch at the same time; nothing is lost.
-            StateError: there is no batch yet, or for a dry run the last poll was killed before its end.
+            StateError: there is no batch yet; or, in a dry run, the last poll was killed before its end.
         """
         if start >= end:
             message = f"expected a range of time, got one from {start.isoformat()} to {end.isoformat()}"
@@ -179,7 +181,7 @@ class Backfill:
         return replace(
             following,
             source=source,
-            # The snapshot stays that of the last poll, for of all other rows this one says nothing.
+            # The snapshot stays that of the last poll, because this one says nothing about all other rows.
             captured_at=max(head.captured_at, poll.snapshot.captured_at),
             tables=tables,
             highest=max(

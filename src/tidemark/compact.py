@@ -1,7 +1,7 @@
-"""Compaction: small data files of the lake become large ones, and what nothing needs any more is removed.
+"""Compaction: merge small data files of the lake into large ones, and remove what nothing needs any more.
 
-The rows stay the same, and so does every version that a reader may still ask for: the one that the next batch to be
-transformed reads, those of the batches that are not loaded yet, and all that were current within the retention.
+The rows stay the same. Every version that a reader may still ask for stays too: the one that the transform of the next
+batch reads, those of the batches that are not loaded yet, and all that were current within the retention.
 """
 
 import logging
@@ -23,7 +23,7 @@ from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import star_statistics
 
 logger = logging.getLogger(__name__)
-# Latest and the dimensions are merged into, a fact is only added to.
+# Rows of a fact are only added, never merged, so its files may be larger than `MERGED_BYTES`.
 FACT_BYTES = 64 << 20
 RETENTION = timedelta(days=7)
 SHORTEST_RETENTION = timedelta(hours=1)
@@ -32,7 +32,11 @@ READERS = 16
 
 @dataclass(frozen=True)
 class TableCompaction:
-    """What became of one table, or would: files rewritten into how many, old files removed; why not, if so."""
+    """What a compaction did to one table, or would do in a dry run.
+
+    `rewritten` files became `written` new ones, and `removed` old files were deleted. `skipped` says why no file was
+    rewritten, `kept` why no old file was removed.
+    """
 
     rewritten: int = 0
     written: int = 0
@@ -44,7 +48,7 @@ class TableCompaction:
 
 @dataclass(frozen=True)
 class CompactReport:
-    """What a compaction did: its tables by folder, and the objects that were part of nothing."""
+    """What a compaction did: its tables by folder, the orphans of the log, and the leftovers of killed puts."""
 
     tables: Mapping[str, TableCompaction]
     orphans: int
@@ -54,7 +58,11 @@ class CompactReport:
 
 @dataclass(frozen=True)
 class _Place:
-    """A table of the lake: where it lies, how its rows are ordered, which files and old versions are free to go."""
+    """A table of the lake: where it lies, how its rows are ordered, and what may be rewritten or removed.
+
+    The rows of batches after `last_batch` may not move; None if all may. `oldest_needed` gives the oldest version that
+    must stay, or None if it is unknown.
+    """
 
     objects: Objects
     path: str
@@ -70,8 +78,8 @@ class _Place:
 class Compact:
     """The parts that a compaction works with.
 
-    `loaded` gives the last batch that the warehouse holds; None if there is no telling, and then no old file of the
-    star goes.
+    `loaded` gives the last batch that the warehouse holds. It is None if nobody can tell; then no old file of the star
+    is removed.
     """
 
     model: Model
@@ -82,7 +90,10 @@ class Compact:
     retention: timedelta = RETENTION
 
     def run(self, *, dry_run: bool = False, progress: Progress = quiet) -> CompactReport:
-        """Compact every table of latest and of the star, then remove what is older than the retention and unneeded."""
+        """Compact every table of latest and of the star, then remove unneeded files that are older than the retention.
+
+        Orphans of the log and leftovers of killed puts are removed too, if they are older than the retention.
+        """
         if self.retention < SHORTEST_RETENTION:
             message = f"expected a retention of an hour or more, got {self.retention}"
             raise ConfigError(message, advice="a run at work may still need what is younger")
@@ -125,7 +136,8 @@ class Compact:
                 FACT_BYTES if is_fact else MERGED_BYTES,
                 splits=not is_fact,
                 statistics=lambda _, star=star: star_statistics(star),  # type: ignore[misc]
-                # A batch that is being transformed takes its own files back by their name when it is done again.
+                # A batch that is transformed again replaces its own files, which it finds by their names. So only
+                # files of batches that are done may be merged.
                 last_batch=transformed if is_fact else None,
                 oldest_needed=lambda star=star: None if oldest is None else oldest.get(star.name, 0),  # type: ignore[misc]
             )
@@ -170,7 +182,7 @@ class Compact:
         if not old:
             return []
         log = ChangeLog(self.ingestion)
-        # Of a year there are tens of thousands, each a request on S3.
+        # A year has tens of thousands of manifests, and each is a request on S3.
         with ThreadPoolExecutor(max_workers=READERS) as executor:
             manifests = executor.map(log.manifest, range(1, newest_batch(self.ingestion) + 1))
             named = {each.key for manifest in manifests for table in manifest.tables.values() for each in table.objects}
@@ -178,9 +190,10 @@ class Compact:
 
 
 def _oldest_needed(stars: StarLog, loaded: int, transformed: int) -> dict[str, int]:
-    """Give for each star table the oldest version that a load may still ask for; 0 where no batch speaks of it.
+    """Give the oldest version of each star table that a load may still ask for.
 
-    The last batch that is loaded is read again by a rebuild of the warehouse.
+    The last loaded batch counts, because a rebuild of the warehouse reads it again. A table that no batch names is left
+    out.
     """
     oldest: dict[str, int] = {}
     for batch in range(max(loaded, 1), transformed + 1):

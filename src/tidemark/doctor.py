@@ -1,6 +1,6 @@
-"""What stands in the way of a run: settings, rights, connections and versions, each looked at by itself.
+"""Doctor: check settings, rights, connections and versions, each by itself, for what would hinder a run.
 
-A failure stops a run; a hint makes it slower or less certain, and says what is given up.
+A failure stops a run. What a hint names makes a run slower or less certain; the hint says what is lost.
 """
 
 import platform
@@ -27,16 +27,16 @@ from tidemark.warehouse.schema import plan_init
 
 Outcome = Literal["pass", "hint", "failure"]
 LIBRARIES = ("psycopg", "duckdb", "deltalake", "boto3")
-# hash_record_extended(), on which the sweep stands, came with this version.
+# The sweep needs hash_record_extended(), which came with this version.
 OLDEST_SOURCE = 14
 LEDGER = "tidemark.batch"
-# Without the keywords, which would need the quotes; nobody calls a table so who has to write it.
+# SQL's keywords need quotes too. They are not looked for, because nobody who has to write the name names a table so.
 PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found, and what to do unless it is a pass."""
+    """The result of one check: what was found and, unless it is a pass, what to do."""
 
     area: str
     outcome: Outcome
@@ -45,7 +45,7 @@ class Finding:
 
 
 def examine(make_pipeline: Callable[[], Pipeline]) -> Iterator[Finding]:
-    """Yield what is found, in the order of a run; an area that cannot be looked at is a failure and ends no other."""
+    """Yield the findings in the order of a run; an area that cannot be checked is a failure, and the rest goes on."""
     yield Finding("versions", "pass", _versions())
     try:
         pipeline = make_pipeline()
@@ -270,7 +270,7 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def _tables(cursor: psycopg.Cursor[dict[str, Any]], tables: Sequence[str]) -> list[dict[str, Any]]:
-    # The ledger is named with its schema; all else is found by the search path.
+    # The ledger is named with its schema; the search path finds all other tables.
     references = [name if name == LEDGER else _name(name) for name in tables]
     places = {"tables": list(tables), "references": references}
     return cursor.execute(query("doctor", "warehouse_tables"), places).fetchall()
@@ -292,5 +292,5 @@ def _one(cursor: psycopg.Cursor[dict[str, Any]], name: str) -> Mapping[str, Any]
 
 
 def _name(*parts: str) -> str:
-    """Write an identifier as SQL takes it, in quotes only where it needs them: what is printed here is pasted there."""
+    """Write an identifier as SQL takes it, in quotes only where it needs them: people paste what is printed here."""
     return ".".join(part if PLAIN_NAME.fullmatch(part) else sql.Identifier(part).as_string() for part in parts)

@@ -1,6 +1,7 @@
 """Everything that Tidemark raises on purpose, in families by what a person does next.
 
-The family decides the exit code of the command line, so a new error belongs where its remedy is, not where it arose.
+The family decides the exit code of the command line. So a new error belongs to the family of its remedy, not to the
+place where it is raised.
 """
 
 import re
@@ -20,8 +21,8 @@ class TidemarkError(Exception):
     """Be the root of all errors that Tidemark raises on purpose.
 
     `advice` says what to do next and is kept apart from the message, so that a caller may show it on a line of its own.
-    The facts (table, key, batch, …) are attributes as well as items of `facts`. A message may quote what others say,
-    which may quote an address: passwords are masked.
+    The facts (table, key, batch, …) are attributes as well as items of `facts`. A message may quote another program's
+    text, and that text may contain a URL, so passwords are masked.
     """
 
     exit_code: ClassVar[int] = 1
@@ -37,7 +38,8 @@ class TidemarkError(Exception):
         return f"{self.message}: {self.advice}" if self.advice else self.message
 
     def __getattr__(self, name: str) -> object:
-        # Asked only for names that are no ordinary attribute, and by unpickling before there are any: hence __dict__.
+        # Python calls this only for names that are not ordinary attributes. Unpickling calls it before there are any
+        # attributes, so `facts` is looked up in __dict__.
         facts: dict[str, object] = self.__dict__.get("facts", {})
         if name in facts:
             return facts[name]
@@ -80,7 +82,7 @@ class DataError(TidemarkError):
 
 
 class StateError(TidemarkError):
-    """Say that our own records disagree; never repaired silently."""
+    """Say that Tidemark's own records disagree; they are never repaired silently."""
 
     exit_code: ClassVar[int] = 6
 
@@ -90,11 +92,11 @@ class OvertakenError(StateError):
 
 
 def contract_error(broken: Sequence[str]) -> ContractError:
-    """Gather what makes the source unreadable for the model, at least one sentence, in one error."""
+    """Make one error of all reasons, at least one, why the model cannot read the source."""
     advice = "nothing was written: bring it back in the source, or mend the model, and run again"
     return ContractError("; ".join(broken), advice=advice, problems=broken)
 
 
 def family_of(exc: TidemarkError) -> type[TidemarkError]:
-    """Give the nearest class of the error in this module: the one that tells a person what to do."""
+    """Give the error's nearest class that this module defines: it tells a person what to do."""
     return next(cls for cls in type(exc).__mro__ if cls.__module__ == __name__)

@@ -1,7 +1,7 @@
-"""Fault points: the places between two effects, at each of which a test ends the process as a power cut would.
+"""Fault points: places between two effects where a test can end the process, as a power cut would.
 
-A kill runs no `finally`, closes no file and ends no transaction, so what a run leaves behind at a point is what a crash
-leaves behind there. Nothing but a test arms a point; one that is not armed is a look-up in an empty dictionary.
+A kill runs no `finally`, closes no file and ends no transaction. So a run that is killed at a point leaves behind what
+a crash there would. Only a test arms a point; a point that is not armed costs one look-up in an empty dictionary.
 """
 
 import itertools
@@ -37,7 +37,7 @@ EFFECTS: Mapping[str, str] = {
     "warehouse-commit": "COMMIT in the warehouse: the batch is loaded",
 }
 POINTS = tuple(f"{moment}-{name}" for name in EFFECTS for moment in ("before", "after"))
-# What a key or a table's folder begins with, by the first part of the effects on it.
+# What a key or a table's folder begins with, and how the names of the effects on it begin.
 FOLDERS: Mapping[str, str] = {
     "baseline": "log",
     "changes": "log",
@@ -59,7 +59,7 @@ def reach(point: str) -> None:
 
 @contextmanager
 def effect(name: str) -> Iterator[None]:
-    """Pass the points before and after an effect; the second only when it came about."""
+    """Pass the points before and after an effect; the second one only if the effect succeeded."""
     reach(f"before-{name}")
     yield
     reach(f"after-{name}")
@@ -70,7 +70,7 @@ def effect_on(path: str, what: str) -> Iterator[None]:
     """Pass the points around an effect (`object`, `file`, `commit`, …) on a key or a table's folder."""
     folder = FOLDERS.get(path.partition("/")[0])
     if folder is None:
-        # A manifest: its name alone does not say of which bucket it is.
+        # This is a manifest, and its name alone does not say which bucket it is in.
         yield
         return
     with effect(f"{folder}-{'object' if folder == 'log' else what}"):
@@ -90,7 +90,7 @@ def arm(fault: str) -> None:
     passed = itertools.count(1)
 
     def die() -> None:
-        # next() on a count is one step for the interpreter: stages write from several threads.
+        # Stages write from several threads; next() on a count is one step for the interpreter, so it needs no lock.
         if next(passed) == int(nth or "1"):
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,7 +1,7 @@
 """Ingest: one poll of the source, whose changes become a batch of the change log.
 
-A batch exists from the moment its manifest is put. All before it leaves at most objects that no reader looks at, all
-after it (latest, the pointer) is made good by the next poll.
+A batch exists from the moment its manifest is put. A poll that ends before that leaves at most objects that no reader
+looks at. If a poll ends after that, the next poll brings latest and the pointer up to date.
 """
 
 import logging
@@ -56,15 +56,15 @@ class Ingest:
         Raises:
             ContractError: a source table changed shape; nothing was written.
             OvertakenError: another poll committed this batch first; nothing is lost.
-            StateError: pointer, manifests and source disagree on who they are.
+            StateError: the pointer, the manifests and the source do not belong together.
         """
         started = time.perf_counter()
         log = ChangeLog(self.ingestion)
         with open_engine([self.ingestion]) as engine:
             head, pointer = recover(engine, log, self.model, self.pointer, self.clock())
             if head is None:
-                # DuckDB's JSON writer spends more on handing rows between threads than a second one saves, and the
-                # other core is busy in Postgres.
+                # With a second thread, DuckDB's JSON writer spends more time on passing rows between threads than it
+                # saves, and Postgres keeps the other core busy.
                 engine.execute(Statement("set threads = 1"))
             with open_source(self.source_url) as source:
                 identity = source.identity()
@@ -119,7 +119,7 @@ class Ingest:
             progress("ingest", name, captured.entry.changes, size, seconds, poll.batch)
             return replace(captured, seconds=seconds)
 
-        # Postgres works on the next table while the last one's changes are being written; large tables come first, so
+        # Postgres works on the next table while the changes of the one before are written. Large tables come first, so
         # that little is left to write when Postgres is done.
         ordered = sorted(self.model.sources, key=lambda name: -entries[name].rows if name in entries else 0)
         with ThreadPoolExecutor(max_workers=1) as executor:
@@ -187,7 +187,7 @@ class Ingest:
 
 
 def _is_news(captured: Captured, before: TableEntry | None) -> bool:
-    """Say whether a table calls for a batch: by changes of its rows, or of its shape."""
+    """Say whether a table needs a batch, because its rows or its shape have changed."""
     entry = captured.entry
     return entry.changes > 0 or before is None or (entry.columns, entry.hashed_by) != (before.columns, before.hashed_by)
 
@@ -202,7 +202,7 @@ def _drifts(head: Manifest | None, captured: Mapping[str, Captured]) -> int:
 
 
 def _reshaped(columns: Mapping[str, tuple[Column, ...]], head: Manifest | None) -> set[str]:
-    """Name the tables whose columns are others than in the last batch."""
+    """Name the tables whose columns differ from those in the last batch."""
     before = head.tables if head else {}
     return {name for name, found in columns.items() if name in before and before[name].columns != found}
 

@@ -1,7 +1,7 @@
-"""Load: the batches of the star schema, one after the other, into the warehouse.
+"""Load: write the batches of the star into the warehouse, one after the other.
 
-Each is one transaction, with its ledger row in it. Facts come as new versions that close the old ones, dimensions as
-their latest values.
+Each batch is one transaction, which includes its ledger row. A fact gets new versions, which close the old ones; a
+dimension gets the latest values.
 """
 
 import time
@@ -22,7 +22,7 @@ from tidemark.warehouse.session import LedgerEntry, Warehouse, open_warehouse
 
 
 def ledger_entry(model: Model, manifest: Processed, run_id: str) -> LedgerEntry:
-    """Give what the ledger is told of a batch: of the model's tables those rows that the batch itself brought."""
+    """Make the ledger row of a batch; for each table of the model it counts the rows that the batch itself brought."""
     tables = manifest.tables
     return LedgerEntry(
         manifest.batch,
@@ -77,7 +77,7 @@ class Load:
         )
 
     def _load(self, warehouse: Warehouse, manifest: Processed, progress: Progress) -> dict[str, TableReport] | None:
-        """Load one batch; None when another load was faster."""
+        """Load one batch; return None if another load has loaded it already."""
         reports = {}
         with warehouse.turn() as done:
             if done >= manifest.batch:
@@ -113,5 +113,5 @@ class Load:
         if are_comparable(entry.checksum, stream.checksum) and entry.checksum != stream.checksum:
             message = f"the rows of batch {manifest.batch} in {star.name} are not those that its manifest was made of"
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
-        # Of a dimension that was rebuilt later more may have come: what counts is what this batch did.
+        # A dimension that was rebuilt later may have given more rows; only those that this batch changed count.
         return entry.rows, stream.size_bytes

@@ -1,6 +1,7 @@
-"""How much memory the engines of this process take before they spill.
+"""The memory limit: how much memory the engines of this process use before they spill to disk.
 
-A module of its own, like the armed fault: the wiring sets it for every part that opens an engine, without loading one.
+It is a module of its own, like the armed fault: the wiring sets the limit for every part that opens an engine, without
+loading an engine itself.
 """
 
 DEFAULT = "256MB"
@@ -16,5 +17,5 @@ def limit_memory(text: str) -> None:
 
 
 def memory_limit() -> str:
-    """Give the limit."""
+    """Give the limit as DuckDB takes it, such as `256MB`."""
     return _Limit.text

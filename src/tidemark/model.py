@@ -1,6 +1,6 @@
 """The model: which source tables there are and how they become a star schema, read from a directory.
 
-The engine names no table; all that is true of one database alone comes out of this module's values.
+The engine names no table: everything that is true of one database alone is in this module's values.
 """
 
 import hashlib
@@ -44,8 +44,8 @@ class SourceTable:
 class StarTable:
     """A table of the star schema and where its rows come from.
 
-    `source_key` are the columns that hold the driving table's key, in its order; only a fact has them, as only a fact
-    has a driving table. `references` maps a column to the dimension whose key it holds.
+    `source_key` names the columns that hold the key of the driving table, in its order. Only a fact has a driving
+    table, so only a fact has them. `references` maps a column to the dimension whose key it holds.
     """
 
     name: str
@@ -59,12 +59,12 @@ class StarTable:
 
     @property
     def short_name(self) -> str:
-        """Give the name without its prefix: that of fact_sales_order is sales_order."""
+        """Give the name without its prefix: `sales_order` for `fact_sales_order`."""
         return self.name.removeprefix(PREFIXES[self.kind])
 
     @property
     def path(self) -> str:
-        """Give the table's folder in the processed bucket: fact_sales_order lies in `fact/sales_order`."""
+        """Give the table's folder in the processed bucket: `fact/sales_order` for `fact_sales_order`."""
         return f"{FOLDERS[self.kind]}/{self.short_name}"
 
 
@@ -105,9 +105,9 @@ class Model:
 
     @cached_property
     def hash(self) -> str:
-        """Give the SHA-256 over all that decides what the star's rows are.
+        """Give the SHA-256 over every file that decides what the star's rows are.
 
-        That is all of the model but its checks: what a column cannot hold lies in warehouse.sql.
+        That is the whole model but its checks. warehouse.sql counts, because it says what a column cannot hold.
         """
         digest = hashlib.sha256()
         for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "warehouse.sql"):
@@ -118,7 +118,7 @@ class Model:
 
 
 def load_model(model: str) -> Model:
-    """Read the model named or lying in the directory `model`.
+    """Read a model, given by its name or its directory.
 
     Raises:
         ConfigError: there is no such model, or its files do not fit together; every problem is named.
@@ -149,7 +149,7 @@ def shipped_models() -> list[str]:
 
 
 def find_model(model: str) -> Path:
-    """Find the directory of a model by path or by the name of one that ships; ConfigError when there is none."""
+    """Find a model's directory, by its path or by the name of one that ships; raise ConfigError if there is none."""
     for directory in (Path(model), _shipped() / model):
         if (directory / "model.toml").is_file():
             return directory.absolute()
@@ -164,7 +164,7 @@ def _shipped() -> Path:
 
 
 class _Reader:
-    """Turn TOML tables into the model's values, and gather what is wrong instead of stopping at the first."""
+    """Turn TOML tables into the model's values, and gather every problem instead of stopping at the first."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

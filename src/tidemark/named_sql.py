@@ -1,4 +1,4 @@
-"""Named SQL: the files of `sql/`, each cut into statements at the lines that name them.
+"""Named SQL: read the files of `sql/`, and cut each into statements at the lines that name them.
 
 `sql/*.sql` is for PostgreSQL, `sql/duckdb/*.sql` for DuckDB, `sql/datafusion.sql` for the query engine of delta-rs.
 """
@@ -20,7 +20,7 @@ def named(file: str) -> Mapping[str, str]:
 
 
 def filled(file: str, name: str, parts: Mapping[str, str]) -> str:
-    """Give a statement with its {parts} filled in; TypeError when there are others than it has."""
+    """Give a statement with its {parts} filled in; raise TypeError if the given parts are not exactly those it has."""
     found = named(file)[name]
     wanted = {field for _, field, _, _ in Formatter().parse(found) if field}
     if wanted != parts.keys():

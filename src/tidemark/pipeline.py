@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tidemark.transform import Transform
     from tidemark.verification.verify import Verify
 
-# The imports within the functions load DuckDB, delta-rs or boto3: a tenth of a second and more each.
+# The imports within the functions load DuckDB, delta-rs or boto3, and each takes a tenth of a second or more.
 # ruff: noqa: PLC0415
 
 Database = Literal["source", "warehouse"]
@@ -62,17 +62,17 @@ class Pipeline:
 
     @cached_property
     def source_url(self) -> str:
-        """The source's URL, out of Secrets Manager where the settings name a secret instead."""
+        """The source's URL; it comes from Secrets Manager if the settings name a secret instead."""
         return self._url("source")
 
     @cached_property
     def warehouse_url(self) -> str:
-        """The warehouse's URL, as `source_url`."""
+        """The warehouse's URL, found in the same way as `source_url`."""
         return self._url("warehouse")
 
     @cached_property
     def model(self) -> Model:
-        """The model's values."""
+        """The model, read from its directory."""
         from tidemark.model import load_model
 
         return load_model(self.settings.model)
@@ -131,14 +131,14 @@ class Pipeline:
 
     @cached_property
     def replay(self) -> Replay:
-        """What takes rows of quarantine up again."""
+        """The replay, which lets transform take rows in quarantine up again."""
         from tidemark.replay import Replay
 
         return Replay(self.model, self.ingestion, self.processed, self.pointer)
 
     @cached_property
     def verify(self) -> Verify:
-        """What proves that the places hold the same, those that are configured."""
+        """The verification that the places hold the same, as far as they are configured."""
         from tidemark.verification.verify import Verify
 
         return Verify(
@@ -152,28 +152,28 @@ class Pipeline:
         )
 
     def renewed(self) -> Pipeline | None:
-        """Give the same pipeline with the addresses that its secrets hold now; None where none has changed.
+        """Give the same pipeline with the addresses that its secrets hold now; None if no address has changed.
 
-        Only addresses that it has used count: the others will be read when they are asked for.
+        Only addresses that this pipeline has used count: the others are read when they are first needed.
         """
         fresh = Pipeline(self.settings, self.clock)
         used = [name for name in ("source_url", "warehouse_url") if name in self.__dict__]
         return fresh if any(getattr(fresh, name) != getattr(self, name) for name in used) else None
 
     def rebuild(self, *, dry_run: bool, accepts: bool) -> Rebuild:
-        """What makes latest and the star again."""
+        """Wire the rebuild of latest and the star."""
         from tidemark.rebuild import Rebuild
 
         return Rebuild(self.model, self.ingestion, self.processed, self.clock, accepts=accepts, dry_run=dry_run)
 
     def rebuild_warehouse(self, *, dry_run: bool) -> RebuildWarehouse:
-        """What makes the warehouse again."""
+        """Wire the rebuild of the warehouse."""
         from tidemark.rebuild_warehouse import RebuildWarehouse
 
         return RebuildWarehouse(self.model, self.processed, self.warehouse_url, dry_run=dry_run)
 
     def compact(self, retention: timedelta) -> Compact:
-        """What makes large files of small ones; without a warehouse in the settings it cannot tell what is loaded."""
+        """Wire the compaction; if the settings name no warehouse, it cannot know which batches are loaded."""
         from tidemark.compact import Compact
 
         has_warehouse = self.settings.warehouse_url or self.settings.warehouse_secret
@@ -209,9 +209,9 @@ def wire(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Pipelin
 
 
 def _checked(database: Database, url: str) -> str:
-    """Refuse a URL that libpq would read otherwise than it was meant: a bare `@` in the password would end in the host.
+    """Refuse a URL that libpq would misread: part of a password with a bare `@` would become part of the host.
 
-    Without the parser's own words, which quote the password.
+    The message leaves out the parser's own words, because they quote the password.
     """
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
@@ -228,7 +228,7 @@ def _checked(database: Database, url: str) -> str:
 
 
 def _trusting(url: str, sslrootcert: str | None) -> str:
-    """Demand that a server on another host proves who it is by these certificates, where the URL does not say how."""
+    """Demand that a server on another host proves its identity by these certificates, unless the URL says how."""
     if sslrootcert is None:
         return url
     from tidemark.postgres.connection import proven_by

@@ -1,8 +1,8 @@
-"""Rebuild: latest and the star are made again in a scratch copy, compared with what is there, then put in place.
+"""Rebuild: make latest or the star again in a scratch copy, compare it with what is there, then put it in place.
 
-Nothing is changed before the comparison is done, so a rebuild that is killed has done nothing, or has put some tables
-in place and not the others; it is simply run again. The copy is a directory of this machine: it holds all of
-latest, and for the star all of that as well.
+Nothing is changed before the comparison is done. A rebuild that is killed has changed nothing, or has put some tables
+in place and not the others; run it again. The scratch copy is a directory on this machine. It holds all of latest and,
+for a rebuild of the star, all of the star as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ from tidemark.transform import Transform
 
 @dataclass(frozen=True)
 class RebuildReport:
-    """What a rebuild found and did: up to which batch, its tables by name, and what it needs to be told to accept."""
+    """What a rebuild found and did: its last batch, its tables by name, and the reasons not to put it in place."""
 
     what: str
     batch: int
@@ -46,8 +46,8 @@ class RebuildReport:
 class Rebuild:
     """The parts that a rebuild works with.
 
-    Unless it `accepts`, a rebuild that would undo what may have been meant is not put in place: rows that another model
-    made, or a batch that a run has begun.
+    A rebuild is not put in place if it would undo what somebody may want to keep: rows that another model made, or a
+    batch that a run has begun. With `accepts` it is put in place all the same.
     """
 
     model: Model
@@ -91,7 +91,7 @@ class Rebuild:
         return RebuildReport("latest", head.batch, tables, is_in_place, reasons)
 
     def star(self, progress: Progress = quiet) -> RebuildReport:
-        """Transform every batch again that has been transformed, with latest as it was at each.
+        """Transform again every batch that has been transformed, each with latest as of that batch.
 
         Raises:
             OvertakenError: another run changed the star at the same time.

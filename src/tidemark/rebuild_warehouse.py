@@ -1,7 +1,7 @@
-"""Rebuild of the warehouse: its tables made again from the star, compared, and the rows that differ put right.
+"""Rebuild of the warehouse: make its tables again from the star, compare them, and correct the rows that differ.
 
-All of it is one transaction, and only rows that differ are touched: views, functions, grants and whoever is reading
-notice nothing, and a rebuild that is killed has done nothing.
+All of it is one transaction, and only rows that differ are touched. So views, functions, grants and readers notice
+nothing, and a rebuild that is killed has changed nothing.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class RebuildWarehouse:
         """Make the tables again as of the last batch that was loaded; loads wait meanwhile.
 
         Raises:
-            ConfigError: the warehouse has not the tables of this model, or the role may not delete rows.
+            ConfigError: the warehouse does not have the tables of this model, or the role may not delete rows.
             StateError: star and warehouse do not belong together.
         """
         statements = plan_init(self.warehouse_url, self.model)
@@ -67,13 +67,14 @@ class RebuildWarehouse:
             message = f"{star.path} is gone from the processed bucket"
             raise StateError(message, advice="`tidemark rebuild star` makes it again from the log", table=star.name)
         columns = loaded_columns(star, lake.columns)
-        # Only the star's own version knows what its dimensions were at a batch; a later rebuild has its own.
+        # The version that the entry names says what a dimension held at a batch. A rebuild of the star makes a version
+        # of its own, which goes up to batch `through`.
         last = max(manifest.batch, entry.through) if star.kind != "fact" else manifest.batch
         remade.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
 
 
 def _put_ledger_right(warehouse: Warehouse, model: Model, stars: StarLog, loaded: int) -> None:
-    """Let the ledger say of a batch what its manifest says since a rebuild of the star has changed it."""
+    """Correct the ledger rows of the batches whose manifests a rebuild of the star has changed."""
     for batch in sorted(stars.rebuilt.entries) if stars.rebuilt else ():
         if batch <= loaded:
             manifest = stars.manifest(batch)

@@ -1,6 +1,6 @@
-"""Replay: a batch that changes nothing in the source's tables and names rows in quarantine to be taken up again.
+"""Replay: a batch without changes of source tables, which names rows in quarantine for transform to take up again.
 
-It is a batch of the log like any other, so that a rebuild takes them up again at the same place.
+It is a batch of the log like any other, so a rebuild takes the rows up again at the same place.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +18,9 @@ from tidemark.star.star_log import StarLog
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay did: its batch, None where nothing was left to name; the rows that it names, by star table.
+    """What a replay did: its batch, or None if there was no row to name, and the rows that it names, by star table.
 
-    `waiting` are the batches not transformed yet that name rows already.
+    `waiting` are the earlier replays that are not transformed yet.
     """
 
     batch: int | None
@@ -43,7 +43,7 @@ class Replay:
 
         Args:
             table: the star table, or None for all of them.
-            ordinals: surrogate keys of a fact's rows, or none for all of the table's.
+            ordinals: surrogate keys of rows of that fact; if empty, all open rows of the table.
 
         Raises:
             ConfigError: there is no such star table, or no such row in quarantine.
@@ -77,7 +77,7 @@ class Replay:
 
 
 def _named(found: Sequence[SetAside], waiting: Sequence[Manifest]) -> dict[str, list[int | str]]:
-    """Give by star table how the replay names its rows, without those that a batch not transformed yet names."""
+    """Give, by star table, the names of the rows, without rows that an earlier, not yet transformed replay names."""
     named: dict[str, list[int | str]] = {}
     for row in found:
         name = row.key if row.ordinal is None else row.ordinal

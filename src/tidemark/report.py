@@ -1,4 +1,4 @@
-"""What a stage says of itself: while it works, by a callback, and at its end, as values."""
+"""What a stage reports: its progress, through a callback while it works, and its result, as values at its end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Be told of a table when work on it begins (rows, bytes and seconds zero) and when it is done.
+    """Be called for a table when work on it begins (with zero rows, bytes and seconds) and when it is done.
 
-    `batch` is the one in hand, 0 where the work is not of one batch.
+    `batch` is the batch that is worked on, 0 if the work is not for one batch.
     """
 
     def __call__(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
@@ -22,7 +22,7 @@ def quiet(stage: str, table: str, rows: int, size_bytes: int, seconds: float, ba
 
 @dataclass(frozen=True)
 class TableReport:
-    """What a stage did with one table; a stage that does not tell changes apart leaves their counts at zero."""
+    """What a stage did with one table; where inserts, updates and deletes are not told apart, they stay zero."""
 
     rows: int = 0
     bytes: int = 0
@@ -36,9 +36,10 @@ class TableReport:
 class StageReport:
     """What a stage did: the batches that it finished, and its tables by name.
 
-    `newest` is the last batch that there is behind the stage now, 0 for none; `captured_at` is the moment of the source
-    that this shows: for ingest that of the poll, whether it found anything or not. `drifts` counts the changes of
-    tables' shapes that ingest has taken along, `set_aside` the rows that lie in quarantine behind transform.
+    `newest` is the last batch that the stage's output holds now, 0 for none. `captured_at` is the moment of the source
+    that this output shows; for ingest it is the moment of the poll, whether the poll found changes or not. `drifts`
+    counts the changes of tables' shapes that ingest took along. `set_aside` counts the open rows of quarantine after
+    transform.
     """
 
     stage: str

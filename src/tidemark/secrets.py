@@ -1,6 +1,6 @@
-"""Read from Secrets Manager how to reach a database, in the JSON that AWS itself keeps for one.
+"""Read a database's address from Secrets Manager, in the JSON form that AWS itself uses for databases.
 
-The URL is made here and held in memory only; nothing of the secret goes into a message.
+The URL is made here and held in memory only. A message quotes nothing of the secret but a port that is no number.
 """
 
 import json
@@ -39,7 +39,7 @@ def database_url(secret_id: str) -> str:
 
 def _members(secret_id: str, text: str | None) -> dict[str, Any]:
     members = None
-    # Not as a cause: the decoder's error holds the whole text.
+    # The decoder's error is dropped and not kept as a cause, because it holds the whole text.
     with suppress(ValueError):
         members = json.loads(text or "")
     if not isinstance(members, dict):
@@ -58,7 +58,7 @@ def _url(secret_id: str, members: dict[str, Any]) -> str:
         message = f"expected a number as port in secret {secret_id!r}, got {members['port']!r}"
         raise ConfigError(message, advice=f"write it as {SHAPE}", secret=secret_id) from None
     user, password, database = (quote(str(members[name]), safe="") for name in ("username", "password", "dbname"))
-    # A socket's directory is a host as well, an address of IPv6 stands in brackets, and several hosts between commas.
+    # A host may also be a socket's directory, an IPv6 address in brackets, or several hosts with commas between them.
     host = quote(str(members["host"]), safe="[]:,")
     options = {"sslmode": str(members["sslmode"])} if members.get("sslmode") else {}
     return f"postgresql://{user}:{password}@{host}:{port}/{database}{'?' * bool(options)}{urlencode(options)}"

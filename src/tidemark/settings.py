@@ -18,7 +18,7 @@ from tidemark.memory import DEFAULT as DEFAULT_MEMORY_LIMIT
 
 FILE = "tidemark.toml"
 PREFIX = "TIDEMARK_"
-# For tests alone: ends the process at a fault point (faults.py). No setting, hence neither flag nor field.
+# Only for tests: it ends the process at a fault point (faults.py). It is no setting, so it has neither flag nor field.
 FAULT = "TIDEMARK_TEST_FAULT"
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|m|h|d)")
@@ -33,7 +33,7 @@ def parse_duration(text: str) -> timedelta:
     """Return the length of `500ms`, `5s`, `10m`, `2h` or `1d`, or of several in a row, such as `1h30m`.
 
     Raises:
-        ConfigError: it is nothing of the kind.
+        ConfigError: the text is no such duration.
 
     """
     rest = text.strip()
@@ -50,10 +50,10 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_moment(text: str) -> datetime:
-    """Return the moment that ISO 8601 names, such as `2024-11-01` or `2024-11-01T12:00`; in UTC unless it has a zone.
+    """Return the UTC moment of ISO 8601 text such as `2024-11-01` or `2024-11-01T12:00`; without a zone it means UTC.
 
     Raises:
-        ConfigError: it is nothing of the kind.
+        ConfigError: the text is no such moment.
 
     """
     try:
@@ -66,8 +66,8 @@ def parse_moment(text: str) -> datetime:
 def mask_password(url: str) -> str:
     """Return the URL with `***` for its passwords; text that is no URL is hidden as a whole.
 
-    A password that holds a bare `@`, `/`, `?` or `#` may not be one to the server, but is to whoever reads the log: so
-    everything up to the last `@` is taken for it.
+    A server may not accept a password with a bare `@`, `/`, `?` or `#`, but a person who reads the log would still see
+    it. So everything up to the last `@` counts as the password.
     """
     if not _URL.match(url):
         return "***"
@@ -179,12 +179,12 @@ def _read_file(path: Path, problems: list[str]) -> dict[str, object]:
 
 def _parse_postgres_url(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
-        # Nothing of the text is shown: without the form of a URL nobody can say where in it the password is.
+        # No part of the text is shown: it does not have the form of a URL, so nobody can tell where the password is.
         raise ConfigError("expected postgresql://user:password@host:port/database, got something else")
     try:
         urlsplit(text).port  # noqa: B018 -- reading it parses it
     except ValueError as exc:
-        # Not the parser's own words: where a password holds a bare '/' or '@', they quote it.
+        # The parser's own words are not shown: if a password holds a bare '/' or '@', they quote it.
         message = (
             "expected a port number behind the host; a special character in user or password must be written as %XX"
         )

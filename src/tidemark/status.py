@@ -1,6 +1,6 @@
-"""Where the batches are: in the log, in the star, in the warehouse; and what the next run would do.
+"""Status: which batches are in the log, the star and the warehouse, and what the next run would do.
 
-Every place is asked by itself, so that one that is away hides nothing of the others.
+Every place is asked by itself, so that a place that cannot be reached hides nothing about the others.
 """
 
 import logging
@@ -26,8 +26,8 @@ Found = TypeVar("Found")
 class Place:
     """One place and the newest batch in it; `problem` says why it could not be asked.
 
-    `rows` are by table: in the log those of the source as of that batch, in the star those that the batch brought, in
-    the warehouse those that all batches brought.
+    `rows` counts rows by table: in the log the rows of the source as of that batch, in the star the rows that the batch
+    brought, in the warehouse the rows that all batches brought.
     """
 
     batch: int | None = None
@@ -39,10 +39,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Status:
-    """How far everything is.
+    """How far every place of a pipeline is, as of `now`.
 
-    `watermark` is where the next poll's cursor starts, `checked_at` when the source was last polled, `fresh_as_of` the
-    moment up to which the warehouse is known to hold what the source held, `quarantine` how many rows lie there, by
+    `watermark` is where the next poll's cursor starts. `checked_at` is when the source was last polled. `fresh_as_of`
+    is the moment up to which the warehouse is known to hold what the source held. `quarantine` counts the open rows by
     star table.
     """
 
@@ -65,7 +65,7 @@ class Status:
 
 
 def read_status(pipeline: Pipeline) -> Status:
-    """Ask every place how far it is; what cannot be asked says so in its `problem`."""
+    """Ask every place for its newest batch; if a place cannot be asked, its `problem` says why."""
     _, source_problem = _asked(lambda: _greet(pipeline.source_url))
     head, log_problem = _asked(lambda: ChangeLog(pipeline.ingestion).newest())
     known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
@@ -94,8 +94,9 @@ def read_status(pipeline: Pipeline) -> Status:
 def fresh_as_of(log: Place, warehouse: Place, pointer: Pointer | None) -> datetime | None:
     """Give the moment up to which the warehouse is known to hold what the source held; None when that is unknown.
 
-    That is the snapshot of its newest batch; where it has all batches and a later poll found nothing new, that poll. A
-    batch behind the last poll is a backfill's or a replay's, which says nothing of other rows.
+    That is the snapshot of its newest batch. If it has all batches and a later poll found nothing new, it is that poll.
+    The moment is never later than the last poll: a batch after that is a backfill or a replay, and says nothing about
+    other rows.
     """
     if not warehouse.batch or warehouse.captured_at is None:
         return None
@@ -109,7 +110,7 @@ def fresh_as_of(log: Place, warehouse: Place, pointer: Pointer | None) -> dateti
 def next_steps(
     source: Place, log: Place, pointer: Place, processed: Place, warehouse: Place, *, watermark: datetime | None
 ) -> tuple[str, ...]:
-    """Say in a sentence each what the next run would do."""
+    """Say, in one sentence for each step, what the next run would do."""
     steps = []
     if log.problem:
         return ("fail, because the change log cannot be read",)
@@ -163,7 +164,7 @@ def _processed(pipeline: Pipeline) -> tuple[Place, dict[str, int]]:
     stars, problem = _asked(lambda: StarLog(pipeline.processed))
     if stars is None:
         return Place(problem=problem), {}
-    # Asked in two steps, so that of a manifest that cannot be read the number is shown.
+    # Asked in two steps, so that the number of the newest manifest is shown even if the manifest cannot be read.
     newest, problem = _asked(stars.newest_batch)
     if problem or not newest:
         return Place(batch=newest, problem=problem), {}

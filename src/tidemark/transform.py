@@ -1,7 +1,7 @@
-"""Transform: the batches of the change log, one after the other, become rows of the star schema.
+"""Transform: turn the batches of the change log, one after the other, into rows of the star.
 
-A batch is transformed when its processed manifest exists. Everything before that can be done again: a fact's files of
-the batch are replaced, and a dimension's merge finds nothing left to change.
+A batch is transformed when its processed manifest exists. Everything before that can be done again: the batch's files
+of a fact are replaced, and the merge into a dimension finds nothing left to change.
 """
 
 import time
@@ -34,7 +34,8 @@ from tidemark.star.writer import StarWriter
 class Transform:
     """The parts that transform works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text.
 
-    A rebuild says by `latest_of` where latest lies as of a batch, if not beside the log, and by `until` where to end.
+    A rebuild sets `latest_of`, which gives the bucket that holds latest as of a batch if that is not the log's own, and
+    `until`, the last batch to transform.
     """
 
     model: Model
@@ -59,7 +60,7 @@ class Transform:
         last = newest_batch(self.ingestion, done) if self.until is None else self.until
         before = stars.manifest(done) if done else None
         if before:
-            # Also while a log that was begun anew has fewer batches than the star, and so nothing to transform.
+            # Checked even if there is nothing to transform: a log that was begun anew has fewer batches than the star.
             require_together(reach_of_log(log, done), reach_of_star(before))
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
@@ -93,7 +94,7 @@ class Transform:
         """Yield the manifests of the batches to transform, each as it was written and as the model reads it."""
         newest = log.newest(last) if done < last else None
         for found in log.manifests(done + 1, last):
-            # The model may have been mended for a newer batch than this one.
+            # The model may have been changed for a newer batch than this one.
             yield found, with_later_shape(found, newest or found)
 
     def _commit(self, manifest: Manifest, entries: Mapping[str, StarEntry]) -> Processed:
@@ -112,12 +113,12 @@ class Transform:
 
     @property
     def _ordered(self) -> list[StarTable]:
-        """Give the star tables such that facts find the rows they refer to, and the calendar the years they name."""
+        """Order the star tables: dimensions, then facts, which refer to them, then the calendar with their years."""
         order = ("dimension", "fact", "calendar")
         return sorted(self.model.stars.values(), key=lambda star: order.index(star.kind))
 
     def _put_all(self, batch: Batch, progress: Progress, totals: dict[str, TableReport]) -> dict[str, StarEntry]:
-        """Put a batch into every star table, add what came of it to the totals, and give it for the manifest."""
+        """Put a batch into every star table, add the outcome to the totals, and return the entries for the manifest."""
         entries: dict[str, StarEntry] = {}
         years: set[int] = set()
         for star in self._ordered:
@@ -140,7 +141,7 @@ def _put(batch: Batch, star: StarTable, entries: Mapping[str, StarEntry], years:
     Args:
         batch: the batch.
         star: the star table.
-        entries: what the batch has brought to the tables before it.
+        entries: the entries of the star tables that this batch was put into before.
         years: the years that its facts name.
     """
     try:
