@@ -1,4 +1,4 @@
-"""Comparing a table with latest: the cursor's rows first, then whatever the sweep finds to differ beyond them."""
+"""Comparison of a table with latest: first the rows of the cursor, then all others that the sweep finds to differ."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -40,8 +40,8 @@ def capture_changes(
     """Compare a table with latest: by the cursor from `since` on, then by the sweep if this poll `sweeps`.
 
     Returns:
-        What is left to do without the source: write the changes. It may run in another thread, while the next table is
-        read.
+        A function that writes the changes, for which it does not need the source. It may run in another thread while
+        the next table is read.
     """
     comparison = _Comparison(poll, latest, columns)
     is_comparable = before.hashed_by == hashed_by(latest.source, columns, poll.major_version)
@@ -57,7 +57,10 @@ def capture_changes(
 
 @dataclass(frozen=True)
 class Reread:
-    """What reading some rows of a table again has shown; `write` writes the changes, for once, without the source."""
+    """What was found when some rows of a table were read again.
+
+    `write` writes the changes, for which it does not need the source. It can be called only once.
+    """
 
     read: int
     inserted: int
@@ -74,7 +77,7 @@ class Reread:
 def reread(
     poll: Poll, latest: LatestTable, columns: tuple[Column, ...], before: TableEntry, spans: Sequence[Span]
 ) -> Reread:
-    """Compare the rows of which a time lies in its span, in the source or in latest."""
+    """Compare the rows that have one of their times within its span, in the source or in latest."""
     comparison = _Comparison(poll, latest, columns)
     read = comparison.read(poll.snapshot.rows_within(latest.source, spans))
     read += comparison.read_beyond(diff.within(spans))
@@ -100,7 +103,7 @@ class _Comparison:
         self.tables = diff.make_tables(self.working.empty, self.types, self.table.key)
 
     def read(self, lines: Iterable[bytes]) -> int:
-        """Stage rows of the source, put those that differ from latest among the changes, and count them all."""
+        """Stage rows of the source, add those that differ from latest to the changes, and count all staged rows."""
         self.engine.execute(statement("capture", "delete_all", table=self.tables.staged))
         rows = self._copy_in(self.tables.staged, lines, columns_of(self.columns))
         if rows:
@@ -108,7 +111,10 @@ class _Comparison:
         return rows
 
     def read_beyond(self, where: Condition) -> int:
-        """Read by their keys the rows of latest that ought to have come: their times have changed, or they are gone."""
+        """Read, by key, the rows that match `where` in latest but were not staged; delete those that are gone.
+
+        The source has other times for such a row, or no longer has the row. Returns how many rows were read.
+        """
         staged, swept = self.tables.staged, self.tables.swept
         beyond = {"swept": swept, "staged": staged, "latest": self.latest.rows, "keys": names(self.table.key)}
         self.engine.execute(statement("capture", "sweep_beyond", where=where, **beyond))
@@ -122,7 +128,7 @@ class _Comparison:
         return dict(self.engine.execute(select("capture", "operations", change=self.tables.change)).fetchall())
 
     def read_all(self) -> None:
-        """Compare every row, because the hashes in latest are of another kind."""
+        """Compare every row, because the hashes in latest were made in another way and cannot be compared."""
         self.read(self.poll.snapshot.rows(self.table))
         self._delete_absent(self.latest.rows, self.tables.staged)
 
@@ -132,7 +138,7 @@ class _Comparison:
         found = self.poll.snapshot.sums(self.table, bucketing)
         expected = self._expected(bucketing)
         whole = total(found)
-        # Rows without a hash, which were restored from the log, fall into no bucket by hash.
+        # Rows that were restored from the log have no hash, so they are in no bucket by hash.
         known = {bucket: each for bucket, each in expected.items() if bucket is not None}
         if len(known) < len(expected):
             self._sweep_buckets(bucketing, None)
@@ -217,7 +223,7 @@ class _Comparison:
         self._copy_in(self.tables.swept, lines, key_types | {"_hash": "BIGINT"})
         expected = diff.expected_rows(self.latest.rows, bucket, table.key, self.tables)
         wanted = self.engine.execute(diff.keys_to_read(expected, table.key, self.tables)).fetchall()
-        # A row that is gone is in latest and not in the source; one among the changes so far was read in this snapshot.
+        # A row that is gone is in latest and not in the source. One among the changes so far was read in this snapshot.
         keys = select("files", "fields", fields=names(table.key), rows=expected)
         self._delete_absent(self._with_keys_of(keys.rows), self.tables.swept)
         if wanted:
@@ -241,7 +247,7 @@ class _Comparison:
     def _write_objects(self, changes: int) -> Iterator[LogObject]:
         if not changes:
             return
-        # Names that no column of a source has: an underscore before what is the log's own.
+        # Names that no column of a source has: the log's own names begin with an underscore.
         keys, change = names(self.table.key), self.tables.change
         lines = select("capture", "lines", keys=keys, line=diff.log_line(self.names), change=change)
         size = int(str(self.engine.value(select("capture", "size_of_lines", lines=lines.rows))))

@@ -1,4 +1,4 @@
-"""The agreement of source and model: the columns of this snapshot, once the contract is found to hold."""
+"""Contract check: give the columns of the source tables in a snapshot, if the contract with the model holds."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def agreed_columns(
     sources: Mapping[str, SourceTable], snapshot: Snapshot, head: Manifest | None
 ) -> dict[str, tuple[Column, ...]]:
-    """Give the columns of each source table; what they differ in from the last batch is logged.
+    """Give the columns of each source table, and log how they differ from those of the last batch.
 
     Raises:
         ContractError: a table cannot be read as the model says; every reason is named.

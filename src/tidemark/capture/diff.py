@@ -1,7 +1,7 @@
-"""The diff: the SQL by which DuckDB decides what a table's rows in a snapshot are against latest.
+"""The diff: the SQL with which DuckDB compares a table's rows in a snapshot with latest.
 
-Only text decides whether a row changed. Hashes merely find rows worth reading, since a row restored from the log has
-none and one under `sweep = "keys"` has one of its key and time alone.
+Only the text of a row decides whether it changed. Hashes only find the rows that are worth reading: a row restored from
+the log has no hash, and under `sweep = "keys"` a hash covers only the row's key and time of change.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +34,8 @@ from tidemark.log.change import change_columns
 class DiffTables:
     """The working tables of one source table.
 
-    `staged` has rows that a poll read, with `_hash`; `swept` the keys and hashes that the sweep read in the buckets of
-    `differing`. `change` holds what the poll found, see `change_columns`.
+    `staged` holds rows that a poll read, with `_hash`. `swept` holds the keys and hashes that the sweep read in the
+    buckets of `differing`. `change` holds what the poll found, see `change_columns`.
     """
 
     staged: Table
@@ -50,7 +50,7 @@ def make_tables(
     """Make the working tables of one source table, empty.
 
     Args:
-        empty: makes a table without a row of columns with their types.
+        empty: makes an empty table, given its columns with their types.
         columns: the source's columns with the types of the log.
         key: the key's columns.
     """
@@ -64,7 +64,7 @@ def make_tables(
 
 
 def compare_staged(latest: Rows, columns: Sequence[str], key: Sequence[str], tables: DiffTables) -> Statement:
-    """Write the statement that puts the rows of `staged` which are new or differ from `latest` into `change`."""
+    """Write the statement that puts those rows of `staged` into `change` that are new or differ from `latest`."""
     return statement(
         "diff",
         "compare_staged",
@@ -84,7 +84,7 @@ def compare_staged(latest: Rows, columns: Sequence[str], key: Sequence[str], tab
 def delete_absent(
     latest: Rows, present: Table, columns: Sequence[str], key: Sequence[str], tables: DiffTables
 ) -> Statement:
-    """Write the statement that puts the rows of `latest` whose key is not in `present` into `change` as deleted."""
+    """Write the statement that puts those rows of `latest` into `change`, as deleted, whose key is not in `present`."""
     return statement(
         "diff",
         "delete_absent",
@@ -98,7 +98,7 @@ def delete_absent(
 
 
 def within(spans: Sequence[Span]) -> Condition:
-    """Write the condition that a time of a row of latest lies in its span; a BC date lies in none."""
+    """Write the condition that a row of latest has one of its times within its span; a BC date is within none."""
     return any_of(
         Condition(
             f"{quoted(span.column)} not like '%BC' and {moment} >= {span.type} {text(str(span.first))}"
@@ -116,7 +116,7 @@ def expected_sums(
     Args:
         latest: a FROM item with key and `_hash`.
         bucket: a row's bucket.
-        bucket_before: the bucket of a changed row as it was, in terms of the key and `_hash_before`.
+        bucket_before: the bucket that a changed row was in before, computed from the key and `_hash_before`.
         key: the key's columns.
         tables: the working tables.
     """
@@ -143,7 +143,7 @@ def expected_rows(latest: Rows, bucket: Expression | None, key: Sequence[str], t
 
 
 def keys_to_read(expected: Rows, key: Sequence[str], tables: DiffTables) -> Select:
-    """Write the SELECT of the keys, as text, in `swept` that are not expected or have another hash."""
+    """Write the SELECT of those keys in `swept`, as text, that are not expected or have another hash than expected."""
     return select(
         "diff",
         "keys_to_read",

@@ -1,4 +1,4 @@
-"""Reading a table of which latest holds nothing: whole and in parts, so that memory does not grow with the table."""
+"""Full read of a table that latest does not hold yet: it comes in parts, so memory does not grow with the table."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,12 +19,12 @@ from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of
 from tidemark.model import SourceTable
 
-# What a JSON line has beyond its CSV line: for each column quotes, colon and comma beside its name.
+# What a JSON line has for each column, beside the column's name, that a CSV line has not: quotes, a colon and a comma.
 JSON_BYTES_PER_COLUMN = 6
 
 
 def capture_whole(poll: Poll, latest: LatestTable, columns: tuple[Column, ...], first_ordinal: int) -> Captured:
-    """Read a table of which latest holds nothing, part by part: one part is written while the next is read."""
+    """Read a table that latest does not hold yet, part by part: one part is written while the next is read."""
     table = latest.source
     whole = _Whole(poll, poll.engine.worker(), latest, columns)
     with ThreadPoolExecutor(max_workers=1) as executor:
@@ -57,7 +57,7 @@ def _parts(poll: Poll, table: SourceTable, columns: tuple[Column, ...]) -> Itera
 
 @dataclass
 class _Whole:
-    """The parts of a table that is read whole, and what they add up to."""
+    """The writer of the parts of a table that is read whole, with the totals of the parts so far."""
 
     poll: Poll
     engine: Engine

@@ -1,4 +1,4 @@
-"""A poll: what the capture of all tables has in common, and the pieces that both ways of capturing share."""
+"""A poll: what the capture of all tables has in common, and the functions that full read and comparison share."""
 
 import hashlib
 import logging
@@ -20,7 +20,7 @@ from tidemark.log.latest import LatestTable
 from tidemark.model import Model, SourceTable
 
 if TYPE_CHECKING:
-    # Verifications of the star split lines as polls do, where there is no driver of PostgreSQL.
+    # Verifications of the star use `split_lines` too, where no driver of PostgreSQL is installed.
     from tidemark.capture.source import Snapshot, SourceIdentity
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Poll:
         model: Model,
         now: datetime,
     ) -> "Poll":
-        """Begin the poll whose batch comes behind the newest, `head`."""
+        """Begin the poll that makes the batch after the newest, `head`."""
         return cls(
             engine=engine,
             log=log,
@@ -65,7 +65,7 @@ class Poll:
 
 @dataclass(frozen=True)
 class Captured:
-    """One table's part of a batch; `change` is for latest, once the batch exists."""
+    """One table's part of a batch; `change` is applied to latest once the batch exists."""
 
     entry: TableEntry
     latest: LatestTable
@@ -75,7 +75,7 @@ class Captured:
 
 
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:
-    """Name all that a row's hash depends on beside the row; hashes of another name cannot be compared."""
+    """Name everything that a row's hash depends on but the row; hashes with different names cannot be compared."""
     listed = ",".join([*(f"{column.name} {column.type}" for column in columns), "", *table.key])
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     return f"{table.sweep}:{major_version}:{digest}"
@@ -84,7 +84,10 @@ def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int)
 def split_lines(
     engine: Engine, lines: Iterable[bytes], part_bytes: int, overhead: int
 ) -> Iterator[tuple[Path, int, bool]]:
-    """Write lines into scratch files of about `part_bytes` each; give path, longest line and whether it is the last."""
+    """Write lines into scratch files of about `part_bytes` each, counting `overhead` bytes more for each line.
+
+    Yields for each file its path, the length of its longest line, and whether it is the last one.
+    """
     rest = iter(lines)
     line = next(rest, None)
     while line is not None:
@@ -102,7 +105,7 @@ def split_lines(
 
 
 def apply_captured(captured: Captured, batch: int) -> bool:
-    """Apply a table's changes to latest; False when another commit came in between: a recovery, or `compact`."""
+    """Apply a table's changes to latest; return False if another commit came in between, of a recovery or `compact`."""
     if not captured.change.added and not captured.change.removed and captured.latest.batch:
         return True
     try:
@@ -114,7 +117,7 @@ def apply_captured(captured: Captured, batch: int) -> bool:
 
 
 def put_object(poll: Poll, path: Path, table: SourceTable, last: object, rows: int, part: int | None) -> LogObject:
-    """Put a scratch file as an object of the log; `last` is its highest key, or its number of rows."""
+    """Put a scratch file as an object of the log; `last` is the highest key in it, or its number of rows."""
     key = object_key(poll.batch, table.name, last, poll.snapshot.captured_at, part)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -137,9 +140,9 @@ def highest_stamp(
         return None
     zoned = "with time zone" in column.type
     bound = poll.snapshot.captured_at.astimezone(UTC if zoned else poll.timezone).replace(tzinfo=None)
-    # Tried and not cast, so that a value which is no time for DuckDB is passed over, and infinity with the BC dates.
-    # Without a zone (the engine's is UTC), for DuckDB gives times with one to Python by way of pytz, which nothing else
-    # needs.
+    # `tried` and not `converted`, so that a value which is no time for DuckDB is skipped, as infinity and BC dates are.
+    # The result has no zone (the engine's zone is UTC): DuckDB hands times with a zone to Python through pytz, which
+    # nothing else needs.
     moment = tried(tried(quoted(column.name), "timestamptz" if zoned else "timestamp"), "timestamp")
     found = engine.value(select("capture", "highest_stamp", moment=moment, rows=rows), [bound])
     if not isinstance(found, datetime):

@@ -1,4 +1,4 @@
-"""Recovery: bringing latest up to the newest manifest from the log, after a poll that ended between the two."""
+"""Recovery: bring latest up to the newest manifest from the log, after a poll that ended between the two."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def recover(
     engine: Engine, log: ChangeLog, model: Model, pointers: PointerStore, now: datetime
 ) -> tuple[Manifest | None, Pointer | None]:
-    """Bring latest and the pointer up to the newest manifest, and give that and the pointer.
+    """Bring latest and the pointer up to the newest manifest, and return that manifest and the pointer.
 
     Raises:
         StateError: the pointer and the log do not belong together.
@@ -47,10 +47,10 @@ def recover(
 def entries_before(
     engine: Engine, log: ChangeLog, model: Model, head: Manifest | None, now: datetime
 ) -> dict[str, TableEntry]:
-    """Give what the log last said of each table of the model; one that it has never had is left out.
+    """Give the log's last entry of each table of the model; a table that the log has never had is left out.
 
-    A table that had left the model and is back has its latest brought up to that, and no hash of it can be trusted: it
-    is compared whole, and its ordinals go on.
+    If a table had left the model and is back, its latest is brought up to that entry. Its hashes cannot be trusted, so
+    it is compared whole. Its ordinals go on.
     """
     if head is None:
         return {}
@@ -64,7 +64,7 @@ def entries_before(
     return found
 
 
-def open_tables(  # noqa: PLR0913, PLR0917 -- the caller's whole world
+def open_tables(  # noqa: PLR0913, PLR0917 -- all that its caller works with
     engine: Engine,
     log: ChangeLog,
     model: Model,
@@ -73,7 +73,7 @@ def open_tables(  # noqa: PLR0913, PLR0917 -- the caller's whole world
     columns: Mapping[str, Sequence[Column]],
     now: datetime,
 ) -> dict[str, LatestTable]:
-    """Open the tables of latest; one that the log knows and that is gone is taken from the log, whole."""
+    """Open the tables of latest; a table that the log knows but that is gone is restored from the log, whole."""
     opened = {name: open_latest(log.objects, table, columns[name]) for name, table in model.sources.items()}
     lost = [name for name, table in opened.items() if head and name in before and table.batch == 0]
     if head and lost:

@@ -1,7 +1,7 @@
 """The source: one read-only transaction over all of the model's tables, whose rows stream out as CSV with their hashes.
 
 The order of the statements before the snapshot is the guarantee: clock, oldest transaction, locks, and only then the
-snapshot. TRUNCATE and rewriting ALTERs are not MVCC-safe, so a snapshot older than one would see an empty table.
+snapshot. TRUNCATE and ALTERs that rewrite a table are not MVCC-safe: a snapshot that is older would see an empty table.
 """
 
 import logging
@@ -43,7 +43,7 @@ KEYS_PER_REQUEST = 10_000
 
 @dataclass(frozen=True)
 class SourceIdentity:
-    """Which database this is, also after a dump and restore under the same name."""
+    """Which database of which server this is; a restored copy of the same name on another server is another one."""
 
     system_identifier: str
     database: str
@@ -58,7 +58,7 @@ class Source:
         self._what = f"the source ({connection.info.host or 'local socket'}/{connection.info.dbname})"
 
     def identity(self) -> SourceIdentity:
-        """Ask who the server says it is."""
+        """Ask the server which system and database it is."""
         with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
             return SourceIdentity(**cursor.execute(query("source", "identity")).fetchone() or {})
 
@@ -66,7 +66,7 @@ class Source:
         """Find the oldest moment at which a transaction may have begun that a later snapshot cannot see."""
         with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
             clock: datetime = _one(cursor, query("source", "clock"))["clock_timestamp"]
-            # In this order: a transaction that is prepared in between is seen by both, in the other order by neither.
+            # In this order both queries see a transaction that is prepared in between; in the other order neither does.
             oldest = cursor.execute(query("source", "oldest_transaction")).fetchone()
             state = _one(cursor, query("source", "visibility"))
         reasons = {
@@ -110,7 +110,7 @@ class Source:
     def _end(self) -> None:
         if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
             # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds the
-            # error that left it there, so a rollback would wait for ever; closing ends the transaction as well.
+            # error that interrupted it, so a rollback would wait for ever. Closing ends the transaction as well.
             self._connection.close()
             return
         try:
@@ -156,7 +156,7 @@ class Snapshot:
     def rows_since(self, table: SourceTable, since: datetime) -> Iterator[bytes]:
         """Stream the rows whose `updated` column is at or after `since` (naive where the column is)."""
         updated = next(column for column in self.columns(table) if column.name == table.updated)
-        # The type without its precision: a cast to timestamp(3) would round up past rows.
+        # The cast is to the type without its precision: timestamp(3) would round the bound up, past rows.
         bound = sql.SQL("{}::{}").format(sql.Literal(since), sql.SQL(updated.base_type))
         parts = self._parts(table)
         return self._copy(
@@ -164,7 +164,7 @@ class Snapshot:
         )
 
     def rows_within(self, table: SourceTable, spans: Sequence[Span]) -> Iterator[bytes]:
-        """Stream the rows of which a time lies in its span."""
+        """Stream the rows that have one of their times within its span."""
         ranges = sql.SQL(" or ").join(
             sql.SQL("{0} >= {1}::{3} and {0} < {2}::{3}").format(
                 sql.Identifier(span.column), sql.Literal(span.first), sql.Literal(span.end), sql.SQL(span.type)
@@ -180,10 +180,10 @@ class Snapshot:
             yield from self._copy(query("source", "rows_of_keys", **wanted, **parts))
 
     def keys_seen_by(self, table: SourceTable, keys: Iterable[Sequence[str]], snapshot: str) -> Iterator[bytes]:
-        """Stream those of the keys that have a row as CSV, each with whether an earlier snapshot saw that very version.
+        """Stream as CSV those keys that have a row, each with whether an earlier snapshot saw this version of the row.
 
         A version that a subtransaction wrote while the snapshot was taken counts as seen, because Postgres lists only
-        whole transactions in a snapshot. Nothing comes of a table that keeps no row versions, such as a view.
+        whole transactions in a snapshot. A table that keeps no row versions, such as a view, yields nothing.
         """
         keeps = query("source", "keeps_versions", table=sql.Literal(_identifier(table).as_string()))
         if self._connection.execute(keeps).fetchone() != (True,):
@@ -217,9 +217,9 @@ class Snapshot:
         return self._hashes("hashes_in_ranges", table, lows=lows, highs=highs)
 
     def hashes_of_texts(self, table: SourceTable, rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
-        """Stream key and hash as CSV of rows that are given as the texts of all columns, in the table's order.
+        """Stream as CSV the key and hash of rows, each given as the texts of all columns in the table's order.
 
-        Nothing comes of a row whose texts are no values of the columns' types.
+        A row is left out if a text is no value of its column's type.
         """
         columns = self.columns(table)
         names = [f"c{position}" for position in range(len(columns))]

@@ -1,4 +1,4 @@
-"""The identity of the source: which database the log is of, and the record of a deliberate move to another."""
+"""The identity of the source: which database the log belongs to, and the record of a deliberate move to another."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +13,7 @@ from tidemark.objects import Objects
 
 
 def check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
-    """Check that the source is the one that the log is of.
+    """Check that the source is the database that the log belongs to.
 
     Raises:
         StateError: it is another server or database.
@@ -31,7 +31,10 @@ def check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
 
 @dataclass(frozen=True)
 class Move:
-    """A move of the source, each end a system identifier and a database; `batch` records it, None if nothing does."""
+    """A move of the source from one database to another, each given as its system identifier and its name.
+
+    `batch` is the batch that records the move, None if no batch does.
+    """
 
     before: tuple[str, str] | None
     now: tuple[str, str]
@@ -39,13 +42,13 @@ class Move:
 
     @property
     def is_one(self) -> bool:
-        """Say whether the source is another than the log's; before the first batch any will do."""
+        """Say whether the source is another database than the log's; before the first batch, any database is right."""
         return self.before is not None and self.before != self.now
 
 
 @dataclass(frozen=True)
 class NewSource:
-    """The parts that a move is recorded with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text."""
+    """The parts that record a move; `clock` gives the present time in UTC, `new_id` a fresh uuid as text."""
 
     source_url: str
     ingestion: Objects
@@ -54,9 +57,10 @@ class NewSource:
     new_id: Callable[[], str] = new_id
 
     def run(self, *, dry_run: bool = False) -> Move:
-        """Write a batch without changes that carries the new source's identity, if it is another.
+        """Write a batch without changes that records the new source's identity, if the source is another database.
 
-        It has neither a watermark nor hashes to go by, so the next poll compares every row of every table as text.
+        The batch has no watermark, and its hashes count for nothing, so the next poll compares every row of every table
+        as text.
 
         Raises:
             OvertakenError: a poll made a batch at the same time; nothing is lost.

@@ -1,8 +1,7 @@
-"""The sweep: comparing source and latest bucket by bucket, so that only buckets that differ are read again.
+"""The sweep: compare source and latest bucket by bucket, so that only buckets that differ are read again.
 
-A row's bucket comes from its key where that is one integer (an index then finds the bucket's rows), and otherwise from
-its
-hash: a changed row then leaves one bucket and enters another, and both differ.
+If the key is one integer, a row's bucket comes from the key, and an index finds the bucket's rows. Otherwise the bucket
+comes from the row's hash: a changed row then leaves one bucket and enters another, and both differ.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,7 @@ from tidemark.lake.sqltext import Expression
 
 ROWS_PER_BUCKET = 1024
 WIDEST_SHIFT = 62
-# Past this share of all buckets one scan of the table is cheaper than a look-up by index for each.
+# Above this share of all buckets, one scan of the table is cheaper than one index look-up for each bucket.
 SCAN_SHARE = 0.05
 
 
@@ -33,7 +32,7 @@ class Bucketing:
     mask: int = 0
 
     def expression(self, key: Expression, hash_column: str = "_hash") -> Expression:
-        """Give the bucket of a row of latest as DuckDB SQL, out of the quoted key column or of the hash's column."""
+        """Give the bucket of a row of latest as DuckDB SQL, computed from the quoted key column or the hash column."""
         return Expression(f"({key} >> {self.shift})" if self.by_key else f"({hash_column} & {self.mask}::bigint)")
 
     def range_of(self, bucket: int) -> tuple[int, int]:
@@ -45,7 +44,7 @@ def bucketing_for(key_range: tuple[int, int] | None, rows: int, *, by_key: bool)
     """Choose buckets of about 1,024 rows.
 
     Args:
-        key_range: the lowest and highest key on either side, for a key that is one integer.
+        key_range: the lowest and the highest key in source and latest, if the key is one integer.
         rows: about how many rows there are.
         by_key: whether the key is one integer.
     """

@@ -1,8 +1,8 @@
-"""The watermark: from where the next poll's cursor reads.
+"""The watermark: where the next poll's cursor starts.
 
-Any transaction that a snapshot cannot see started at or after the floor, so rows below the floor are complete. The
-highest `last_updated` guards against sources whose rows carry times of long ago, the lag against stamps made before a
-transaction.
+Every transaction that a snapshot cannot see began at or after the floor, so rows below the floor are complete. The
+highest `last_updated` guards against sources whose rows carry old times. The lag guards against stamps that were made
+before their transaction began.
 """
 
 from collections.abc import Iterable
@@ -18,8 +18,9 @@ DST_MARGIN = timedelta(hours=1)
 class Floor:
     """The oldest moment at which a transaction that the snapshot cannot see may have begun.
 
-    `at` is None when it is unknown; `reason` then says why. `stays` says that a prepared transaction exists, whose own
-    start nobody records, so that the floor cannot move. `holder_pid` is the session that holds it back since `at`.
+    `at` is None when it is unknown; `reason` then says why. `stays` says that a prepared transaction exists: nobody
+    records when such a transaction began, so the floor cannot move. `holder_pid` is the process id of the session that
+    has held the floor back since `at`.
     """
 
     at: datetime | None
@@ -30,7 +31,7 @@ class Floor:
 
 @dataclass(frozen=True)
 class Span:
-    """The times of one column from `first` on and before `end`; naive ones for a `type` of timestamp."""
+    """A range of times of one column: from `first`, included, to `end`, excluded; naive if `type` is timestamp."""
 
     column: str
     type: str
@@ -41,7 +42,7 @@ class Span:
 def span_of(column: str, type_name: str, first: datetime, end: datetime, zone: ZoneInfo) -> Span:
     """Give the span of a column of the source between two moments.
 
-    Where the column holds no zone and `zone` has daylight saving, it is an hour longer on both sides.
+    If the column holds no zone and `zone` has daylight saving, the span is an hour longer on both sides.
     """
     if "with time zone" in type_name:
         return Span(column, "timestamptz", first, end)
@@ -98,7 +99,7 @@ def precision_of(types: Iterable[str]) -> int:
 def cursor_start(watermark: datetime, zone: ZoneInfo) -> datetime:
     """Give the naive local time from which the cursor reads a column that holds no zone.
 
-    Where the zone has daylight saving an hour of local time comes twice, so the cursor starts an hour earlier.
+    If the zone has daylight saving, one hour of local time comes twice, so the cursor starts an hour earlier.
     """
     local = watermark.astimezone(zone).replace(tzinfo=None)
     return local - DST_MARGIN if has_daylight_saving(zone, watermark) else local
@@ -116,5 +117,5 @@ def has_daylight_saving(zone: ZoneInfo, around: datetime) -> bool:
 
 
 def to_utc(local: datetime, zone: ZoneInfo) -> datetime:
-    """Read a naive time as one of the zone; of an hour that comes twice, the first."""
+    """Read a naive time as local time of the zone; in an hour that comes twice, it means the first."""
     return local.replace(tzinfo=zone).astimezone(UTC)

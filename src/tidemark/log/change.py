@@ -1,4 +1,4 @@
-"""The working table of what one batch does to one table: a poll fills it from the source, a fold from the log."""
+"""The working table of one batch's changes to one table: a poll fills it from the source, a fold from the log."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from tidemark.lake.sqltext import Expression, listed, quoted
 def change_columns(columns: Mapping[str, str]) -> dict[str, str]:
     """Give the columns of the working table with their types.
 
-    It holds the columns, `_hash`, `_op`, the row before as `_before`, and its hash. The operation `rehash` is none of
-    the source's: the row is as it was, only its hash is new to latest.
+    They are the source's columns, `_hash`, the operation `_op`, the row before as `_before`, and that row's hash as
+    `_hash_before`. The operation `rehash` is no change of the source: the row is as it was, but latest gets a new hash.
 
     Args:
         columns: the source's columns with the types of the log.

@@ -27,7 +27,7 @@ MANIFEST = re.compile(rf"{MANIFESTS}([0-9]{{{DIGITS}}})\.json")
 # As many keys as S3 lists in one answer.
 PAGE = 1000
 READERS = 16
-# Ordinals begin with 1.
+# Ordinals begin with 1, so this one means that the table was not in the model yet.
 NOT_YET = 0
 
 
@@ -45,9 +45,9 @@ class LogObject:
 class TableEntry:
     """What a manifest says of one source table.
 
-    `rows` and `hash_sum` are those of the whole table in the batch's snapshot, as Postgres counted them (`swept`) or,
-    in a poll without a sweep, as the log implies; `hash_sum` is a decimal number as text, because it exceeds 2^53.
-    `changed_in` is the last batch that changed the table, so that latest shows whether it has that batch.
+    `rows` and `hash_sum` are those of the whole table in the batch's snapshot: as Postgres counted them (`swept`) or,
+    in a poll without a sweep, as the log implies. `hash_sum` is a decimal number as text, because it exceeds 2^53.
+    `changed_in` is the last batch that changed the table; if latest does not have that batch, latest is behind.
     `first_ordinal` is the number of the table's first change in this batch among all of its changes.
     """
 
@@ -80,9 +80,9 @@ class TableEntry:
 class Manifest:
     """The commit record of a batch.
 
-    `replay` names rows in quarantine that transform is to take up again, by star table: a fact's surrogate keys, and
-    for a dimension anything, since all of its rows are computed anew. Where `is_floor_known` is false the watermark may
-    lie past rows that were not visible yet, and only a sweep is sure to find them.
+    `replay` names, by star table, the rows in quarantine that transform takes up again: a fact's by their surrogate
+    keys, a dimension's by anything, since all of its rows are computed anew. If `is_floor_known` is false, the
+    watermark may lie past rows that were not visible yet, and only a sweep is sure to find them.
     """
 
     batch: int
@@ -99,7 +99,7 @@ class Manifest:
     format: int = field(default=FORMAT)
 
     def encode(self) -> bytes:
-        """Write the manifest as JSON, times in UTC by ISO 8601."""
+        """Write the manifest as JSON, with UTC times in ISO 8601."""
         content = asdict(self) | {
             "captured_at": self.captured_at.isoformat(),
             "watermark": self.watermark and self.watermark.isoformat(),
@@ -109,7 +109,7 @@ class Manifest:
 
     @classmethod
     def decode(cls, body: bytes, what: str = "a manifest") -> "Manifest":
-        """Read a manifest; StateError when it is none, or of a newer Tidemark."""
+        """Read a manifest; raise StateError if it is no manifest, or if a newer Tidemark wrote it."""
 
         def make(content: dict[str, Any]) -> Manifest:
             tables = {name: _entry(table) for name, table in content["tables"].items()}
@@ -131,7 +131,7 @@ class ChangeLog:
         self.objects = objects
 
     def newest(self, after: int = 0) -> Manifest | None:
-        """Give the newest manifest, or None when there is no batch; `after` is a batch known to exist (0: none is)."""
+        """Give the newest manifest, or None if there is no batch; `after` is a batch that is known to exist, or 0."""
         newest = newest_batch(self.objects, after)
         return self.manifest(newest) if newest else None
 
@@ -148,11 +148,11 @@ class ChangeLog:
         return (self.manifest(batch) for batch in range(first, last + 1))
 
     def verified(self, each: LogObject, scratch: Path) -> Path:
-        """Give a file with an object's bytes, once they have proved to be those that its manifest names.
+        """Give a file with an object's bytes, after checking them against the manifest.
 
         Args:
-            each: the object.
-            scratch: where a copy may lie, if the object is no file itself; the caller removes it.
+            each: the object, as its manifest describes it.
+            scratch: where to put a copy if the object is no file itself; the caller removes it.
 
         Raises:
             StateError: the object is gone, or holds other bytes, whose number and SHA-256 are the error's facts.
@@ -178,7 +178,7 @@ class ChangeLog:
         return path
 
     def last_with(self, table: str, until: int) -> Manifest | None:
-        """Find the newest manifest up to a batch that has a table; None when the log has never held a row of it."""
+        """Find the newest manifest, up to batch `until`, that has a table; None if the log never held a row of it."""
         folders = (f"baseline/{table}/", f"changes/{table}/")
         if next((each for folder in folders for each in self.objects.list(folder)), None) is None:
             return None
@@ -190,7 +190,7 @@ class ChangeLog:
         return None
 
     def commit(self, manifest: Manifest) -> None:
-        """Make the batch exist; OvertakenError when another run made one of that number first."""
+        """Make the batch exist; raise OvertakenError if another run made a batch of that number first."""
         with effect("manifest"):
             put_manifest(self.objects, manifest.batch, manifest.encode(), manifest.run_id)
 
@@ -200,15 +200,15 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
 
     Args:
         objects: the bucket.
-        after: a batch that is known to have a manifest, from which on to look.
+        after: a batch that is known to have a manifest, or 0; the search starts there.
 
     Raises:
-        StateError: a number is missing.
+        StateError: the manifest of a batch in between is missing.
     """
     after = _probed(objects, after)
     start = manifest_key(after) if after else None
     keys = [meta.key for meta in objects.list(MANIFESTS, start_after=start)]
-    # Whatever else lies there, such as a copy that somebody made by hand, is no manifest.
+    # Anything else in the folder, such as a copy that somebody made by hand, is no manifest.
     batches = [int(found[1]) for found in map(MANIFEST.fullmatch, keys) if found]
     newest = max(batches, default=after)
     if batches and len(batches) != newest - after:
@@ -219,7 +219,7 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
 
 
 def _probed(objects: Objects, after: int) -> int:
-    """Skip ahead over manifests that exist, so that a year of them is not listed; what follows always is."""
+    """Skip ahead over manifests that exist, so that a year of them is not listed; the caller lists the rest."""
     step = PAGE
     while objects.exists(manifest_key(after + step)):
         after += step
@@ -232,7 +232,7 @@ def _probed(objects: Objects, after: int) -> int:
 
 
 def put_manifest(objects: Objects, batch: int, body: bytes, run_id: str) -> None:
-    """Put a manifest only if absent; one of our own run that had arrived already is a success."""
+    """Put a manifest if there is none; if one of the same run is there already, an earlier try of the put arrived."""
     try:
         objects.put_new(manifest_key(batch), body)
     except ObjectExistsError as exc:
@@ -255,10 +255,10 @@ def object_key(batch: int, table: str, latest_row_id: object, captured_at: datet
 
 
 def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
-    """Give a manifest as a model reads it that was mended for a newer one.
+    """Give an older manifest in the shape that the model has now, after it was changed for a newer batch.
 
-    Columns that the newest adds are there, null in every row, and so are tables that came into the model later, without
-    a row: such a batch can still be transformed, then as in a rebuild.
+    Columns that came later are null in every row, and tables that came into the model later have no rows. So an older
+    batch can still be transformed, in a normal run just as in a rebuild.
     """
     tables = dict(manifest.tables)
     for name, entry in newest.tables.items():
@@ -266,7 +266,7 @@ def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
         if known is None:
             tables[name] = TableEntry(entry.columns, NOT_YET, 0, "0", swept=False)
         else:
-            # DuckDB takes names that differ in case alone for the same.
+            # For DuckDB, names that differ only in case are the same.
             there = {column.name.lower() for column in known.columns}
             later = tuple(column for column in entry.columns if column.name.lower() not in there)
             tables[name] = replace(known, columns=(*known.columns, *later))
@@ -279,7 +279,7 @@ def new_id() -> str:
 
 
 def carried_over(entry: TableEntry) -> TableEntry:
-    """Give a table's entry for the next batch if nothing of it changes."""
+    """Give a table's entry for the next batch, as it is if the table does not change."""
     return replace(
         entry,
         first_ordinal=entry.first_ordinal + entry.changes,

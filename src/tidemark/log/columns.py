@@ -1,6 +1,6 @@
 """The contract: the columns that a source table had, and what a change of them means.
 
-A column's type decides two representations: how the log and `latest` keep it, and as what the model sees it.
+A column's type decides two representations: how the log and latest keep its values, and how a model sees them.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 INTEGERS = {"smallint": "SMALLINT", "integer": "INTEGER", "bigint": "BIGINT"}
-# What DuckDB presents to a model, where it is neither an integer nor a numeric; all else is text.
+# The types that a model sees, for columns that are neither integer nor numeric; all other columns are text.
 TYPED = {
     "boolean": "BOOLEAN",
     "date": "DATE",
@@ -19,14 +19,14 @@ TYPED = {
 }
 MOMENTS = {"date", "timestamp without time zone", "timestamp with time zone"}
 WIDEST_DECIMAL_DIGITS = 38
-# What the log and latest add to a row.
+# The columns that the log and latest add to a row.
 RESERVED = {"_op", "_before", "_hash", "_hash_before"}
 UNCONSTRAINED_DECIMAL = "DECIMAL(38, 18)"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a source table; `type` is Postgres's own spelling, a domain's being that of its base type."""
+    """A column of a source table; `type` is in Postgres's own spelling, and for a domain it is the base type."""
 
     name: str
     type: str
@@ -58,14 +58,14 @@ class Column:
 def broken_terms(
     table: str, key: Sequence[str], moments: Sequence[str], found: Sequence[Column], before: Sequence[Column] = ()
 ) -> list[str]:
-    """Say in a sentence each why a table can no longer be read as the model says; the SELECTs are judged elsewhere.
+    """Say, in one sentence each, why a table can no longer be read as the model says; SELECTs are checked elsewhere.
 
     Args:
         table: the source table's name.
         key: the key's columns as the model gives them.
         moments: the columns that say when a row was created and last changed.
         found: the table's columns in this snapshot.
-        before: its columns in the last batch; none if there was none.
+        before: its columns in the last batch; empty if there was none.
     """
     if not found:
         return [f"source table {table!r} is missing"]
@@ -79,7 +79,7 @@ def broken_terms(
         for name in moments
         if name in now and now[name].base_type not in MOMENTS
     ]
-    # Names in Delta tables and in DuckDB are the same if they differ in case alone.
+    # For Delta tables and for DuckDB, names that differ only in case are the same.
     lower = [name.lower() for name in now]
     taken = [name for name in now if name.lower() in RESERVED or lower.count(name.lower()) > 1]
     if taken:
@@ -98,7 +98,7 @@ def _is_told_apart(before: Column, now: Column) -> bool:
 
 
 def describe_drift(table: str, before: Sequence[Column], now: Sequence[Column]) -> list[str]:
-    """Say in a sentence each how a table's columns differ from those of the last batch."""
+    """Say, in one sentence each, how a table's columns differ from those of the last batch."""
     old, new = {column.name: column for column in before}, {column.name: column for column in now}
     drift = [f"{table}.{name} is new ({new[name].type}): taken along" for name in new if name not in old]
     drift += [f"{table}.{name} is gone" for name in old if name not in new]

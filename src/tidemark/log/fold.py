@@ -1,6 +1,6 @@
-"""The fold: batches of the log applied to latest, where it lies or in a scratch copy, from the first batch on.
+"""The fold: apply batches of the log, from the first one on, to latest itself or to a scratch copy of it.
 
-Rows that are taken from the log have no hash, for the log holds none.
+Rows that are taken from the log have no hash, because the log holds no hashes.
 """
 
 import logging
@@ -29,7 +29,7 @@ ATTEMPTS = 5
 
 @contextmanager
 def scratch_copy(purpose: str) -> Iterator[Objects]:
-    """Open a scratch directory of this machine, which has the purpose in its name, as a bucket for a block's length."""
+    """Open a scratch directory on this machine as a bucket, for the length of a block; its name says the purpose."""
     folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{purpose}-"))
     try:
         yield open_objects(str(folder))
@@ -49,7 +49,7 @@ class Fold:
     done: int = 0
 
     def add(self, manifest: Manifest) -> Objects:
-        """Apply the next batch, and give the copy, in which latest is as of it."""
+        """Apply the next batch, and return the copy, which now holds latest as of that batch."""
         for name, entry in manifest.tables.items():
             table = self.model.sources.get(name)
             if table and _is_news(self.copy, table, entry, manifest.batch):
@@ -65,7 +65,7 @@ class Fold:
             self.add(manifest)
 
     def _cut_up(self, table: SourceTable) -> None:
-        """Cut a file that a baseline has filled, which every later batch would have to rewrite."""
+        """Split the large files that a baseline has written, because later batches would have to rewrite them whole."""
         lake = open_table(self.copy, path_of(table))
         large = groups_to_rewrite(data_files(lake), MERGED_BYTES, None, splits=True) if lake else []
         large = [group for group in large if len(group) == 1]
@@ -81,7 +81,7 @@ class Fold:
             )
 
 
-def apply_from_log(  # noqa: PLR0913 -- the caller's whole world
+def apply_from_log(  # noqa: PLR0913 -- all that its caller works with
     engine: Engine,
     log: ChangeLog,
     table: SourceTable,
@@ -91,7 +91,7 @@ def apply_from_log(  # noqa: PLR0913 -- the caller's whole world
     *,
     into: Objects | None = None,
 ) -> None:
-    """Apply one batch of one table to latest out of the log's objects; its rows have no hash until the next sweep.
+    """Apply one batch of one table to latest from the log's objects; its rows have no hash until the next sweep.
 
     Args:
         engine: reads the log.
@@ -100,10 +100,10 @@ def apply_from_log(  # noqa: PLR0913 -- the caller's whole world
         entry: the batch's changes to it.
         batch: the batch's number.
         now: the present time.
-        into: where that latest lies, if not beside the log.
+        into: the bucket that holds latest, if it is not the log's own.
 
     Raises:
-        OvertakenError: others changed that table of latest again and again, none of them with this batch.
+        OvertakenError: other runs changed that table of latest again and again, and none of them applied this batch.
     """
     for attempt in range(ATTEMPTS):
         latest = open_latest(into or log.objects, table, entry.columns)
@@ -113,7 +113,7 @@ def apply_from_log(  # noqa: PLR0913 -- the caller's whole world
         try:
             latest.lake.commit(change, batch=batch)
         except OvertakenError:
-            # Another recovery of the same batch, or a commit that only moved rows between files.
+            # The other commit is a recovery of the same batch, or it only moved rows between files.
             logger.info("latest %s was changed by another run at the same time", table.name)
             if attempt + 1 == ATTEMPTS:
                 raise
@@ -137,7 +137,7 @@ def _staged(
 
 
 def _is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int) -> bool:
-    """Say whether a batch means anything to a table of latest that has the batches before it: changes or a shape."""
+    """Say whether a batch brings changes or a new shape to a table of latest that has all batches before it."""
     if entry.changes or batch == 1:
         return True
     lake = open_table(objects, path_of(table))

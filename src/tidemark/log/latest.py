@@ -1,8 +1,8 @@
 """Latest: the present state of every source table as of the last batch, each a Delta table with the rows' hashes.
 
 Integers and booleans are kept as such, everything else as Postgres's own text. A hash is null in rows that were
-restored from the log, which holds none: the next sweep finds those rows to differ, reads them again and learns their
-hashes.
+restored from the log, because the log holds no hashes. The next sweep finds that those rows differ, reads them again
+and learns their hashes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class LatestTable:
 
     @property
     def has_shape(self) -> bool:
-        """Say whether the data files have the table's columns in their types."""
+        """Say whether the data files already have the columns and types that the table is to have."""
         return self.lake.stored is None
 
     @property
@@ -65,8 +65,8 @@ def columns_of(columns: Sequence[Column]) -> dict[str, str]:
 def open_latest(objects: Objects, table: SourceTable, columns: Sequence[Column]) -> LatestTable:
     """Open a table of latest at its newest version, creating it or adding columns where needed.
 
-    It is presented in the types in which the log keeps the columns by now, and without those that are gone. The next
-    change rewrites it like this.
+    It has the types in which the log keeps the columns now, and no columns that are gone. The next change rewrites its
+    files like this.
     """
     wanted = columns_of(columns)
     lake = add_columns(create_table(objects, path_of(table), wanted), wanted)
@@ -76,7 +76,7 @@ def open_latest(objects: Objects, table: SourceTable, columns: Sequence[Column])
 def open_latest_as_of(
     objects: Objects, table: SourceTable, batch: int, columns: Sequence[Column] = ()
 ) -> LatestTable | None:
-    """Open a table of latest as of a batch, with just the `columns`, if given; None when it did not exist yet."""
+    """Open a table of latest as of a batch, with exactly the `columns` if given; None if it did not exist yet."""
     lake = open_as_of(objects, path_of(table), batch)
     if lake is not None and columns:
         lake = with_types(lake, columns_of(columns))
@@ -84,9 +84,9 @@ def open_latest_as_of(
 
 
 def state_as_of(objects: Objects, table: SourceTable, batch: int, entry: TableEntry) -> LatestTable | None:
-    """Open a table of latest as of a batch with the columns of its entry; None when it did not exist yet.
+    """Open a table of latest as of a batch with the columns of its entry; None if it did not exist yet.
 
-    While a table is away from the model its last state stays.
+    While a table is not in the model, its last state stays.
     """
     if not entry.is_known and first_batch(objects, path_of(table)) > batch:
         return None
@@ -94,13 +94,13 @@ def state_as_of(objects: Objects, table: SourceTable, batch: int, entry: TableEn
 
 
 def latest_batch(objects: Objects, table: SourceTable) -> int:
-    """Give the last batch that a table of latest has in it, 0 for none."""
+    """Give the last batch that was applied to a table of latest, 0 for none."""
     lake = open_table(objects, path_of(table))
     return 0 if lake is None else lake.batch
 
 
 def stage_changes(engine: Engine, latest: LatestTable, change: Table, *, batch: int, now_milliseconds: int) -> Change:
-    """Write the files in which a batch's changes are applied to a table of latest; see `stage_merge`."""
+    """Write the files that apply a batch's changes to a table of latest; see `stage_merge`."""
     return stage_merge(
         engine,
         latest.lake,

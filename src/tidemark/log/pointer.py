@@ -1,7 +1,7 @@
 """Keep the pointer: how far the last poll came, in a file or in Parameter Store.
 
-It is a cache. The truth is the newest manifest, so losing the pointer costs nothing but a little reading; one that
-cannot be read is still an error, because something other than Tidemark wrote it.
+It is a cache. The truth is the newest manifest, so losing the pointer costs nothing but a little reading. A pointer
+that cannot be read is still an error, because something other than Tidemark wrote it.
 """
 
 import json
@@ -16,7 +16,7 @@ from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect
 
 _SSM = "ssm:"
-# A parameter cannot be empty: one that was made before the first poll, so that it is removed with the rest, holds this.
+# A parameter cannot be empty. Terraform makes it with this text before the first poll, so as to remove it later.
 NONE_YET = "{}"
 
 
@@ -24,7 +24,7 @@ NONE_YET = "{}"
 class Pointer:
     """Hold what the last poll left behind; all times are in UTC.
 
-    `polls` counts the polls, for tables that are swept in every so many of them only.
+    `polls` counts the polls, because some tables are not swept in every poll (`sweep_every`).
     """
 
     pipeline_id: str
@@ -39,7 +39,7 @@ class Pointer:
 
     @classmethod
     def decode(cls, text: str) -> "Pointer":
-        """Return the pointer that JSON holds, or raise ValueError; members that it does not know are passed over."""
+        """Return the pointer that JSON holds, or raise ValueError; unknown members are ignored."""
         members = json.loads(text)
         if not isinstance(members, dict):
             raise ValueError(f"expected a JSON object, got {type(members).__name__}")  # noqa: TRY004 -- as json does
@@ -111,10 +111,10 @@ class FilePointer:
 
 
 class ParameterPointer:
-    """Keep the pointer in a parameter of the standard tier, whose 4 KB it does not nearly fill."""
+    """Keep the pointer in a parameter of the standard tier, whose limit of 4 KB is far more than it needs."""
 
     def __init__(self, name: str) -> None:
-        # boto3 costs a tenth of a second, which a run on one machine need not pay.
+        # Loading boto3 takes a tenth of a second, which a run on one machine does not need.
         from tidemark.objects.aws_client import open_client, open_session  # noqa: PLC0415
 
         self._name = name

@@ -1,4 +1,4 @@
-"""Reach: how far a place is and of which pipeline, and whether two places belong together."""
+"""Reach: the last batch and the pipeline of a place, and whether two places belong together."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ SETTINGS = {"log": "TIDEMARK_INGESTION", "star": "TIDEMARK_PROCESSED", "warehous
 
 @dataclass(frozen=True)
 class Reach:
-    """The last batch that a place has, 0 for none, and the pipeline that it is of."""
+    """The last batch that a place has, 0 for none, and the pipeline that it belongs to."""
 
     place: Place
     batch: int = 0
@@ -21,7 +21,7 @@ class Reach:
 
 
 def reach_of_log(log: ChangeLog, batch: int) -> Reach:
-    """Tell whether the log has a batch: its reach is given as of that one, or as of its newest if it ends before."""
+    """Give the log's reach as of a batch, or as of its newest batch if the log ends before that one."""
     try:
         return Reach("log", batch, log.manifest(batch).pipeline_id)
     except ObjectMissingError:
@@ -30,10 +30,10 @@ def reach_of_log(log: ChangeLog, batch: int) -> Reach:
 
 
 def require_together(earlier: Reach, later: Reach) -> None:
-    """Check that all of a place can have come from the one before it on the data's way.
+    """Check that everything in the later place can have come from the earlier one.
 
     Raises:
-        StateError: the later place has batches that the earlier one has not, or is of another pipeline.
+        StateError: the later place has batches that the earlier one lacks, or belongs to another pipeline.
     """
     if later.batch > earlier.batch:
         message = (

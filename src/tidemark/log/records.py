@@ -1,7 +1,7 @@
-"""Records: what Tidemark writes about its own work as JSON, and the number of the form in which it writes.
+"""Records: the JSON that Tidemark writes about its own work, and the number of its format.
 
-They are the manifests of log and star and the records of rebuilds. A record keeps its form for ever, so a Tidemark that
-meets a higher number than its own must not guess what it means.
+They are the manifests of log and star and the records of rebuilds. A record keeps its format for ever. So a Tidemark
+that meets a higher number than its own must not guess what the record means.
 """
 
 import json
@@ -20,7 +20,7 @@ def read_record(body: bytes, what: str, make: Callable[[dict[str, Any]], Record]
     Args:
         body: its JSON.
         what: the record in the words of a message.
-        make: makes the record of what the JSON holds; ValueError, KeyError and TypeError say that it is none.
+        make: makes the record from what the JSON holds; it raises ValueError, KeyError or TypeError if that is none.
         facts: the facts of an error.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Succession: how the log comes by its next batch, in an order that leaves it whole wherever a run is killed.
+"""Succession: add the next batch to the log, in an order that leaves the log whole wherever a run is killed.
 
-The manifest goes first, for by it the batch exists; then latest takes the changes; then the pointer moves. What is
-missing behind the manifest is made good by the next poll.
+The manifest comes first, because it makes the batch exist. Then latest takes the changes, then the pointer moves. If a
+run ends after the manifest, the next poll does what is missing.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tidemark.log.pointer import Pointer, PointerStore
 
 
 def next_manifest(head: Manifest, run_id: str) -> Manifest:
-    """Give the manifest of the batch behind `head` if nothing changes: the caller replaces what does."""
+    """Give the manifest of the batch after `head` as if nothing changed; the caller replaces what does."""
     tables = {name: carried_over(entry) for name, entry in head.tables.items()}
     return replace(head, batch=head.batch + 1, run_id=run_id, tables=tables, replay={})
 
@@ -29,10 +29,10 @@ def succeed(
     Args:
         log: the change log.
         pointers: where the pointer is kept.
-        manifest: the batch's.
-        apply: brings latest up to the batch; None where it has nothing to take from it.
-        pointed: gives the pointer, once latest is up to date. Where it is None, a pointer that stood at the batch
-            before goes on by one; any other stays, for the next poll to bring latest up from there.
+        manifest: the manifest of the batch.
+        apply: brings latest up to the batch; None if the batch changes nothing in latest.
+        pointed: gives the new pointer, once latest is up to date. If it is None, a pointer at the batch before moves on
+            by one. Any other pointer stays, so that the next poll brings latest up from there.
 
     Raises:
         OvertakenError: another run made a batch of that number first; nothing was changed.

@@ -33,14 +33,14 @@ CREDENTIALS = ("28", "3D000")
 RIGHTS = ("42501",)
 SHAPE = ("42P01", "42703", "42883", "3F000")
 CHECK_URL = "check user, password and database in the URL or the secret"
-# How PostgreSQL words what would be SQLSTATE 28 or 3D000, and libpq that there is nothing to answer a server with.
+# PostgreSQL's words for SQLSTATE 28 and 3D000, and libpq's for a server that asks for a password when there is none.
 REFUSED = re.compile(
     r"authentication failed|no pg_hba\.conf entry|(role|database) \".*\" does not exist|not permitted to log in"
     r"|no password supplied"
 )
 AWAY = " is away, busy or full: "
 NO_TLS = "server does not support SSL"
-# What libpq does unless told otherwise: take TLS if the server offers it, and do without if somebody hides the offer.
+# libpq's default: use TLS if the server offers it, and do without TLS if somebody hides that offer.
 LIBPQ_SSLMODE = "prefer"
 
 
@@ -49,7 +49,7 @@ def connect(url: str, *, application: str) -> psycopg.Connection:
 
     Raises:
         ConfigError: the server refuses the role, its password or the database.
-        TransientError: there is no way to the server at present.
+        TransientError: the server cannot be reached at present.
     """
     demanded = demanded_encryption(url)
     try:
@@ -67,9 +67,9 @@ def connect(url: str, *, application: str) -> psycopg.Connection:
 
 
 def _refusal(exc: TransientError, *, is_demanded: bool) -> TidemarkError | None:
-    """Tell a server that is away from one that refuses us; None where it is away.
+    """Give the error of a server that refuses us; None if the server is away.
 
-    Of a connection that failed libpq passes on the server's words and no SQLSTATE. Where they are not in English, a
+    When a connection fails, libpq passes on the server's words but no SQLSTATE. If the words are not in English, a
     refusal looks like a server that is away.
     """
     facts: dict[str, Any] = dict(exc.facts)
@@ -86,20 +86,20 @@ def _refusal(exc: TransientError, *, is_demanded: bool) -> TidemarkError | None:
 
 
 def demanded_encryption(url: str) -> dict[str, Any]:
-    """Give what to add to a URL so that nobody on the way can read along: `sslmode` unless somebody has chosen one.
+    """Give what to add to a URL so that the connection is encrypted: `sslmode`, unless somebody has chosen one.
 
-    Nothing is added where the server is on this machine, and nothing that would weaken what libpq's variables or a
-    root certificate ask for.
+    Nothing is added if the server is on this machine, or if it would weaken what libpq's variables or a root
+    certificate demand.
     """
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        # Connecting says so too, and its words are translated.
+        # Connecting raises the same error, and there it is translated.
         return {}
     defaults = {each.keyword.decode(): (each.val or b"").decode() for each in pq.Conninfo.get_defaults()}
     hosts = str(given.get("host") or given.get("hostaddr") or defaults.get("host", "")).split(",")
     is_chosen = "sslmode" in given or defaults.get("sslmode", LIBPQ_SSLMODE) != LIBPQ_SSLMODE
-    # With the system's certificates libpq takes nothing under verify-full.
+    # With the system's certificates, libpq accepts nothing weaker than verify-full.
     is_strict = "system" in {given.get("sslrootcert"), defaults.get("sslrootcert")}
     if is_chosen or is_strict or all(map(is_local, hosts)):
         return {}
@@ -107,12 +107,12 @@ def demanded_encryption(url: str) -> dict[str, Any]:
 
 
 def proven_by(url: str, sslrootcert: str) -> str:
-    """Add to a URL that its server must prove who it is by these certificates, unless it lies on this machine.
+    """Add to a URL that its server must prove its identity by these certificates, unless it is on this machine.
 
-    What the URL says itself about encryption stays.
+    What the URL itself says about encryption stays.
 
     Raises:
-        ConfigError: there is no such file; libpq would say so in the words of a connection that failed.
+        ConfigError: there is no such file; libpq would report this only as a connection that failed.
     """
     if sslrootcert != "system" and not Path(sslrootcert).is_file():
         message = f"expected a file with the certificates of authorities, got {sslrootcert!r}, which is none"
@@ -144,7 +144,7 @@ def where(url: str) -> str:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn psycopg's errors into Tidemark's families, by SQLSTATE; `what` says in messages what was being talked to."""
+    """Turn psycopg's errors into Tidemark's families, by SQLSTATE; in messages, `what` names the database."""
     try:
         yield
     except psycopg.Error as exc:

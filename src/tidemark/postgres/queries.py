@@ -1,4 +1,4 @@
-"""The statements for PostgreSQL out of `sql/*.sql`, composed with identifiers here."""
+"""The statements for PostgreSQL: they come from `sql/*.sql`, and identifiers are filled in here."""
 
 from psycopg import sql
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
-# Hashed by Postgres such that two values with different text never have equal hashes by rule.
+# Types for which Postgres's hash has no rule that gives two values with different text the same hash.
 HASHED_AS_THEY_ARE = {
     "smallint",
     "integer",
@@ -15,8 +15,8 @@ HASHED_AS_THEY_ARE = {
     "timestamp without time zone",
     "timestamp with time zone",
 }
-# A numeric's hash leaves out sign and scale, a bigint's folds its halves into one, and bpchar as text lacks its last
-# spaces; their binary form is exact.
+# The hash of a numeric leaves out sign and scale, that of a bigint combines its two halves, and bpchar as text lacks
+# its last spaces. The binary form of all three is exact.
 HASHED_AS_SENT = {"bigint": "int8send", "numeric": "numeric_send", "bpchar": "bpcharsend"}
 TEXTS = {"text", "character varying"}
 
@@ -24,8 +24,8 @@ TEXTS = {"text", "character varying"}
 def hash_of(types: Mapping[str, str], key: Sequence[str], prefix: sql.Composable) -> sql.Composable:
     """Compose the 64-bit hash of a row, in which any two rows with different text differ.
 
-    Postgres's hash of a record is linear in the hashes of its fields, so the sum over a bucket would stay when two rows
-    swap their values in a column; hence the hash of the key is the seed of all the others.
+    Postgres's hash of a record is linear in the hashes of its fields. So the sum over a bucket would stay the same if
+    two rows swapped their values in a column. Therefore the hash of the key is the seed of the hash of the row.
 
     Args:
         types: the columns that are hashed, with their types without modifiers.
@@ -39,11 +39,11 @@ def hash_of(types: Mapping[str, str], key: Sequence[str], prefix: sql.Composable
 
 
 def _hashable(base_type: str, value: sql.Composable) -> sql.Composable:
-    """Compose what stands for a value in its row's hash: equal hashes where the text is equal, and only there.
+    """Compose what stands for a value in its row's hash: hashes are equal if the text is equal, and only then.
 
-    Equality is coarser than text for some types, and hashes are coarser than equality: 1.0, 1.00 and -1 are numerics
-    with one hash, 1 and 4294967296 bigints. Those go in as their binary form, text as its bytes whatever its collation,
-    and every type not known to be exact as its text.
+    In some types, values with different text are equal, and values that are not equal can have the same hash: the
+    numerics 1.0, 1.00 and -1 have one hash, and so have the bigints 1 and 4294967296. Such types go in as their binary
+    form, text as its bytes whatever its collation, and every type that is not known to be exact as its text.
     """
     if base_type in HASHED_AS_THEY_ARE:
         return value

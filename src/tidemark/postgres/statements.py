@@ -1,4 +1,4 @@
-"""Statements: cutting a file of SQL at the semicolons between them, and knowing what each creates."""
+"""Statements: cut SQL at the semicolons between statements, and tell what each statement creates."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def created(statement: str) -> tuple[str, str] | None:
 
 
 def defined(statement: str) -> tuple[str, str] | None:
-    """Give what a statement makes of tables, `view` or `function`, and its name; None for any other statement."""
+    """Give what a statement defines over tables, `view` or `function`, and its name; None for any other statement."""
     found = DEFINES.match(bare(statement))
     return (found[1].lower(), _name(found[2], found[3])) if found else None
 
