@@ -35,18 +35,18 @@ from tidemark.memory import memory_limit
 from tidemark.objects import Objects
 
 PROBE = "probe"
-# DuckDB's words for a file that is not there, and what each of its complaints about a file's content names.
+# DuckDB's words for a file that is not there, and what every one of its errors about a file's content contains.
 MISSING = "No files found that match the pattern"
 FILE_OF_TABLE = ".parquet"
 SCHEMA = "working"
-# DuckDB's own choice.
+# DuckDB's default.
 ROW_GROUP_ROWS = 122_880
 EVERY = Condition("true")
 
 
 @contextmanager
 def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Engine"]:
-    """Open an engine that can read the files of `stores`, with a scratch directory that lives as long."""
+    """Open an engine that can read the files of `stores`, with a scratch directory that is removed with it."""
     scratch = Path(tempfile.mkdtemp(prefix="tidemark-"))
     connection = duckdb.connect()
     failures: list[TidemarkError] = []
@@ -67,11 +67,11 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Eng
 
 @contextmanager
 def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[None]:
-    """Turn DuckDB's errors about files into Tidemark's families; those about rows are for the stages to judge.
+    """Turn DuckDB's errors about files into Tidemark's families; errors about rows are left to the stages.
 
     Args:
         scratch: where the engine writes.
-        failures: what reading S3 raised: DuckDB passes on no more of it than the text.
+        failures: the errors that reading S3 raised, of which DuckDB passes on only the text.
     """
     try:
         yield
@@ -79,7 +79,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
         message = f"the engine ran out of its {memory_limit()} of memory: {first_line(exc)}"
         raise ConfigError(message, advice="raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory") from exc
     except duckdb.Error as exc:
-        # What the Parquet reader makes of a broken file comes as either; of no subclass is nothing else.
+        # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
         is_broken = type(exc) is duckdb.Error or (
             isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
         )
@@ -87,7 +87,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
             raise failures[-1] from exc
         if not is_broken and not isinstance(exc, duckdb.IOException):
             raise
-        # DuckDB has no codes, so its words must tell a file of the lake that is gone or altered from a full disk.
+        # DuckDB has no error codes, so only its words tell a missing or altered file of the lake from a full disk.
         found = first_line(exc)
         if is_broken or MISSING in str(exc):
             message = f"a data file of a Delta table is missing or altered: {found}"
@@ -105,7 +105,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
 def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], failures: list[TidemarkError]) -> None:
     remote = [store for store in stores if store.local_path(PROBE) is None]
     if remote:
-        # fsspec and boto3 cost a tenth of a second, which a run on directories need not pay.
+        # Loading fsspec and boto3 takes a tenth of a second, which a run on directories does not need.
         from tidemark.objects.filesystem import ObjectFileSystem  # noqa: PLC0415
         from tidemark.objects.s3 import S3Objects  # noqa: PLC0415
 
@@ -114,12 +114,12 @@ def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], 
 
 
 def first_line(exc: BaseException) -> str:
-    """Give the first line of what DuckDB or delta-rs says: the others quote statements and stack traces."""
+    """Give the first line of an error of DuckDB or delta-rs: the other lines quote statements and stack traces."""
     return " ".join(str(exc).strip().partition("\n")[0].split())
 
 
 class Engine:
-    """A DuckDB connection and the scratch directory that goes with it; `failures` is what reading S3 raised so far."""
+    """A DuckDB connection and its scratch directory; `failures` holds the errors that reading S3 has raised so far."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Engine:
         self.scratch = scratch
         self.failures = failures
         self._files = 0
-        # One for all connections to the database, whose working tables lie in one schema.
+        # All connections to the database share this counter, because their working tables lie in one schema.
         self._numbers = itertools.count(1) if numbers is None else numbers
 
     def execute(self, statement: Sql, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
@@ -149,15 +149,15 @@ class Engine:
         return int(str(self.value(select("engine", "count", rows=rows, where=where))))
 
     def working_tables(self) -> "WorkingTables":
-        """Make working tables that live as long as a block; what a user names can never be one of them."""
+        """Make working tables that exist for the length of a block; no name that a user gives can be one of them."""
         return WorkingTables(self, self._numbers)
 
     def view(self, name: str, select: Select) -> None:
-        """Let a SELECT be read by a name of the model's."""
+        """Make a SELECT readable by a name that the model uses."""
         self.execute(statement("engine", "create_view", name=quoted(name), select=select))
 
     def seeds(self, paths: Mapping[str, Path]) -> None:
-        """Let the model's constant tables be read by their names."""
+        """Make the model's seeds readable by their names."""
         for name, path in paths.items():
             self.execute(statement("engine", "create_seed", name=quoted(name), rows=from_seed(path)))
 
@@ -167,7 +167,7 @@ class Engine:
         return self.scratch / f"{self._files:06d}{suffix}"
 
     def worker(self) -> "Engine":
-        """Open a second connection to the same database for another thread, with names of its own for scratch files."""
+        """Open a second connection to the same database for another thread, with a scratch directory of its own."""
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
         return Engine(self.connection.cursor(), scratch, self.failures, self._numbers)
 
@@ -180,11 +180,11 @@ class Engine:
         self.execute(_copied("into_json", select, path))
 
     def write_parquet(self, select: Select, path: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
-        """Write the rows of a SELECT as a scratch file, which is quicker to write than small."""
+        """Write the rows of a SELECT as a scratch file, which is written fast rather than small."""
         self.execute(_copied("into_parquet", select, path, rows=number(row_group_rows)))
 
     def write_small_parquet(self, select: Select, path: Path) -> None:
-        """Write the rows of a SELECT as a file that is to be kept."""
+        """Write the rows of a SELECT as a file that is kept, which is written small rather than fast."""
         self.execute(_copied("into_small_parquet", select, path))
 
     def describe(self, select: Select) -> dict[str, str]:
@@ -197,7 +197,7 @@ def _copied(name: str, select: Select, path: Path, **options: Sql) -> Statement:
 
 
 class WorkingTables:
-    """The working tables of one block, in a schema of their own: a model's SELECT reads views by the source's names."""
+    """The working tables of one block, in a schema of their own, apart from the views that a model's SELECT reads."""
 
     def __init__(self, engine: Engine, numbers: Iterator[int]) -> None:
         self._engine = engine
@@ -211,16 +211,16 @@ class WorkingTables:
         self.drop()
 
     def empty(self, columns: Mapping[str, str]) -> Table:
-        """Make a table without a row; `columns` are DuckDB types by name."""
+        """Make a table without rows; `columns` are DuckDB types by name."""
         definitions = listed(Sql(f"{quoted(name)} {kind}") for name, kind in columns.items())
         return self._made("create_table", definitions=definitions)
 
     def of(self, select: Select) -> Table:
-        """Make a table of the rows of a SELECT."""
+        """Make a table from the rows of a SELECT."""
         return self._made("create_table_as", select=select)
 
     def drop(self) -> None:
-        """Drop all of them."""
+        """Drop all working tables of the block."""
         while self._tables:
             self._engine.execute(statement("engine", "drop_table", table=self._tables.pop()))
 

@@ -1,7 +1,7 @@
 """The data files of a Delta table: their names, their rows and bounds, and which of them are rewritten or removed.
 
-A file that a batch brings is named after it, so that a batch which is done again finds its own files by their name; one
-that only moves rows is named `compact-…`.
+A file that a batch brings is named after the batch, so a batch that is done again finds its own files by their names. A
+file that only moves rows is named `compact-…`.
 """
 
 import json
@@ -50,18 +50,18 @@ class DataFile:
 
 
 def file_name(batch: int | None) -> str:
-    """Make a new file's name; a batch of None stands for rows that were there before."""
+    """Make a new file's name; `batch` is None if the file's rows were there before."""
     return f"{'compact' if batch is None else f'{batch:0{BATCH_DIGITS}d}'}-{uuid.uuid4()}.parquet"
 
 
 def batch_of(file: str) -> int | None:
-    """Tell from a file's name which batch brought it; None where its rows were there before."""
+    """Tell from a file's name which batch brought it; None if its rows were there before."""
     found = NAME_OF_A_BATCH.match(file)
     return int(found[1]) if found else None
 
 
 def rows_of(action: AddAction) -> int:
-    """Give how many rows a file has that is to be committed."""
+    """Give the number of rows in a file that is to be committed."""
     return int(json.loads(action.stats)["numRecords"])
 
 
@@ -82,7 +82,7 @@ def write_file(
         rows: yields the table's columns by name.
         batch: the batch that brought the file, part of its name; None for rows that were there before.
         now_milliseconds: the time of the file, Unix milliseconds.
-        statistics: the columns of integers whose lowest and highest value readers may skip the file by.
+        statistics: the integer columns whose lowest and highest values are recorded, so that readers can skip the file.
     """
     local = engine.new_file(".parquet")
     fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in table.columns.items())
@@ -126,7 +126,7 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
     statistics: Sequence[str],
     now_milliseconds: int,
 ) -> int:
-    """Put in the place of each group of files new ones of about the wanted size, in the order of the key.
+    """Replace each group of files by new files of about the wanted size, in the order of the key.
 
     Returns:
         How many files were written.
@@ -140,7 +140,7 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
         length = -(-rows // max(1, round(size_bytes / target_bytes)))
         source = select("files", "fields", fields=names(lake.columns), rows=lake.rows([file.path for file in group]))
         ordered = engine.new_file(".parquet")
-        # By row groups no longer than a file, so that each is found without reading the others.
+        # No row group is longer than a new file, so that the rows of a file are found without reading all others.
         by_key = select("files", "ordered", rows=source.rows, keys=names(key))
         engine.write_parquet(by_key, ordered, row_group_rows=max(2048, min(length, ROW_GROUP_ROWS)))
         for first in range(0, rows, length):
@@ -180,7 +180,7 @@ def data_files(lake: LakeTable) -> list[DataFile]:
 def groups_to_rewrite(
     files: Sequence[DataFile], target_bytes: int, last_batch: int | None, *, splits: bool
 ) -> list[list[DataFile]]:
-    """Choose the files that are to be rewritten: the small ones together and, where it `splits`, each large one alone.
+    """Choose the files to rewrite: the small ones together and, if `splits` is true, each large one alone.
 
     Args:
         files: the table's files.
@@ -197,7 +197,7 @@ def groups_to_rewrite(
 
 
 def drop_old_files(objects: Objects, path: str) -> None:
-    """Remove the files of a table that its newest version has not: for a bucket of which nobody asks an older one."""
+    """Remove the files that a table's newest version does not use, in a bucket where nobody reads older versions."""
     lake = open_table(objects, path)
     keep = {f"{path}/{file}" for file in lake.files} if lake else set()
     found = [each.key for each in objects.list(f"{path}/") if "/_delta_log/" not in each.key]
@@ -205,9 +205,10 @@ def drop_old_files(objects: Objects, path: str) -> None:
 
 
 def unneeded_files(lake: LakeTable, oldest_needed: int, cutoff: datetime) -> list[ObjectMeta]:
-    """List the old files in a table's folder that no version has which was current since the cutoff or is needed.
+    """List the files in a table's folder that may be removed.
 
-    A file that no version has is a killed run's, unless it is young: then a run may be about to commit it.
+    They are older than the cutoff, and no version uses them that is needed or was current since the cutoff. A file that
+    no version uses was left by a killed run, unless it is young: then a run may be about to commit it.
     """
     folder, log = f"{lake.path}/", f"{lake.path}/_delta_log/"
     found = list(lake.objects.list(folder))

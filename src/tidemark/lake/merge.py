@@ -1,4 +1,4 @@
-"""The merge: applying inserts, updates and deletes to a Delta table by rewriting only the files that they touch.
+"""The merge: apply inserts, updates and deletes to a Delta table by rewriting only the files that they touch.
 
 Each file is rewritten alone and in the order of its key, so memory does not grow with the table.
 """
@@ -44,12 +44,12 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     now_milliseconds: int,
     statistics: Sequence[str] = (),
 ) -> Change:
-    """Write the files in which changes are applied, without committing them.
+    """Write the files that apply changes to a Delta table, without committing them.
 
     Args:
         engine: has the working table `change`.
         lake: the Delta table to change.
-        key: the columns by which rows are the same.
+        key: the columns that identify a row.
         change: a table with columns of `lake` (one that it lacks becomes null) and `_op`: `insert`, `delete`, or
             anything else for a row that takes the place of the one with its key.
         batch: the batch's number.
@@ -58,7 +58,7 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     """
     known = engine.describe(select("files", "all", rows=change))
     inserted = select("merge", "inserted", fields=_columns_of(lake, known), change=change)
-    # Files in other types than the table is to have are all rewritten.
+    # If the files hold other types than the table is to have, all of them are rewritten.
     touched = _touched_files(engine, lake, key, change) if lake.stored is None else set(lake.files)
     has_inserts = engine.count(change, Condition("_op = 'insert'")) > 0
     host = _file_for_inserts(lake, touched) if has_inserts else None
@@ -86,7 +86,7 @@ def _ordered(rows: Select, key: Sequence[str]) -> Select:
 
 
 def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: Table, known: Collection[str]) -> Select:
-    """Write the SELECT of a file's rows with those that changed in their places, so that nothing need be sorted.
+    """Write the SELECT of a file's rows after the changes, with every row in its place, so nothing has to be sorted.
 
     The join holds the changed rows in memory.
     """
@@ -101,7 +101,7 @@ def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: Table, kno
 
 
 def _exchanged(lake: LakeTable, file: str, key: Sequence[str], change: Table, known: Collection[str]) -> Select:
-    """Write the same SELECT for any number of changed rows: the joins hold keys alone, and the sort spills."""
+    """Write the same SELECT for any number of changed rows: the joins hold only keys, and the sort spills to disk."""
     return select(
         "merge",
         "exchanged",
@@ -114,7 +114,7 @@ def _exchanged(lake: LakeTable, file: str, key: Sequence[str], change: Table, kn
 
 
 def _columns_of(lake: LakeTable, known: Collection[str]) -> Fields:
-    """List the table's columns as changed rows give them: null where they have none."""
+    """List the table's columns for the changed rows; a column that they lack is null."""
     return listed(quoted(name) if name in known else named_as(Expression("null"), name) for name in lake.columns)
 
 

@@ -1,4 +1,4 @@
-"""A table in a scratch copy: how it differs from the one that is there, and how it takes its place."""
+"""Replacement: how a table in a scratch copy differs from the present one, and how it takes the present one's place."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from tidemark.lake.sqltext import Select, identical, named_as, names, quoted, se
 from tidemark.lake.table import LakeTable, create_table, open_table
 from tidemark.objects import Objects
 
-# Of an error in a report's column of notes.
+# How much of an error's text a report's note holds.
 NOTE_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class TableRebuild:
-    """What a rebuilt table holds, and how it differs from the one that is there.
+    """What a rebuilt table holds, and how it differs from the present one.
 
-    `missing` rows are in the rebuilt table alone, `surplus` rows in the present one alone; a row with another value is
-    one of each. `note` says why the present one could not be compared.
+    `missing` rows are only in the rebuilt table, `surplus` rows only in the present one; a row with another value
+    counts once in each. `note` says why the present one could not be compared.
     """
 
     rows: int
@@ -39,7 +39,7 @@ class TableRebuild:
 
 @dataclass
 class Replacement:
-    """A table as it was made again, and the same table as it is there."""
+    """A table as a rebuild has made it again, and the same table as it is at present."""
 
     engine: Engine
     made: LakeTable
@@ -74,13 +74,13 @@ class Replacement:
         return TableRebuild(rows, missing, surplus, self.note)
 
     def _beyond(self, lake: LakeTable, other: LakeTable) -> int:
-        """Count the rows that are in one of the two alone."""
+        """Count the rows that are in `lake` but not in `other`."""
         shared = names([name for name in self.columns if name in lake.columns and name in other.columns])
         beyond = select("replacement", "rows_beyond", fields=shared, rows=lake.rows(), others=other.rows())
         return int(str(self.engine.value(beyond)))
 
     def reason(self, batch: int, stage: str) -> str:
-        """Say why the rebuilt table should not take the present one's place, if so."""
+        """Say why the rebuilt table should not take the present one's place; give empty text if it may."""
         if self.has_broken_log:
             return f"the Delta log of {self.made.path} cannot be read and would begin anew"
         if self.present is not None and self.present.batch > batch:
@@ -102,7 +102,7 @@ class Replacement:
     ) -> int:
         """Put the rebuilt table in the present one's place by one commit, and return its Delta version.
 
-        `carries` names a column that rows which are right take over from the present table.
+        `carries` names a column whose value each row that is right takes over from the present table.
         """
         if self.has_broken_log:
             keys = [each.key for each in self.objects.list(f"{self.made.path}/_delta_log/")]
@@ -111,7 +111,7 @@ class Replacement:
         written = LakeTable(self.objects, self.made.path, self.made.columns, target.delta)
         added = []
         for file in self.made.files:
-            # A fact's file says by its name which batch it is of, and a batch that is done again takes it away by that.
+            # The name of a fact's file says which batch it is of, and a batch that is done again removes it by that.
             number = batch_of(file) or batch
             if carries and self.present is not None and self.is_readable:
                 rows = self._carrying(self.present, file, key, carries)

@@ -1,7 +1,7 @@
-"""Pieces of DuckDB's SQL, each of a type that says where it can stand: a FROM item is no SELECT is no condition.
+"""Pieces of DuckDB's SQL, each of a type that says where it can stand: FROM item, SELECT and condition are different.
 
-Whole statements lie in `sql/duckdb/*.sql` under names and are composed of such pieces here. A value reaches a statement
-as a parameter; what cannot be one (a path, a type, a name) is quoted here.
+Whole statements lie under names in `sql/duckdb/*.sql`, and such pieces are filled into them here. A value reaches a
+statement as a parameter; what cannot be a parameter (a path, a type, a name) is quoted here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ from pathlib import Path
 from tidemark.named_sql import filled
 
 LONGEST_LINE_BYTES = 2_097_152
-# A row with its state before. Twice as much is allocated for each thread that reads, out of the engine's memory.
+# A line holds a row and its state before. For each reading thread, DuckDB takes twice as much of the engine's memory.
 LONGEST_JSON_BYTES = 16 << 20
 
 
 class Sql(str):
-    """A piece of SQL; text becomes one only where it is written down as one."""
+    """A piece of SQL; text becomes one only where the code says so."""
 
     __slots__ = ()
 
@@ -99,12 +99,12 @@ def named_as(expression: Sql, name: str) -> Fields:
 
 
 def tried(expression: Sql, kind: str) -> Expression:
-    """Write the conversion that gives null where a value is none of the type."""
+    """Write the conversion that gives null if a value does not fit the type."""
     return Expression(f"try_cast({expression} as {kind})")
 
 
 def converted(expression: Sql, kind: str) -> Expression:
-    """Write the conversion that fails where a value is none of the type."""
+    """Write the conversion that fails if a value does not fit the type."""
     return Expression(f"cast({expression} as {kind})")
 
 
@@ -129,7 +129,7 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
 
 
 def exists(rows: Rows, alias: str, where: Condition) -> Condition:
-    """Write the condition that there is a row, `alias`, for which another holds."""
+    """Write the condition that there is a row for which `where` holds, which calls that row `alias`."""
     return Condition(f"exists ({select('files', 'one', rows=Rows(f'{rows} as {alias}'), where=where)})")
 
 
@@ -172,7 +172,7 @@ def empty(columns: Mapping[str, str]) -> Rows:
 
 
 def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> Rows:
-    """Read Postgres's CSV, in which an empty field is null and a quoted empty one a text."""
+    """Read Postgres's CSV, in which an empty field is null and a quoted empty field is an empty text."""
     if not paths:
         return empty(columns)
     longest = f", max_line_size = {longest_line_bytes + 1}" if longest_line_bytes >= LONGEST_LINE_BYTES else ""
@@ -203,7 +203,7 @@ def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> Rows:
     if not uris:
         return empty(columns)
     files = Rows(f"read_parquet({_list(uris)}, union_by_name = true, hive_partitioning = false)")
-    # Where all of the files lack it, the rows that are none name it.
+    # If all files lack a column, the FROM item without rows still names it.
     return select("files", "data_files", fields=names(columns), files=files, nothing=empty(columns)).rows
 
 

@@ -1,8 +1,8 @@
 """A Delta table whose data files DuckDB writes and delta-rs commits.
 
-delta-rs's own MERGE rewrites a table in memory that grows with the table; here only the files that hold a changed row
-are rewritten, one at a time, in the order of their key. A commit goes through the handle on which the table was read:
-delta-rs then refuses it when another with our application id came in between.
+delta-rs's own MERGE needs memory that grows with the table. Here only the files that hold a changed row are rewritten,
+one at a time, in the order of their key. A commit goes through the handle with which the table was read: delta-rs then
+refuses it if another commit with our application id came in between.
 """
 
 import re
@@ -22,11 +22,11 @@ from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_
 from tidemark.objects import Objects
 
 APPLICATION = "tidemark"
-# What delta-rs takes for a part of a URL: it reads another folder than it writes, or finds no commits.
+# delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits.
 UNFIT_FOR_DELTA = re.compile(r"[#?\\]|%[0-9a-fA-F]{2}")
-# The log must outlive every batch that has not been transformed or loaded yet; `compact` is what shortens it.
+# The Delta log must outlive every batch that has not been transformed or loaded yet; `compact` removes only data files.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
-# Of delta-rs's messages, some of which quote whole records and stack traces.
+# How much of a message of delta-rs is shown: some quote whole records and stack traces.
 FIRST_CHARACTERS = 300
 DELTA_TYPES = {
     "SMALLINT": "short",
@@ -55,8 +55,8 @@ class Change:
 class LakeTable:
     """A Delta table opened at one version.
 
-    `columns` are DuckDB types by name; `batch` is the last batch that was applied, 0 for none. `stored` are the types
-    in the data files where they are others, see `with_types`.
+    `columns` are DuckDB types by name; `batch` is the last batch that was applied, 0 for none. `stored` holds the types
+    in the data files if they are other types, see `with_types`.
     """
 
     objects: Objects
@@ -82,7 +82,7 @@ class LakeTable:
         return sorted(actions["path"].to_pylist())
 
     def metadata(self) -> Mapping[str, str]:
-        """Give what the last commit said of itself: `batch` and `model`."""
+        """Give the metadata of the last commit: among them `batch` and `model`."""
         return self.delta.history(1)[0]
 
     def uri(self, file: str) -> str:
@@ -104,16 +104,16 @@ class LakeTable:
     def commit(
         self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False
     ) -> None:
-        """Commit added and removed files; the handle is spent afterwards.
+        """Commit added and removed files; do not use the handle afterwards.
 
-        With `same_rows` the rows only move between files. The application transaction is written all the same: without
-        it delta-rs lets a merge remove a file that such a commit has removed already, and its rows are there twice.
+        With `same_rows` the rows only move between files. The application transaction is still written: without it
+        delta-rs lets a merge remove a file that such a commit has removed already, and its rows are there twice.
 
         Raises:
             OvertakenError: another commit of ours came in between.
         """
         if self.stored is not None:
-            # Its files hold other types, so the change has taken the place of each of them.
+            # The table's files hold other types, so the change replaces all of them.
             self.overwrite(change.added, batch=batch, metadata=metadata)
             return
         removed = set(change.removed)
@@ -149,7 +149,7 @@ class LakeTable:
 
 
 def open_table(objects: Objects, path: str, *, version: int | None = None) -> LakeTable | None:
-    """Open a Delta table at its newest version or at another; None when there is no such table."""
+    """Open a Delta table at its newest version, or at `version`; None if there is no such table."""
     with _translated(path):
         try:
             delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
@@ -159,7 +159,7 @@ def open_table(objects: Objects, path: str, *, version: int | None = None) -> La
 
 
 def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
-    """Open a Delta table as it was when a batch had been applied and no later one.
+    """Open a Delta table as of a batch: when that batch had been applied, and no later one.
 
     Raises:
         StateError: that version is no longer there.
@@ -211,7 +211,7 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
 
 def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     """Add the columns that the table lacks; older rows hold null there."""
-    # A Delta table cannot have two columns whose names differ in case alone.
+    # A Delta table cannot have two columns whose names differ only in case.
     known = {name.lower() for name in table.columns}
     missing = [
         Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items() if name.lower() not in known
@@ -225,7 +225,7 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
 
 
 def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
-    """Give a table as if it had just these columns: one that it lacks is null, and so is what does not convert.
+    """Give a table as if it had exactly these columns: one that it lacks is null, and so is what does not convert.
 
     The next commit of a merge rewrites all of its files like this. Older versions stay as they are.
     """
@@ -252,7 +252,7 @@ def _translated(path: str) -> Iterator[None]:
         advice = f"restore {path}/_delta_log from the bucket's older versions, or make the table again: {rebuild}"
         raise StateError(message, advice=advice, table=path) from exc
     except OSError as exc:
-        # All that delta-rs says of a file system or a network; what it was lies in its text alone.
+        # delta-rs raises this for everything about a file system or a network; only its text says what it was.
         message = f"{path} could not be read or written: {_beginning(exc)}"
         raise TransientError(message, advice="run it again; if it stays, check disk, network and rights") from exc
 

@@ -1,7 +1,7 @@
 """Objects in a directory or in an S3 bucket, behind the same few verbs.
 
 Nothing is ever overwritten: a put is "only if absent", so two runs that write the same key cannot both believe that
-they did.
+they wrote it.
 
 In: `s3://bucket[/prefix]` or a directory; keys, bytes and files.
 Out: the same verbs for both, one error for each thing that can go wrong, and clients of AWS.
@@ -25,7 +25,7 @@ def open_objects(url: str) -> Objects:
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise ConfigError(f"expected s3://bucket[/prefix] or a directory, got {url!r}")
-    # boto3 costs a tenth of a second, which a run on directories need not pay.
+    # Loading boto3 takes a tenth of a second, which a run on directories does not need.
     from tidemark.objects.s3 import S3Objects  # noqa: PLC0415
 
     return S3Objects(bucket, prefix.strip("/"))

@@ -16,11 +16,11 @@ from botocore.config import Config
 from tidemark.errors import ConfigError, TransientError
 
 # In its standard mode botocore waits at most min(2**n, 20) seconds before try n + 2 (ExponentialBackoff; newer versions
-# begin at 0.05), so 11 tries last a minute or two. Its legacy mode, the default of older versions, knows no cap.
+# begin at 0.05), so 11 tries last a minute or two. Its legacy mode, the default of older versions, has no cap.
 _ATTEMPTS = 11
 _CONNECT_TIMEOUT_SECONDS = 10
 _READ_TIMEOUT_SECONDS = 60
-# As many as threads read manifests at once, in compact and verify.
+# As many as the threads that read manifests at once, in compact and verify.
 _CONNECTIONS = 16
 
 _TRANSIENT_CODES = frozenset(
@@ -49,7 +49,7 @@ def open_session() -> boto3.session.Session:
         # boto3 alone among the SDKs does not read AWS_REGION.
         "region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None),
         "retry_mode": ("retry_mode", "AWS_RETRY_MODE", "standard", None),
-        # As a default and not in the client's Config, which would win over the variable and the profile.
+        # This is a default here, because in the client's Config it would win over the variable and the profile.
         "max_attempts": ("max_attempts", "AWS_MAX_ATTEMPTS", _ATTEMPTS, int),
     }
     with aws_errors("the AWS settings"):
@@ -57,7 +57,7 @@ def open_session() -> boto3.session.Session:
 
 
 def open_client(session: Any, service: str) -> Any:  # noqa: ANN401 -- boto3 makes its clients at run time
-    """Return a client of one service, which repeats what fails for about a minute."""
+    """Return a client of one service, which retries a request that fails for about a minute."""
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         read_timeout=_READ_TIMEOUT_SECONDS,
@@ -84,7 +84,7 @@ def error_code(exc: Exception) -> str:
 
 @contextmanager
 def aws_errors(place: str) -> Iterator[None]:
-    """Translate what AWS answers and what keeps it from answering; `place` names it to the reader of the message."""
+    """Translate the errors that AWS answers, and those that keep it from answering; messages name it by `place`."""
     try:
         yield
     except exceptions.ClientError as exc:

@@ -39,7 +39,7 @@ class Objects(ABC):
     def put_new(self, key: str, body: bytes) -> None:
         """Put an object that is not there yet.
 
-        Where it is there with the same bytes, an earlier put of ours arrived although its answer did not.
+        If it is there with the same bytes, that is a success: an earlier put of ours arrived, but its answer did not.
 
         Raises:
             ObjectExistsError: the object holds other bytes.
@@ -87,18 +87,18 @@ class Objects(ABC):
     def list(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[ObjectMeta]:
         """Yield the objects whose key starts with `prefix` and comes after `start_after`, in the order of their keys.
 
-        The order is by code point, which is S3's UTF-8 order; what comes before `start_after` costs nothing.
+        The order is by code point, which is S3's UTF-8 order. Objects before `start_after` cost nothing.
         """
         if "/" in prefix:
             checked(prefix.rpartition("/")[0])
         return self._list(prefix, start_after or "")
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is as good as deleted."""
+        """Delete objects; one that is not there counts as deleted."""
         self._delete(checked(key) for key in keys)
 
     def remove_leftovers(self, before: datetime, *, dry_run: bool = False) -> int:
-        """Remove what killed puts have left behind before a moment, and count it; S3 shows half a put to nobody."""
+        """Remove what killed puts left behind before a moment, and count it; on S3 nobody ever sees half a put."""
         del before, dry_run
         return 0
 
@@ -147,7 +147,7 @@ class Objects(ABC):
 
 
 def checked(key: str) -> str:
-    """Return the key, or raise `ConfigError` where it would leave its root or S3 and directories differ about it."""
+    """Return the key; raise `ConfigError` if it would leave its root, or if S3 and directories treat it differently."""
     if any(name in {"", ".", ".."} for name in key.split("/")) or not key.isprintable():
         message = f"expected a key such as 'changes/table/17.jsonl', got {key!r}"
         raise ConfigError(message, key=key)

@@ -15,7 +15,7 @@ from tidemark.objects.base import CHUNK_BYTES, ObjectMeta, Objects, checked
 
 
 class DirectoryObjects(Objects):
-    """Keep each object in a file; the file system must know hard links.
+    """Keep each object in a file; the file system must support hard links.
 
     A file is written under a temporary name and then linked to its own, which fails if that exists: a rename would
     overwrite, and an exclusive open would show readers half a file.
@@ -35,7 +35,7 @@ class DirectoryObjects(Objects):
         return str(self.local_path(key))
 
     def storage_options(self) -> dict[str, str]:
-        """Return nothing: a path says it all."""
+        """Return no options, because delta-rs opens a path without any."""
         return {}
 
     def remove_leftovers(self, before: datetime, *, dry_run: bool = False) -> int:
@@ -60,7 +60,8 @@ class DirectoryObjects(Objects):
             try:
                 return self._link(path, key)
             except OSError as exc:
-                # Another file system, or someone else's file (fs.protected_hardlinks): only a copy can be linked.
+                # The file is on another file system, or is somebody else's (fs.protected_hardlinks): only a copy can be
+                # linked.
                 if exc.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK}:
                     raise
             with self._temporary() as copy:
@@ -175,7 +176,7 @@ def _sync_file(file: BinaryIO) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make a new name last: on POSIX a file's fsync does not reach the directory that names it."""
+    """Make a new name durable: on POSIX, a file's fsync does not reach the directory that names the file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -30,8 +30,8 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """Show several stores as one read-only file system.
 
     Args:
-        roots: maps the URL of each, with a slash at its end, to it.
-        failures: takes the errors that they raise.
+        roots: the stores by their URLs, each with a slash at its end.
+        failures: the list to which the stores' errors are added.
     """
 
     protocol = "s3"
@@ -40,13 +40,13 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, roots: Mapping[str, RangeReader], failures: list[TidemarkError]) -> None:
         super().__init__()
         self._roots = roots
-        # DuckDB asks several times for each file; none ever changes.
+        # DuckDB asks for each file's size several times, and no file ever changes.
         self._sizes: dict[str, int] = {}
         self._failures = failures
 
     @contextmanager
     def noting_failures(self) -> Iterator[None]:
-        """Note an error in `failures` on its way through DuckDB, which keeps its text alone."""
+        """Note an error in `failures` before it goes through DuckDB, which keeps only its text."""
         try:
             yield
         except TidemarkError as exc:

@@ -1,7 +1,8 @@
 """Keep objects in S3.
 
-Spoken to by boto3 and not by obstore, whose one error for a refused connection, missing credentials and the listing of
-a missing bucket can be told apart by its text alone, and which reads a file into memory to put it on a condition.
+This module uses boto3 and not obstore. obstore has one error for a refused connection, for missing credentials and for
+the listing of a missing bucket, and only its text tells them apart. It also reads a file into memory to put it on a
+condition.
 """
 
 import time
@@ -46,7 +47,7 @@ class S3Objects(Objects):
         return f"s3://{self._bucket}/{self._prefix}"
 
     def storage_options(self) -> dict[str, str]:
-        """Return endpoint, region and credentials as boto3 found them, so that delta-rs goes where this goes."""
+        """Return endpoint, region and credentials as boto3 found them, so that delta-rs reaches the same bucket."""
         credentials = frozen_credentials(self._session)
         meta = self._client.meta
         options = {
@@ -84,7 +85,7 @@ class S3Objects(Objects):
                 except ClientError as exc:
                     if error_code(exc) == "PreconditionFailed":
                         return False
-                    # S3's word for "another put of this key is under way"; botocore does not repeat it.
+                    # S3's word for "another put of this key is under way"; botocore does not retry it.
                     if error_code(exc) != "ConditionalRequestConflict" or conflict + 1 == self._CONFLICTS:
                         raise
                 else:
@@ -107,7 +108,7 @@ class S3Objects(Objects):
                         raise self._missing(key) from exc
                     raise
                 except (HTTPClientError, IncompleteReadError):
-                    # botocore repeats requests, but not the reading of an answer that breaks off.
+                    # botocore retries requests, but not the reading of an answer that breaks off.
                     broken += 1
                     if broken == self._BROKEN_STREAMS:
                         raise
@@ -115,8 +116,8 @@ class S3Objects(Objects):
                     return
 
     def _find(self, key: str) -> ObjectMeta | None:
-        # Listed and not asked for by HEAD, whose 404 has no body to tell a missing object from a missing bucket. Of all
-        # keys that start with this one, it is itself the first.
+        # This lists, because a HEAD's 404 has no body to tell a missing object from a missing bucket. Of all keys that
+        # start with this key, the key itself comes first.
         first = next(self._list(key, "", limit=1), None)
         return first if first and first.key == key else None
 
@@ -127,7 +128,7 @@ class S3Objects(Objects):
         with self._errors():
             for page in self._client.get_paginator("list_objects_v2").paginate(**request):
                 for found in page.get("Contents", ()):
-                    # A key with a slash at its end is the console's picture of a directory.
+                    # A key with a slash at its end is how the console of S3 shows a directory.
                     if not found["Key"].endswith("/"):
                         key = found["Key"].removeprefix(self._prefix)
                         yield ObjectMeta(key, found["Size"], found["LastModified"].astimezone(UTC))
