@@ -96,7 +96,7 @@ class Compact:
         """
         if self.retention < SHORTEST_RETENTION:
             message = f"expected a retention of an hour or more, got {self.retention}"
-            raise ConfigError(message, advice="a run at work may still need what is younger")
+            raise ConfigError(message, advice="a run in progress may still need younger files")
         cutoff = self.clock() - self.retention
         loaded = self.loaded() if self.loaded else None
         tables = {}

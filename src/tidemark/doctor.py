@@ -131,7 +131,7 @@ def _too_much(
         found = f"the role {role} is a superuser, which may do anything at all"
         yield Finding(area, "hint", found, f"tidemark doctor --sql {area} prints a role with just the rights it needs")
     if not connection.pgconn.ssl_in_use and not is_local(connection.info.host):
-        found = "the connection is not encrypted: who is on the way can read along"
+        found = "the connection is not encrypted: anybody on the way can read it"
         yield Finding(area, "hint", found, "take sslmode out of the URL, or set it to verify-full")
 
 
@@ -193,7 +193,7 @@ def _shape(
     if missing:
         yield f"{named} has no column {', '.join(missing)}", "add it, or mend the model"
     elif (table.name, frozenset(table.key)) not in unique or any(is_nullable[table.name, key] for key in table.key):
-        found = f"{named} has no unique index over {', '.join(table.key)}, all of it not null"
+        found = f"{named} has no unique index over {', '.join(table.key)}, with all columns not null"
         yield found, "add one, or give the model the right key"
 
 
@@ -221,7 +221,7 @@ def _bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Finding]:
         yield Finding(area, "pass", "an object can be put, and only once")
     else:
         advice = "use S3, or a store that honours If-None-Match: without it two runs could overwrite each other"
-        yield Finding(area, "failure", "a put that is only for an absent object replaced one", advice)
+        yield Finding(area, "failure", "a put that must only make a new object replaced one", advice)
     try:
         bucket.delete([key])
     except TidemarkError as exc:
@@ -258,9 +258,7 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         return
     yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
     if not server["may_create_schema"]:
-        found = (
-            "whether the tables are those of the model cannot be seen: the role may not create a schema to compare with"
-        )
+        found = "the tables cannot be compared with those of the model: the role may not create a schema for that"
         yield Finding("warehouse", "hint", found, "run tidemark doctor once as the owner of the database")
     elif statements := plan_init(url, model):
         found = f"the tables are not those of the model: {len(statements)} statements are to be run"

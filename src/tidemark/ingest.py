@@ -228,7 +228,7 @@ def _warn_of_floor(floor: Floor, now: datetime) -> None:
         logger.warning("the floor is unknown: %s; this poll sweeps every table", floor.reason)
     elif now - floor.at > FLOOR_HELD_TOO_LONG:
         logger.warning(
-            "the floor is held back since %s by the session with pid %s", floor.at.isoformat(), floor.holder_pid
+            "the floor has been held back since %s by the session with pid %s", floor.at.isoformat(), floor.holder_pid
         )
     if floor.stays:
         logger.warning("a prepared transaction exists, whose start nobody records: the watermark stays where it is")

@@ -127,7 +127,7 @@ def load_model(model: str) -> Model:
     try:
         text = tomllib.loads((directory / "model.toml").read_text("utf-8"))
     except tomllib.TOMLDecodeError as exc:
-        message = f"{directory / 'model.toml'} is no TOML: {exc}"
+        message = f"{directory / 'model.toml'} is not TOML: {exc}"
         raise ConfigError(message, advice="mend that line") from exc
     reader = _Reader(directory)
     loaded = Model(
@@ -153,9 +153,7 @@ def find_model(model: str) -> Path:
     for directory in (Path(model), _shipped() / model):
         if (directory / "model.toml").is_file():
             return directory.absolute()
-    message = (
-        f"no model {model!r}: neither a directory with a model.toml nor one of those that ship: {shipped_models()}"
-    )
+    message = f"no model {model!r}: expected a directory with a model.toml, or a model that ships: {shipped_models()}"
     raise ConfigError(message, advice="set TIDEMARK_MODEL or --model")
 
 
@@ -181,7 +179,7 @@ class _Reader:
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
-            self.problems.append(f"timezone {name!r} is none of the IANA time zones")
+            self.problems.append(f"timezone {name!r} is not an IANA time zone")
             return ZoneInfo("UTC")
 
     def source(self, name: str, table: Mapping[str, object]) -> SourceTable:
@@ -234,7 +232,7 @@ class _Reader:
             self.problems.append(f"more than one calendar: {calendars}")
         shorts = Counter(star.short_name for star in model.stars.values())
         self.problems += [
-            f"two star tables are named {name!r} behind their prefix" for name, n in shorts.items() if n > 1
+            f"two star tables are named {name!r} after their prefix" for name, n in shorts.items() if n > 1
         ]
         if not (self.directory / "warehouse.sql").is_file():
             self.problems.append("there is no warehouse.sql")

@@ -50,7 +50,7 @@ class Replay:
             OvertakenError: a poll made a batch at the same time; nothing is lost.
         """
         if ordinals and table is None:
-            message = "surrogate keys are given, but not the fact that they are of"
+            message = "surrogate keys are given, but not the fact that they belong to"
             raise ConfigError(message, advice="name the fact before them")
         found = list_set_aside(star_tables(self.model, table), self.processed, ordinals=ordinals)
         unknown = sorted(set(ordinals) - {row.ordinal for row in found})

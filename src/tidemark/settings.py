@@ -186,7 +186,7 @@ def _parse_postgres_url(text: str) -> str:
     except ValueError as exc:
         # The parser's own words are not shown: if a password holds a bare '/' or '@', they quote it.
         message = (
-            "expected a port number behind the host; a special character in user or password must be written as %XX"
+            "expected a port number after the host; a special character in user or password must be written as %XX"
         )
         raise ConfigError(message) from exc
     return text

@@ -75,7 +75,7 @@ def test_a_mistake_is_named(copied: Path, before: str, after: str, problem: str)
 
 def test_broken_toml_is_a_config_error(copied: Path) -> None:
     (copied / "model.toml").write_text("name = ", "utf-8")
-    with pytest.raises(ConfigError, match="is no TOML"):
+    with pytest.raises(ConfigError, match="is not TOML"):
         load_model(str(copied))
 
 

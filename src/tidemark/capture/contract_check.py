@@ -36,6 +36,6 @@ def _broken(table: SourceTable, snapshot: Snapshot, before: tuple[Column, ...]) 
     broken = broken_terms(table.name, table.key, table.moments, columns, before)
     if not broken and not snapshot.has_unique_key(table):
         broken.append(
-            f"source table {table.name!r} has no unique index over its key {list(table.key)}, all of it not null"
+            f"source table {table.name!r} has no unique index over its key {list(table.key)}, with all columns not null"
         )
     return broken

@@ -23,7 +23,8 @@ def check_identity(head: Manifest | None, identity: SourceIdentity) -> None:
     before, now = _place(head), (identity.system_identifier, identity.database)
     if before != now:
         message = (
-            f"the source is {now[1]!r} of system {now[0]}, the manifests are of {before[1]!r} of system {before[0]}"
+            f"the source is database {now[1]!r} of system {now[0]}, but the manifests are of database {before[1]!r}"
+            f" of system {before[0]}"
         )
         advice = "check TIDEMARK_SOURCE_URL; after a deliberate move of the source: tidemark init --new-source"
         raise StateError(message, advice=advice)

@@ -159,7 +159,7 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
     before = sum(file.rows for group in groups for file in group)
     after = sum(rows_of(action) for action in added)
     if before != after:
-        message = f"{lake.path}: {before} rows in {len(removed)} files came to {after} in new ones"
+        message = f"{lake.path}: {before} rows in {len(removed)} files became {after} rows in the new ones"
         raise StateError(message, advice="nothing was changed; tidemark verify shows what is wrong", table=lake.path)
     known = lake.metadata()
     metadata = {name: known[name] for name in ("model",) if name in known}

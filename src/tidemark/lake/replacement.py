@@ -86,7 +86,7 @@ class Replacement:
         if self.present is not None and self.present.batch > batch:
             return (
                 f"{self.made.path} holds batch {self.present.batch}, which is not finished:"
-                f" run tidemark {stage} first, or accept that a killed one's rows go"
+                f" run tidemark {stage} first, or accept that the rows of a killed run go"
             )
         return ""
 

@@ -196,8 +196,8 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
         return table
     place = objects.url(path)
     if UNFIT_FOR_DELTA.search(place):
-        message = f"there can be no Delta table at {place!r}: it may hold no #, ?, \\, nor % before two digits"
-        raise ConfigError(message, advice="name another directory, or read the table by a view of another name")
+        message = f"there can be no Delta table at {place!r}: it must not hold #, ?, \\, or % before two hex digits"
+        raise ConfigError(message, advice="name another directory, or read the table through a view with another name")
     with _translated(path), effect_on(path, "table"):
         delta = DeltaTable.create(
             objects.url(path),

@@ -83,7 +83,7 @@ def broken_terms(
     lower = [name.lower() for name in now]
     taken = [name for name in now if name.lower() in RESERVED or lower.count(name.lower()) > 1]
     if taken:
-        broken.append(f"source table {table!r} has columns {taken}, which the lake cannot tell from others or its own")
+        broken.append(f"source table {table!r} has columns {taken}, which the lake takes for other columns or its own")
     for name in key if then else ():
         if name not in then:
             broken.append(f"{table}.{name} is in the model's key and was no column yet in the last batch")

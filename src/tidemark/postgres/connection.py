@@ -115,8 +115,9 @@ def proven_by(url: str, sslrootcert: str) -> str:
         ConfigError: there is no such file; libpq would report this only as a connection that failed.
     """
     if sslrootcert != "system" and not Path(sslrootcert).is_file():
-        message = f"expected a file with the certificates of authorities, got {sslrootcert!r}, which is none"
-        raise ConfigError(message, advice="set TIDEMARK_SSLROOTCERT or --sslrootcert; `system` is what is trusted here")
+        message = f"expected a file with the certificates of authorities, got {sslrootcert!r}, which is no file"
+        advice = "set TIDEMARK_SSLROOTCERT or --sslrootcert; `system` means the certificates that this machine trusts"
+        raise ConfigError(message, advice=advice)
     given = conninfo_to_dict(url)
     if all(map(is_local, str(given.get("host") or given.get("hostaddr") or "").split(","))):
         return url
@@ -164,7 +165,7 @@ def translated(what: str) -> Iterator[None]:
             message = f"{what} cannot answer at present: {first}"
             raise TransientError(message, advice="run again; nothing was lost", **facts) from exc
         if code.startswith(SHAPE):
-            message = f"{what} has not the tables or columns that the model needs: {first}"
+            message = f"{what} does not have the tables or columns that the model needs: {first}"
             raise ConfigError(message, advice="run tidemark init, or mend the model", **facts) from exc
         if code.startswith(("22", "23")):
             message = f"{what} refuses a row: {first} {exc.diag.message_detail or ''}".strip()
