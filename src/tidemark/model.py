@@ -1,6 +1,6 @@
 """The model: which source tables there are and how they become a star schema, read from a directory.
 
-The engine names no table: everything that is true of one database alone is in this module's values.
+The engine names no table: everything that is true of one database only is in this module's values.
 """
 
 import hashlib
@@ -70,7 +70,7 @@ class StarTable:
 
 @dataclass(frozen=True)
 class Model:
-    """Everything that is true of one source alone."""
+    """Everything that is true of one source only."""
 
     name: str
     directory: Path

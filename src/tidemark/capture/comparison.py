@@ -40,8 +40,8 @@ def capture_changes(
     """Compare a table with latest: by the cursor from `since` on, then by the sweep if this poll `sweeps`.
 
     Returns:
-        A function that writes the changes, for which it does not need the source. It may run in another thread while
-        the next table is read.
+        A function that writes the changes. It does not read the source, so it may run in another thread while the next
+        table is read.
     """
     comparison = _Comparison(poll, latest, columns)
     is_comparable = before.hashed_by == hashed_by(latest.source, columns, poll.major_version)
@@ -59,7 +59,7 @@ def capture_changes(
 class Reread:
     """What was found when some rows of a table were read again.
 
-    `write` writes the changes, for which it does not need the source. It can be called only once.
+    `write` writes the changes without reading the source. It can be called only once.
     """
 
     read: int

@@ -43,7 +43,7 @@ KEYS_PER_REQUEST = 10_000
 
 @dataclass(frozen=True)
 class SourceIdentity:
-    """Which database of which server this is; a restored copy of the same name on another server is another one."""
+    """Which database this is: a copy that was restored on another server has another identity, even under its name."""
 
     system_identifier: str
     database: str

@@ -71,7 +71,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
 
     Args:
         scratch: where the engine writes.
-        failures: the errors that reading S3 raised, of which DuckDB passes on only the text.
+        failures: the errors that reading S3 raised; DuckDB passes on only their text.
     """
     try:
         yield

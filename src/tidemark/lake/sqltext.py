@@ -39,7 +39,7 @@ class Fields(Sql):
 
 
 class Rows(Sql):
-    """What can stand behind FROM: a table, a function that reads files, a SELECT in parentheses."""
+    """What can stand after FROM: a table, a function that reads files, a SELECT in parentheses."""
 
     __slots__ = ()
 
@@ -78,13 +78,13 @@ def select(file: str, name: str, /, **parts: Sql) -> Select:
 
 
 def quoted(name: str, prefix: str = "") -> Expression:
-    """Quote an identifier, behind `prefix` (`"l."`)."""
+    """Quote an identifier, with `prefix` (such as `"l."`) before it."""
     escaped = name.replace('"', '""')
     return Expression(f'{prefix}"{escaped}"')
 
 
 def names(columns: Iterable[str], prefix: str = "") -> Fields:
-    """Quote and list identifiers, each behind `prefix` (`"l."`)."""
+    """Quote and list identifiers, each with `prefix` (such as `"l."`) before it."""
     return listed(quoted(column, prefix) for column in columns)
 
 
@@ -109,22 +109,22 @@ def converted(expression: Sql, kind: str) -> Expression:
 
 
 def same(key: Iterable[str], left: str, right: str) -> Condition:
-    """Write the condition that the columns of a key are equal behind two prefixes (`"l."`)."""
+    """Write the condition that the columns of a key are equal under two prefixes (such as `"l."`)."""
     return Condition(" and ".join(f"{quoted(name, left)} = {quoted(name, right)}" for name in key))
 
 
 def identical(columns: Iterable[str], left: str, right: str) -> Condition:
-    """Write the condition that columns are equal behind two prefixes, or null on both sides."""
+    """Write the condition that columns are equal under two prefixes, or null under both."""
     return all_of(Condition(f"{quoted(name, left)} is not distinct from {quoted(name, right)}") for name in columns)
 
 
 def all_of(conditions: Iterable[Condition]) -> Condition:
-    """Join conditions; without any it is true."""
+    """Join conditions that must all hold; without any, the result is true."""
     return Condition(" and ".join(conditions) or "true")
 
 
 def any_of(conditions: Iterable[Condition]) -> Condition:
-    """Join conditions of which one is enough; without any it is false."""
+    """Join conditions, one of which is enough; without any, the result is false."""
     return Condition(" or ".join(conditions) or "false")
 
 

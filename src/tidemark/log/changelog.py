@@ -232,7 +232,7 @@ def _probed(objects: Objects, after: int) -> int:
 
 
 def put_manifest(objects: Objects, batch: int, body: bytes, run_id: str) -> None:
-    """Put a manifest if there is none; if one of the same run is there already, an earlier try of the put arrived."""
+    """Put a manifest if there is none; one of the same run counts as put, because an earlier try has arrived."""
     try:
         objects.put_new(manifest_key(batch), body)
     except ObjectExistsError as exc:

@@ -16,7 +16,7 @@ from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect
 
 _SSM = "ssm:"
-# A parameter cannot be empty. Terraform makes it with this text before the first poll, so as to remove it later.
+# A parameter cannot be empty. Terraform makes it with this text before the first poll, so that it also removes it.
 NONE_YET = "{}"
 
 
