@@ -84,7 +84,7 @@ def error_code(exc: Exception) -> str:
 
 @contextmanager
 def aws_errors(place: str) -> Iterator[None]:
-    """Translate the errors that AWS answers, and those that keep it from answering; messages name it by `place`."""
+    """Translate the errors that AWS answers with, and those that keep it from answering; messages name `place`."""
     try:
         yield
     except exceptions.ClientError as exc:
