@@ -94,12 +94,12 @@ def test_a_change_of_shape_that_the_model_can_take_is_taken_and_told(
         (
             "alter table purchase alter column quantity type boolean using (quantity > 1)",
             "alter table purchase alter column quantity type integer using (case when quantity then 2 else 1 end)",
-            "fact/purchase.sql yields BOOLEAN for quantity, of which the star's BIGINT cannot be made",
+            "fact/purchase.sql yields BOOLEAN for quantity, which cannot become the star's BIGINT",
         ),
         (
             "alter table purchase alter column bought_on type timestamp",
             "alter table purchase alter column bought_on type date",
-            "yields TIMESTAMP for bought_on, of which the star's DATE cannot be made",
+            "yields TIMESTAMP for bought_on, which cannot become the star's DATE",
         ),
         (
             "alter table purchase alter column last_updated type text",

@@ -1,4 +1,4 @@
-"""One batch on its way into the star: what it is made of, and what came of each star table."""
+"""One batch while it is transformed: its inputs, and what it did to each star table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ NO_YEARS: frozenset[int] = frozenset()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a batch did to one star table: its entry for the manifest, the bytes written, the years that it names."""
+    """What a batch did to one star table: its entry for the manifest, the bytes written, the years in its rows."""
 
     entry: StarEntry
     size_bytes: int
@@ -30,7 +30,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Batch:
-    """The inputs of one batch, and what writes its rows; `limits` are those of each star table's columns."""
+    """The inputs of one batch and the parts that write its rows; `limits` has those of each star table's columns."""
 
     model: Model
     manifest: Manifest
@@ -53,7 +53,7 @@ class Batch:
     def open(
         self, star: StarTable, before: Mapping[str, str], yielded: Mapping[str, str], after: Mapping[str, str]
     ) -> LakeTable:
-        """Open a star table with the columns that its SELECT yields between those of the engine; see `StarWriter`."""
+        """Open a star table with the columns `before`, those that its SELECT yields, and `after`; see `StarWriter`."""
         limits = self.limits[star.name]
         mine = {name: limits[name].lake_type if name in limits else kind for name, kind in yielded.items()}
         return self.writer.open(star, {**before, **mine, **after})

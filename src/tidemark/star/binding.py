@@ -1,6 +1,7 @@
 """Binding: whether the model's SELECTs can read the source's tables as they are now.
 
-DuckDB binds each SELECT against empty tables, so it says itself which column is missing and nothing here parses SQL.
+DuckDB binds each SELECT against sample tables. So DuckDB itself says which column is missing, and nothing here parses
+SQL.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +16,7 @@ from tidemark.model import Model, StarTable
 from tidemark.star.limits import Limit, limits_of
 
 INTEGRAL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
-# What each type can be had from without losing anything silently; a value that does not fit is set aside by transform.
+# The types that can be converted into each type with no silent loss. Transform sets aside a value that does not fit.
 CONVERTIBLE: Mapping[str, Collection[str]] = {
     "DATE": {"DATE"},
     "TIMESTAMP": {"TIMESTAMP", "DATE"},
@@ -23,7 +24,7 @@ CONVERTIBLE: Mapping[str, Collection[str]] = {
     "BOOLEAN": {"BOOLEAN"},
     "TIME": {"TIME"},
 }
-# A value of each type for which a cast that exists does not fail.
+# A sample value of each type. No cast that exists fails on it.
 SAMPLES = {
     "BOOLEAN": "true",
     "DATE": "date '2000-01-01'",
@@ -42,11 +43,12 @@ def require_readable(
         engine: binds the SELECTs.
         model: the model.
         columns: the source tables' columns in this snapshot.
-        changed: the tables whose columns are others than in the last batch; what reads one is looked at more closely.
+        changed: the tables whose columns are not those of the last batch. A SELECT that reads one is checked further:
+            it runs, and its types must fit the star's.
 
     Raises:
-        ContractError: a SELECT cannot read the source as it is; every reason is named.
-        ConfigError: a SELECT is wrong, whatever the source is.
+        ContractError: a SELECT cannot read the source as it is now; the message names every reason.
+        ConfigError: a SELECT is wrong whatever the source looks like.
     """
     found: list[str] = []
     mistakes: list[str] = []
@@ -73,7 +75,7 @@ def require_readable(
 
 
 def fits(kind: str, limit: Limit) -> bool:
-    """Say whether a star's column can be made of a SELECT's; of text always, row by row."""
+    """Say whether a SELECT's type can become a star column's type. Text always can: it is judged row by row."""
     wanted = limit.type.partition("(")[0]
     if kind == "VARCHAR" or limit.type == "VARCHAR" or kind in (limit.type, limit.lake_type):
         return True
@@ -84,7 +86,7 @@ def fits(kind: str, limit: Limit) -> bool:
 
 def _unfit(star: StarTable, yielded: Mapping[str, str], limits: Mapping[str, Limit]) -> list[str]:
     return [
-        f"{star.path}.sql yields {kind} for {name}, of which the star's {limits[name].type} cannot be made"
+        f"{star.path}.sql yields {kind} for {name}, which cannot become the star's {limits[name].type}"
         for name, kind in yielded.items()
         if name in limits and not fits(kind, limits[name])
     ]
@@ -95,7 +97,7 @@ def _is_number(kind: str) -> bool:
 
 
 def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]]) -> None:
-    """Make a table of one row of each source table, the calendar and the seeds."""
+    """Make what the SELECTs read: each source table with one row, a calendar of one day, and the seeds."""
     engine.seeds(model.seeds)
     engine.view("calendar", select("binding", "one_day"))
     for name, found in columns.items():

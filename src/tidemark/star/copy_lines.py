@@ -1,7 +1,7 @@
 """The star's rows as lines of CSV for COPY, and the checksum of these lines.
 
-delta-rs's own query engine composes the lines and their digests, and Python passes them on in blocks: so what reads the
-star for the warehouse needs no DuckDB, and all who take a checksum take it of the same bytes.
+delta-rs's own query engine composes the lines and their digests, and Python passes them on in blocks. So the code that
+reads the star for the warehouse needs no DuckDB, and every checksum is taken over the same bytes.
 """
 
 from collections import Counter
@@ -21,31 +21,31 @@ from tidemark.named_sql import filled
 if TYPE_CHECKING:
     from arro3.core import RecordBatch
 
-# Another hash, or lines that are composed otherwise, must have another name: see `are_comparable`.
+# Another hash, or another way to compose the lines, needs another name: see `are_comparable`.
 HASH = "sha256"
-# What is read of a row: its line, the digest of that, its batch.
+# The fields that are read of each row: its line, the line's digest, the row's batch.
 LINE, DIGEST, BATCH = "line", "digest", "batch"
 WORDS_OF_DIGEST = 4
 OPTIONS = {
-    # As many rows are held in memory, several times over, and a text may be long.
+    # So many rows are held in memory, in several copies, and a text may be long.
     "datafusion.execution.batch_size": "2048",
-    # One part reads while the lines of the other are on their way to the warehouse.
+    # One partition is read while the lines of the other are sent to the warehouse.
     "datafusion.execution.target_partitions": "2",
-    # Rows go in about the order in which they lie in the files.
+    # The rows come in about the order in which they lie in the files.
     "datafusion.optimizer.repartition_file_scans": "false",
 }
 FIRST_CHARACTERS = 300
-# Since 1970: what Arrow writes as Postgres reads it, from the year 1 to 9999.
+# Counted in days since 1970. From the year 1 to 9999 Arrow writes dates and times as Postgres reads them.
 EPOCH = date(1970, 1, 1).toordinal()
 FIRST_DAY, LAST_DAY = date.min.toordinal() - EPOCH, date.max.toordinal() - EPOCH
 MICROSECONDS = 86_400_000_000
-# What DuckDB writes for infinity.
+# The numbers that DuckDB stores for infinity.
 INFINITE_DAY, INFINITE_MICROSECOND = 2**31 - 1, 2**63 - 1
 
 
 @dataclass
 class StarRows:
-    """A table's rows of the batches `first` to `last`; what came of them is complete when `blocks` has ended."""
+    """A table's rows of the batches `first` to `last`; the totals are complete when `blocks` or `count` has ended."""
 
     lake: LakeTable
     columns: Sequence[str]
@@ -57,7 +57,7 @@ class StarRows:
 
     @property
     def checksum(self) -> str:
-        """Give the sum of the rows' hashes, which does not depend on their order, behind the name of the hash."""
+        """Give the name of the hash and the sum of the rows' hashes, which does not depend on their order."""
         return f"{HASH}:{self.hashes}"
 
     def blocks(self) -> Iterator[bytes]:
@@ -75,7 +75,7 @@ class StarRows:
             yield block
 
     def count(self) -> "StarRows":
-        """Read the rows for their number and checksum alone."""
+        """Read only the number of the rows and their checksum."""
         for batch in self._read(DIGEST):
             self.rows += batch.num_rows
             self.hashes += sum(_hashes(batch))
@@ -87,7 +87,7 @@ class StarRows:
 
 
 def totals_by_batch(lake: LakeTable, columns: Sequence[str], last: int) -> dict[int, tuple[int, str]]:
-    """Count the rows of each batch up to `last`, and take their checksums; a row without a batch counts for batch 0."""
+    """Count and sum the rows of each batch up to `last`; a row without a batch counts for batch 0."""
     rows: Counter[int] = Counter()
     hashes: Counter[int] = Counter()
     where = Condition(f"coalesce(batch_id, 0) <= {number(last)}")
@@ -117,7 +117,10 @@ def _lines(lake: LakeTable, columns: Sequence[str], fields: Sequence[str], where
 
 
 def _text(name: str, kind: str) -> Expression:
-    """Write the expression that gives a value as Postgres reads it; texts are in quotes, so each line tells its row."""
+    """Write the expression that gives a value as Postgres reads it.
+
+    Texts are in quotes, so that rows that differ have lines that differ.
+    """
     column = quoted(name)
     if kind == "VARCHAR":
         return Expression(f"""'"' || replace({column}, '"', '""') || '"'""")
@@ -135,9 +138,9 @@ def _text(name: str, kind: str) -> Expression:
 
 
 def _dated(column: Expression, written: Expression, is_plain: Condition, place: Expression, last: int) -> Expression:
-    """Write the expression for a date or a time, of which Postgres has infinity and far years otherwise than Arrow.
+    """Write the expression for a date or a time; Postgres writes infinity and far years differently from Arrow.
 
-    Infinity lies at the `place` in time which is `last`.
+    `place` is the value as a number since 1970. Infinity is the number `last`, and its opposite is the number `-last`.
     """
     year = converted(Expression(f"date_part('year', {column})"), "bigint")
     before_christ = f"lpad(cast(1 - {year} as varchar), 4, '0') || substr({written}, 6) || ' BC'"

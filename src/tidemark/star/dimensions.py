@@ -1,4 +1,4 @@
-"""A dimension's rows in one batch: the latest values of what changed; none is deleted, since facts point at them."""
+"""A dimension's rows in one batch: the latest values of what changed. None is deleted, because facts refer to them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ from tidemark.star import star_sql
 from tidemark.star.batch import Batch, Outcome
 from tidemark.star.unreadable_values import present_and_doubt, sample_of
 
-# By what two rows in quarantine are the same one, set aside for the same reason.
+# Two rows in quarantine that agree in this are the same row, set aside for the same reason.
 IDENTITY = Expression("concat_ws(' ', key, reason, row)")
 
 
 @dataclass(frozen=True)
 class _Dimension:
-    """A dimension on its way into one batch: the columns of its SELECT, the rows that it cannot take."""
+    """A dimension in one batch; `yielded` has its SELECT's columns, `aside` the rows that the star cannot take."""
 
     batch: Batch
     star: StarTable
@@ -44,8 +44,9 @@ class _Dimension:
 def put_dimension(batch: Batch, star: StarTable) -> Outcome:
     """Merge a batch's changes into a dimension.
 
-    One with a single source is computed from the changes alone; one that joins several is computed anew when any of
-    them changed, and so is one of which rows lie in quarantine.
+    A dimension that reads one source table is computed from the changes alone. When a source table changed, a dimension
+    that reads several tables or has open rows in quarantine is computed anew from all rows. So is one whose open rows
+    the batch names.
     """
     with batch.engine.working_tables() as tables:
         batch.sources.present(star, {})
@@ -68,9 +69,9 @@ def put_dimension(batch: Batch, star: StarTable) -> Outcome:
 
 
 def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outcome:
-    """Add the years that the batch's facts name and the calendar lacks, each whole.
+    """Add each year that the batch's facts name and the calendar lacks, as a whole year.
 
-    The years of days in quarantine are computed anew whenever one is added, or when the batch names them.
+    When a year is added, or when the batch names the calendar's open rows, the years of these rows are computed anew.
     """
     with batch.engine.working_tables() as tables:
         batch.engine.view("calendar", select("files", "nothing", fields=Fields("cast(null as date) as date_id")))
@@ -105,7 +106,7 @@ def _years(batch: Batch, found: Select) -> set[int]:
 
 
 def _upsert(dimension: _Dimension, lake: LakeTable, instead: Mapping[str, Rows]) -> tuple[Change, LakeTable]:
-    """Merge what the SELECT yields into a dimension; rows that are there already stay untouched.
+    """Merge the rows that the SELECT yields into a dimension; a row that is there with the same values is not written.
 
     Args:
         dimension: the dimension.
@@ -113,7 +114,7 @@ def _upsert(dimension: _Dimension, lake: LakeTable, instead: Mapping[str, Rows])
         instead: see `SourceTables.present`.
 
     Returns:
-        What was committed, and the table as it is then.
+        What was committed, and the table as it is after that.
     """
     batch, star, found = dimension.batch, dimension.star, dimension.yielded
     limits, engine = batch.limits[star.name], batch.engine
@@ -146,7 +147,7 @@ def _numbered(rows: Select, batch: int) -> Select:
 
 
 def _changed(dimension: _Dimension, lake: LakeTable, made: Rows) -> Select:
-    """Write the SELECT of the rows that are new or other than those that are there, with `_op` as for a merge."""
+    """Write the SELECT of the rows that are new or have other values than before, with `_op` as a merge needs it."""
     star, found = dimension.star, dimension.yielded
     mine, theirs = names(found, "s."), names(found, "d.")
     is_new = f"{quoted(star.key[0], 'd.')} is null"
@@ -165,9 +166,9 @@ def _changed(dimension: _Dimension, lake: LakeTable, made: Rows) -> Select:
 
 
 def _settle(dimension: _Dimension, tables: WorkingTables) -> int:
-    """Take rows out of quarantine: all but those that were refused again as they are and for the same reason.
+    """Release all open rows but those that were refused again with the same values and for the same reason.
 
-    One that is no longer in the source has nothing left to be mended.
+    A row that is no longer in the source is released as well: nothing is left to mend.
     """
     batch, aside = dimension.batch, dimension.aside
     opened = batch.quarantine.open_table(dimension.star, tables)

@@ -43,11 +43,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Fact:
-    """One fact on its way into one batch.
+    """One fact in one batch.
 
-    `yielded` are the columns of its SELECT, `kept` the files that the batch leaves alone, `aside` the rows that the
-    star cannot take. `open_rows` are those that were open in quarantine before, `open_keys` their ordinals and source
-    keys; both are None when there were none.
+    `yielded` has the columns of its SELECT, `kept` the files that the batch leaves alone, `aside` the rows that the
+    star cannot take. `open_rows` has the rows that were open in quarantine before this batch, `open_keys` their
+    ordinals and source keys. Both are None when no row was open.
     """
 
     batch: Batch
@@ -69,15 +69,15 @@ class _Fact:
 
 
 def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry]) -> Outcome:
-    """Add a batch's versions to a fact; files of an earlier attempt at this batch are replaced.
+    """Add a batch's versions to a fact, and replace the files of an earlier attempt at this batch.
 
     Args:
         batch: the batch.
         star: the fact.
-        dimensions: what the batch has brought to the dimensions.
+        dimensions: what this batch did to the dimensions.
 
     Raises:
-        DataError: the model's SELECT does not yield one row for each change.
+        DataError: the model's SELECT does not yield exactly one row for each change.
     """
     with batch.engine.working_tables() as tables:
         batch.sources.present(star, {})
@@ -108,7 +108,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
 
 
 def _put_changes(fact: _Fact) -> list[AddAction]:
-    """Write the rows of the batch's changes."""
+    """Write a version for each change of the batch, one data file at most for each object of the log."""
     added: list[AddAction] = []
     ordinal = fact.state.entry.first_ordinal
     moment = Expression(f"timestamp {fact.batch.captured_at}")
@@ -123,7 +123,7 @@ def _put_changes(fact: _Fact) -> list[AddAction]:
 
 
 def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | None:
-    """Write the rows of a part that the star can take, and note the others; `before` are this batch's other files."""
+    """Write the rows of a part that the star can take, and note the others; `before` has this batch's other files."""
     batch, star, limits = fact.batch, fact.star, fact.batch.limits[fact.star.name]
     unreadable = star_sql.unreadable(fact.state.entry.columns)
     readable = select("star", "without_unreadable", rows=part, reason=unreadable).rows if unreadable else part
@@ -147,7 +147,7 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
 
 
 def _note(fact: _Fact, part: Rows, refused: Select) -> None:
-    """Note for quarantine those changes of a part whose `ordinal`, `reason` and `waits` a SELECT yields."""
+    """Note changes of a part for quarantine; `refused` yields their `ordinal`, `reason` and `waits`."""
     columns = [column.name for column in fact.state.entry.columns]
     fact.batch.engine.execute(
         statement(
@@ -171,10 +171,10 @@ def _open_keys(star: StarTable, table: SourceTable, types: Mapping[str, str], op
 def _retry(
     fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEntry], before: Sequence[AddAction]
 ) -> tuple[list[AddAction], int]:
-    """Take up again the rows in quarantine that this batch names, and those that wait for a row which it may bring.
+    """Take up again the open rows that this batch names, and those that wait, if the batch may bring what they need.
 
     Returns:
-        The files that were written, and how many rows left quarantine.
+        The files that were written, and the number of rows released from quarantine.
     """
     batch, star = fact.batch, fact.star
     retried = _retried(fact, tables, dimensions)
@@ -182,20 +182,20 @@ def _retry(
     if retried is None or not total:
         return [], 0
     added: list[AddAction] = []
-    # One version of a key at a time, so that each finds its place beside those before it.
+    # One version of each key in a turn, so that every version finds those before it in their places.
     for turn in range(1, int(str(batch.engine.value(select("quarantine", "last_turn", retried=retried)))) + 1):
         part = select("quarantine", "turn", retried=retried, where=Condition(f"_turn = {turn}"))
         action = _take(fact, part.rows, [*before, *added])
         added += [action] if action else []
     taken, lay_before = sum(map(_rows, added)), Condition(f"ordinal < {fact.state.entry.first_ordinal}")
     if taken + batch.engine.count(fact.aside, lay_before) < total:
-        # What it joins may have been deleted since.
+        # A row that its SELECT joins may have been deleted since, and then the SELECT yields no row.
         part = select("quarantine", "turn", retried=retried, where=Condition("true"))
         written = fact.lake.rows([action.path for action in added])
         missing = {"retried": retried, "surrogate": quoted(star.key[0]), "written": written, "aside": fact.aside}
         _note(fact, part.rows, select("quarantine", "changes_without_row", **missing))
     _require_all(fact, taken + batch.engine.count(fact.aside, lay_before), total, "quarantine")
-    # A row that is refused for the same reason stays where it lies.
+    # A row that is refused again for the same reason stays open as it is.
     staying = tables.of(select("quarantine", "staying_changes", retried=retried, aside=fact.aside))
     batch.engine.execute(statement("quarantine", "drop_staying_changes", aside=fact.aside, staying=staying))
     leaving = select("quarantine", "leaving_changes", retried=retried, staying=staying)
@@ -204,14 +204,14 @@ def _retry(
 
 
 def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEntry]) -> Table | None:
-    """Make the table of the rows in quarantine to take up again; `_turn` counts a key's versions."""
+    """Make the table of the open rows to take up again; `_turn` numbers the versions of each key."""
     if fact.open_rows is None:
         return None
     star, columns = fact.star, fact.state.entry.columns
     brings = any(dimensions[name].rows for name in star.references.values() if name in dimensions)
     named = among(quoted("ordinal"), map(int, fact.batch.manifest.replay.get(star.name, ())))
     wanted = any_of([named, Condition("waits")] if brings else [named])
-    # Parsed once, for a row may hold megabytes; and numbered apart from them.
+    # Each row is parsed once, because it may hold megabytes. The numbers are computed apart from the parsed rows.
     types = text(json.dumps({column.name: column.log_type for column in columns}))
     values = listed(named_as(quoted(column.name, "v."), column.name) for column in columns)
     return tables.of(
@@ -220,7 +220,7 @@ def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEn
 
 
 def _years(fact: _Fact, added: Sequence[AddAction]) -> Iterable[int]:
-    """Name the years that the rows in some files name in columns that refer to the calendar."""
+    """Give the years in the calendar's columns of the rows in these files."""
     calendars = {each.name for each in fact.batch.model.dimensions if each.kind == "calendar"}
     rows = fact.lake.rows([action.path for action in added])
     for column, dimension in fact.star.references.items() if added else ():
@@ -245,7 +245,7 @@ def _require_all(fact: _Fact, found: int, expected: int, what: str) -> None:
 
 
 def _references(model: Model, processed: Objects, star: StarTable) -> dict[str, Select]:
-    """Give for each column that refers to a dimension a SELECT of the keys that are there; the calendar comes after."""
+    """Give for each column that refers to a dimension a SELECT of its keys; a calendar is filled after the facts."""
     dimensions = {each.name: each for each in model.dimensions if each.kind == "dimension"}
     found = {}
     for column, name in star.references.items():

@@ -1,7 +1,7 @@
 """Limits: what a star table's columns can hold, read from the statements that make the warehouse's tables.
 
-DuckDB runs the model's own `create table` statements, so that a type or a `not null` is written down once. What DuckDB
-cannot run has no limits here, and the warehouse alone judges it.
+DuckDB runs the model's own `create table` statements, so that a type or a `not null` is written down only once. A table
+whose statement DuckDB cannot run has no limits here: only the warehouse judges its rows.
 """
 
 import logging
@@ -16,12 +16,13 @@ from tidemark.model import Model
 from tidemark.postgres.statements import created, split_statements
 
 logger = logging.getLogger(__name__)
-# The lake has no such types: it keeps the text, whose form is checked.
+# The lake has none of these types. It keeps their text, and the form of the text is checked.
 TEXT_IN_LAKE = {"TIME": "VARCHAR", "UUID": "VARCHAR", "INTERVAL": "VARCHAR", "JSON": "VARCHAR"}
 LONGEST_DATE = len("2024-01-31")
 WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 UNCONSTRAINED = "DECIMAL(38,18)"
-# What DuckDB reads otherwise than Postgres: as numeric(18, 3), as milliseconds or not at all, and without its length.
+# DuckDB reads these differently from Postgres: a bare numeric as numeric(18, 3), timestamp(3) as milliseconds, the
+# precision of other times not at all, and a text type without its length.
 BARE_NUMERIC = re.compile(r"\b(numeric|decimal)\b(?!\s*\()", re.IGNORECASE)
 PRECISION_OF_TIME = re.compile(r"\b(timestamp|timestamptz|time|interval)\s*\(\s*\d\s*\)", re.IGNORECASE)
 LENGTH = re.compile(
@@ -32,7 +33,7 @@ COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 @dataclass(frozen=True)
 class Limit:
-    """What a column holds: a DuckDB type, whether it must have a value, and how many characters of a text (0: any)."""
+    """What a column can hold: a DuckDB type, whether a value is required, and a text's most characters (0: any)."""
 
     type: str
     is_required: bool
@@ -40,22 +41,22 @@ class Limit:
 
     @property
     def lake_type(self) -> str:
-        """Give the type in which the lake keeps it."""
+        """Give the type in which the lake keeps the column."""
         return TEXT_IN_LAKE.get(self.type, self.type)
 
     def converted(self, name: str, found: str) -> Expression | None:
-        """Write the expression that brings a column of type `found` into this type, null where it does not fit.
+        """Write the expression that converts a column of type `found`; it is null where the value does not fit.
 
-        None where it is of this type already.
+        Return None when the column needs no conversion.
         """
         if self.lake_type in (found, "VARCHAR"):
             return None
-        # By way of its text a wide decimal is brought into a narrow one in a third of the time.
+        # Through its text a wide decimal becomes a narrow one in a third of the time.
         column = converted(quoted(name), "varchar") if found.startswith("DECIMAL") else quoted(name)
         return tried(column, self.lake_type)
 
     def problem(self, name: str, found: str, value: Expression) -> Expression | None:
-        """Write the expression that says why a value does not fit, or null where it does.
+        """Write the expression that says why a value does not fit; it is null where the value fits.
 
         Args:
             name: the column.
@@ -81,20 +82,20 @@ class Limit:
         if self.type.startswith("DECIMAL"):
             yield Condition(f"{exact} is distinct from {tried(value, UNCONSTRAINED)}")
         if self.type in WHOLE_NUMBERS:
-            # Of a text the cast rounds, and a comparison with it would cast it alike.
+            # The cast of a text rounds, and comparing the result with the text would round it in the same way.
             yield Condition(f"{value} is distinct from {exact if found == 'VARCHAR' else column}")
 
     def _malformed(self, column: Expression, found: str, value: Expression) -> Iterator[Condition]:
-        """Write the conditions under which Postgres would not take a text, or has no such value of the type."""
+        """Write the conditions under which Postgres would refuse a text, or the type has no such value."""
         if self.type in ("TIME", "UUID") and self.type != found:
             yield Condition(f"{tried(column, self.type)} is null")
         if self.type == "JSON":
             yield Condition(f"not json_valid({column}::varchar)")
         if self.type == "DATE" and found == "VARCHAR":
-            # DuckDB takes `epoch` and `2024-01-01 10:00` for dates as well.
+            # DuckDB also accepts `epoch` and `2024-01-01 10:00` as dates.
             yield Condition(f"strlen({column}) > {LONGEST_DATE} or {column} < '0' or {column} >= ':'")
         if self.type.startswith(("DATE", "TIMESTAMP")):
-            # Infinity lies outside as well.
+            # Infinity is outside this range too.
             yield Condition(f"{value} < '0001-01-01'::{self.type} or {value} >= '10000-01-01'::{self.type}")
         if self.longest:
             yield Condition(f"length({column}::varchar) > {self.longest}")

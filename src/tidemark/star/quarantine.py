@@ -1,7 +1,8 @@
-"""Quarantine: rows that the star cannot take, each with its reason, until they or their cause are mended.
+"""Quarantine: rows that the star cannot take, each with its reason, until the row or the cause is mended.
 
-Only transform fills it; the log and latest hold any value. What lies in it is decided by the log and the model alone,
-so a rebuild fills and empties it in the same way. A fact's row is known by its surrogate key, a dimension's by its key.
+Only transform fills it, because the log and latest can hold any value. The log and the model alone decide which rows it
+holds, so a rebuild fills and empties it in the same way. The surrogate key identifies a fact's row, the key a
+dimension's.
 """
 
 import logging
@@ -28,29 +29,30 @@ COLUMNS = {
     "row": "JSON",
 }
 RELEASED = {"batch": "BIGINT", "ordinal": "BIGINT", "key": "JSON"}
-# How a reason begins that lies in another row than the one that is set aside.
+# How a reason begins when the row that is set aside depends on an unreadable value.
 DOUBT = "it is made with a value that cannot be read"
 LONGEST_KEY_BYTES = 1 << 20
 
 
 def object_key(star: StarTable, batch: int, *, released: bool = False) -> str:
-    """Name the object of the rows that a batch set aside, or of those that it released."""
+    """Name the object that holds the rows that a batch set aside, or those that it released."""
     return f"{QUARANTINE}{star.short_name}/{batch:0{DIGITS}d}{'.released' if released else ''}.jsonl"
 
 
 def batch_of(key: str) -> int:
-    """Tell from an object's name which batch put it."""
+    """Read from an object's name which batch wrote it."""
     return int(key.rpartition("/")[2].partition(".")[0])
 
 
 def open_rows(stars: StarLog, star: StarTable, newest: Processed | None) -> Rows:
-    """Give a FROM item over the rows of a star table that lie in quarantine as of the processed batch `newest`.
+    """Give a FROM item over the rows of a star table that are open as of the processed batch `newest`.
 
-    Its columns are those of a line: `batch`, `ordinal` (facts only), `key`, `op`, `reason`, `captured_at` and `row`.
+    Its columns are those of a line: `batch`, `ordinal` (facts only), `key`, `op`, `reason`, `waits`, `captured_at` and
+    `row`.
     """
     if newest is None or star.name not in newest.tables or not newest.tables[star.name].open:
         return empty(COLUMNS)
-    # By what the manifests say, for an attempt that was killed may have left an object that no manifest speaks of.
+    # The manifests decide, because an attempt that was killed may have left an object that no manifest mentions.
     objects = stars.objects
     counts = {batch: _counts(stars, star, batch) for batch in _batches(stars, star, newest.batch)}
     put = [objects.url(object_key(star, batch)) for batch, (count, _) in counts.items() if count]
@@ -66,7 +68,7 @@ def open_rows(stars: StarLog, star: StarTable, newest: Processed | None) -> Rows
 
 @dataclass(frozen=True)
 class Quarantine:
-    """The quarantine as one batch finds it; `before` is the manifest of the batch before."""
+    """The quarantine as one batch finds it; `before` is the processed manifest of the batch before."""
 
     engine: Engine
     stars: StarLog
@@ -74,16 +76,16 @@ class Quarantine:
     before: Processed | None
 
     def open_count(self, star: StarTable) -> int:
-        """Count the rows of a star table that lay in quarantine before this batch."""
+        """Count the rows of a star table that were open before this batch."""
         entry = self.before.tables.get(star.name) if self.before else None
         return entry.open if entry else 0
 
     def open_table(self, star: StarTable, tables: WorkingTables) -> Table:
-        """Make a working table of the rows that lay in quarantine before this batch."""
+        """Make a working table of the rows that were open before this batch."""
         return tables.of(select("files", "all", rows=open_rows(self.stars, star, self.before)))
 
     def nothing_aside(self, tables: WorkingTables) -> Table:
-        """Make the working table of the rows that a star table cannot take, empty."""
+        """Make the working table of the rows that a star table cannot take; it is empty at first."""
         return tables.empty({name: kind for name, kind in COLUMNS.items() if name != "batch"})
 
     def set_aside(self, star: StarTable, aside: Table) -> int:
@@ -97,7 +99,7 @@ class Quarantine:
         return count
 
     def release(self, star: StarTable, leaving: Select) -> int:
-        """Take rows out: `leaving` yields `ordinal` and `key` of rows that lay there before this batch."""
+        """Release rows: `leaving` yields `ordinal` and `key` of rows that were open before this batch."""
         lines = select("quarantine", "lines_released", batch=number(self.batch), released=leaving.rows)
         return self._write(object_key(star, self.batch, released=True), lines)
 
@@ -108,8 +110,8 @@ class Quarantine:
             try:
                 objects.put_file_new(key, path)
             except ObjectExistsError:
-                # An earlier attempt at this batch under another model, of which no manifest speaks; one under the same
-                # has left the same bytes, which stay: that attempt may be about to commit.
+                # An earlier attempt at this batch wrote this object, with another model, and no manifest mentions it.
+                # An attempt with the same model left the same bytes. They stay: that attempt may be about to commit.
                 objects.delete([key])
                 objects.put_file_new(key, path)
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The quarantine in a scratch copy: how it differs from the one that is there, and how it takes its place."""
+"""The quarantine in a scratch copy: how it differs from the present one, and how it takes that one's place."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tidemark.star.quarantine import QUARANTINE, batch_of
 
 @dataclass(frozen=True)
 class QuarantineReplacement:
-    """The quarantine as it was filled again, and as it is there, up to a batch."""
+    """The quarantine as the scratch copy has it (`made`) and as it is (`present`), up to a batch."""
 
     made: Objects
     present: Objects
@@ -17,7 +17,7 @@ class QuarantineReplacement:
 
     @property
     def objects(self) -> set[str]:
-        """Name the objects of both."""
+        """Name the objects of both, up to the batch."""
         found = {each.key for store in (self.made, self.present) for each in store.list(QUARANTINE)}
         return {key for key in found if batch_of(key) <= self.batch}
 
@@ -30,7 +30,7 @@ class QuarantineReplacement:
         return TableRebuild(rows, missing, surplus)
 
     def put(self) -> None:
-        """Put the objects in place that differ."""
+        """Put every object that differs in place."""
         for key in self.objects:
             if self._lines(self.made, key) != self._lines(self.present, key):
                 self.present.delete([key])

@@ -1,4 +1,4 @@
-"""What lies in quarantine, for a person to read: in brief, row by row, and how each can be mended."""
+"""The quarantine for a person to read: its counts, its rows, and how each row can be mended."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from tidemark.star.star_manifest import count_set_aside
 
 @dataclass(frozen=True)
 class SetAside:
-    """A row in quarantine: `ordinal` is the surrogate key of a fact's, `key` its key and `row` the row, as JSON."""
+    """A row in quarantine; `ordinal` is a fact's surrogate key, and `key` and `row` are the key and the row as JSON."""
 
     table: str
     batch: int
@@ -31,13 +31,13 @@ class SetAside:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Give the row's columns."""
+        """Give the values of the row's columns by name."""
         return dict(json.loads(self.row))
 
 
 @dataclass(frozen=True)
 class Heap:
-    """The rows of one star table in quarantine: how many, how many of them wait for a parent, since when, and why."""
+    """The open rows of one star table: how many, how many of them wait, since when, and how many for each reason."""
 
     table: str
     rows: int
@@ -48,7 +48,7 @@ class Heap:
 
 
 def star_tables(model: Model, table: str | None) -> list[StarTable]:
-    """Give the star table of a name, or all of them; ConfigError when there is none."""
+    """Give the star table with this name, or all for None; ConfigError when no table has the name."""
     if table is None:
         return list(model.stars.values())
     if table not in model.stars:
@@ -64,7 +64,7 @@ def list_set_aside(
     batch: int | None = None,
     ordinals: Sequence[int] = (),
 ) -> list[SetAside]:
-    """List rows in quarantine by table and batch: those of one batch alone, with some surrogate keys."""
+    """List the open rows by table and batch, or only those set aside in one batch or with certain surrogate keys."""
     conditions = [Condition(f"batch = {number(batch)}")] if batch is not None else []
     conditions += [among(quoted("ordinal"), ordinals)] if ordinals else []
     stars = StarLog(processed)
@@ -86,7 +86,7 @@ def list_set_aside(
 
 
 def list_heaps(tables: Sequence[StarTable], processed: Objects) -> list[Heap]:
-    """Say in brief what lies in quarantine, for each of the star tables that has something there."""
+    """Summarize the open rows of each star table that has any."""
     stars = StarLog(processed)
     manifest = stars.newest()
     heaps = []
@@ -102,17 +102,17 @@ def list_heaps(tables: Sequence[StarTable], processed: Objects) -> list[Heap]:
 
 
 def how_to_mend(row: SetAside) -> tuple[str, ...]:
-    """Say what a person can do about a row in quarantine, one sentence for each way that there is."""
+    """Say what a person can do about a row in quarantine, one sentence for each way."""
     if row.waits:
         return (
             "it comes back by itself in the batch that brings the row it refers to",
-            "if that one lies in quarantine as well, mend that one: tidemark quarantine show",
+            "if that row is in quarantine as well, mend that one: tidemark quarantine show",
         )
     if row.reason.startswith(DOUBT):
         correct = "if that value is wrong, correct it in the source"
         correct += "" if row.ordinal is None else f", then tidemark quarantine replay {row.table}"
     elif row.op == "delete":
-        correct = "the row is gone from the source, so its value cannot be corrected there"
+        correct = "the row is gone from the source, so the value cannot be corrected there"
     elif row.ordinal is None:
         correct = "if the value is wrong, correct it in the source: the next batch takes the row up"
     else:

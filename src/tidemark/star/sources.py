@@ -1,4 +1,4 @@
-"""The source's tables as a model's SELECTs read them in one batch: latest as of it, and what it changed."""
+"""The source tables as a model's SELECTs read them in one batch: latest as of the batch, and the batch's changes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,20 +27,20 @@ from tidemark.star.star_sql import typed, unreadable
 
 @dataclass(frozen=True)
 class Part:
-    """One object of the log, as Parquet: a fact and a dimension that read the same one do not both parse it."""
+    """One object of the log as Parquet, so that a fact and a dimension that both read it parse it only once."""
 
     source: LogObject
     path: Path
 
     @property
     def rows(self) -> Rows:
-        """Give its lines with `_op` and, counted from 0, `_position`."""
+        """Give the object's lines with `_op` and `_position`, which counts from 0."""
         return select("star", "part", rows=numbered_parquet(self.path)).rows
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source table in one batch: `rows` are those of latest as of it, and those that the batch deleted."""
+    """A source table in one batch; `rows` holds latest as of the batch, and the rows that the batch deleted."""
 
     engine: Engine
     entry: TableEntry
@@ -48,7 +48,7 @@ class SourceState:
     rows: Rows
 
     def sample(self, rows: Rows) -> str | None:
-        """Give the first value in some of its rows that a model cannot read; None when it can read them all."""
+        """Name the first unreadable value in some of the table's rows; None when every value can be read."""
         reason = unreadable(self.entry.columns)
         if reason is None:
             return None
@@ -57,7 +57,7 @@ class SourceState:
 
     @cached_property
     def sample_of_all(self) -> str | None:
-        """Give `sample` of all of its rows, which are read for it once."""
+        """Give `sample` of all the table's rows, which are read for this only once."""
         return self.sample(self.rows)
 
 
@@ -77,7 +77,7 @@ class SourceTables:
 
         Args:
             star: the star table.
-            instead: what stands for some of the tables; of the others it is all of their rows.
+            instead: the rows to present for some of the tables; every other table is presented with all its rows.
             filled: see `typed`.
         """
         for name in star.reads:
@@ -94,10 +94,10 @@ def source_tables(
     log: ChangeLog,
     latest: Objects,
 ) -> Iterator[SourceTables]:
-    """Open the source tables that star tables read, for the length of a block.
+    """Open the source tables that star tables read, until the block ends.
 
     Args:
-        engine: reads them; has their scratch files.
+        engine: reads the tables, and keeps their scratch files.
         sources: the model's source tables.
         stars: the star tables.
         manifest: the batch, as the model reads it.
@@ -105,7 +105,7 @@ def source_tables(
         latest: where latest lies.
 
     Raises:
-        StateError: a table is not in the batch, or an object of it is gone or altered.
+        StateError: the batch lacks a table, or one of its objects is gone or altered.
         TransientError: latest does not have the batch yet.
     """
     states: dict[str, SourceState] = {}
@@ -140,7 +140,7 @@ def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, ba
 def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequence[Part], batch: int) -> Rows:
     state = state_as_of(latest, table, batch, entry)
     if (state.batch if state else 0) < entry.changed_in:
-        # The ingest that committed it is about to apply it, or was killed before it could.
+        # The ingest that committed the batch is about to apply it to latest, or was killed before it could.
         message = f"latest {table.name} does not have batch {entry.changed_in} yet"
         raise TransientError(message, advice="run tidemark ingest, which brings it up to date", table=table.name)
     types = {column.name: column.log_type for column in entry.columns}

@@ -1,8 +1,8 @@
 """The star's log: the manifests of transformed batches and the records of rebuilds, in the processed bucket.
 
-What a manifest says is read as the last rebuild has left it. A `StarLog` is for one run of a command: manifests are
-never written twice, so each is read once, and the records of rebuilds are listed once, when a manifest is first asked
-for; a rebuild that ends later is for the next run to see.
+A manifest is read as the last rebuild left it. A `StarLog` serves one run of a command. A manifest is never written
+twice, so each is read once. The records of rebuilds are listed once, when a manifest is first asked for: the next run
+sees a rebuild that ends later.
 """
 
 from functools import cached_property
@@ -17,7 +17,7 @@ REBUILDS = "rebuilds/"
 
 
 def reach_of_star(newest: Processed | None) -> Reach:
-    """Tell how far the star is, whose newest manifest this is."""
+    """Say how far the star is by its newest manifest."""
     return Reach("star", newest.batch, newest.pipeline_id) if newest else Reach("star")
 
 
@@ -29,22 +29,22 @@ class StarLog:
         self._written: dict[int, Processed] = {}
 
     def newest_batch(self) -> int:
-        """Find the last batch that has been transformed, 0 for none."""
+        """Find the last batch that was transformed, 0 for none."""
         return newest_batch(self.objects)
 
     def newest(self) -> Processed | None:
-        """Read the newest manifest; None when no batch has been transformed."""
+        """Read the newest manifest; None when no batch was transformed yet."""
         batch = self.newest_batch()
         return self.manifest(batch) if batch else None
 
     @cached_property
     def rebuilt(self) -> Rebuilt | None:
-        """The record of the last rebuild; None when there was none."""
+        """Read the record of the last rebuild; None when there was no rebuild."""
         last = max((each.key for each in self.objects.list(REBUILDS)), default=None)
         return Rebuilt.decode(self.objects.get(last)) if last else None
 
     def manifest(self, batch: int) -> Processed:
-        """Read the manifest of a batch that must exist, as a rebuild since has left it.
+        """Read the manifest of a batch that must exist, as the last rebuild left it.
 
         Raises:
             StateError: it cannot be read.
@@ -53,14 +53,14 @@ class StarLog:
         return self.rebuilt.apply(found) if self.rebuilt else found
 
     def written(self, batch: int) -> Processed:
-        """Read the manifest of a batch as it was written; StateError when it cannot be read."""
+        """Read the manifest of a batch as it was written, without rebuilds; StateError when it cannot be read."""
         found = self._written.get(batch)
         if found is None:
             found = self._written[batch] = Processed.decode(self.objects.get(manifest_key(batch)), batch)
         return found
 
     def put_rebuilt(self, record: Rebuilt) -> None:
-        """Put the record of a rebuild behind all others; OvertakenError when another rebuild did so just now."""
+        """Add the record of a rebuild after all others; OvertakenError when another rebuild just did the same."""
         last = max((each.key for each in self.objects.list(REBUILDS)), default=f"{REBUILDS}0")
         number = int(last.rpartition("/")[2].removesuffix(".json")) + 1
         try:

@@ -1,4 +1,4 @@
-"""The processed manifest, which is the commit record of a transformed batch, and the record of a rebuild."""
+"""The processed manifest (the commit record of a transformed batch) and the record of a rebuild."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +14,11 @@ from tidemark.model import StarTable
 class StarEntry:
     """What a batch did to one star table.
 
-    `rows` are in the table under this batch at Delta version `version`, `checksum` is theirs, over `loaded_columns`;
-    `set_aside` rows went to quarantine in this batch, and `open` rows of this and earlier ones still lie there.
-    `through` is 0 but for a dimension that was rebuilt later: then its version holds the values as of that batch, and
-    the rows that this batch and those up to that one changed stand for the `rows` that this batch alone did.
+    At Delta version `version` the table has `rows` rows of this batch, and `checksum` is the checksum of these over
+    `loaded_columns`. The batch set `set_aside` rows aside and released `released` rows from quarantine; after it `open`
+    rows, of this batch and of earlier ones, are open. `through` is 0, except in a dimension that was rebuilt later:
+    then it is the batch as of which the version holds the values, and the rows that changed from this batch up to that
+    one stand in for the `rows` that this batch changed.
     """
 
     rows: int
@@ -31,7 +32,7 @@ class StarEntry:
 
 @dataclass(frozen=True)
 class Processed:
-    """The processed manifest of a batch; `model` is the hash of the model that made the rows."""
+    """The processed manifest of a batch; `model` is the hash of the model that made the batch's rows."""
 
     batch: int
     run_id: str
@@ -47,7 +48,7 @@ class Processed:
 
     @classmethod
     def decode(cls, body: bytes, batch: int) -> "Processed":
-        """Read the manifest of a batch; StateError when it is none, or of a newer Tidemark."""
+        """Read the manifest of a batch; StateError when `body` is no manifest, or one of a newer Tidemark."""
 
         def make(content: dict[str, Any]) -> Processed:
             del content["format"]
@@ -59,17 +60,17 @@ class Processed:
 
 
 def count_set_aside(manifest: Processed | None) -> dict[str, int]:
-    """Count the rows in quarantine by star table, as a processed manifest says; tables without any are left out."""
+    """Give the open rows of each star table as a processed manifest counts them; tables with none are left out."""
     return {name: entry.open for name, entry in manifest.tables.items() if entry.open} if manifest else {}
 
 
 def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
-    """Name the columns of a star table in the lake that the warehouse takes, in their order."""
+    """Name the columns of the lake's table that the warehouse takes, in their order."""
     return [name for name in columns if star.kind == "fact" or name != "batch_id"]
 
 
 def star_statistics(star: StarTable) -> list[str]:
-    """Name the columns of a star table by whose bounds readers may skip a file."""
+    """Name the columns whose smallest and largest values a file records, so that readers can skip the file."""
     return [star.key[0], "batch_id"] if star.kind == "fact" else ["batch_id"]
 
 
@@ -77,8 +78,8 @@ def star_statistics(star: StarTable) -> list[str]:
 class Rebuilt:
     """What a rebuild of the star put in place: for each table the Delta version that holds the batches up to `batch`.
 
-    Manifests are never written twice, so this record goes before what those of its batches say: by the versions, and by
-    `entries` where a batch has other rows now. Of several records the last counts.
+    A manifest is never written twice. So this record overrides the manifests of its batches: `versions` takes the place
+    of their versions, and `entries` of the entries of a batch that has other rows now. The last record counts.
     """
 
     batch: int
@@ -94,7 +95,7 @@ class Rebuilt:
 
     @classmethod
     def decode(cls, body: bytes) -> "Rebuilt":
-        """Read a record; StateError when it is none, or of a newer Tidemark."""
+        """Read a record; StateError when `body` is no record, or one of a newer Tidemark."""
 
         def make(content: dict[str, Any]) -> Rebuilt:
             del content["format"]
@@ -107,7 +108,7 @@ class Rebuilt:
         return read_record(body, "the record of a rebuild", make)
 
     def apply(self, found: Processed) -> Processed:
-        """Give a manifest as it is to be read since the rebuild."""
+        """Give a manifest as it must be read after the rebuild."""
         if found.batch > self.batch:
             return found
         tables = {**found.tables, **self.entries.get(found.batch, {})}

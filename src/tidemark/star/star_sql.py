@@ -1,4 +1,4 @@
-"""The star schema's SQL: how source tables are presented to a model's SELECT, and how its rows are judged and dated."""
+"""The star's SQL: how a model's SELECT sees source tables, and how the rows that it yields are judged and dated."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,22 +26,23 @@ from tidemark.star.limits import Limit
 
 HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGINT"}
 BATCH = {"batch_id": "BIGINT"}
-# Before the name of a column that was brought into the type of the star.
+# The prefix of a column that was converted into the star's type.
 AS = "_as_"
 AS_IN_LOG = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
 def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Select:
-    """Write a SELECT that presents rows of the log or of latest as a model sees them; what does not fit is null.
+    """Write a SELECT that presents rows of the log or of latest as a model sees them; an unreadable value is null.
 
-    With `filled` it is some value instead of null, by which a SELECT shows which of its rows depend on it.
+    With `filled` an unreadable value is some other value instead: the rows of a model's SELECT that change with it
+    depend on the unreadable value.
     """
     present = _filled if filled else _presented
     return select("files", "fields", fields=listed(named_as(present(each), each.name) for each in columns), rows=rows)
 
 
 def unreadable(columns: Sequence[Column]) -> Expression | None:
-    """Write the expression that says which text of a row is lost when it is presented, null where none is."""
+    """Write the expression that names a row's first unreadable value; it is null where every value can be read."""
     cases = [
         Expression(
             f"case when {quoted(column.name)} is not null and ({_is_lost(column)}) then"
@@ -57,16 +58,17 @@ def unreadable(columns: Sequence[Column]) -> Expression | None:
 def judged(
     made: Select, found: Mapping[str, str], limits: Mapping[str, Limit], references: Mapping[str, Select]
 ) -> Select:
-    """Write a SELECT that adds to each row why the star cannot take it, null where it can.
+    """Write a SELECT that adds to each row why the star cannot take it; the reason is null where the star can.
 
     Args:
         made: the rows.
         found: the DuckDB types of the columns that a model's SELECT yielded.
         limits: what the star's columns hold.
-        references: a SELECT of the keys that are there, for each column that refers to them.
+        references: for each column that refers to a dimension, a SELECT of the keys that are there.
 
     Returns:
-        The rows with `_wrong`, a value that does not fit, and `_missing`, a reference to a row that is not there.
+        The rows with two more columns: `_wrong` names a value that does not fit, `_missing` a reference that finds no
+        row. The converted columns are added as well.
     """
     converted = _converted(found, limits)
     as_converted = {name: quoted(AS + name if name in converted else name) for name in found}
@@ -89,7 +91,7 @@ def judged(
 
 
 def fitting(rows: Rows, found: Mapping[str, str], limits: Mapping[str, Limit], others: Sequence[str]) -> Select:
-    """Write a SELECT of the judged rows that the star can take, in the lake's types, with some `others` as they are."""
+    """Write a SELECT of the judged rows that the star can take, in the lake's types; `others` are taken as they are."""
     converted = _converted(found, limits)
     mine = [named_as(quoted(AS + name), name) if name in converted else quoted(name) for name in found]
     return select("star", "fitting", fields=listed([*mine, *map(quoted, others)]), rows=rows)
@@ -103,10 +105,11 @@ def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[st
 def neighbours(
     fact_rows: Rows, star: StarTable, part: Rows, table: SourceTable, types: Mapping[str, str], aside: Rows | None
 ) -> Select:
-    """Write a SELECT of the changes in `part` beside which are versions.
+    """Write a SELECT of the changes in `part` whose key has other versions, and of the versions next to each change.
 
-    Its columns are `_ordinal`, when the version before and the next one begin (`_previous_from`, `_next_from`), and how
-    many rows in quarantine belong between them and the change (`_reserved_before`, `_reserved_after`).
+    Its columns are `_ordinal`; the begin of the version before and of the next one (`_previous_from`, `_next_from`);
+    and the number of rows in quarantine that belong between these and the change (`_reserved_before`,
+    `_reserved_after`).
 
     Args:
         fact_rows: the fact.
@@ -116,7 +119,7 @@ def neighbours(
         types: the driving table's columns as a model sees them.
         aside: `_ordinal` and the source key of the rows in quarantine; None when there are none.
     """
-    # By now the driving table's key may have another type than the fact's files.
+    # The driving table's key may have another type by now than in the fact's files.
     key_types = zip(table.key, star.source_key, strict=True)
     as_now = listed(named_as(tried(quoted(alias), types[name]), alias) for name, alias in key_types)
     beside = select(
@@ -140,11 +143,11 @@ def versions(
 ) -> Select:
     """Write a SELECT of source key, `_ordinal`, `valid_from` and `is_deleted` for each change.
 
-    `valid_from` is the row's `updated` in UTC, unless it is null, in the future or on a deleted row: then the
-    snapshot's time. Where that is not after the version before, it is the snapshot's time or, if still later, a
-    microsecond after the version before; so it strictly grows within one key. A row that comes back from quarantine
-    goes before the version that followed it. For each row that still lies there a microsecond stays free, so that every
-    one of them finds its place, in whatever order they come back.
+    `valid_from` is the row's `updated` in UTC. It is the snapshot's time where `updated` is null or in the future, or
+    where the row was deleted. Where the result is not after the version before, `valid_from` is the snapshot's time or
+    a microsecond after the version before, whichever is later. So it strictly grows within one key. A row that comes
+    back from quarantine goes before the version that followed it. For each row that is still open a microsecond stays
+    free, so that every one of them finds its place, in whatever order they come back.
 
     Args:
         part: the changes, with `_op`, `_ordinal` and `_captured_at`.
@@ -166,14 +169,14 @@ def versions(
 
 
 def fact_rows(star: StarTable, history: Select, batch: int, columns: Sequence[str]) -> Select:
-    """Write the SELECT of a fact's rows in a batch: surrogate key, the model's columns, history."""
+    """Write the SELECT of a fact's rows in a batch: surrogate key, the model's columns, the columns of history."""
     return select(
         "star",
         "fact_rows",
         surrogate=quoted(star.key[0]),
         fields=names(columns, "s."),
         batch=number(batch),
-        # Beside the model's SELECT and not before it: a name of ours would hide a source table of that name.
+        # A subquery and not a CTE around the model's SELECT: the CTE's name would hide a source table of that name.
         made=Select(star.sql).rows,
         history=history.rows,
         same=same(star.source_key, "s.", "h."),
@@ -189,7 +192,7 @@ def _presented(column: Column) -> Expression:
     name = quoted(column.name)
     if column.typed in AS_IN_LOG:
         return name
-    # DuckDB passes over the BC of Postgres's text and reads the year as one of our era.
+    # DuckDB ignores the BC in Postgres's text and reads the year as one AD.
     before_christ = f"case when {name} not like '%BC' then {name} end"
     return tried(Expression(before_christ) if column.typed.startswith(("DATE", "TIME")) else name, column.typed)
 
@@ -198,7 +201,7 @@ def _is_lost(column: Column) -> str:
     lost = f"{_presented(column)} is null"
     if column.typed != UNCONSTRAINED_DECIMAL:
         return lost
-    # A cast rounds to the decimals that there are.
+    # A cast does not fail on too many decimals: it rounds.
     digits = r"\.[0-9]{18}[0-9]*[1-9]"
     return f"{lost} or strlen({quoted(column.name)}) > 19 and regexp_matches({quoted(column.name)}, '{digits}')"
 
@@ -212,7 +215,7 @@ def _filled(column: Column) -> Expression:
 
 
 def _unlikely(kind: str) -> str:
-    """Write a value of a type that no SELECT is likely to put in the place of a null, and that overflows nothing."""
+    """Write a value of the type that a SELECT is unlikely to substitute for a null, and that overflows nothing."""
     if kind.startswith(("DATE", "TIME")):
         return f"cast('1907-03-19 07:31:09.731947' as {kind})"
     decimal = re.fullmatch(r"DECIMAL\((\d+), (\d+)\)", kind)

@@ -1,7 +1,7 @@
-"""Unreadable values: which rows of a star table are made with one, in whatever table it lies.
+"""Unreadable values: which rows of a star table depend on one, whichever source table holds it.
 
-Such a value is presented as null, and a null says nothing of itself once a SELECT has joined, compared or counted it.
-So the SELECT runs twice, once with some other value in its place: the rows that differ depend on it.
+A SELECT sees an unreadable value as null. Once the SELECT has joined, compared or counted a null, the result does not
+show it. So the SELECT runs twice, once with some other value instead of the null: the rows that differ are doubtful.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,11 +14,11 @@ from tidemark.star.sources import SourceTables
 
 
 def sample_of(sources: SourceTables, tables: Iterable[str], instead: Mapping[str, Rows]) -> str | None:
-    """Name a value that a model cannot read, as `table.column is …`; None when there is none.
+    """Name an unreadable value, as `table.column is …`; None when there is none.
 
     Args:
         sources: the source tables.
-        tables: those of them to look into.
+        tables: the names of the tables to search.
         instead: see `SourceTables.present`.
     """
     for name in tables:
@@ -38,15 +38,15 @@ def present_and_doubt(  # noqa: PLR0913, PLR0917 -- a SELECT, its rows, and all 
     key: tuple[str, ...],
     sample: str | None,
 ) -> Select:
-    """Make the views that a star table's SELECT reads, and give its judged rows with those in doubt wrong as well.
+    """Make the views that a star table's SELECT reads, and give its judged rows, the doubtful ones marked wrong too.
 
     Args:
         sources: the source tables.
-        tables: has the keys of the rows in doubt for as long as the rows are read.
+        tables: keeps the keys of the doubtful rows while the result is read.
         star: the star table.
         instead: see `SourceTables.present`.
-        judged: the judged rows, which read the views.
-        key: the columns by which they are known.
+        judged: the judged rows; this SELECT reads the views.
+        key: the columns that identify a row.
         sample: see `sample_of`.
     """
     if sample is None:

@@ -19,7 +19,7 @@ from tidemark.star.star_manifest import Processed
 
 @dataclass(frozen=True)
 class StarWriter:
-    """What writes a batch to the star: `before` is the manifest of the batch before, `model` the model's hash."""
+    """The writer of one batch; `before` is the manifest of the batch before, `model` the model's hash."""
 
     engine: Engine
     processed: Objects
@@ -29,11 +29,11 @@ class StarWriter:
     clock: Callable[[], datetime]
 
     def open(self, star: StarTable, wanted: Mapping[str, str]) -> LakeTable:
-        """Open a star table, creating it or adding columns where needed; `wanted` are DuckDB types by name.
+        """Open a star table, and create it or add columns where needed; `wanted` has DuckDB types by column.
 
         Raises:
             OvertakenError: the table holds a later batch.
-            StateError: it is older than the batch before left it, or has columns of other types.
+            StateError: the table is older than the batch before left it, or has columns of other types.
         """
         lake = create_table(self.processed, star.path, wanted)
         if lake.batch > self.batch:
@@ -53,7 +53,7 @@ class StarWriter:
         return add_columns(lake, wanted)
 
     def write(self, lake: LakeTable, rows: Select, statistics: Sequence[str]) -> AddAction | None:
-        """Write rows as a data file of this batch, which no commit names yet; None when there are none."""
+        """Write rows as a data file of this batch, which no commit names yet; None when there are no rows."""
         return write_file(
             self.engine,
             lake,
@@ -64,7 +64,7 @@ class StarWriter:
         )
 
     def merge(self, lake: LakeTable, star: StarTable, changes: Table) -> Change:
-        """Write the files in which changed rows take their places; see `stage_merge`."""
+        """Write the files that hold the changed rows in their new state; see `stage_merge`."""
         return stage_merge(
             self.engine,
             lake,
@@ -76,7 +76,7 @@ class StarWriter:
         )
 
     def commit(self, lake: LakeTable, change: Change) -> LakeTable:
-        """Commit a change, if it is one, and open the table as it is then."""
+        """Commit a change and open the table again; a change of no files commits nothing."""
         if not change.added and not change.removed:
             return lake
         lake.commit(change, batch=self.batch, metadata={"model": self.model})
