@@ -1,4 +1,4 @@
-"""Causes: what most likely made two sides differ, and what to do, told from what the other edges found."""
+"""Causes: what most likely made two sides differ, and what to do, concluded from what the other edges found."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,12 +8,12 @@ from tidemark.verification.result import Edge, TableProof
 
 SOURCE, STAR, WAREHOUSE, RECORDS = "source = latest", "latest = star", "star = warehouse", "records = rows"
 LAWS = "laws of the warehouse"
-# Laws of the warehouse that are the model's own are named by their files.
+# A law that is the model's own is named by its file.
 VIEWS, CHECKS = "current views", "checks/"
 
 
 def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> tuple[Edge, ...]:
-    """Give each table that differs its likely cause and what to do, where its own edge could not tell."""
+    """Add the likely cause and what to do to each table that differs, where its own edge could not say."""
     unproven = {edge.name: {table.table for table in edge.tables if not table.is_proven} for edge in edges}
     recorded = {
         difference.key.get("table")
@@ -24,7 +24,7 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
         for difference in table.differences
     }
     sources = unproven.get(SOURCE, set())
-    # A fact's rows are all held to the checksums of their batches; a dimension's only until a later batch changes them.
+    # Checksums cover all rows of a fact, but a dimension's rows only until a later batch changes them.
     altered = recorded | {
         name
         for name in unproven.get(STAR, set()) & unproven.get(WAREHOUSE, set())
@@ -35,7 +35,7 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
         if edge.name == WAREHOUSE:
             if table.table in altered:
                 return "the star was altered after it was loaded", "tidemark rebuild star"
-            return "the warehouse was altered by another hand than load's", "tidemark rebuild warehouse"
+            return "the warehouse was altered, but not by load", "tidemark rebuild warehouse"
         if table.table in altered:
             return "the star was altered after it was transformed", "tidemark rebuild star"
         read = sorted(sources.intersection(model.stars[table.table].reads))
@@ -43,7 +43,7 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
             return f"latest was altered: {', '.join(read)}", "tidemark rebuild latest"
         if is_other_model:
             return "the model was changed after the star was transformed", "tidemark rebuild star"
-        return "latest or the star was altered", "tidemark verify --deep tells which"
+        return "latest or the star was altered", "tidemark verify --deep says which"
 
     def with_cause(edge: Edge, table: TableProof) -> TableProof:
         if table.is_proven or table.cause:
@@ -63,11 +63,11 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
 
 
 def _cause_of_breach(law: str, *, is_altered: bool) -> tuple[str, str]:
-    """Tell why a law of the warehouse is broken, by whether the warehouse still holds what the star does."""
+    """Say why a law is broken; `is_altered` says that the warehouse does not hold what the star holds."""
     if law == VIEWS:
         return "the view is not the one that tidemark init makes", "drop the view, then tidemark init"
     if is_altered:
-        return "the warehouse was altered by another hand than load's", "tidemark rebuild warehouse"
+        return "the warehouse was altered, but not by load", "tidemark rebuild warehouse"
     if law.startswith(CHECKS):
         return "rows of the source break it", f"correct them in the source, or mend {law}.sql in the model"
-    return "the star holds such rows as well", "tidemark rebuild star, then tidemark rebuild warehouse"
+    return "the star holds the same rows", "tidemark rebuild star, then tidemark rebuild warehouse"

@@ -1,7 +1,7 @@
 """Latest = star: the model's SELECTs over latest yield what the star holds as its present state.
 
-A fact's present state is the last version of each source key that is no tombstone, a dimension's is every row whose key
-its SELECT yields: a dimension keeps what the source deleted. Rows in quarantine are set aside.
+A fact's present state is the last version of each source key, unless that is a tombstone. A dimension's is every row
+whose key its SELECT yields, because a dimension keeps what the source deleted. Rows in quarantine are no difference.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ from tidemark.verification.result import NO_BATCH, NOT_TRANSFORMED, Edge, TableP
 
 
 def verify_star(model: Model, ingestion: Objects, processed: Objects, progress: Progress = quiet) -> Edge:
-    """Compare latest with the star as of the last batch that was transformed, for those who see nothing else.
+    """Compare latest with the star as of the last batch that was transformed, for a caller that sees only these two.
 
     Raises:
         StateError: log and star do not belong together.
@@ -73,7 +73,7 @@ def verify_star(model: Model, ingestion: Objects, processed: Objects, progress: 
 class StarEdge:
     """Latest and the star, both as of the last batch that was transformed.
 
-    `manifests` are those of the log, by batch, that were read: all of them, or the newest; each as the model reads it.
+    `manifests` has the log's manifests that were read, by batch: all of them or the newest, each as the model reads it.
     """
 
     engine: Engine
@@ -109,7 +109,7 @@ class StarEdge:
         self._present(star)
         yielded = self.engine.describe(Select(star.sql))
         columns = [name for name in lake.columns if name in yielded]
-        # A fact that joins other tables shows them as they were when its row changed: only a replay can tell.
+        # A fact that joins other tables shows these as they were when its row changed: only folding the log can tell.
         is_frozen = star.kind == "fact" and len(star.reads) > 1
         compared = list(star.source_key) if is_frozen else columns
         wanted = self._wanted(star, {name: lake.columns[name] for name in compared})
@@ -118,7 +118,7 @@ class StarEdge:
         held = found
         if star.kind == "dimension":
             held = select("files", "with_keys_of", rows=found, others=wanted, keys=names(key)).rows
-        note = "its other columns are compared with --deep alone, for it reads several tables" if is_frozen else ""
+        note = "its other columns are compared only with --deep, because it reads several tables" if is_frozen else ""
         return self._proof(star, wanted, held, (compared, key), found=found, note=note)
 
     def _proof(
@@ -149,7 +149,7 @@ class StarEdge:
             )
 
     def _calendar(self, star: StarTable, lake: LakeTable) -> TableProof:
-        """Compare the calendar with every day of the years that the facts name, and of those that it has."""
+        """Compare the calendar with every day of the years that the facts name, and of the years that it holds."""
         named = [(star.key[0], lake.rows()), *self._naming(star)]
         years = {year for column, rows in named for year in self._years(column, rows)}
         self.engine.view("calendar", select("star", "days_of_years", years=numbers(sorted(years))))
@@ -168,7 +168,7 @@ class StarEdge:
 
     def _years(self, column: str, rows: Rows) -> Iterator[int]:
         found = self.engine.execute(select("star", "years", column=quoted(column), rows=rows)).fetchall()
-        # A day beyond all years, which only another hand can have put there, has none.
+        # An infinite day has no year. Only somebody outside Tidemark can have put it there.
         return (year for (year,) in found if year is not None)
 
     def _wanted(self, star: StarTable, types: Mapping[str, str]) -> Rows:
@@ -193,7 +193,7 @@ class StarEdge:
         )
 
     def _present(self, star: StarTable) -> None:
-        """Make the views that a SELECT reads, as the last batch that changed one of them made them."""
+        """Make the views that a SELECT reads: latest and, for a dimension, the rows that its last change deleted."""
         self.engine.seeds(self.model.seeds)
         last = self._last_change(star) if star.kind == "dimension" else None
         for name in star.reads:
@@ -213,7 +213,7 @@ class StarEdge:
         return None
 
     def _deleted(self, manifest: Manifest, name: str) -> Iterator[Rows]:
-        """Give the rows that the batch deleted: a dimension that joins them saw them one last time."""
+        """Give the rows that the batch deleted: a dimension read them one last time in this batch."""
         entry = manifest.tables[name]
         if entry.deleted:
             types = {column.name: column.log_type for column in entry.columns} | {"_op": "VARCHAR"}

@@ -1,7 +1,7 @@
-"""The laws of the warehouse: what its rows must be beside each other, whatever the star says.
+"""The laws of the warehouse: what must hold between its rows, whatever the star says.
 
-They follow from the model: references find their rows, a key's versions meet, the views show what is live, the calendar
-holds whole years. Beside them each file of the model's `checks/` is a law of that model alone.
+Most follow from the model: references find their rows, a key's versions meet, the views show what is live, the calendar
+holds whole years. In addition each file of the model's `checks/` is a law of that model alone.
 """
 
 import time
@@ -23,9 +23,9 @@ from tidemark.warehouse.fact_views import CURRENT, is_possible
 
 @dataclass(frozen=True)
 class Law:
-    """A law by its name, and statements that each return the rows that break it.
+    """A law: its name, and statements, each of which returns rows that break it.
 
-    `note` says what could not be looked at.
+    `note` says what could not be checked.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Law:
 
 
 def laws_of_warehouse(model: Model, warehouse: WarehouseSnapshot, progress: Progress = quiet) -> Edge:
-    """Check every law, one after the other; a broken one has no cause yet."""
+    """Check every law, one after the other; a broken law has no cause yet."""
     if not warehouse.batch:
         return Edge(LAWS, skipped="the warehouse holds no batch yet", advice="tidemark load")
     proofs = []
@@ -62,7 +62,7 @@ def laws(model: Model, warehouse: WarehouseSnapshot) -> Iterator[Law]:
 
 
 def checked(law: Law, warehouse: WarehouseSnapshot) -> TableProof:
-    """Look for the rows that break a law; the first of them are named.
+    """Find the rows that break a law, and name the first of them.
 
     Raises:
         psycopg.OperationalError: the warehouse is away.
@@ -84,10 +84,10 @@ def checked(law: Law, warehouse: WarehouseSnapshot) -> TableProof:
 
 
 def _breaches(statement: sql.Composable, connection: psycopg.Connection) -> tuple[int, list[Mapping[str, str | None]]]:
-    """Return how many rows break a law, and the first of them as Postgres's own text."""
+    """Return how many rows break a law, and the first of them as the texts that Postgres writes."""
     asked = query("laws", "breaches", breaches=statement, most=sql.Literal(MOST_DIFFERENCES))
     with connection.transaction(force_rollback=True), connection.cursor() as cursor:
-        # A check is somebody's own SQL: the server itself holds it to writing nothing.
+        # A check is SQL that somebody else wrote, so the server itself keeps it from writing anything.
         connection.execute("set transaction read only")
         result = cursor.execute(asked).pgresult
         names = [column.name for column in cursor.description or ()]
@@ -101,13 +101,13 @@ def _breaches(statement: sql.Composable, connection: psycopg.Connection) -> tupl
 
 @dataclass(frozen=True)
 class _Tables:
-    """The tables of a model as they lie in the warehouse, from which statements are composed."""
+    """A model's tables in the warehouse, and the statements of the laws over them."""
 
     model: Model
     warehouse: WarehouseSnapshot
 
     def references(self, fact: StarTable) -> sql.Composable:
-        """Write the statement that finds the references of a fact which point at no row."""
+        """Write the statement that finds a fact's references that find no row."""
         return _union(
             query(
                 "laws",
@@ -127,11 +127,11 @@ class _Tables:
         return query("laws", law, **self._parts(fact), source_key=key)
 
     def current_rows(self, fact: StarTable) -> sql.Composable:
-        """Write the statement that compares what the view of a fact shows with what is live."""
+        """Write the statement that compares the rows of a fact's view with the fact's live rows."""
         return query("laws", "current_rows", **self._parts(fact), view=self._named(fact.name + CURRENT))
 
     def obstacle(self, fact: StarTable) -> str:
-        """Say why the view of a fact cannot be looked at; empty where it can."""
+        """Say why a fact's view cannot be checked; empty where it can."""
         view = fact.name + CURRENT
         if not is_possible(view):
             return f"there is no {view}: its name is too long"
@@ -173,6 +173,6 @@ class _Tables:
 
 
 def _union(statements: Iterable[sql.Composable]) -> sql.Composable:
-    """Put statements under each other, none as one that yields no day."""
+    """Join statements with `union all`; without any, write one that yields no day."""
     listed = list(statements)
     return sql.SQL("\nunion all\n").join(listed) if listed else sql.SQL("select null::date as _day where false")

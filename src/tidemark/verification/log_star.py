@@ -1,7 +1,7 @@
-"""Log = latest, log = star: the whole log is folded into a scratch copy, which is compared row for row.
+"""Log = latest, log = star: the whole log is folded into a scratch copy, which is compared row by row.
 
-Only this sees a change that was made to latest and star alike, and a version in the middle of a history. The copy is a
-scratch directory of this machine that holds latest and the star.
+Only this comparison sees a change that was made to latest and star alike, and a change in the middle of a history. The
+copy is a directory of this machine that holds a latest and a star.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ Proofs = Iterator[tuple[str, Callable[[], TableProof]]]
 
 @dataclass(frozen=True)
 class LogEdges:
-    """The log, folded into a latest and a star of a scratch copy."""
+    """The log, folded into the latest and the star of a scratch copy."""
 
     engine: Engine
     model: Model
@@ -37,20 +37,20 @@ class LogEdges:
     clock: Callable[[], datetime]
 
     def fold(self, head: Manifest, done: Processed | None) -> None:
-        """Make the star again up to the last batch that was transformed, and latest up to the newest."""
+        """Make the star again up to the last batch that was transformed, and latest up to the newest batch."""
         fold = Fold(self.engine, ChangeLog(self.ingestion), self.model, self.copy, self.clock)
         if done is not None:
             Transform(self.model, self.ingestion, self.copy, self.clock, latest_of=fold.add, until=done.batch).run()
         fold.finish(head.batch)
 
     def latest(self, head: Manifest) -> Proofs:
-        """Compare each table of latest with what the log comes to."""
+        """Compare each table of latest with what folding the log yields."""
         for name, table in self.model.sources.items():
             if name in head.tables:
                 yield name, partial(self._latest, table, head)
 
     def star(self, done: Processed) -> Proofs:
-        """Compare each table of the star with what the log is transformed into."""
+        """Compare each table of the star with what transforming the log yields."""
         for star in self.model.stars.values():
             if star.name in done.tables:
                 yield star.name, partial(self._star, star, done)
@@ -91,7 +91,5 @@ class LogEdges:
             found = differences(self.engine, match)
         if not count:
             return TableProof(table, match.left, match.right)
-        cause = (
-            f"{remedy[0]} is not what the log comes to: it was altered, or made by another model or an older version"
-        )
+        cause = f"{remedy[0]} is not what the log yields: it was altered, or made by another model or an older version"
         return TableProof(table, match.left, match.right, count=count, differences=found, cause=cause, advice=remedy[1])

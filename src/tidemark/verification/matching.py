@@ -1,7 +1,7 @@
-"""Matching: how two sets of rows are compared in DuckDB, in memory that does not grow with them.
+"""Matching: the comparison of two sets of rows in DuckDB, in memory that does not grow with them.
 
-Both sides are counted and summed bucket by bucket first; only rows of buckets that differ are compared in full, as
-multisets, so a row that is there twice is found too.
+First both sides are counted and summed bucket by bucket. Then only the rows of the buckets that differ are compared in
+full. They are compared as multisets, so a row that is there twice is found too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,8 +41,8 @@ EVERYTHING = Fields("*")
 class Match:
     """Two compared sides; where they differ, the working table `found` says how.
 
-    Its columns: `k` the key, `l` and `r` the row on either side (null where there is none), `n` and `m` how often it is
-    there, `kind`, and `verdict`, which begins as `real`.
+    Its columns: `k` is the key, `l` and `r` are the row on the left and on the right (null where there is none), `n`
+    and `m` how often the row is there, then `kind`, and `verdict`, which is `real` at first.
     """
 
     left: Side
@@ -53,7 +53,7 @@ class Match:
 def compare(
     engine: Engine, tables: WorkingTables, left: Rows, right: Rows, columns: Sequence[str], key: Sequence[str]
 ) -> Match:
-    """Compare two FROM items by the same columns, of the same types on both sides; `tables` has what is found."""
+    """Compare two FROM items by columns of the same names and types; `tables` keeps the differences that are found."""
     bucket = Expression(f"(hash({names(key)}) & {BUCKETS - 1})")
     mine, theirs = _sums(engine, left, columns, bucket), _sums(engine, right, columns, bucket)
     differing = sorted(each for each in mine.keys() | theirs.keys() if mine.get(each) != theirs.get(each))
@@ -65,13 +65,13 @@ def compare(
 
 
 def judge(engine: Engine, found: Table, verdict: str, where: Condition) -> int:
-    """Give a verdict to those of the differences that are still held to be real, and return how many these are."""
+    """Give a verdict to the differences that are still `real` and match a condition, and return how many these are."""
     judged = statement("verification", "judge", found=found, verdict=text(verdict), where=where)
     return int(str(engine.value(judged) or 0))
 
 
 def verdicts(engine: Engine, match: Match) -> dict[str, int]:
-    """Count the differences by verdict; none where the sides are equal."""
+    """Count the differences by verdict; where the sides are equal there is none."""
     if match.found is None:
         return {}
     return dict(engine.execute(select("verification", "verdicts", found=match.found)).fetchall())
@@ -94,7 +94,7 @@ def stage(engine: Engine, select: Select) -> Rows:
 
 
 def stage_lines(engine: Engine, lines: Iterable[bytes], types: Mapping[str, str], fields: Fields = EVERYTHING) -> Rows:
-    """Write lines of CSV into scratch files, and give a FROM item over them; `fields` are what to take of them."""
+    """Write lines of CSV into scratch files, and give a FROM item over them; `fields` says what to select."""
     files: list[Path] = []
     for csv, longest, _ in split_lines(engine, lines, PART_BYTES, 0):
         path = engine.new_file(".parquet")

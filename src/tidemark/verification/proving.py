@@ -1,4 +1,4 @@
-"""Proving the tables of an edge one after the other: one that cannot be read hides nothing of the others."""
+"""Proving the tables of an edge one after the other: a table that cannot be read does not stop the others."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ RESTORE = "restore it from the bucket's older versions, or rebuild it from the l
 def proofs(
     engine: Engine, edge: str, tables: Iterable[tuple[str, Callable[[], TableProof]]], progress: Progress
 ) -> tuple[TableProof, ...]:
-    """Give the proofs of an edge's tables.
+    """Give a proof for each table of an edge, also for one that cannot be read.
 
     Raises:
         TransientError: S3 is away.

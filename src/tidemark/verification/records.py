@@ -1,6 +1,6 @@
 """Records = rows: what manifests and ledger say of each batch must follow from the batch before, and fit the rows.
 
-All of it comes out of our own records and the lake, so it also tells which side of another edge was altered.
+This edge reads only Tidemark's own records and the lake. So it also says which side of another edge was altered.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ NEWEST_MANIFESTS = 1000
 
 
 def first_to_read(transformed: int, head: int) -> int:
-    """Give the first batch whose records are read where it need not be all of them."""
+    """Give the first batch whose records are read when the verification is not deep."""
     return max(1, min(transformed or head, head) - NEWEST_MANIFESTS + 1)
 
 
@@ -41,14 +41,14 @@ def read_records(read: Callable[[int], Record], first: int, last: int) -> dict[i
 
 
 def log_laws(manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
-    """Check that each batch goes on where the one before ended, and each table where it was last part of the model."""
+    """Check that each batch begins where the one before ended, and each table where its last entry in the log did."""
     known: dict[str, TableEntry] = {}
     first = min(manifests)
     for batch, manifest in manifests.items():
         if batch > first:
             yield from _differing(batch, "", pipeline_id=(manifests[batch - 1].pipeline_id, manifest.pipeline_id))
         for name, entry in manifest.tables.items():
-            # One that is new behind older manifests that were not read may have been there before them.
+            # A table that looks new here may have an entry in an older manifest that was not read.
             if name in known or first == 1:
                 yield from _entry_laws(batch, name, known.get(name), entry)
         known |= manifest.tables
@@ -57,7 +57,7 @@ def log_laws(manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
 def star_laws(
     model: Model, manifests: Mapping[int, Manifest], processed: Mapping[int, Processed]
 ) -> Iterator[Difference]:
-    """Check that each transformed batch is that of the log, and brought a version for each change."""
+    """Check that each transformed batch belongs to the log's pipeline, and brought a version for each change."""
     for batch, done in processed.items():
         manifest = manifests.get(batch)
         if manifest is None:
@@ -71,7 +71,7 @@ def star_laws(
 
 
 def ledger_laws(ledger: Sequence[Loaded], processed: Mapping[int, Processed]) -> Iterator[Difference]:
-    """Check that the ledger names every batch, each with the rows and checksums that its manifest has."""
+    """Check that the ledger names every batch, with the rows and checksums of its processed manifest."""
     for before, row in pairwise(ledger):
         yield from _differing(row.batch, "", number=(before.batch + 1, row.batch))
     for row in ledger:
@@ -97,7 +97,7 @@ def concluded(table: str, breaks: Iterator[Difference], cause: str, advice: str,
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of the lake, counted and summed to be held against the records."""
+    """The rows of the lake, which are counted and summed for a comparison with the records."""
 
     engine: Engine
     model: Model
@@ -105,14 +105,14 @@ class Rows:
     processed: Objects
 
     def latest(self, table: SourceTable, head: Manifest) -> Iterator[Difference]:
-        """Check that a table of latest adds up to what the source's did in the last batch's snapshot."""
+        """Check that a table of latest has the source's rows and hash sum of the last batch's snapshot."""
         entry, latest = head.tables[table.name], open_latest_as_of(self.ingestion, table, head.batch)
         if latest is None:
             yield Difference("missing", {"table": table.name})
             return
         rows, hashes, without = totals_of(self.engine, latest)
         found: dict[str, tuple[object, object]] = {"rows": (entry.rows, rows)}
-        # Rows that were restored from the log have no hash until the next sweep.
+        # Rows restored from the log have no hash until the next sweep.
         if not without:
             found["hash_sum"] = (entry.hash_sum, hashes)
         yield from _differing(None, table.name, **found)
@@ -120,8 +120,7 @@ class Rows:
     def star(self, star: StarTable, processed: Mapping[int, Processed]) -> Iterator[Difference]:
         """Check that a table of the star holds the rows that each batch's manifest says.
 
-        Of a dimension only the rows are left that no later batch changed, so its newest batch alone is held to the
-        checksum.
+        In a dimension a later batch replaces rows of earlier ones, so only its newest batch is compared by checksum.
         """
         last = max(processed)
         lake = open_as_of(self.processed, star.path, last)
@@ -148,7 +147,7 @@ class Rows:
                 yield from _differing(batch, star.name, rows=(0, rows))
 
     def _as_then(self, star: StarTable, lake: LakeTable, batch: int, version: int) -> str | None:
-        """Take the checksum over the columns that the table had at a batch."""
+        """Take the checksum over the columns that the table had in a batch; None when the columns are the same."""
         then = open_table(self.processed, star.path, version=version)
         if then is None or list(then.columns) == list(lake.columns):
             return None
@@ -156,7 +155,7 @@ class Rows:
 
 
 def object_laws(log: ChangeLog, engine: Engine, manifests: Mapping[int, Manifest]) -> Iterator[Difference]:
-    """Check that every object of the log holds the bytes that its manifest says."""
+    """Check that every object of the log holds the bytes that its manifest records."""
 
     def check(named: tuple[int, LogObject]) -> Difference | None:
         batch, each = named
@@ -191,7 +190,7 @@ def totals_of(engine: Engine, latest: LatestTable) -> tuple[int, str, int]:
 
 
 def checksum_of_nothing(like: str) -> str:
-    """Give the checksum of no rows in the form of another."""
+    """Give the checksum of no rows, with the hash of another checksum."""
     return f"{like.rpartition(':')[0]}:0"
 
 

@@ -1,6 +1,6 @@
 """What a verification found: for each edge its tables, and for each table two sides and the keys at which they differ.
 
-An edge joins two places that must hold the same. A row that came too late for the last batch is pending and a row in
+The two places of an edge must hold the same. A row that came too late for the last batch is pending, and a row in
 quarantine is set aside: neither is a difference.
 """
 
@@ -16,11 +16,12 @@ NOT_TRANSFORMED = "no batch has been transformed yet"
 
 @dataclass(frozen=True)
 class Difference:
-    """One key at which the right side is not as the left one.
+    """One key at which the two sides differ.
 
-    `missing` is on the left alone, `surplus` on the right alone, `repeated` more often on one side than on the other;
-    `record` is a number in one of our own records that others contradict, `broken` a row that breaks a law: then `key`
-    is all that the law says of it. `values` are both sides' texts of the columns that differ.
+    The kinds: a `missing` row is only on the left, a `surplus` one only on the right, a `repeated` one is more often on
+    one side than on the other. `record` is a number in Tidemark's own records that others contradict. `broken` is a row
+    that breaks a law; then `key` has all that the law says of the row. `values` has both sides' texts of the columns
+    that differ.
     """
 
     kind: Kind
@@ -40,8 +41,8 @@ class Side:
 class TableProof:
     """One table of an edge.
 
-    `count` is the number of keys that differ, of which `differences` are the first. `pending` counts what the next poll
-    will bring, `set_aside` the keys that wait in quarantine, `kept` the rows that only the right side has by right: a
+    `count` is the number of keys that differ; `differences` has the first of them. `pending` counts what the next poll
+    will bring, `set_aside` the keys in quarantine. `kept` counts the rows that only the right side has, as it should: a
     dimension keeps what the source deleted. `problem` says why the table could not be compared.
     """
 
@@ -60,13 +61,13 @@ class TableProof:
 
     @property
     def is_proven(self) -> bool:
-        """Say whether both sides hold the same, but for what is pending or set aside."""
+        """Say whether both sides hold the same, apart from what is pending, set aside or kept."""
         return not self.count and not self.problem
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A ledger row: the batch that was loaded, with the rows and checksums that it says it brought."""
+    """A ledger row: a batch that was loaded, with the rows and checksums that the ledger says it brought."""
 
     batch: int
     pipeline_id: str
@@ -76,10 +77,10 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Edge:
-    """Two places that must hold the same as of a batch, or one that must keep its laws, each of which is a table then.
+    """Two places that must hold the same as of a batch, or one place that must keep its laws: then each law is a table.
 
-    `skipped` says why they could not be asked. `exit_code` is that of the error which stood in the way, 0 where a place
-    is merely not configured.
+    `skipped` says why the edge could not be verified. `exit_code` is that of the error that prevented it, 0 where a
+    place is only not configured.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Edge:
 
     @property
     def count(self) -> int:
-        """Count the keys that differ, a table that cannot be compared as one."""
+        """Count the keys that differ; a table that cannot be compared counts as one."""
         return sum(max(table.count, bool(table.problem)) for table in self.tables)
 
 
@@ -111,5 +112,5 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """Give 5 where there is a difference, else the code of the first error that stood in an edge's way."""
+        """Give 5 where there is a difference, otherwise the code of the first error that prevented an edge."""
         return 5 if self.count else next((edge.exit_code for edge in self.edges if edge.exit_code), 0)

@@ -1,8 +1,8 @@
 """Source = latest: every row of every table, compared as text in one snapshot of the source.
 
-What came after the last batch is pending. `latest` must still be what the batch's manifest says: the rows and the sum
-of hashes that Postgres counted in the batch's own snapshot. Where it is, a row with another hash can only be newer;
-where it is not, the version of the source's row says whether that snapshot saw it.
+What came after the last batch is pending. Latest must still agree with the batch's manifest, in the rows and in the sum
+of hashes that Postgres counted in the batch's own snapshot. Where it agrees, a row with another hash can only be newer.
+Where it does not, the version of the source's row says whether that snapshot saw it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ PENDING = ("pending insert", "pending update", "pending delete")
 
 @dataclass(frozen=True)
 class SourceEdge:
-    """The source in one snapshot, and latest as of a batch."""
+    """The source in one snapshot, and latest as of a batch; one comparison for each table."""
 
     engine: Engine
     snapshot: Snapshot
@@ -85,10 +85,10 @@ class SourceEdge:
         real = counts.get("real", 0)
         cause = advice = ""
         if real and is_as_recorded and table.sweep == "keys":
-            cause = 'an update left the cursor\'s column alone, which sweep = "keys" passes over, or latest was altered'
-            advice = "tidemark backfill; if it stays so: tidemark rebuild latest"
+            cause = 'an update did not change the cursor\'s column and sweep = "keys" missed it, or latest was altered'
+            advice = "tidemark backfill; if they still differ: tidemark rebuild latest"
         elif real and is_as_recorded:
-            cause = "latest was altered: its hashes are those that the last batch recorded, its text is not"
+            cause = "latest was altered: its hashes are those that the last batch recorded, but its text is not"
         elif real:
             cause = "latest lost or gained rows after the last batch: it no longer adds up to the batch's manifest"
         if real and not advice:
@@ -108,7 +108,7 @@ class SourceEdge:
 
 @dataclass(frozen=True)
 class _Found:
-    """The differences of one table, on their way to their verdicts."""
+    """The differences of one table, and what is needed to give each its verdict."""
 
     edge: SourceEdge
     table: SourceTable
@@ -118,9 +118,9 @@ class _Found:
     is_same_hash: bool
 
     def judge(self, totals: tuple[int, str, int]) -> None:
-        """Tell what is pending from what is real; `totals` are those of latest."""
+        """Decide which differences are pending and which are real; `totals` are those of latest."""
         if self.is_same_hash:
-            # A row restored from the log has no hash until the next sweep; its text alone counts.
+            # A row restored from the log has no hash until the next sweep, so only its text is compared.
             fields = [name for name in columns_of(self.entry.columns) if name != HASH]
             is_same = identical(fields, "l.", "r.")
             self._give("unhashed", Condition(f"kind = 'differs' and r.{HASH} is null and {is_same}"))
@@ -133,14 +133,14 @@ class _Found:
             self._give("pending delete", Condition(f"{SURPLUS} and {is_genuine}"))
             return
         if not self.entry.hashed_by:
-            # The source was moved: that snapshot was another server's, and the next poll compares every row.
+            # The source was moved: the last snapshot was another server's, and the next poll compares every row.
             for verdict, kind in zip(PENDING, (MISSING, DIFFERS, SURPLUS), strict=True):
                 self._give(verdict, kind)
             return
         seen = self._ask_who_was_seen()
         unseen = exists(seen, "s", Condition(f"not s.{SEEN} and {same(self.table.key, 's.', 'k.')}"))
         self._give("pending insert", Condition(f"{MISSING} and {unseen}"))
-        # Under sweep = "keys" the hash says nothing of the other columns.
+        # With sweep = "keys" the hash says nothing about the other columns.
         may_differ = "true" if self.table.sweep == "keys" else self._has_other_hash
         self._give("pending update", Condition(f"{DIFFERS} and {may_differ} and {unseen}"))
         if not self.is_same_hash or self._explains(totals):
@@ -154,7 +154,7 @@ class _Found:
         judge(self.edge.engine, self.differences, verdict, where)
 
     def _hash_what_changed(self) -> Table:
-        """Let Postgres hash latest's text of the rows that changed in the source: it may have been altered before."""
+        """Let Postgres hash latest's text of the rows that changed in the source, because that text may be altered."""
         types = columns_of(self.entry.columns)
         changed = Condition(f"{SURPLUS} or ({DIFFERS} and {self._has_other_hash})")
         rows = self._texts([column.name for column in self.entry.columns], "r.", changed)
@@ -162,9 +162,9 @@ class _Found:
         return self._staged(lines, {name: types[name] for name in (*self.table.key, HASH)})
 
     def _ask_who_was_seen(self) -> Table:
-        """Ask of each row of the source that differs whether the last batch's snapshot saw it."""
+        """Ask for each row of the source that differs whether the last batch's snapshot saw it."""
         types = {name: kind for name, kind in columns_of(self.entry.columns).items() if name in self.table.key}
-        # Read whole before the first is sent, since the answers are staged over the same connection.
+        # All keys are read before the first is sent, because the answers are staged over the same connection.
         keys = self._texts(self.table.key, "k.", Condition("l is not null"))
         lines = self.edge.snapshot.keys_seen_by(self.table, keys, self.edge.head.snapshot)
         return self._staged(lines, types | {SEEN: "BOOLEAN"})
@@ -178,7 +178,7 @@ class _Found:
         return self.tables.of(select("files", "all", rows=stage_lines(self.edge.engine, lines, types)))
 
     def _explains(self, totals: tuple[int, str, int]) -> bool:
-        """Say whether the real differences found so far are all that parts latest from its manifest."""
+        """Say whether the real differences found so far fully explain how latest departs from its manifest."""
         rows, hashes, without = totals
         found = self.edge.engine.execute(select("verification", "real_totals", found=self.differences)).fetchone()
         missing, dropped, altered = found or (0, "0", "0")

@@ -1,9 +1,9 @@
 """Star = warehouse: every version of every fact and every row of every dimension, surrogate keys and `valid_to` too.
 
-The warehouse itself compares, in the snapshot in which its ledger was read, so that a load at work does no harm: the
-star's rows go into a temporary table of the types of its own columns, as load puts them there, one table at a time.
-Both sides are counted and summed bucket by bucket; only the rows of buckets that differ are compared in full. Nothing
-here needs DuckDB.
+The warehouse itself compares, in the snapshot in which its ledger was read, so that a load at work does no harm. One
+table at a time, the star's rows are copied into a temporary table with the types of the warehouse's columns, in the way
+load copies them. Both sides are counted and summed bucket by bucket, and only the rows of buckets that differ are
+compared in full. Nothing here needs DuckDB.
 """
 
 import time
@@ -41,7 +41,7 @@ SESSION = (
 BUCKETS = 1024
 VALID_TO = "valid_to"
 COPY = "rows of the star"
-# Columns of several collations in one array can otherwise not be compared.
+# Without this, an array of columns with several collations cannot be compared.
 TEXT = '{}::text collate "C"'
 Totals = Mapping[int, tuple[int, int]]
 
@@ -79,22 +79,22 @@ class WarehouseSnapshot:
         return self._columns.get(table, {})
 
     def require_staging(self) -> None:
-        """Raise ConfigError where no temporary table can be made: the role may not, or the server is a standby."""
+        """Raise ConfigError where no temporary table can be made: the role may not, or the server only reads."""
         with self.connection.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(query("verification", "what_stands_in_the_way")).fetchone() or {}
         if row.get("is_read_only"):
-            message = f"{self._what} can only be read: verify compares in a temporary table, which needs more"
-            advice = "name the primary if it is a standby, or end the role's default_transaction_read_only"
+            message = f"{self._what} can only be read, and verify compares in a temporary table"
+            advice = "if it is a standby, name its primary; else turn off the role's default_transaction_read_only"
             raise ConfigError(message, advice=advice)
         if row.get("may_not_stage"):
-            message = f"{self._what} lets the role make no temporary table, in which verify compares"
+            message = f"{self._what} lets the role make no temporary table, and verify compares in one"
             names = [sql.Identifier(row[name]).as_string() for name in ("database", "role")]
             raise ConfigError(message, advice="grant temporary on database {} to {}".format(*names))
 
 
 @contextmanager
 def open_snapshot(url: str) -> Iterator[WarehouseSnapshot]:
-    """Hold one snapshot of the warehouse until the block ends; ConfigError where it has no tables."""
+    """Hold one snapshot of the warehouse until the block ends; ConfigError where the warehouse has no tables."""
     with connected(url, "tidemark verify") as (connection, what), translated(what):
         connection.execute("begin isolation level repeatable read")
         for statement in SESSION:
@@ -107,16 +107,16 @@ def open_snapshot(url: str) -> Iterator[WarehouseSnapshot]:
 
 
 def verify_warehouse(model: Model, processed: Objects, warehouse_url: str, progress: Progress = quiet) -> Edge:
-    """Compare the star as of the last batch that was loaded with the warehouse, for those who see nothing else.
+    """Compare the star as of the last batch that was loaded with the warehouse, for a caller that sees only these two.
 
     Raises:
-        ConfigError: the warehouse has no tables yet, or the role may not make temporary ones.
+        ConfigError: the warehouse has no tables yet, or the role may not make temporary tables.
         StateError: star and warehouse do not belong together.
         TransientError: one of them is away.
     """
     with open_snapshot(warehouse_url) as warehouse:
         edge = compared(model, processed, warehouse, progress)
-    cause, advice = "the star or the warehouse was altered", "tidemark verify, which sees all places, tells which"
+    cause, advice = "the star or the warehouse was altered", "tidemark verify, which sees all places, says which"
     return replace(
         edge,
         tables=tuple(
@@ -172,7 +172,7 @@ def _ends(star: StarTable) -> list[str]:
 
 @dataclass(frozen=True)
 class _Sides:
-    """A table of the warehouse, and beside it the star's rows as the warehouse keeps them."""
+    """A table of the warehouse, and the star's rows as the warehouse would keep them."""
 
     warehouse: WarehouseSnapshot
     star: StarTable
@@ -180,12 +180,12 @@ class _Sides:
 
     @contextmanager
     def filled(self, rows: StarRows) -> Iterator[None]:
-        """Copy the star's rows into a temporary table, which is gone when the block ends."""
+        """Copy the star's rows into a temporary table, which is dropped when the block ends."""
         connection = self.warehouse.connection
         parts = {"copied": sql.Identifier(COPY), "columns": _names(self.loaded), "table": self._table}
         with translated(f"a temporary copy of {self.star.name}"), connection.transaction(force_rollback=True):
             connection.execute(query("verification", "create_copy", **parts))
-            # From here on the server itself holds us to writing nothing that stays.
+            # From here on the server itself keeps this transaction from writing anything that stays.
             connection.execute("set transaction read only")
             copy_in = query("warehouse", "copy_in", table=parts["copied"], columns=parts["columns"])
             with connection.cursor().copy(copy_in) as copy:
@@ -241,12 +241,12 @@ class _Sides:
 
     @property
     def _table(self) -> sql.Composable:
-        # With its schema: without, the temporary table or a part of a query of that name would come first.
+        # The name has its schema, because a temporary table or a CTE of the same name would come first without it.
         return sql.Identifier(self.warehouse.schema, self.star.name)
 
     @property
     def _star_rows(self) -> sql.Composable:
-        """Write the FROM item of the star's rows, a fact's with the moments at which its versions end."""
+        """Write the FROM item of the star's rows; a fact's rows have `valid_to` as well."""
         copied = sql.Identifier(COPY)
         if self.star.kind != "fact":
             return copied
@@ -256,7 +256,7 @@ class _Sides:
 
     @property
     def _bucket(self) -> sql.Composable:
-        """Write the bucket of a row: all versions of one source row are in one, so that each has the next beside it."""
+        """Write the bucket of a row; all versions of one source row share it, so that each finds the next one there."""
         known, key = self.warehouse.columns(self.star.name), self.star.source_key or self.star.key
         hashed = hash_of(_base_types(known[name] for name in key), key, sql.SQL(""))
         return sql.SQL("({} & {})").format(hashed, sql.Literal(BUCKETS - 1))

@@ -1,7 +1,7 @@
-"""Verify: prove table by table that source, latest, star and warehouse hold the same, or name the keys where not.
+"""Verify: prove table by table that source, latest, star and warehouse hold the same, or name the keys that differ.
 
-Each edge is compared as of the last batch that both its places have, so a run at work does no harm; what the later
-place lacks yet is no difference. All of it only reads.
+Each edge is compared as of the last batch that both of its places have, so a run at work does no harm. What the later
+place does not have yet is no difference. Verify only reads.
 """
 
 import logging
@@ -52,7 +52,7 @@ LOG_LATEST, LOG_STAR = "log = latest", "log = star"
 
 @dataclass(frozen=True)
 class Verify:
-    """The parts that a verification works with; an address that is None is one that is not configured."""
+    """The parts that a verification works with; an address that is not configured is None."""
 
     model: Model
     ingestion: Objects
@@ -63,10 +63,10 @@ class Verify:
     clock: Callable[[], datetime]
 
     def run(self, *, deep: bool = False, progress: Progress = quiet) -> Verification:
-        """Verify every edge that can be.
+        """Verify every edge that can be verified.
 
         Args:
-            deep: also fold the whole log, and read every object of it.
+            deep: whether to fold the whole log and read every object of it as well.
             progress: told of each edge's tables.
 
         Raises:
@@ -84,11 +84,11 @@ class Verify:
         )
 
     def source_latest(self, progress: Progress = quiet) -> Edge:
-        """Compare the source with latest alone, for those who may see nothing else; what stands in the way is raised.
+        """Compare only the source with latest, for a caller that may see nothing else; every error is raised.
 
         Raises:
-            ConfigError: the source refuses us.
-            StateError: the source is another than the log's.
+            ConfigError: the source refuses the connection or a right.
+            StateError: the source is not the database that the log is of.
             TransientError: one of them is away.
         """
         head = ChangeLog(self.ingestion).newest()
@@ -99,7 +99,7 @@ class Verify:
 
 
 class _Work:
-    """One verification: the records are read once, and every edge is as of a batch that they name."""
+    """One verification: the records are read once, and every edge is compared as of a batch that they name."""
 
     def __init__(self, verify: Verify, engine: Engine, progress: Progress, *, is_deep: bool) -> None:
         self.verify, self.engine, self.progress, self.is_deep = verify, engine, progress, is_deep
@@ -112,7 +112,7 @@ class _Work:
         self.batches: dict[str, int] = {"log": 0, "star": 0, "warehouse": 0}
 
     def edges(self) -> list[Edge]:
-        """Verify from the warehouse back to the source, so that a place is read after all that came out of it."""
+        """Verify from the warehouse back to the source, so that a place is read after everything made from it."""
         warehouse = self._asked(WAREHOUSE, self._warehouse)
         laws = self.laws or replace(warehouse, name=LAWS, tables=())
         manifests = self._read_log()
@@ -129,11 +129,11 @@ class _Work:
 
     @property
     def is_other_model(self) -> bool:
-        """Say whether the star was made by another model than the one at hand."""
+        """Say whether another model than the configured one made the star."""
         return self.done is not None and self.done.model != self.model.hash
 
     def _read_log(self) -> Mapping[int, Manifest]:
-        """Find the newest batch of star and log, and give the manifests of the log from `first` on."""
+        """Find the newest batches of star and log, set `first`, and give the log's manifests from there on."""
         self.done = self.stars.newest()
         newest = self.done.batch if self.done else 0
         log = ChangeLog(self.verify.ingestion)
@@ -177,7 +177,10 @@ class _Work:
                 return Edge(SOURCE, head.batch, tables)
 
     def _waiting(self, table: SourceTable, head: Manifest) -> TableProof | None:
-        """Say of a table of latest that it lacks a batch, if so: the poll that wrote it ended before."""
+        """Report a table of latest that lacks a batch, None when it lacks none.
+
+        A table lacks a batch when the poll that wrote the batch ended before it changed latest.
+        """
         latest = open_latest_as_of(self.verify.ingestion, table, head.batch)
         pointer = self.verify.pointer.read()
         entry = head.tables.get(table.name)
@@ -238,7 +241,7 @@ class _Work:
         return proofs(self.engine, edge, tables, self.progress)
 
     def _asked(self, name: str, verify: Callable[[], Edge]) -> Edge:
-        """Verify an edge; what stands in the way of it hides nothing of the others."""
+        """Verify an edge; an error becomes its `skipped`, so that the others are verified too."""
         try:
             return verify()
         except TidemarkError as exc:

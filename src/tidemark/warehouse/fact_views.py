@@ -1,7 +1,7 @@
-"""What every fact has beside its table: two indexes, the view of its live rows, the function of its rows at a moment.
+"""What every fact has beside its table: two indexes, a view of its live rows, a function of its rows at a moment.
 
-They follow from the model, so its warehouse.sql need not have them. What it defines itself under one of these names is
-taken instead.
+They follow from the model, so its warehouse.sql need not define them. What warehouse.sql defines under one of these
+names is used instead.
 """
 
 import re
@@ -16,16 +16,16 @@ from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, defined, split_statements
 
 CURRENT, AS_OF = "_current", "_as_of"
-# Each is named after its fact.
+# The name of each index is the fact's name and one of these.
 INDEXES = ("history_key", "current_key")
-# PostgreSQL cuts a longer name off, and then it may be another thing's.
+# PostgreSQL cuts off a longer name, and then the name may already belong to something else.
 LONGEST_NAME_BYTES = 63
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A thing that the engine makes for a fact, and the statements that make it."""
+    """An index, view or function that Tidemark makes for a fact, and the statements that make it."""
 
     kind: Literal["index", "view", "function"]
     name: str
@@ -33,7 +33,7 @@ class Generated:
 
 
 def generated(model: Model) -> list[Generated]:
-    """Give what a model's facts need beside the statements of its warehouse.sql, in the order in which to make it."""
+    """Give what a model's facts need beyond the statements of its warehouse.sql, in the order of creation."""
     statements = list(split_statements(model.warehouse_sql))
     makes = {made for statement in statements for made in (created(statement), defined(statement)) if made}
     facts = [fact for fact in model.facts if ("table", fact.name) in makes]
@@ -46,7 +46,7 @@ def generated(model: Model) -> list[Generated]:
 
 
 def is_possible(name: str) -> bool:
-    """Say whether PostgreSQL takes a name whole."""
+    """Say whether PostgreSQL keeps the whole name."""
     return len(name.encode()) <= LONGEST_NAME_BYTES
 
 
@@ -85,10 +85,10 @@ def _as_of(fact: StarTable) -> Generated:
 
 
 def _row(fact: StarTable) -> str:
-    """Name what one row of the fact's driving table is, in words."""
+    """Say in words what one row of the fact's driving table is."""
     return fact.driving.replace("_", " ")
 
 
 def _name(name: str) -> sql.Composable:
-    """Write the name of a fact's thing as a person would: in quotes only where it needs them. No keyword begins so."""
+    """Write a name as a person would, in quotes only where it needs them; none that begins like these is a keyword."""
     return sql.SQL(name) if PLAIN.fullmatch(name) else sql.Identifier(name)

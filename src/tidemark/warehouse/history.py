@@ -19,7 +19,7 @@ BOOKKEEPING = ("valid_from", "valid_to", "batch_id")
 class History:
     """The versions of one row, the oldest first, each with the fact's columns by name.
 
-    `bookkeeping` are the columns that belong to the version and not to the row.
+    `bookkeeping` names the columns that belong to the version and not to the row.
     """
 
     table: str
@@ -33,14 +33,14 @@ class History:
         return tuple(self.versions[0])
 
     def has_changed(self, version: int, column: str) -> bool:
-        """Say whether a column of the row differs from the version before; in the first version none does."""
+        """Say whether a column of the row differs from the version before; in the first version no column does."""
         if version == 0 or column in self.bookkeeping:
             return False
         return self.versions[version][column] != self.versions[version - 1][column]
 
 
 def find_fact(model: Model, table: str) -> StarTable:
-    """Find the fact that a name means: its own, or that of the source table which drives it.
+    """Find a fact by its own name or by the name of its driving table.
 
     Raises:
         ConfigError: there is no such fact, or several.
@@ -63,10 +63,10 @@ def find_fact(model: Model, table: str) -> StarTable:
 
 
 def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
-    """Read the versions of the row with this key, given as texts in the key's order.
+    """Read the versions of the row with this key; `key` has texts in the order of the key's columns.
 
     Raises:
-        ConfigError: the key does not fit, the warehouse has no such row, or no tables yet.
+        ConfigError: the key does not fit, or the warehouse has no such row or no tables yet.
         TransientError: the warehouse is away.
 
     """
@@ -76,7 +76,7 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
         )
         raise ConfigError(message, advice="give one argument for each of its columns", table=fact.name)
     what = f"the warehouse at {where(url)}"
-    # Sent as texts of no type, which the server reads as the column's own.
+    # The texts are sent without a type, so the server reads each as the type of its column.
     matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in fact.source_key)
     statement = query("history", "versions", table=identifier(fact.name), matches=matches)
     connection = connect(url, application="tidemark history")

@@ -1,4 +1,4 @@
-"""The rights that Tidemark's roles need, as SQL for someone who may grant them."""
+"""The rights that Tidemark's roles need, as SQL for a person who may grant them."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -13,7 +13,7 @@ ROLES = {"source": "tidemark_reader", "warehouse": "tidemark_loader"}
 
 
 def role_sql(model: Model, database: Literal["source", "warehouse"]) -> str:
-    """Write the SQL that makes the role for a database and grants it just what a model needs; it may be run again."""
+    """Write the SQL that makes a database's role and grants it only what the model needs; it can be run again."""
     role = ROLES[database]
     parts: dict[str, sql.Composable] = {"role": sql.Identifier(role), "role_name": sql.Literal(role)}
     if database == "source":

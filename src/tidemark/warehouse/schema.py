@@ -1,7 +1,7 @@
-"""The warehouse's schema: what must be run so that a database has the tables that a model describes.
+"""The warehouse's schema: the statements that a database needs to have the tables that a model describes.
 
-What the model's file asks for is found by running it in a schema of its own and rolling that back; what every fact has
-beside its table is generated. Nothing that a warehouse holds beyond these is ever dropped.
+To find out what the model's file asks for, it is run in a schema of its own, which is rolled back. What every fact has
+beside its table is generated. Nothing else that a warehouse holds is ever dropped.
 """
 
 import re
@@ -25,7 +25,7 @@ WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "nu
 
 @dataclass(frozen=True)
 class _Catalog:
-    """What a schema holds."""
+    """What a schema holds, as the catalog says."""
 
     tables: frozenset[str]
     indexes: frozenset[str]
@@ -47,7 +47,7 @@ def plan_init(url: str, model: Model) -> list[str]:
 
 
 def init(url: str, model: Model) -> list[str]:
-    """Create or upgrade the warehouse's tables in one transaction, and return what was run."""
+    """Create or upgrade the warehouse's tables in one transaction, and return the statements that were run."""
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
         statements = _plan(connection, model)
@@ -106,7 +106,7 @@ def _current_schema(connection: psycopg.Connection) -> str:
 
 
 def _drops_of_views(statements: Sequence[str]) -> list[str]:
-    """Drop the views that statements make, the last first: under a view no column can change its type."""
+    """Drop the views that statements make, the last one first: while a view uses a column, its type cannot change."""
     names = filter(None, map(replaced_view, reversed(statements)))
     return [f"drop view if exists {_quoted(name)}" for name in names]
 
@@ -141,7 +141,7 @@ def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
 
 
 def _in_order(model: Model) -> list[str]:
-    """Put what is generated behind the last table of the model's file: what follows there may build upon it."""
+    """Put what is generated after the last table of the model's file: what follows there may use it."""
     statements = list(split_statements(model.warehouse_sql))
     tables = [at for at, each in enumerate(statements, start=1) if (created(each) or ("",))[0] == "table"]
     behind = tables[-1] if tables else 0

@@ -1,4 +1,4 @@
-"""The warehouse: one transaction for each batch, in which all tables and the ledger change together."""
+"""A session with the warehouse: one transaction for each batch, in which all tables and the ledger change together."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,13 +16,14 @@ from tidemark.model import StarTable
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 
-# The lock of a load, and the server's own checks of a big one, take their time.
+# Waiting for the lock of a load, and the server's own checks of a big load, can take long.
 SESSION = (
     "set local statement_timeout to 0",
     "set local idle_in_transaction_session_timeout to 0",
     "set local timezone to 'UTC'",
 )
-# Postgres checks a foreign key row by row on COPY, and by one join when it is added: above this the join is quicker.
+# Postgres checks a foreign key row by row on COPY, and in one join when the key is added. Above this number of rows the
+# join is quicker.
 BULK_ROWS = 20_000
 
 
@@ -39,7 +40,7 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """What the ledger is told of a batch; `row_counts` and `checksums` are by star table."""
+    """What the ledger records of a batch; `row_counts` and `checksums` are by star table."""
 
     batch: int
     pipeline_id: str
@@ -75,7 +76,7 @@ class Warehouse:
 
     @contextmanager
     def turn(self) -> Iterator[int]:
-        """Open the transaction of a batch when no other load is under way, and give the last batch that was loaded."""
+        """Wait until no other load is at work, open a batch's transaction, and give the last batch that was loaded."""
         with translated(self._what), self.connection.transaction():
             for statement in SESSION:
                 self.connection.execute(statement)
@@ -112,15 +113,15 @@ class Warehouse:
         rows: int,
         has_returned: bool,
     ) -> int:
-        """Insert new versions, close those that they follow, and return how many came.
+        """Insert new versions, close the versions before them, and return how many new ones came.
 
         Args:
             star: the fact.
             columns: the columns in the blocks.
             blocks: the rows as CSV.
-            rows: about how many.
-            has_returned: whether rows came back from quarantine, so that a key may have several new versions, or one
-                that goes before versions that are there.
+            rows: about how many rows they hold.
+            has_returned: whether rows came back from quarantine. Then a key may have several new versions, or a new
+                version may go before versions that are there.
         """
         if self._is_empty(star) and not has_returned:
             with self._without_foreign_keys(star, rows):
@@ -151,7 +152,7 @@ class Warehouse:
             self.connection.execute(query("warehouse", "record_batch"), entry.values)
 
     def correct(self, entry: LedgerEntry) -> None:
-        """Let the ledger row of a batch say what it brings since a rebuild: its model, rows and checksums."""
+        """Correct the ledger row of a batch to what the batch brings after a rebuild: model, rows and checksums."""
         self.connection.execute(query("rebuild", "put_ledger_right"), entry.values)
 
     def _is_empty(self, star: StarTable) -> bool:
@@ -206,7 +207,7 @@ class Warehouse:
 
 @contextmanager
 def connected(url: str, application: str) -> Iterator[tuple[psycopg.Connection, str]]:
-    """Connect to a warehouse for the length of a block, and say in the words of a message which it is."""
+    """Connect to a warehouse until the block ends; give the connection and the warehouse's name for messages."""
     with closing(connect(url, application=application)) as connection:
         yield connection, f"the warehouse at {where(url)}"
 
