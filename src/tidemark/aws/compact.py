@@ -13,7 +13,7 @@ COUNTS = ("rewritten", "written", "removed", "removed_bytes")
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Compact latest and the star, and remove what nothing has needed for a week and what is part of nothing."""
+    """Compact latest and the star, and remove files that nothing needed for a week and objects of no batch."""
     return invoke(STAGE, event, context, _work)
 
 

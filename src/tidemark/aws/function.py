@@ -1,7 +1,7 @@
 """What the functions share: one invocation from its event to its result, with its log, its metrics and its errors.
 
-A function that is kept warm keeps its pipeline with the addresses out of Secrets Manager. When a run fails they are
-read again, and where one has changed, the run is done once more: a rotated password does no harm.
+A warm function keeps its pipeline, which has the addresses from Secrets Manager. When a run fails, they are read again.
+Where one has changed, the run is tried once more, so a rotated password does no harm.
 """
 
 import logging
@@ -26,7 +26,7 @@ from tidemark.pipeline import Pipeline, wire
 from tidemark.report import StageReport
 from tidemark.settings import load
 
-# Step Functions keeps 32 KiB of an error's cause, in which the traceback stands as well.
+# Step Functions keeps 32 KiB of an error's cause, and the traceback is part of the cause too.
 LONGEST_TEXT_BYTES = 8192
 ROTATION_SECONDS = 5
 SCRATCH = "tidemark-function"
@@ -34,11 +34,11 @@ SHAPE_OF_LINK = "https://{region}.console.aws.amazon.com/cloudwatch/home?region=
 
 
 class UnexpectedError(Exception):
-    """Say that something happened which nobody foresaw; Step Functions knows it by this name."""
+    """Say that something unexpected happened; Step Functions knows it by this name."""
 
 
 class _Formatter(LambdaPowertoolsFormatter):
-    """JSON lines without passwords: a traceback of others may quote an address."""
+    """JSON lines without passwords: a traceback out of a library may quote an address."""
 
     def serialize(self, log: Any) -> str:  # noqa: ANN401 -- powertools' own signature
         return mask_passwords(super().serialize(log))
@@ -54,7 +54,7 @@ class Invocation:
     logger: Logger
 
     def progress(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
-        """Log a table that is done; every line from now on tells the batch in hand."""
+        """Log a table that is done; every line from now on names the batch in hand."""
         if batch:
             self.logger.append_keys(batch=batch)
         if seconds:
@@ -62,7 +62,7 @@ class Invocation:
             self.logger.info("%s: %s", stage, table, extra=counts)
 
     def concluded(self, report: StageReport, **more: object) -> dict[str, Any]:
-        """Put a stage's metrics, and give what the function returns: counts alone, for states hold 256 KiB."""
+        """Put a stage's metrics, and give what the function returns: only counts, because a state holds 256 KiB."""
         put_report(report)
         return {
             "batch": report.newest,
@@ -84,16 +84,16 @@ def invoke(stage: str, event: object, context: LambdaContext, work: Work) -> dic
     Args:
         stage: the function's stage, for log, metrics and messages.
         event: see `read_request`.
-        context: what Lambda tells of the invocation.
-        work: does it, and gives what the function returns.
+        context: what Lambda says about the invocation.
+        work: does the work, and gives what the function returns.
 
     Returns:
-        The stage and what the work gave.
+        The stage and what `work` gave.
 
     Raises:
-        TidemarkError: the class of its family itself, because Step Functions matches names exactly; the text of at most
-            8 KiB is for people: message, batch, what to do, link to the log.
-        UnexpectedError: anything else.
+        TidemarkError: the class of the family itself, because Step Functions matches names exactly. Its text has at
+            most 8 KiB and is for people: message, batch, what to do, link to the log.
+        UnexpectedError: anything else went wrong.
     """
     logger = _logger()
 
@@ -107,7 +107,7 @@ def invoke(stage: str, event: object, context: LambdaContext, work: Work) -> dic
             result = {"stage": stage, **_attempt(stage, request, logger, work)}
         except Exception as exc:  # noqa: BLE001 -- translated, logged and raised again
             _fail(stage, exc, context, logger)
-        # Behind the poll's own batch: a run that finds nothing has one as well.
+        # This takes the place of the poll's own batch number, which a poll that finds nothing has too.
         logger.append_keys(batch=result.get("batch", 0))
         logger.info("%s ends", stage, extra={name: each for name, each in result.items() if name != "stage"})
         return result
@@ -118,7 +118,7 @@ def invoke(stage: str, event: object, context: LambdaContext, work: Work) -> dic
 
 
 class _Kept:
-    """The pipeline that a warm function works with."""
+    """The pipeline that a warm function keeps."""
 
     pipeline: Pipeline | None = None
 
@@ -138,11 +138,11 @@ def _attempt(stage: str, request: Request, logger: Logger, work: Work) -> Mappin
 
 
 def _renewed(pipeline: Pipeline, exc: TidemarkError, logger: Logger) -> Pipeline | None:
-    """Wire the pipeline anew where a secret says something else by now; None where none does, or nobody can tell."""
+    """Wire the pipeline anew where a secret has changed; None where no secret has, or where they cannot be read."""
     try:
         renewed = pipeline.renewed()
         if renewed is None and exc.facts.get("is_refusal"):
-            # A rotation changes the password first, and the secret a moment later.
+            # A rotation changes the password first and the secret a moment later.
             time.sleep(ROTATION_SECONDS)
             renewed = pipeline.renewed()
     except TidemarkError as other:
@@ -152,9 +152,9 @@ def _renewed(pipeline: Pipeline, exc: TidemarkError, logger: Logger) -> Pipeline
 
 
 def _clear_scratch() -> None:
-    """Begin with an empty folder for scratch files: /tmp outlives an invocation that was ended in its midst.
+    """Empty the directory for scratch files: /tmp outlives an invocation that was ended before it was done.
 
-    An environment of Lambda runs one invocation at a time, so nobody else is at work in it.
+    A Lambda environment runs one invocation at a time, so nobody else uses the directory.
     """
     folder = _scratch()
     shutil.rmtree(folder, ignore_errors=True)
@@ -182,7 +182,7 @@ def _fail(stage: str, exc: Exception, context: LambdaContext, logger: Logger) ->
 
 
 def failure_text(stage: str, message: str, advice: str, batch: object, link: str) -> str:
-    """Write for people what went wrong, in at most 8 KiB; where it is too long, the message is cut and not the rest."""
+    """Write for people what went wrong, in at most 8 KiB; a text that is too long loses the end of its message."""
     rest = "\n".join(
         [
             *([f"batch: {batch}"] if batch else []),
@@ -197,7 +197,7 @@ def log_link(context: LambdaContext) -> str:
     """Give the address of an invocation's log in the CloudWatch console."""
     region = context.invoked_function_arn.split(":")[3]
     parts = [context.log_group_name, "log-events", context.log_stream_name]
-    # Behind the hash the console decodes values twice and the marks between them once, with $ for the outer %.
+    # After the # the console decodes values twice, and the characters between them once, with $ for the outer %.
     place = "/".join(map(_twice_quoted, parts))
     pattern = quote("?filterPattern=", safe="") + _twice_quoted(f'"{context.aws_request_id}"')
     return SHAPE_OF_LINK.format(region=region) + f"{place}{pattern}".replace("%", "$")
@@ -222,7 +222,7 @@ def _shown(request: Request) -> dict[str, object]:
 
 @cache
 def _logger() -> Logger:
-    # It tells at each start where it found credentials, in a line without our members.
+    # botocore logs at each start where it found credentials, in a line without the members of the other lines.
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    # The modules' own loggers lie below this name, so their lines are JSON with the same members.
+    # The modules' loggers are below this name, so their lines are JSON with the same members.
     return Logger(service="tidemark", logger_formatter=_Formatter(utc=True, use_rfc3339=True))

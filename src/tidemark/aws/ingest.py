@@ -1,4 +1,4 @@
-"""The function of the first stage."""
+"""The function of the first stage, ingest."""
 
 import time
 from datetime import datetime
@@ -31,7 +31,7 @@ def _work(invocation: Invocation) -> dict[str, Any]:
         kind: sum(getattr(table, kind) for table in report.tables.values())
         for kind in ("inserted", "updated", "deleted")
     }
-    # Of a range of time alone nothing follows about how fresh everything else is.
+    # A backfill reads a range of time only, so it says nothing about how fresh everything else is.
     checked_at = report.captured_at.isoformat() if report.captured_at else None
     return invocation.concluded(report, **counts, warnings=report.drifts, checked_at=checked_at)
 
@@ -46,9 +46,10 @@ def _backfill(invocation: Invocation, span: tuple[datetime, datetime]) -> StageR
         except OvertakenError as exc:
             invocation.logger.warning("backfill: %s (attempt %d of %d)", exc.message, attempt, BACKFILL_ATTEMPTS)
     else:
-        # An overtaken poll has nothing left to do, for the next one does the same; nobody asks for a backfill again.
-        message = f"polls were faster than the backfill {BACKFILL_ATTEMPTS} times"
-        raise TransientError(message, advice="start the backfill again, if this is the last mail about it")
+        # A poll that is overtaken need not run again, because the next one does the same. No schedule asks for a
+        # backfill again.
+        message = f"a poll overtook the backfill {BACKFILL_ATTEMPTS} times"
+        raise TransientError(message, advice="if no further mail about this backfill comes, start it again")
     tables = {
         name: TableReport(
             rows=each.inserted + each.updated + each.deleted,

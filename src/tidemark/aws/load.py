@@ -1,4 +1,4 @@
-"""The function of the third stage."""
+"""The function of the third stage, load."""
 
 from datetime import datetime
 from functools import partial
@@ -35,9 +35,10 @@ def _work(invocation: Invocation) -> dict[str, Any]:
 
 
 def _freshness_seconds(invocation: Invocation, report: StageReport) -> float | None:
-    """Say how old what the warehouse shows is: as of the poll before, where all that it found is loaded.
+    """Say how old the state of the source is that the warehouse shows.
 
-    Without a poll before there is no telling: the newest batch may be old because nothing has changed since.
+    It is as old as this execution's poll where all that the poll found is loaded, else as old as the last batch loaded.
+    Without a poll the age is unknown: the newest batch may be old because nothing has changed since.
     """
     ingested = invocation.request.ingested
     checked_at = ingested.get("checked_at")

@@ -1,6 +1,6 @@
-"""The metrics of a run, in CloudWatch's embedded metric format: lines of the log that CloudWatch counts by itself.
+"""The metrics of a run in CloudWatch's embedded metric format: lines of the log that CloudWatch counts by itself.
 
-A table without rows puts none, because each metric that is put in an hour is paid for.
+A table without rows puts no metric, because each metric that is put in an hour costs money.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ ROWS: Mapping[str, str] = {"ingest": "RowsIngested", "transform": "RowsTransform
 
 
 def put_report(report: StageReport) -> None:
-    """Put what a stage did: rows in all and by table, seconds, and what only this stage knows."""
+    """Put what a stage did: its rows in all and by table, its seconds, and what only this stage knows."""
     totals = {ROWS[report.stage]: float(report.rows)}
     if report.stage == "ingest":
         totals["ContractWarnings"] = report.drifts
@@ -28,7 +28,7 @@ def put_report(report: StageReport) -> None:
 
 
 def put_freshness(seconds: float) -> None:
-    """Put how old the warehouse's state of the source is."""
+    """Put the age of the state of the source that the warehouse shows."""
     _put({"FreshnessSeconds": seconds}, {}, MetricUnit.Seconds)
 
 

@@ -1,4 +1,4 @@
-"""A function's proof of its own edge: no function may see every place, so each compares the two that it can."""
+"""A function's proof of its own edge: no function may see every place, so each compares the two that it may see."""
 
 from collections import Counter
 from collections.abc import Callable

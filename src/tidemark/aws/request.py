@@ -9,13 +9,13 @@ from tidemark.errors import ConfigError
 from tidemark.settings import parse_moment
 
 SHAPE = '{}, {"backfill": {"from": "2024-11-01", "to": "2024-11-08", "tables": ["sales_order"]}} or {"verify": true}'
-# What the console puts into the field of a new execution's input.
+# The console fills the input of a new execution with this.
 IGNORED = {"Comment"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What an event asks for; `ingested` is what the poll before it gave, where there was one in this execution."""
+    """What an event asks for; `ingested` is what this execution's poll returned, empty where there was no poll."""
 
     span: tuple[datetime, datetime] | None = None
     tables: tuple[str, ...] = ()
@@ -25,10 +25,10 @@ class Request:
 
 
 def read_request(event: object) -> Request:
-    """Read an event: the state machine's, which holds its own input as `input`, or that input alone.
+    """Read an event: the one that the state machine sends, with its own input as `input`, or that input alone.
 
     Raises:
-        ConfigError: it asks for something else; `problems` names everything that is wrong with it.
+        ConfigError: the event asks for something else; `problems` names everything that is wrong with it.
     """
     members: dict[str, Any] = event if isinstance(event, dict) else {"input": event}
     is_wrapped = "input" in members

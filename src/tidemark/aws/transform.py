@@ -1,4 +1,4 @@
-"""The function of the second stage."""
+"""The function of the second stage, transform."""
 
 from functools import partial
 from typing import Any

@@ -1,6 +1,7 @@
 """The command line: `tidemark`.
 
-A command imports what it needs when it runs: DuckDB, delta-rs and boto3 cost a second, which `--help` need not pay.
+A command imports what it needs when it runs. DuckDB, delta-rs and boto3 take a second to import, and `--help` needs
+none of them.
 
 In: arguments, the environment, `tidemark.toml`.
 Out: text or one JSON document on stdout, logs on stderr, an exit code. Nothing imports this room.
@@ -22,13 +23,14 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command that this process was started with, and end with its exit code."""
+    """Run the command that this process was started with, and end the process with its exit code."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0, or that of the error's family."""
-    # Looked for by hand, because an error in the other arguments must be shown in the form that these ask for.
+    # These flags are found without the parser, because an error in other arguments must be shown in the form that they
+    # ask for.
     options = set(takewhile(lambda argument: argument != "--", arguments))
     as_json, verbose = "--json" in options, bool(options & {"--verbose", "-v"})
     configure_logging(verbose=verbose)

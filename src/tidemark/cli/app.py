@@ -9,7 +9,7 @@ import typer
 
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup
 
-# Each with the module of this room that has its function, which is imported when the command is run or listed.
+# The module of this room that has each command's function. It is imported when the command is run or listed.
 MODULES = {
     "demo": "demo",
     "run": "stages",
@@ -30,7 +30,7 @@ MODULES = {
 
 
 class Commands(Mapping[str, Any]):
-    """The commands, each of which is made when it is asked for by its name."""
+    """The commands by name; each is made when it is first asked for."""
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 -- Typer keeps the class of commands to itself
         return _made(name)
@@ -43,7 +43,7 @@ class Commands(Mapping[str, Any]):
 
 
 class LateGroup(TidemarkGroup):
-    """The group of all commands: running one of them imports no other."""
+    """The group of all commands; running one command imports no other."""
 
     def __init__(self, *args: Any, commands: object = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
         del commands
@@ -58,7 +58,7 @@ app = typer.Typer(cls=LateGroup, add_completion=False, rich_markup_mode="markdow
 def tidemark() -> None:
     """Move a PostgreSQL database into a data warehouse and keep the full history of its facts.
 
-    Every command takes the settings as flags (`tidemark run --help` lists them), before or behind its name.
+    Every command takes the settings as flags (`tidemark run --help` lists them), before or after its name.
 
     Exit codes: 0 success, 2 configuration, 3 something was away or busy, 4 the source changed shape, 5 rows break a
     rule, 6 Tidemark's own records disagree or another run was faster, 1 anything unexpected.

@@ -1,4 +1,4 @@
-"""The command `backfill`: a range of time is read again."""
+"""The command `backfill`: read a range of time again."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -24,9 +24,9 @@ def backfill(
     first: Annotated[
         str, typer.Option("--from", metavar="T", help="The first moment: 2024-11-01 or 2024-11-01T12:00, in UTC.")
     ],
-    end: Annotated[str, typer.Option("--to", metavar="T", help="The moment behind the last one, as --from.")],
+    end: Annotated[str, typer.Option("--to", metavar="T", help="The first moment after the range, written as --from.")],
     table: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A source table; may be given again. All without it.")
+        list[str] | None, typer.Option(metavar="NAME", help="A source table; repeat it for several. Default: all.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many rows would be read and changed, and write nothing.")
@@ -35,7 +35,7 @@ def backfill(
 ) -> None:
     """Read the rows that were created or changed in a range of time again; what differs becomes a batch.
 
-    The watermark stays. Rows of the range that the source no longer has become deletes. The next transform and load
+    The watermark stays. Rows of the range that are gone from the source become deletes. The next transform and load
     bring the batch into the warehouse.
 
     Example: `tidemark backfill --from 2024-11-01 --to 2024-11-08 --table sales_order --dry-run`
@@ -63,10 +63,12 @@ def _show(report: "BackfillReport", *, dry_run: bool, title: str) -> None:
         shown.add_row(name, *(shown_count(getattr(each, count)) for count in COUNTS))
     out().print(shown)
     if report.skipped:
-        out().print(f"without a column of time, and compared whole by polls: {', '.join(report.skipped)}", style="dim")
+        out().print(f"skipped, no column of time (polls compare every row): {', '.join(report.skipped)}", style="dim")
     changes = sum(each.inserted + each.updated + each.deleted for each in report.tables.values())
     if report.batch:
-        out().print(f"batch {report.batch} holds {shown_count(changes)} changes; transform and load bring them on")
+        out().print(
+            f"batch {report.batch} holds {shown_count(changes)} changes; next: tidemark transform, tidemark load"
+        )
     elif dry_run and changes:
         out().print(f"a dry run: {shown_count(changes)} changes would become a batch, nothing was written")
     else:

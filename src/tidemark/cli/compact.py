@@ -1,4 +1,4 @@
-"""The command `compact`: small files of the lake become large ones, and what nothing needs is removed."""
+"""The command `compact`: make small files of the lake into large ones, and remove what nothing needs."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 def compact(
     ctx: typer.Context,
     *,
-    retention: Annotated[
-        str, typer.Option(metavar="TIME", help="How long what is not needed any more stays readable.")
-    ] = "7d",
+    retention: Annotated[str, typer.Option(metavar="TIME", help="How long old files stay readable.")] = "7d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
     """Make large data files out of small ones, and remove old ones and objects that are part of no batch.
 
-    Readers and runs may be at work. A table that a run changes in the same moment is left for the next time.
+    Readers and runs may be at work meanwhile. A table that a run changes at the same moment is left for the next time.
 
     Example: `tidemark compact --retention 14d`
     """

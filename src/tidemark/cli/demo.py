@@ -1,4 +1,4 @@
-"""The command `demo`: everything at once on this machine."""
+"""The command `demo`: the whole pipeline on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +12,19 @@ from tidemark.cli.output import err, out, print_json
 def demo(
     ctx: typer.Context,
     *,
-    directory: Annotated[Path, typer.Option(help="Where databases and files of the demo lie.")] = Path(
+    directory: Annotated[Path, typer.Option(help="Where the demo keeps its databases and files.")] = Path(
         ".tidemark/demo"
     ),
     reset: Annotated[bool, typer.Option("--reset", help="Start over, with empty databases.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the database server running.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop a server that was kept, and do nothing else.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Only stop the server that --keep left running.")] = False,
     batches: Annotated[int, typer.Option(min=1, help="How many batches of activity follow.")] = 3,
     seed: Annotated[int, typer.Option(help="The same seed makes the same rows.")] = 1,
-    scale: Annotated[float, typer.Option(min=0.001, help="Size of the source: 1 is that of the real one.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.001, help="Size of the source; 1 is the real one's size.")] = 1.0,
 ) -> None:
-    """See it all at once: a PostgreSQL of its own as source and warehouse, generated rows, several batches of activity.
+    """Show it all on this machine: its own PostgreSQL as source and warehouse, generated rows, batches of activity.
 
-    Run again, it goes on with more batches. Nothing is left running, unless --keep is given.
+    When run again, it goes on with more batches. Nothing is left running unless --keep is given.
 
     Example: `tidemark demo --keep`
     """

@@ -1,4 +1,4 @@
-"""How the demo looks on a terminal: its steps as they are done, and at its end what a newcomer wants to see."""
+"""The demo on a terminal: its steps while they are done, and at the end what a newcomer wants to see."""
 
 import shlex
 import shutil
@@ -24,7 +24,7 @@ from tidemark.warehouse.history import History
 DIRECTORY = Path(".tidemark/demo")
 WIDTH = 100
 MARK = "●"
-# Of a fact's 19 columns those that the demo's work changes, and those that tell one version from another.
+# Those of a fact's 19 columns that the demo changes, and those that distinguish one version from another.
 EVOLVING = (
     "sales_record_id",
     "units_sold",
@@ -38,7 +38,7 @@ VERSIONS = 3
 
 
 class SilentTeller:
-    """Say nothing: the demo's `--json`."""
+    """A teller that prints nothing, for the demo's `--json`."""
 
     def begins(self, step: str, tables: int, /) -> None:
         """Ignore it."""
@@ -51,7 +51,7 @@ class SilentTeller:
 
 
 class ScreenTeller:
-    """Print each step that is done; on a terminal also show, below, what is being done now."""
+    """A teller that prints each step that is done; on a terminal it also shows the step in hand below."""
 
     def __init__(self, display: Progress | None) -> None:
         self._display = display
@@ -59,13 +59,13 @@ class ScreenTeller:
         self._step = ""
 
     def begins(self, step: str, tables: int, /) -> None:
-        """Show the step."""
+        """Show that a step begins."""
         self._step = step
         if self._display and self._task is not None:
             self._display.reset(self._task, total=tables or None, description=f"{step} …")
 
     def works(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
-        """Show the table."""
+        """Show the table in hand, and count it when it is done."""
         del rows, size_bytes
         if self._display and self._task is not None:
             self._display.update(self._task, description=f"{self._step}: {stage} {table}", advance=int(seconds > 0))
@@ -73,14 +73,14 @@ class ScreenTeller:
     def ends(self, result: str, seconds: float, /) -> None:
         """Print what came of the step."""
         room = _width() - 14
-        # What stands in brackets is what can be done without.
+        # The text in brackets can be left out.
         shown = result if len(result) <= room else result.partition(" (")[0]
         out().print(Text.assemble(("  ✓ ", "green"), f"{shown:<{room}}", (f"{seconds:6.1f} s", "dim")), soft_wrap=True)
 
 
 @contextmanager
 def screen() -> Iterator[ScreenTeller]:
-    """Give a teller that shows the demo's steps on stdout while the context lasts."""
+    """Give a teller that shows the demo's steps on stdout until the block ends."""
     out().print(Text.assemble(("Tidemark demo", "bold"), ": PostgreSQL → change log → star schema → PostgreSQL"))
     if not out().is_terminal:
         yield ScreenTeller(None)
@@ -91,7 +91,7 @@ def screen() -> Iterator[ScreenTeller]:
 
 
 def show(report: DemoReport, directory: Path) -> None:
-    """Print the report; `directory` is the one that the command line named."""
+    """Print the report; `directory` is the directory as the command line named it."""
     console = out()
     for title, part in _parts(report):
         console.print()
@@ -100,7 +100,7 @@ def show(report: DemoReport, directory: Path) -> None:
     console.print()
     console.print(Text("Go on from here", style="bold"))
     for label, value in _ways(report, directory):
-        # Never wrapped: a command is there to be copied.
+        # A command is never wrapped, so that it can be copied.
         console.print(Text.assemble(f"  {label:<14}", (value, "cyan")), soft_wrap=True)
 
 
@@ -169,7 +169,7 @@ def _order(history: History) -> str:
 
 
 def _evolution(histories: Sequence[History]) -> Table:
-    # A cell begins with two places for the mark, which hold the columns apart.
+    # A cell begins with two characters for the mark, which also keep the columns apart.
     table = _table(gap=0)
     table.add_column(Text(f"\n{FACT}"), no_wrap=True)
     shown = []
@@ -227,7 +227,7 @@ def _ways(report: DemoReport, directory: Path) -> Iterator[tuple[str, str]]:
 
 
 def _program(*, away: bool = False) -> str:
-    """Return what calls this program from a shell, in this directory or in any."""
+    """Return the command that starts this program in a shell, in this directory or (`away`) in any."""
     called = Path(sys.argv[0]).absolute()
     if called.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m {called.parent.name}"
@@ -246,7 +246,7 @@ def _table(gap: int = 1) -> Table:
 
 
 def _text(value: object, digits: int = 3) -> str:
-    """Write a value as it fits a cell; of a moment's second so many digits."""
+    """Write a value so that it fits a cell; `digits` is the number of decimals of a moment's seconds."""
     if value is None:
         return "-"
     if isinstance(value, bool):

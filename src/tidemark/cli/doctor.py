@@ -1,4 +1,4 @@
-"""The command `doctor`: what stands in the way of a run, and what to do about it."""
+"""The command `doctor`: what would make a run fail, and what to do about it."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -21,12 +21,12 @@ def doctor(
     *,
     sql: Annotated[
         Literal["source", "warehouse"] | None,
-        typer.Option(help="Print the SQL of the role for a database, with just the rights that the model needs."),
+        typer.Option(help="Print the SQL that makes a database's role, with only the rights that the model needs."),
     ] = None,
 ) -> None:
-    """Check settings, connections, rights and versions: each line a pass, a hint or a failure with what to do.
+    """Check settings, connections, rights and versions: each line is a pass, a hint or a failure with what to do.
 
-    Ends with 2 when there is a failure. It writes one small object into each bucket and deletes it again.
+    It ends with 2 when there is a failure. It writes one small object into each bucket and deletes it again.
 
     Example: `tidemark doctor`
     """

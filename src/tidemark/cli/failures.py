@@ -1,4 +1,4 @@
-"""How an error is shown: one block on stderr or, with `--json`, one object on stdout."""
+"""Errors as a person sees them: one block on stderr or, with `--json`, one object on stdout."""
 
 import traceback
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ def show_usage(exc: TyperException, *, as_json: bool) -> int:
     context = getattr(exc, "ctx", None)
     command = context.command_path if context else "tidemark"
     message = exc.format_message()
-    advice = f"`{command} --help` shows what there is"
+    advice = f"`{command} --help` lists the commands and options"
     _show(ConfigError.__name__, message[:1].lower() + message[1:].removesuffix("."), advice, {}, as_json=as_json)
     return ConfigError.exit_code
 
 
 def show_unexpected(exc: Exception, *, as_json: bool, verbose: bool) -> int:
-    """Show an error that nobody foresaw; return 1."""
+    """Show an unexpected error; return 1."""
     if verbose:
         _show_traceback(exc)
     first = str(exc).strip().split("\n")[0]

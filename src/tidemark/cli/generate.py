@@ -1,4 +1,4 @@
-"""The command `generate`: work in a totesys source, so that there is something to move."""
+"""The command `generate`: change rows in a totesys source, so that there is something to move."""
 
 import itertools
 import logging
@@ -44,7 +44,7 @@ def generate(
         return
     every_seconds = parse_duration(every).total_seconds()
     if every_seconds <= 0:
-        raise ConfigError(f"expected a time above zero behind --every, got {every!r}")
+        raise ConfigError(f"expected a time above zero after --every, got {every!r}")
     seeds = itertools.count(seed)
     with stopped_by_signals() as stop:
         repeated(partial(_tick, called, rows, seeds), every_seconds=every_seconds, stop=stop)

@@ -1,4 +1,4 @@
-"""The command `history`: how one row evolved, its versions side by side."""
+"""The command `history`: show the versions of one row side by side."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ def history(
         list[str], typer.Argument(metavar="KEY", help="The row's key; one argument for each of its columns.")
     ],
 ) -> None:
-    """Show how one row evolved: its versions side by side, what changed marked.
+    """Show how one row evolved: its versions side by side, with every change marked.
 
     Example: `tidemark history sales_order 17`
     """

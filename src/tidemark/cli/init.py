@@ -1,4 +1,4 @@
-"""The command `init`: the warehouse's tables, or the record of a move of the source."""
+"""The command `init`: make the warehouse's tables, or record that the source has moved."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -13,20 +13,16 @@ from tidemark.cli.progress import waiting
 def init(
     ctx: typer.Context,
     *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the SQL and nothing else, for someone else to run.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the SQL, for somebody else to run.")] = False,
     new_source: Annotated[
         bool,
-        typer.Option(
-            "--new-source", help="Record that the source has moved to another server or database, and no more."
-        ),
+        typer.Option("--new-source", help="Only record that the source has moved to another server or database."),
     ] = False,
 ) -> None:
     """Create or upgrade the warehouse's tables; nothing that is there is lost.
 
-    With --new-source it leaves the warehouse alone, and accepts the database of TIDEMARK_SOURCE_URL as the one that the
-    log goes on with. The next poll compares all of its rows.
+    With --new-source it leaves the warehouse alone, and accepts the database of TIDEMARK_SOURCE_URL as the source of
+    this log. The next poll compares all of its rows.
 
     Example: `tidemark init --dry-run | psql postgresql://owner@db/warehouse`
     """

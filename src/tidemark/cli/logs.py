@@ -9,13 +9,13 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class _ConsoleHandler(logging.Handler):
-    # Through the console that shows the progress, which else would write over the line.
+    # The line goes through the console that shows the progress. Otherwise the progress would overwrite it.
     def emit(self, record: logging.LogRecord) -> None:
         err().print(masked(self.format(record)), markup=False, highlight=False, soft_wrap=True)
 
 
 def configure_logging(*, verbose: bool) -> None:
-    """Send warnings and errors to stderr; with `verbose` what Tidemark does as well."""
+    """Send warnings and errors to stderr, and with `verbose` what Tidemark does as well."""
     formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler = _ConsoleHandler()

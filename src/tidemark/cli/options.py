@@ -1,6 +1,6 @@
-"""The flags that every command has, before or behind its name: the settings, `--json` and `--verbose`.
+"""The flags that every command has, before or after its name: the settings, `--json` and `--verbose`.
 
-They are declared once, as the signature of a command that nobody calls, and their values travel in the context, so that
+They are declared once, as the signature of a command that nobody calls. Typer's context carries their values, so that
 no command's own signature repeats them.
 """
 
@@ -23,7 +23,7 @@ PANEL = "Settings (also as TIDEMARK_… in the environment, or in tidemark.toml)
 class PlainOption(TyperOption):
     """An option whose value is text or true, as it comes from the command line, or absent.
 
-    Typer would load pydantic to convert it, a tenth of a second for nothing, and even where the option is absent.
+    Typer would load pydantic to convert the value, even where the option is absent: a tenth of a second for nothing.
     """
 
     def process_value(self, ctx: Any, value: Any) -> Any:  # noqa: ANN401 -- Typer keeps the class of contexts to itself
@@ -75,7 +75,7 @@ def _shared_parameters() -> list[Any]:
     return [_plain(option) for option in typer.main.get_command(carrier).params]
 
 
-# One set for all commands: to make another for each costs more than the rest of `--help`.
+# One set for all commands: making a set for each command costs more than the rest of `--help`.
 _parameters_of_commands = cache(_shared_parameters)
 
 
@@ -96,7 +96,7 @@ class TidemarkGroup(TyperGroup):
     def __init__(self, *args: Any, params: list[Any] | None = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
         super().__init__(*args, params=[*(params or []), *_shared_parameters()], **rest)
         for option in self.params:
-            # Each command lists them; here they would stand before the commands.
+            # The help of each command lists these flags. In the help of the group they would come before the commands.
             if isinstance(option, PlainOption) and option.rich_help_panel == PANEL:
                 option.hidden = True
 
@@ -119,7 +119,7 @@ class TidemarkGroup(TyperGroup):
 
 @dataclass(frozen=True)
 class Invocation:
-    """What the shared flags of one command line said."""
+    """The values of the shared flags on one command line."""
 
     flags: dict[str, str]
     as_json: bool
@@ -127,7 +127,7 @@ class Invocation:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings, from flags, environment and file; ConfigError names everything that is wrong with them."""
+        """Read the settings from flags, environment and file; ConfigError names everything that is wrong with them."""
         from tidemark.settings import load  # noqa: PLC0415 -- `--help` does without
 
         return load(self.flags, directory=Path.cwd())
@@ -140,7 +140,7 @@ class Invocation:
 
 
 def invocation(ctx: typer.Context) -> Invocation:
-    """Return what the shared flags said."""
+    """Return the values of the shared flags."""
     given = dict(ctx.meta.get(GIVEN, {}))
     as_json, verbose = bool(given.pop("as_json", False)), bool(given.pop("verbose", False))
     return Invocation(given, as_json=as_json, verbose=verbose)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# Rich takes 80 columns where there is no terminal and cuts what does not fit; a file or pipe can take any line.
+# Without a terminal Rich assumes 80 columns and cuts what does not fit. A file or a pipe can take a line of any length.
 UNLIMITED = 10_000
 _KIB = 1024
 
@@ -38,9 +38,9 @@ def err() -> "Console":
 
 
 def masked(text: str) -> str:
-    """Return the text with `***` for every password in a URL or a connection string in it.
+    """Return the text with `***` in place of every password in a URL or a connection string.
 
-    Our own errors have masked theirs; this is for the words of others, such as a log line of a library.
+    Tidemark's own errors have masked theirs. This is for texts of others, such as a log line of a library.
     """
     return mask_passwords(text)
 
@@ -53,7 +53,7 @@ def print_json(document: object, *, in_one_line: bool = False) -> None:
 def new_table(*columns: str, numbers: tuple[str, ...] = (), title: str | None = None) -> "Table":
     """Make a compact table; the columns named in `numbers` are aligned to the right.
 
-    What comes into it is shown as it is: a name such as `[red]` is no markup.
+    Texts are shown as they are: a name such as `[red]` is not read as markup.
     """
     from rich import box  # noqa: PLC0415 -- as above
     from rich.table import Table  # noqa: PLC0415 -- as above

@@ -1,7 +1,7 @@
-"""The page of `tidemark --help`: it looks as Typer draws it, without what Typer loads for that.
+"""The page of `tidemark --help`: it looks as if Typer had drawn it, but needs none of what Typer loads for that.
 
-A Markdown parser and a printer of tracebacks would take a third of the page's time. The pages of the commands are
-Typer's own, which knows more of options.
+A Markdown parser and a printer of tracebacks would take a third of the page's time. Typer itself draws the pages of the
+commands, because it knows more about options.
 """
 
 import inspect
@@ -33,7 +33,7 @@ class _Types(RegexHighlighter):
 
 
 def show_overview(group: Any, ctx: Any) -> None:  # noqa: ANN401 -- Typer keeps the classes of both to itself
-    """Print what the group is for, its options, and each command with the first sentence of its help."""
+    """Print the purpose of the group, its options, and each command with the first sentence of its help."""
     console = Console(theme=Theme(THEME), highlighter=_Names())
     console.print(Padding(_Names()(group.get_usage(ctx)), 1), style="bold")
     first, *rest = inspect.cleandoc(group.help).split("\n\n")
@@ -71,7 +71,7 @@ def _commands(commands: Iterable[Any]) -> Table:
 
 
 def _prose(text: str, style: str = "") -> Text:
-    """Join the lines of a paragraph, and show what stands between backticks as code."""
+    """Join the lines of a paragraph, and show the text between backticks as code."""
     shown = Text(style=style)
     for number, part in enumerate(re.sub(r"\s+", " ", text).split("`")):
         shown.append(part, "markdown.code" if number % 2 else None)

@@ -1,4 +1,4 @@
-"""What is being done right now, on a terminal; nothing at all elsewhere."""
+"""Progress: what is being done right now, shown on a terminal and nowhere else."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tidemark.report import Progress, quiet
 
 @contextmanager
 def progress_shown() -> Iterator[Progress]:
-    """Show the stage and table in hand on one line of stderr, which is gone afterwards."""
+    """Show the stage and table in hand on one line of stderr, which is erased at the end."""
     if not sys.stderr.isatty():
         yield quiet
         return
@@ -40,7 +40,7 @@ def progress_shown() -> Iterator[Progress]:
 
 @contextmanager
 def waiting(doing: str) -> Iterator[None]:
-    """Say on a terminal what is going on while it lasts."""
+    """Say on a terminal what is being done until the block ends."""
     if not sys.stderr.isatty():
         yield
         return

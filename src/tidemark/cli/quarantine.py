@@ -1,4 +1,4 @@
-"""The command `quarantine`: the rows that the star cannot take, how to mend them, and taking them up again."""
+"""The command `quarantine`: list the rows that the star cannot take, say how to mend them, and take them up again."""
 
 import json
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ def quarantine(
         Literal["list", "show", "replay"],
         typer.Argument(help="list counts the rows, show prints them, replay takes them up again."),
     ],
-    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="A star table; all of them without it.")] = None,
+    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="A star table. Default: all.")] = None,
     *,
     batch: Annotated[int | None, typer.Option(min=1, help="show: the rows that this batch has set aside.")] = None,
     ordinal: Annotated[
         list[int] | None, typer.Option(help="show, replay: a fact's row, by the surrogate key that it will have.")
     ] = None,
 ) -> None:
-    """Look into the quarantine: rows that the star cannot take, why, and how to mend them; or take them up again.
+    """Show the rows that the star cannot take, why, and how to mend them; or take them up again.
 
-    A replay writes a batch that names the rows. The next transform takes up those that the star can take by then, each
-    at its place in the history; the others stay.
+    A replay writes a batch that names the rows. The next transform takes up each row that the star can take by then, at
+    its place in the history. The others stay in quarantine.
 
     Example: `tidemark quarantine show fact_sales_order --batch 3`
     """
@@ -79,10 +79,10 @@ def _show(
     for row in rows[:SHOWN_ROWS]:
         _show_row(row, how_to_mend(row))
     if not rows:
-        out().print("no such rows lie in quarantine" if table or batch or ordinals else "the quarantine is empty")
+        out().print("no such rows are in quarantine" if table or batch or ordinals else "the quarantine is empty")
     if len(rows) > SHOWN_ROWS:
         others = shown_count(len(rows) - SHOWN_ROWS)
-        out().print(f"{others} more rows: name a table, a batch or an ordinal, or take --json", markup=False)
+        out().print(f"{others} more rows: name a table, a batch or an ordinal, or use --json", markup=False)
 
 
 def _replay(pipeline: "Pipeline", table: str | None, ordinals: Sequence[int], *, as_json: bool) -> None:
@@ -152,6 +152,6 @@ def _document(row: "SetAside", ways: Sequence[str]) -> dict[str, object]:
 
 
 def _text(value: object) -> str:
-    # As JSON, in which no control character reaches the terminal.
+    # JSON escapes control characters, so none reaches the terminal.
     shown = json.dumps(value, ensure_ascii=False)
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}… ({len(shown)} characters)"

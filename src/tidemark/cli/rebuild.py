@@ -1,4 +1,4 @@
-"""The command `rebuild`: latest, the star or the warehouse, made again and compared with what is there."""
+"""The command `rebuild`: make latest, the star or the warehouse again, and compare it with what is there."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,7 +17,7 @@ def rebuild(
     ctx: typer.Context,
     what: Annotated[
         Literal["latest", "star", "warehouse"],
-        typer.Argument(help="latest and the star are made from the change log, the warehouse is from the star."),
+        typer.Argument(help="Latest and the star are made from the change log, the warehouse from the star."),
     ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare, and change nothing.")] = False,
@@ -25,13 +25,13 @@ def rebuild(
         bool,
         typer.Option(
             "--accept-differences",
-            help="Put it in place also where that undoes what another model or an unfinished run has made.",
+            help="Put it in place even where that undoes what another model or an unfinished run made.",
         ),
     ] = False,
 ) -> None:
     """Make latest, the star or the warehouse again, say how many rows differ, and put it in place.
 
-    It ends with 5 where it would undo what another model or an unfinished run has made: see --accept-differences.
+    It ends with 5 where it would undo what another model or an unfinished run made: see --accept-differences.
 
     Example: `tidemark rebuild star --dry-run`
     """
@@ -63,7 +63,7 @@ def rebuild(
 
 def _show(report: "RebuildReport") -> None:
     if not report.batch:
-        out().print(f"{report.what}: there is no batch yet, and nothing to make again")
+        out().print(f"{report.what}: there is no batch yet, so there is nothing to make again")
         return
     columns = ("rows", "missing there", "too many there")
     table = new_table("table", *columns, "", numbers=columns, title=f"{report.what}, batches 1 to {report.batch}")
@@ -76,4 +76,4 @@ def _show(report: "RebuildReport") -> None:
     for reason in report.reasons:
         out().print(f"not as it was: {reason}", style="yellow", markup=False)
     if report.reasons and not report.is_in_place:
-        out().print("what to do: if that is meant, run it again with --accept-differences", markup=False)
+        out().print("what to do: if you want this, run it again with --accept-differences", markup=False)

@@ -1,4 +1,4 @@
-"""Trying again and going on: back-off within one run, and runs one after the other until a signal asks to stop."""
+"""Trying again and repeating: back-off within one run, and runs one after the other until a signal asks to stop."""
 
 import logging
 import os
@@ -31,8 +31,8 @@ class Stop:
 
     def wait(self, seconds: float) -> bool:
         """Sleep; return at once, and True, when somebody asked to stop."""
-        # In slices, and not on a threading.Event: to set one within a signal handler can deadlock, because the handler
-        # may interrupt the very thread that holds the event's lock.
+        # It sleeps in slices and does not wait for a threading.Event: setting one in a signal handler can deadlock,
+        # because the handler may interrupt the very thread that holds the event's lock.
         until = time.monotonic() + seconds
         while not self.requested and (rest := until - time.monotonic()) > 0:
             time.sleep(min(rest, _SLICE_SECONDS))
@@ -49,8 +49,8 @@ def stopped_by_signals() -> Iterator[Stop]:
         if stop.requested:
             raise KeyboardInterrupt
         stop.request()
-        # Not by a log: its stream may be in the middle of a write, and refuses another.
-        os.write(_STDERR, b"stopping after the batch in hand; once more stops at once\n")
+        # Not through a logger: its stream may be in the middle of a write, and then it refuses another.
+        os.write(_STDERR, b"stopping after the batch in hand; a second signal stops at once\n")
         del number
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -62,12 +62,12 @@ def stopped_by_signals() -> Iterator[Stop]:
 
 
 def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Callable[[float], bool]) -> Result:
-    """Do the work, and again after 1, 2, 4 … seconds while something outside is away.
+    """Do the work, and try again after 1, 2, 4 … seconds while something outside is away.
 
     Args:
-        work: may raise anything; only a TransientError is tried again.
-        name: what the log calls it.
-        attempts: how often at most.
+        work: may raise anything; only after a TransientError is it tried again.
+        name: what the log calls the work.
+        attempts: how often the work is tried at most.
         wait: sleeps, and says whether to give up.
 
     """
@@ -93,12 +93,12 @@ def repeated(
     stop: Stop,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Do `tick` at once and then every so many seconds until asked to stop; a tick that is missed is not made up.
+    """Do `tick` now and then at a fixed interval until asked to stop; a missed tick is not made up for.
 
     Args:
-        tick: says whether all went well; while it does not, the pauses grow.
-        every_seconds: from the beginning of one tick to that of the next.
-        stop: ends it, at once while it waits.
+        tick: returns whether all went well; while it returns False, the pauses grow.
+        every_seconds: the time from the beginning of one tick to the beginning of the next.
+        stop: ends the repetition, immediately if it is waiting.
         clock: counts seconds.
 
     """
@@ -114,5 +114,5 @@ def repeated(
 
 
 def pause_after(failures: int) -> float:
-    """Return how many seconds to wait after so many failures in a row: 1, 2, 4 … and five minutes at most."""
+    """Return the seconds to wait after this number of failures in a row: 1, 2, 4 … and five minutes at most."""
     return min(2.0 ** min(failures - 1, 30), LONGEST_PAUSE_SECONDS)

@@ -37,8 +37,8 @@ def run(
 ) -> None:
     """Bring the warehouse up to date: ingest, transform, load.
 
-    With --every it keeps going: SIGTERM or Ctrl-C finishes the batch in hand and ends with 0, a source or warehouse
-    that is away is tried again, and --json prints one document a line for each round.
+    With --every it keeps going. On SIGTERM or Ctrl-C it finishes the batch in hand and ends with 0. A source or
+    warehouse that is away is tried again. With --json it prints one document, on one line, for each round.
 
     Example: `tidemark run --every 10m`
     """
@@ -49,13 +49,13 @@ def run(
         return
     every_seconds = parse_duration(every).total_seconds()
     if every_seconds <= 0:
-        raise ConfigError(f"expected a time above zero behind --every, got {every!r}")
+        raise ConfigError(f"expected a time above zero after --every, got {every!r}")
     with stopped_by_signals() as stop:
         repeated(partial(_tick, called, attempts, stop), every_seconds=every_seconds, stop=stop)
 
 
 def ingest(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
-    """Poll the source once: what changed becomes a batch of the change log.
+    """Poll the source once: its changes become a batch of the change log.
 
     Example: `tidemark ingest --source-url postgresql://reader@db/shop`
     """
@@ -103,7 +103,7 @@ def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: "Datab
 def _run_once(called: Invocation, stages: Sequence[str], attempts: int) -> None:
     pipeline = called.pipeline()
     with progress_shown() as progress:
-        # Ctrl-C ends the wait as it ends everything else.
+        # Ctrl-C ends the wait like everything else.
         wait = Stop().wait
         reports = [
             attempted(partial(_work, pipeline, stage, progress), name=stage, attempts=attempts, wait=wait)
@@ -116,7 +116,7 @@ def _run_once(called: Invocation, stages: Sequence[str], attempts: int) -> None:
 
 
 def _tick(called: Invocation, attempts: int, stop: Stop) -> bool:
-    # Wired anew each time: a password in Secrets Manager may have been changed, a token have expired.
+    # The pipeline is wired anew each time, because a password in Secrets Manager may have changed or a token expired.
     pipeline = called.pipeline()
     reports, went_well = [], True
     with progress_shown() as progress:
@@ -127,7 +127,7 @@ def _tick(called: Invocation, attempts: int, stop: Stop) -> bool:
             except OvertakenError as exc:
                 logger.warning("%s: %s", stage, exc.message)
             except TransientError as exc:
-                # The stages behind it go on: they may have batches of earlier rounds to bring in.
+                # The later stages still run, because they may have batches of earlier rounds to bring in.
                 logger.error("%s: %s", stage, exc.message)  # noqa: TRY400 -- foreseen, no traceback
                 went_well = False
     if called.as_json:
@@ -138,7 +138,7 @@ def _tick(called: Invocation, attempts: int, stop: Stop) -> bool:
 
 
 def _work(pipeline: "Pipeline", stage: str, progress: "Progress") -> "StageReport":
-    # By name, because the part itself is made here, within the attempt: that may take AWS.
+    # The stage is given by name, because its part is made here, within the attempt: making it may need AWS.
     report: StageReport = getattr(pipeline, stage).run(progress)
     return report
 

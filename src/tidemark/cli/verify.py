@@ -1,4 +1,4 @@
-"""The command `verify`: source = latest = star = warehouse, table by table."""
+"""The command `verify`: prove source = latest = star = warehouse, table by table."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ def verify(
         bool,
         typer.Option(
             "--deep",
-            help="Also fold the whole log and compare latest and star with that.",
+            help="Also fold the whole log, and compare latest and the star with the result.",
         ),
     ] = False,
 ) -> None:
@@ -28,7 +28,7 @@ def verify(
 
     The warehouse has to keep its laws as well: references find their rows, versions meet, the model's checks hold.
     Changes that came after the last batch are pending, rows in quarantine are set aside: neither is a difference. A
-    place that is not configured is left out. Ends with 5 when there is a difference. It changes nothing.
+    place that is not configured is left out. It ends with 5 when there is a difference. It changes nothing.
 
     Example: `tidemark verify --deep`
     """
