@@ -1,7 +1,7 @@
 """The demo: a source with generated rows, a baseline, bursts of activity, and what became of them in the warehouse.
 
-Everything lies in one directory, so that a second run goes on where the first ended. The server ends with the run,
-however that ends, unless it is to be kept.
+Everything lies in one directory, so a second run goes on where the first ended. However the run ends, the server stops
+with it, unless it is to be kept.
 """
 
 import fcntl
@@ -32,30 +32,30 @@ from tidemark.warehouse.schema import init
 
 SOURCE = "totesys"
 WAREHOUSE = "warehouse"
-# What a run makes in its directory, and all that --reset removes there.
+# All that a run makes in its directory; --reset removes this and nothing else.
 MADE = ("postgres", "ingestion", "processed", "pointer.json", "psql", FILE)
 KINDS = ("inserted", "updated", "deleted")
 BURST_ROWS = 150
-# Bursts choose rows by a hash of their seed: so far apart, no burst of one seed is a burst of another.
+# Bursts choose rows by a hash of their seed. Demo seeds lie this far apart, so no two demos share a burst's seed.
 SEED_STRIDE = 1_000_000
 
 
 class Teller(Protocol):
-    """Be told how far the demo is."""
+    """The listener that is told how far the demo is."""
 
     def begins(self, step: str, tables: int, /) -> None:
-        """Take note of what is being done from now on; `tables` says how many are to be worked on, 0 for none."""
+        """Note the step that begins; `tables` says on how many tables it works, 0 for none."""
 
     def works(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, /) -> None:
-        """Take note of a table, as `Progress` does."""
+        """Note a table, as `Progress` does."""
 
     def ends(self, result: str, seconds: float, /) -> None:
-        """Take note of what came of it."""
+        """Note what came of the step."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What to do and where; the same seed and scale give the same rows, but for the clock."""
+    """What the demo is to do and where; the same seed and scale give the same rows, apart from their times."""
 
     directory: Path
     reset: bool = False
@@ -83,7 +83,7 @@ def run_demo(demo: Demo, teller: Teller) -> DemoReport:
         is_kept = False
         try:
             with _step(teller, "starting PostgreSQL") as result:
-                # Until its process is noted an interruption would leave it running.
+                # An interruption before the process is noted would leave the server running.
                 with signals.held():
                     server.start()
                 result.append(f"PostgreSQL {_version(server)} runs, for this demo alone")
@@ -97,7 +97,7 @@ def run_demo(demo: Demo, teller: Teller) -> DemoReport:
 
 
 def stop_demo(directory: Path) -> bool:
-    """Stop the server of a demo that was kept; say whether there was one."""
+    """Stop the server that a demo left running; say whether there was one."""
     place = directory.expanduser().resolve() / "postgres"
     if not place.exists():
         return False
@@ -109,7 +109,7 @@ def stop_demo(directory: Path) -> bool:
 
 @dataclass
 class _Run:
-    """One run, while the server is up."""
+    """One run of the demo while the server is up."""
 
     demo: Demo
     directory: Path
@@ -227,20 +227,20 @@ def _alone(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / "lock").open("w", encoding="utf-8")
     except OSError as exc:
-        message = f"the demo needs a directory, but {str(directory)!r}: {exc.strerror}"
+        message = f"the demo needs a directory and cannot use {str(directory)!r}: {exc.strerror}"
         raise ConfigError(message, advice="choose another: --directory") from exc
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             message = f"another demo is at work in {str(directory)!r}"
-            raise ConfigError(message, advice="wait for its end, or choose another place: --directory") from exc
+            raise ConfigError(message, advice="wait until it ends, or choose another: --directory") from exc
         yield
 
 
 @contextmanager
 def _step(teller: Teller, doing: str, tables: int = 0) -> Iterator[list[str]]:
-    """Tell of a step as it begins and, if a result was given, as it ends."""
+    """Tell the teller that a step begins and, if the block gave a result, that it ended."""
     teller.begins(doing, tables)
     started = time.perf_counter()
     result: list[str] = []
@@ -259,7 +259,7 @@ def _remove(directory: Path) -> None:
 
 
 def _write_commands(directory: Path, server: EmbeddedServer, settings: Settings) -> None:
-    """Write `psql`, which opens one of the databases, and the settings with which other commands find the demo."""
+    """Write the script `psql`, which opens a database, and the settings with which other commands find the demo."""
     psql = directory / "psql"
     command = server.psql_command("").removesuffix(" ''")
     psql.write_text(f'#!/bin/sh\n[ $# -gt 0 ] || set -- {WAREHOUSE}\nexec {command} "$@"\n', encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a run of the demo has to show, gathered from the lake and the warehouse; how it looks is another's business."""
+"""What a run of the demo has to show, gathered from the lake and the warehouse; the command line lays it out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query to try and what it gives at present."""
+    """A query to try, and its rows at present."""
 
     title: str
     sql: str
@@ -59,10 +59,10 @@ class Places:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What a run did: its batches, what each stage did with each table, two orders' versions, three queries.
+    """What a run did: its batches, what each stage did with each table, the versions of two orders, three queries.
 
-    `source_rows` are those of a source that this run filled, none if it went on with an older one. `pairs` are the
-    source tables, each with the star table that it feeds. `is_running` says whether the server was kept.
+    `source_rows` counts the rows of a source that this run filled; it is empty if the run went on with an older source.
+    `pairs` has the source tables, each with the star table that it feeds. `is_running`: whether the server was kept.
     """
 
     is_running: bool
@@ -78,7 +78,7 @@ class DemoReport:
 
 
 def pairs_of(model: Model) -> list[tuple[str, str]]:
-    """Pair each source table with the star table that it feeds first; what stays over on both sides comes last."""
+    """Pair each source table with the star table that it feeds first; the tables of both sides left over come last."""
     stars = {(star.driving or star.reads[0]): star.name for star in model.stars.values() if star.driving or star.reads}
     pairs = [(name, stars[name]) for name in model.sources if name in stars]
     sources_left = [name for name in model.sources if name not in stars]
@@ -89,15 +89,15 @@ def pairs_of(model: Model) -> list[tuple[str, str]]:
 
 
 def history_of(pipeline: Pipeline, order: int | None) -> History | None:
-    """Read the versions of a sales order, None for none."""
+    """Read the versions of a sales order; None when `order` is None."""
     if order is None:
         return None
     return read_history(pipeline.warehouse_url, find_fact(pipeline.model, FACT), [str(order)])
 
 
 def answers(url: str, *, moment: datetime, orders: Sequence[int]) -> list[Answer]:
-    """Ask the three kinds of question, `as_of` for the orders at the moment."""
-    # Up to the next millisecond, which reads better than six digits.
+    """Run the three kinds of query; `as_of` asks for the orders at the moment."""
+    # The moment is rounded up to a millisecond, because six digits are hard to read.
     at = (moment + timedelta(microseconds=-moment.microsecond % 1000)).astimezone(UTC).replace(tzinfo=None)
     parts: dict[str, sql.Composable] = {
         "moment": sql.Literal(f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3]),

@@ -1,6 +1,6 @@
-"""Rows and work for a totesys source: what the demo shows and the benchmark measures.
+"""Rows and changes for a totesys source: what the demo shows and the benchmark measures.
 
-PostgreSQL makes the rows, table by table, and all chance is a hash of the seed: the same seed gives the same rows.
+PostgreSQL makes the rows, table by table. Every random choice is a hash of the seed: the same seed gives the same rows.
 """
 
 import re
@@ -31,7 +31,7 @@ TABLES = (
     "transaction",
     "payment",
 )
-# Of the new orders, so many of ten are purchases; of the refunds as well.
+# So many of ten new orders are purchase orders, and so many of ten refunds are refunds of these.
 PURCHASES_OF_TEN = 3
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -39,10 +39,10 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Say how many rows of each table a burst of work inserted, updated and deleted; no row is counted twice.
+    """How many rows of each table a burst of work inserted, updated and deleted; no row is counted twice.
 
-    `updated_sales_order_id` is an order whose quantity and delivery location both changed, `deleted_sales_order_id` one
-    that was deleted with its transaction and payment.
+    `updated_sales_order_id` is an order whose quantity and delivery location both changed. `deleted_sales_order_id` is
+    one that was deleted with its transaction and payment.
     """
 
     inserted: Mapping[str, int]
@@ -53,13 +53,13 @@ class Activity:
 
     @property
     def rows(self) -> int:
-        """How many rows were inserted, updated or deleted."""
+        """Count the rows that were inserted, updated or deleted."""
         return sum(self.inserted.values()) + sum(self.updated.values()) + sum(self.deleted.values())
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How many rows each kind of work is to touch; a cancelled order goes with its transaction and payment."""
+    """How many rows each kind of work is to touch; a cancelled order takes its transaction and payment with it."""
 
     cancelled: int = 0
     deleted_payments: int = 0
@@ -78,9 +78,9 @@ class _Plan:
 def sizes(scale: float) -> dict[str, int]:
     """Return how many rows each table of a new source has.
 
-    Orders, transactions and payments grow with `scale`; designs slower, with its power 0.8, as a catalogue does beside
-    its sales; staff, addresses, counterparties and the code tables stay. Scale 1 is the size of the real one, scale 100
-    has 4.74 million rows.
+    Orders, transactions and payments grow with `scale`. Designs grow with its power 0.8, because a catalogue grows more
+    slowly than its sales. Staff, addresses, counterparties and the code tables stay the same. Scale 1 is the size of
+    the real source; scale 100 has 4.74 million rows.
     """
     return {
         "department": 8,
@@ -106,11 +106,11 @@ def create_tables(connection: Connection) -> None:
 def fill(connection: Connection, *, until: datetime, scale: float = 1.0, seed: int = 1) -> dict[str, int]:
     """Fill the empty tables with two years of work before `until`; return the rows of each table.
 
-    The same arguments give the same rows. One transaction; foreign keys are dropped in it and added again at its end.
+    The same arguments give the same rows. It is one transaction, which drops the foreign keys and adds them at its end.
 
     Args:
         connection: To the source, as the owner of its tables.
-        until: No row is younger; a naive one is UTC.
+        until: No row is younger than this; a naive time is UTC.
         scale: See `sizes`.
         seed: Any integer of 64 bits.
 
@@ -147,21 +147,21 @@ def activity(
     change: int | None = None,
     cancel: int | None = None,
 ) -> Activity:
-    """Do one burst of plausible work in one transaction, which touches about `rows` rows.
+    """Do one burst of plausible work, which touches about `rows` rows in one transaction.
 
-    About half of the rows are new orders with their transactions and payments, a fifth changed orders, a fifth payments
-    that become paid; from 10 rows on at least one unpaid order is cancelled (with its transaction and payment) and one
-    member of staff moves or one address changes. The same state and seed give the same work.
+    About half of the rows are new orders with their transactions and payments, a fifth are changed orders, a fifth are
+    payments that become paid. From 10 rows on at least one unpaid order is cancelled, with its transaction and payment,
+    and one member of staff moves or one address changes. The same state and seed give the same work.
 
     Args:
         connection: To the source.
-        rows: Fewer are touched only when too few payments are unpaid.
-        seed: Another one for each burst, or the same rows are chosen again.
-        at: What to stamp the rows with, instead of the source's clock.
+        rows: Fewer rows are touched only when too few payments are unpaid.
+        seed: Each burst needs another seed, or it chooses the same rows again.
+        at: The time to stamp the rows with, instead of the source's clock.
         change: The id of a sales order that is to be among the changed, if it is still there.
         cancel: The id of a sales order that is to be among the cancelled, paid or not.
     """
-    some = rows >= 10  # noqa: PLR2004 — below that a burst is too small for a bit of everything
+    some = rows >= 10  # noqa: PLR2004 — a smaller burst has no room for every kind of work
     cancelled = max(1, rows // 60) if some else 0
     moves = max(1, rows // 100) if some else 0
     orders = rows // 6
@@ -185,11 +185,12 @@ def activity(
 def increment(
     connection: Connection, *, updates: int, inserts: int, deletes: int, seed: int, at: datetime | None = None
 ) -> Activity:
-    """Change exactly so many rows in one transaction; no row is hit twice, and every row is as likely as any other.
+    """Change exactly so many rows in one transaction; no row is changed twice, and all rows are equally likely.
 
-    Updates: a half payments, a third sales orders, the rest purchase orders, over the whole key range, old rows as well
-    as new. Inserts: a third each orders (three of ten purchases), transactions and payments. Deletes: sales orders with
-    their transaction and payment, and payments alone for what does not divide by three.
+    Of the updates one half are payments, a third are sales orders and the rest are purchase orders, old and new ones,
+    over the whole range of keys. Of the inserts a third each are orders (three of ten are purchase orders),
+    transactions and payments. The deletes are sales orders with their transaction and payment, and payments alone for
+    the rest of a division by three.
 
     Raises:
         ConfigError: The source has too few rows for that; it is left as it was.
@@ -216,7 +217,7 @@ def increment(
 
 
 class _Burst:
-    """Work in one open transaction: what is deleted first is not updated, what is inserted last is neither."""
+    """Work in one open transaction: it deletes, updates, then inserts, so that no row is touched twice."""
 
     def __init__(self, connection: Connection, seed: int, at: datetime | None) -> None:
         self._connection = connection
@@ -298,7 +299,7 @@ def _execute(
     connection: Connection, file: str, name: str, values: Mapping[str, object]
 ) -> psycopg.Cursor[dict[str, Any]]:
     statement = _statements(file)[name]
-    # Without parameters psycopg leaves a % alone, which format() needs in the blocks that take none.
+    # Without parameters psycopg leaves each % as it is. Blocks without parameters need that for format().
     used = values if "%(" in statement else None
     return connection.cursor(row_factory=dict_row).execute(statement, used, prepare=False)
 

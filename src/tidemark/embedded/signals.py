@@ -1,4 +1,4 @@
-"""Signals that end a run in good order: an exception, put off where one would leave something behind."""
+"""Signals that end a run cleanly: each raises an exception, later where one would leave something behind."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Signals:
     """While the context lasts, raise KeyboardInterrupt on Ctrl-C and SystemExit on SIGTERM and SIGHUP.
 
-    Only for the main thread, as Python has it.
+    Only the main thread can use it, because Python handles signals only there.
     """
 
     def __init__(self) -> None:
@@ -26,13 +26,13 @@ class Signals:
     def __exit__(self, _: object, exc: BaseException | None, traceback: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        # DuckDB stops a query when a handler raises, and then raises an error of its own instead.
+        # When a handler raises, DuckDB stops its query and raises an error of its own instead.
         if self._received is not None and isinstance(exc, Exception):
             _raise(self._received)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Put off what a signal raises until the end of the block."""
+        """Delay the exception of a signal until the block ends."""
         self._is_held = True
         try:
             yield
@@ -42,7 +42,7 @@ class Signals:
             _raise(self._received)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        # A second one would only come in the way of what the first has set going.
+        # A second exception would only disturb the clean-up that the first one started.
         is_first, self._received = self._received is None, number
         if is_first and not self._is_held:
             _raise(number)

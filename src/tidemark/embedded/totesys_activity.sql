@@ -13,7 +13,7 @@ select
     coalesce((select max(payment_id) from payment), 0) as payment;
 
 -- name: choose_cancelled
--- Orders with one transaction and one payment. Never the newest rows: their keys would be given out again.
+-- Orders with one transaction and one payment. Never the newest rows, because their keys would be used again.
 with
 candidate as (
     select
@@ -73,7 +73,7 @@ order by
 limit %(count)s::bigint;
 
 -- name: change_sales_orders
--- All go to another place, every second one in another quantity; `first` always in both.
+-- Every order gets another delivery location, and every second one another quantity; `first` always gets both.
 update sales_order
 set
     agreed_delivery_location_id = coalesce(
@@ -127,7 +127,7 @@ where payment_id in (
 );
 
 -- name: change_payments
--- Any payment: an open one is paid; of a paid one the other party's account is put right.
+-- Any payment: an open one becomes paid; a paid one gets another account number of the counterparty.
 update payment
 set
     paid = true,

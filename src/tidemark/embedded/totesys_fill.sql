@@ -1,5 +1,5 @@
 -- The rows of a new source. Each `-- name:` begins one statement; generator.py runs them in this order.
--- All chance is a hash of (seed, column, row), so that a row does not depend on how many others there are or on any state.
+-- Every random choice is a hash of (seed, column, row), so a row depends neither on the number of rows nor on any state.
 
 -- name: lot
 create or replace function pg_temp.lot(i bigint, stream text, seed bigint) returns bigint
@@ -12,7 +12,7 @@ language sql immutable
 as 'select mod(hashint8extended(i, hashtextextended(stream, seed)) & 9223372036854775807, sides)::integer';
 
 -- name: word
--- Neighbouring rows get different words: 7 divides the length of no list below.
+-- Neighbouring rows get different words, because 7 divides the length of no list below.
 create or replace function pg_temp.word(i bigint, stream text, seed bigint, words text[]) returns text
 language sql immutable
 as 'select words[1 + mod(i * 7 + pg_temp.roll(0, stream, seed, cardinality(words)), cardinality(words))]';
@@ -23,7 +23,8 @@ language sql immutable
 as 'select date_trunc(''milliseconds'', until - interval ''730 days'' * (1 - part))';
 
 -- name: set_references_aside
--- Checking 15 million references row by row would take longer than all the rest; added back, each is checked in one join.
+-- Checking 15 million references row by row would take longer than all the rest. A key that is added back is checked in
+-- one join.
 create temporary table generated_reference on commit drop as
 select
     conrelid::regclass::text as table_name,
@@ -204,7 +205,7 @@ select
 from drawn;
 
 -- name: sales_order
--- An order names a design that was there by then, hence the same two numbers as above.
+-- An order names a design that existed by then, so the two numbers are those above.
 with
 drawn as (
     select
@@ -349,7 +350,7 @@ select i, transaction_type, sales_order_id, purchase_order_id, created_at, creat
 from generated_due;
 
 -- name: payment
--- Three in five are paid, on the day they are due, as far as that day has come.
+-- Three in five are paid on the day they are due, if that day has come.
 with
 settled as (
     select
