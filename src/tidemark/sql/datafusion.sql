@@ -1,5 +1,5 @@
 -- name: lines_of_star
--- concat() takes a null for an empty text, and an empty field without quotes is Postgres's null.
+-- concat() treats a null as an empty text, and Postgres reads an empty field without quotes as null.
 select {fields}
 from (
     select

@@ -1,9 +1,9 @@
 -- name: history_key
--- One key's history and its state at a moment; a key cannot start two versions at one moment.
+-- It finds one key's history and its state at a moment. A key cannot start two versions at one moment.
 create unique index {index} on {fact} ({source_key}, valid_from);
 
 -- name: current_key
--- A key has one current version at most; small beside the table once history has grown.
+-- A key has at most one current version. Once history has grown, this index is small compared with the table.
 create unique index {index} on {fact} ({source_key}) where valid_to is null;
 
 -- name: current
@@ -17,8 +17,9 @@ where valid_to is null and not is_deleted;
 comment on view {view} is {text};
 
 -- name: as_of
--- The rows as they stood at a moment, in UTC. Not strict and without settings of its own, so that the planner inlines
--- the body and a condition on the key reaches the index. The body is a string with `*`: a column added later appears.
+-- The rows as they stood at a moment, in UTC. The function is not strict and has no settings of its own, so that the
+-- planner inlines its body and a condition on the key reaches the index. The body is a string with `*`, so that a column
+-- that is added later appears.
 create or replace function {function}(at timestamp) returns setof {fact}
 language sql stable
 as $as_of$

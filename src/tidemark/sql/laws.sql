@@ -9,7 +9,7 @@ from (
 limit {most};
 
 -- name: reference
--- A reference that finds no row, whatever became of the foreign keys.
+-- A reference that finds no row, whether or not the foreign keys are still there.
 select
     {table_name}::text as table,
     fact.{key}::text as {key},
@@ -25,7 +25,7 @@ where
     );
 
 -- name: intervals
--- A version that does not end where the next one of its key begins, or a newest one that ends.
+-- A version that does not end where the next one of its key begins, or a newest version that ends.
 select
     {table_name}::text as table,
     versions.*
@@ -60,7 +60,7 @@ inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.at
 where c.oid = to_regclass(%(view)s);
 
 -- name: current_rows
--- A row that the view shows and should not, or does not show, or shows more than once.
+-- A row that the view shows but should not, does not show but should, or shows more than once.
 select
     {table_name}::text as table,
     coalesce(shown.{key}, live.{key}) as {key},
@@ -86,7 +86,7 @@ from {fact}
 where isfinite({column}::date);
 
 -- name: calendar
--- A day that the calendar lacks of a year that a fact names, or has of another year.
+-- A day that the calendar lacks although a fact names its year, or has although no fact names its year.
 with named as (
     {days}
 ),

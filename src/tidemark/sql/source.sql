@@ -178,7 +178,8 @@ from pg_class
 where oid = to_regclass({table});
 
 -- name: keys_seen_by
--- A row keeps the last 32 bits of the transaction's number: it is the last such number before this snapshot.
+-- A row keeps only the last 32 bits of its transaction's number. The whole number is the last one before this snapshot
+-- that ends in these bits.
 copy (
     select
         {key},

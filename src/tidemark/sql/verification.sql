@@ -15,7 +15,7 @@ select
     current_user::text as role;
 
 -- name: create_copy
--- The types of the warehouse's columns, and none of their constraints.
+-- The copy has the types of the warehouse's columns and none of their constraints.
 create temporary table {copied} on commit drop as
 select {columns}
 from {table}

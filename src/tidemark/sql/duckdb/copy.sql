@@ -8,5 +8,5 @@ copy ({select}) to {path} (format parquet, compression zstd);
 copy ({select}) to {path} (format json);
 
 -- name: into_lines
--- Neither quote nor escape, and a delimiter that JSON text cannot hold: each value is written as it is.
+-- There is no quote and no escape, and JSON text cannot contain the delimiter, so each value is written as it is.
 copy ({select}) to {path} (format csv, header false, quote '', escape '', delimiter E'\x01');

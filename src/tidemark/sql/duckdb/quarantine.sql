@@ -199,7 +199,7 @@ order by
     key::varchar;
 
 -- name: heaps
--- By reason without the value that it quotes, so that rows with the same fault are counted together.
+-- Rows are grouped by reason without the value that it quotes, so that rows with the same fault are counted together.
 select
     regexp_replace(
         regexp_replace(reason, ' is ''.*'', which ', ' is …, which ', 's'),
