@@ -41,7 +41,7 @@ SEED_STRIDE = 1_000_000
 
 
 class Teller(Protocol):
-    """The listener that is told how far the demo is."""
+    """A listener that is told how far the demo has come."""
 
     def begins(self, step: str, tables: int, /) -> None:
         """Note the step that begins; `tables` says on how many tables it works, 0 for none."""

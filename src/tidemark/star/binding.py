@@ -97,7 +97,7 @@ def _is_number(kind: str) -> bool:
 
 
 def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]]) -> None:
-    """Make what the SELECTs read: each source table with one row, a calendar of one day, and the seeds."""
+    """Make the tables that the SELECTs read: each source table with one row, a calendar of one day, and the seeds."""
     engine.seeds(model.seeds)
     engine.view("calendar", select("binding", "one_day"))
     for name, found in columns.items():

@@ -172,7 +172,7 @@ def _translated(lake: LakeTable) -> Iterator[None]:
 
 
 def _told(lake: LakeTable, exc: Exception) -> TidemarkError:
-    """Tell what stood in the way of a query, of which delta-rs raises a bare Exception: the files say it better."""
+    """Find out from the files why a query failed, because delta-rs raises a bare Exception that says less."""
     found = " ".join(str(exc).split())[:FIRST_CHARACTERS]
     actions = lake.delta.get_add_actions(flatten=True)
     sizes = zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)

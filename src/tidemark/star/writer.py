@@ -38,10 +38,12 @@ class StarWriter:
         lake = create_table(self.processed, star.path, wanted)
         if lake.batch > self.batch:
             message = f"{star.name} holds batch {lake.batch} already, though batch {self.batch} is not transformed"
-            raise OvertakenError(message, advice="run again; if it stays so: tidemark rebuild star", table=star.name)
+            raise OvertakenError(
+                message, advice="run it again; if it fails again: tidemark rebuild star", table=star.name
+            )
         left = self.before.tables.get(star.name) if self.before else None
         if left and lake.version < left.version:
-            message = f"{star.name} ends with version {lake.version}, batch {self.batch - 1} left it at {left.version}"
+            message = f"{star.name} is at version {lake.version}, but batch {self.batch - 1} left it at {left.version}"
             advice = f"restore {star.path}/_delta_log from the bucket's older versions, or run tidemark rebuild star"
             raise StateError(message, advice=advice, table=star.name)
         differ = {
