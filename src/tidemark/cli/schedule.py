@@ -65,7 +65,7 @@ def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Cal
     """Do the work, and try again after 1, 2, 4 … seconds while something outside is away.
 
     Args:
-        work: may raise anything; only after a TransientError is it tried again.
+        work: may raise anything; it is tried again only after a TransientError.
         name: what the log calls the work.
         attempts: how often the work is tried at most.
         wait: sleeps, and says whether to give up.
@@ -93,7 +93,7 @@ def repeated(
     stop: Stop,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Do `tick` now and then at a fixed interval until asked to stop; a missed tick is not made up for.
+    """Do `tick` at once, and again at a fixed interval until asked to stop; a missed tick is not made up for.
 
     Args:
         tick: returns whether all went well; while it returns False, the pauses grow.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def status(ctx: typer.Context) -> None:
-    """Show batches, watermark, freshness, quarantine and what the next run would do, whatever is away at the moment.
+    """Show batches, watermark, freshness, quarantine and what the next run would do, even when something is away.
 
     Example: `tidemark status --json`
     """

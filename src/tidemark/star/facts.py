@@ -108,7 +108,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
 
 
 def _put_changes(fact: _Fact) -> list[AddAction]:
-    """Write a version for each change of the batch, one data file at most for each object of the log."""
+    """Write the batch's changes as versions, in at most one data file for each object of the log."""
     added: list[AddAction] = []
     ordinal = fact.state.entry.first_ordinal
     moment = Expression(f"timestamp {fact.batch.captured_at}")

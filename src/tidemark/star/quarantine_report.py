@@ -106,7 +106,7 @@ def how_to_mend(row: SetAside) -> tuple[str, ...]:
     if row.waits:
         return (
             "it comes back by itself in the batch that brings the row it refers to",
-            "if that row is in quarantine as well, mend that one: tidemark quarantine show",
+            "if that row is in quarantine too, mend it first: tidemark quarantine show",
         )
     if row.reason.startswith(DOUBT):
         correct = "if that value is wrong, correct it in the source"

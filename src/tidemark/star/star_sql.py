@@ -107,8 +107,8 @@ def neighbours(
 ) -> Select:
     """Write a SELECT of the changes in `part` whose key has other versions, and of the versions next to each change.
 
-    Its columns are `_ordinal`; the begin of the version before and of the next one (`_previous_from`, `_next_from`);
-    and the number of rows in quarantine that belong between these and the change (`_reserved_before`,
+    Its columns are `_ordinal`, the moments at which the version before and the next one begin (`_previous_from`,
+    `_next_from`), and how many rows in quarantine belong between these versions and the change (`_reserved_before`,
     `_reserved_after`).
 
     Args:
@@ -143,11 +143,11 @@ def versions(
 ) -> Select:
     """Write a SELECT of source key, `_ordinal`, `valid_from` and `is_deleted` for each change.
 
-    `valid_from` is the row's `updated` in UTC. It is the snapshot's time where `updated` is null or in the future, or
-    where the row was deleted. Where the result is not after the version before, `valid_from` is the snapshot's time or
-    a microsecond after the version before, whichever is later. So it strictly grows within one key. A row that comes
-    back from quarantine goes before the version that followed it. For each row that is still open a microsecond stays
-    free, so that every one of them finds its place, in whatever order they come back.
+    `valid_from` is the row's `updated` in UTC. It is the snapshot's time where `updated` is null, infinite or in the
+    future, or where the row was deleted. Where the result is not after the version before, `valid_from` is the
+    snapshot's time or a microsecond after the version before, whichever is later. So it strictly grows within one key.
+    A row that comes back from quarantine goes before the version that followed it. For each row that is still open a
+    microsecond stays free, so that every one of them finds its place, in whatever order they come back.
 
     Args:
         part: the changes, with `_op`, `_ordinal` and `_captured_at`.
