@@ -90,7 +90,7 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     if not any((ledger, tables, indexes, upgrades, lacking)):
         return []
     indexes += _statements_of(each for each in lacking if each.kind == "index")
-    # The model's own views may build upon those that are generated.
+    # The model's own views may use the generated ones, so they come after those.
     repeatable = [*_statements_of(each for each in own if each.kind != "index"), *file.others]
     changes_type = any(" type " in statement for statement in upgrades)
     drops = _drops_of_views(repeatable) if changes_type else []
