@@ -1,8 +1,8 @@
-"""Kill runs at random moments and start runs in pairs, for long, on a source at work; print what came of it.
+"""Kill runs at random moments and start runs in pairs, for a long time, on a busy source; print the results.
 
     python bench/chaos.py [--kills 100] [--pairs 200] [--seed N]
 
-It ends with 1 when anything was lost, doubled or different. PostgreSQL and the lake lie in a temporary directory.
+It ends with 1 if anything was lost, doubled or different. PostgreSQL and the lake lie in a temporary directory.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tests.support.postgres import running_postgres
 
 
 def main() -> int:
-    """Do all of it and return the exit code."""
+    """Run all trials and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=200)

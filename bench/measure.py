@@ -1,4 +1,4 @@
-"""Measuring: a process's time and memory, and the floor under any copy of the source."""
+"""Measuring: the time and memory of a process, and the floor, which is what any copy of the source costs at least."""
 
 import os
 import statistics
@@ -21,7 +21,7 @@ MEBIBYTE_KIBIBYTES = 1024
 
 @dataclass(frozen=True)
 class Measured:
-    """What one process, or several one after the other, took; `peak_mib` is of the largest of them."""
+    """What one process took, or several that ran one after the other; `peak_mib` is that of the largest."""
 
     wall_seconds: float
     cpu_seconds: float | None = None
@@ -45,7 +45,7 @@ def added(parts: Sequence[Measured]) -> Measured:
 
 
 def median(runs: Sequence[Measured]) -> Measured:
-    """Take the median of each figure over runs of the same work, but the largest memory."""
+    """Take the median of each figure over runs of the same work, but of memory the maximum."""
     return Measured(
         wall_seconds=statistics.median(each.wall_seconds for each in runs),
         cpu_seconds=statistics.median(each.cpu_seconds or 0 for each in runs),
@@ -57,8 +57,8 @@ def median(runs: Sequence[Measured]) -> Measured:
 def run_process(command: Sequence[str]) -> tuple[Measured, str]:
     """Run a command to its end; return what it took and its stdout.
 
-    Time is that of the whole process, the start of the interpreter and the imports included; CPU and memory are the
-    kernel's own (`wait4`), without those of the database server.
+    The time is that of the whole process, with the start of the interpreter and the imports. CPU and memory are what
+    the kernel counted (`wait4`), without those of the database server.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         started = time.perf_counter()
@@ -76,19 +76,20 @@ def run_process(command: Sequence[str]) -> tuple[Measured, str]:
 
 
 def drop_database(server: EmbeddedServer, name: str) -> None:
-    """Drop a database, if there is one, and whatever is connected to it."""
+    """Drop a database if it exists, and end all connections to it."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 def floor(server: EmbeddedServer, source: str, *, keys_first: bool) -> Measured:
-    """Copy all tables with `psql | psql` into a database of their own, and take it away again.
+    """Copy all tables with `psql | psql` into a database of their own, and drop it again.
 
     Args:
         server: Holds source and copy.
         source: The source's database.
-        keys_first: Whether the foreign keys are in place while rows arrive, each then checked row by row, or are added
-            at the end, each then checked by one join. The primary keys are in place in both.
+        keys_first: Whether the foreign keys are in place while rows arrive, so that each is checked row by row.
+            Otherwise they are added at the end, so that each is checked by one join. The primary keys are in place in
+            both cases.
     """
     copy = "floor"
     drop_database(server, copy)
@@ -115,7 +116,7 @@ def count(connection: psycopg.Connection, table: str) -> int:
 
 
 def server_is_calm(server: EmbeddedServer) -> None:
-    """Have the server write out what earlier work left behind, so that no later work pays for it."""
+    """Make the server write out what earlier work left behind, so that no later work pays for it."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute("checkpoint")
 
@@ -148,5 +149,5 @@ def _alter(table: str, what: str, name: str) -> sql.Composed:
 
 
 def size_mib(directory: Path) -> float:
-    """Add up the files below a directory."""
+    """Add up the sizes of all files below a directory."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) / 2**20

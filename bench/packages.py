@@ -1,8 +1,8 @@
-"""Measure the packages of the Lambda functions: their sizes, and what the import of each handler costs.
+"""Measure the packages of the Lambda functions: their sizes, and the cost of importing each handler.
 
     python bench/packages.py [--repeat 9] [--write]
 
-The sizes are those of Lambda's default runtime; the imports happen here, on the Python at hand.
+The sizes are those for the default runtime of the functions. The imports run here, on this machine's Python.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tests.support.packages import built_packages
 README = Path(__file__).with_name("README.md")
 HANDLERS = {"ingest": "ingest", "transform": "transform", "load": "load", "compact": "ingest"}
 SHOWN = 6
-# A process that sees the package, the standard library and last what the runtime brings, as in Lambda.
+# A process that sees the package, the standard library, and last the libraries of the runtime, as in Lambda.
 PROGRAM = """
 import sys, time
 code, libraries, module = sys.argv[1:]
@@ -44,7 +44,7 @@ print(imported - began, time.process_time() - imported)
 
 
 def main() -> None:
-    """Measure, print the tables, and put them into bench/README.md where that is asked for."""
+    """Measure, print the tables, and put them into bench/README.md if `--write` is given."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeat", type=int, default=9, help="how often each handler is imported")
     parser.add_argument("--write", action="store_true", help="put the results into bench/README.md")
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def sizes(folder: Path) -> list[str]:
-    """Build the packages for the default runtime and tell their sizes."""
+    """Build the packages for the default runtime and return their sizes as a table."""
     lines = ["| package | architecture | zipped MiB | unpacked MiB | of that |", "|---|---|--:|--:|---|"]
     for architecture in MACHINES:
         target = Target(architecture=architecture)
@@ -95,7 +95,7 @@ def imports(folder: Path, repeat: int) -> list[str]:
 
 
 def _link_runtime(folder: Path) -> None:
-    """Put links to what Lambda's runtime brings into a directory of its own."""
+    """Link the libraries that Lambda's runtime brings into a directory of their own."""
     folder.mkdir()
     for name in LIBRARIES:
         for place in (Path(sysconfig.get_path("purelib")) / each for each in (name, f"{name}.py")):
@@ -104,13 +104,13 @@ def _link_runtime(folder: Path) -> None:
 
 
 def _seconds(code: Path, handler: str, options: Sequence[str]) -> tuple[float, float]:
-    """Return what the import of a handler took of the processor, and then its first client of S3."""
+    """Return the processor's seconds for the import of a handler, and then for its first client of S3."""
     first, second = _run(code, handler, options).stdout.split()
     return float(first), float(second)
 
 
 def _shares(code: Path, handler: str) -> Counter[str]:
-    """Return how many microseconds of the import passed in each library's own modules."""
+    """Return how many microseconds of the import each library's own modules took."""
     provided = {path.name.split(".")[0] for path in code.iterdir()}
     shares: Counter[str] = Counter()
     for line in _run(code, handler, ["-B", "-X", "importtime"]).stderr.splitlines():
@@ -125,7 +125,7 @@ def _shares(code: Path, handler: str) -> Counter[str]:
 
 
 def _least(runs: Sequence[Counter[str]]) -> Counter[str]:
-    """Take the least of each library over the runs, since this is wall time, and the machine may do something else."""
+    """Take the least of each library over the runs: it is wall time, and the machine may do other work as well."""
     return Counter({owner: min(run[owner] for run in runs) for owner in runs[0]})
 
 

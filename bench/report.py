@@ -1,4 +1,4 @@
-"""The results as Markdown, beside what was to be reached."""
+"""The results as Markdown, beside the targets."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ PEAK_MIB = 600
 
 
 def machine(server: EmbeddedServer) -> dict[str, Any]:
-    """Say what was measured on and with."""
+    """Describe the machine and the versions of the software."""
     with psycopg.connect(server.url("postgres")) as connection:
         postgres = connection.info.parameter_status("server_version")
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -65,7 +65,7 @@ def write_into(path: Path, text: str, name: str = "results") -> None:
 
 
 def peak_mib(results: Mapping[str, Any]) -> float:
-    """Give the most memory that any stage took."""
+    """Return the most memory that any stage took."""
     runs: list[Measured] = [results["full"]["all"], results["increment"]["all"], results["poll"]]
     runs += [results["poll_keys"], results["poll_switch"]]
     return max(run.peak_mib or 0.0 for run in runs)
@@ -131,7 +131,7 @@ def _figures(run: Measured) -> str:
 
 
 def processor() -> str:
-    """Name the processor, or give an empty text."""
+    """Name the processor; return an empty text if it is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -58,7 +58,7 @@ class Site:
         return rows
 
     def vacuum(self, database: str) -> None:
-        """Do at once what autovacuum does within a minute: hint bits, visibility, statistics."""
+        """Do now what autovacuum does within a minute: hint bits, visibility, statistics."""
         with psycopg.connect(self.server.url(database), autocommit=True) as connection:
             connection.execute("vacuum analyze")
 
@@ -89,7 +89,7 @@ class Site:
         return {stage: self.call(stage) for stage in STAGES}
 
     def increments(self, repeat: int) -> dict[str, Measured]:
-        """Measure increments; give the median of each stage and of the whole."""
+        """Measure increments; return the median of each stage and of the whole."""
         runs = []
         for _ in range(repeat):
             self.change()
@@ -113,7 +113,7 @@ class Site:
                     sys.exit(f"{view} has {got} rows, {table} has {expected}: whatever was measured is worth nothing")
 
     def drop(self) -> None:
-        """Take everything away."""
+        """Drop the databases and remove the buckets."""
         for database in (self.name, self.warehouse):
             drop_database(self.server, database)
         shutil.rmtree(self.directory / self.name, ignore_errors=True)
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def measure(server: EmbeddedServer, directory: Path, scale: float, repeat: int) -> dict[str, Any]:
-    """Measure everything, the tenth of the size first."""
+    """Measure everything, first the source with a tenth of the size."""
     results: dict[str, Any] = {"scale": scale, "repeat": repeat, "at": f"{utc_now():%Y-%m-%d}"}
     tenth = Site(server, directory, "tenth", scale / 10)
     say("a tenth of the size: fill, full load, increments")
@@ -181,7 +181,7 @@ def keys_model(directory: Path) -> Path:
 
 @contextmanager
 def workspace(directory: Path, *, keep: bool) -> Iterator[Path]:
-    """Make an empty directory, and take it away afterwards."""
+    """Make an empty directory, and remove it afterwards unless `keep` is set."""
     directory = directory.resolve()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -193,7 +193,7 @@ def workspace(directory: Path, *, keep: bool) -> Iterator[Path]:
 
 
 def say(what: str) -> None:
-    """Tell on stderr what is being measured."""
+    """Say on stderr what is being measured."""
     print(f"{utc_now():%H:%M:%S} {what}", file=sys.stderr, flush=True)
 
 

@@ -1,20 +1,20 @@
-# Each alarm tells the topic, and its description says to whoever gets the mail what to do.
+# Each alarm tells the topic. Its description tells whoever gets the mail what to do.
 
 locals {
   stale_after_minutes = var.stale_after_minutes == null ? max(30, 3 * var.schedule_minutes) : var.stale_after_minutes
-  # Five-minute periods that surely hold a run: within them one failure keeps its alarm on until the next run is through.
+  # So many five-minute periods surely hold a run, so one failure keeps its alarm on until the next run has ended.
   periods_with_a_run = ceil(var.schedule_minutes / 5) + 1
 
   near_timeout_milliseconds = 0.8 * var.timeout_seconds * 1000
   near_memory_mb            = 0.85 * var.memory_mb
-  # A namespace of its own: Lambda's report of an invocation names no function, so its metric can have no dimension.
+  # A namespace for each pipeline: Lambda's report of an invocation names no function, so its metric has no dimension.
   memory_namespace = "Tidemark/${var.name}"
   memory_metrics   = { for key in keys(local.function_names) : key => "MaxMemoryUsedMB-${key}" }
 
   see_also = "More: docs/operations.md#alarms"
 }
 
-# One for each metric: a sum of them would be no number until each has come once, which time-outs may never do.
+# One alarm for each metric: a sum of them has no value until each metric has come once, and time-outs may never come.
 resource "aws_cloudwatch_metric_alarm" "run_failed" {
   for_each = {
     failed    = { metric = "ExecutionsFailed", what = "failed. A mail of its own says what failed and what to do; without one, look at the state machine's executions." }
@@ -50,8 +50,8 @@ resource "aws_cloudwatch_metric_alarm" "no_success" {
   treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.notices.arn]
 
-  # CloudWatch would otherwise pass over missing points and take older ones in their place, and so raise it later. Before
-  # the first success there is nothing to fill, and "breaching" raises it.
+  # Otherwise CloudWatch would take older points in the place of missing ones, and raise the alarm later. Before the
+  # first success there is nothing to fill, and "breaching" raises the alarm.
   metric_query {
     id          = "successful"
     label       = "runs that ended well"
@@ -72,7 +72,7 @@ resource "aws_cloudwatch_metric_alarm" "no_success" {
   }
 }
 
-# The next two are gauges, put once in a run: between two runs the alarm keeps its state.
+# The next two metrics are gauges, written once in each run: between two runs the alarm keeps its state.
 
 resource "aws_cloudwatch_metric_alarm" "quarantine" {
   alarm_name          = "${var.name}-quarantine"
@@ -108,7 +108,7 @@ resource "aws_cloudwatch_metric_alarm" "near_timeout" {
   for_each = local.function_names
 
   alarm_name          = "${each.value}-near-timeout"
-  alarm_description   = "${each.value} took more than 80 % of its ${var.timeout_seconds} seconds. Raise memory_mb, which raises its share of processors too, or timeout_seconds (900 at most), before it is ended in the midst of its work. ${local.see_also}"
+  alarm_description   = "${each.value} took more than 80 % of its ${var.timeout_seconds} seconds. Raise memory_mb, which raises its share of processors too, or timeout_seconds (900 at most), before Lambda ends it in the middle of its work. ${local.see_also}"
   namespace           = "AWS/Lambda"
   metric_name         = "Duration"
   dimensions          = { FunctionName = each.value }
@@ -141,7 +141,7 @@ resource "aws_cloudwatch_metric_alarm" "near_memory" {
   for_each = local.function_names
 
   alarm_name          = "${each.value}-near-memory"
-  alarm_description   = "${each.value} used more than 85 % of its ${var.memory_mb} MB. Raise memory_mb, before it is ended in the midst of its work. ${local.see_also}"
+  alarm_description   = "${each.value} used more than 85 % of its ${var.memory_mb} MB. Raise memory_mb, before Lambda ends it in the middle of its work. ${local.see_also}"
   namespace           = local.memory_namespace
   metric_name         = local.memory_metrics[each.key]
   statistic           = "Maximum"
@@ -158,7 +158,7 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   for_each = local.function_names
 
   alarm_name          = "${each.value}-throttles"
-  alarm_description   = "Lambda refused to start ${each.value} because too many functions ran at once. Runs are tried again by themselves; if it stays, raise the account's quota of concurrent executions or reserved_concurrency. ${local.see_also}"
+  alarm_description   = "Lambda refused to start ${each.value} because too many functions ran at once. Runs are tried again by themselves. If the alarm stays on, raise the account's quota of concurrent executions or reserved_concurrency. ${local.see_also}"
   namespace           = "AWS/Lambda"
   metric_name         = "Throttles"
   dimensions          = { FunctionName = each.value }
@@ -172,10 +172,10 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   alarm_actions       = [aws_sns_topic.notices.arn]
 }
 
-# A failed stage fails its run; a compaction belongs to none.
+# A failed stage fails its run. A compaction belongs to no run, so it needs an alarm of its own.
 resource "aws_cloudwatch_metric_alarm" "compact_failed" {
   alarm_name          = "${var.name}-compact-failed"
-  alarm_description   = "The compaction of ${var.name} failed. Nothing is lost and runs go on, only the lake's files grow in number; tomorrow's tries again. If it stays, see the log of ${local.function_names["compact"]}: ${local.log_links["compact"]} ${local.see_also}"
+  alarm_description   = "The compaction of ${var.name} failed. Nothing is lost and runs go on, but the lake's files grow in number. Tomorrow's compaction tries again. If the alarm comes again, see the log of ${local.function_names["compact"]}: ${local.log_links["compact"]} ${local.see_also}"
   namespace           = "AWS/Lambda"
   metric_name         = "Errors"
   dimensions          = { FunctionName = local.function_names["compact"] }

@@ -1,4 +1,4 @@
-# One page that says at a glance whether all is well, and where to look if not: the state first, then rows, then costs.
+# One page that shows at a glance whether all is well, and where to look if not: first state, then rows, then costs.
 
 locals {
   by_table = { for metric in ["RowsIngested", "RowsTransformed", "RowsLoaded"] : metric => "SEARCH('{Tidemark,service,table} service=\"${var.name}\" MetricName=\"${metric}\"', 'Sum', 300)" }

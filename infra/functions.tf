@@ -1,9 +1,9 @@
-# Three packages, four functions: compact runs out of ingest's package, which has all of the libraries.
+# Three packages, four functions: compact uses ingest's package, which has all of the libraries.
 
 locals {
   package_directory = startswith(var.package_directory, "/") ? var.package_directory : "${path.module}/${var.package_directory}"
   packages          = { for key in local.stages : key => "${local.package_directory}/${key}.zip" }
-  # What `make package` says of them; null of packages that somebody made in another way.
+  # What `make package` wrote down about the packages; null if they were made in another way.
   made = fileexists("${local.package_directory}/packages.json") ? jsondecode(file("${local.package_directory}/packages.json")) : null
 
   ingestion_url = "s3://${local.bucket_names.ingestion}"
@@ -14,7 +14,8 @@ locals {
       TIDEMARK_MODEL          = var.model
       POWERTOOLS_SERVICE_NAME = var.name
       POWERTOOLS_LOG_LEVEL    = var.log_level
-      # Of each request to S3 and the like. The state machine repeats as well, and a way that is missing should be told soon.
+      # For each request to S3 and the like. The state machine repeats as well. If there is no way to a service, the
+      # error should come soon.
       AWS_MAX_ATTEMPTS = "5"
     },
     var.sslrootcert == null ? {} : { TIDEMARK_SSLROOTCERT = var.sslrootcert },
@@ -63,8 +64,8 @@ locals {
   }
 }
 
-# One key for all versions of a package: the bucket keeps the older ones for noncurrent_days. With a key for each content
-# Terraform would delete the package before with all of its versions.
+# One key for all versions of a package: the bucket keeps the older ones for noncurrent_days. With a key for each
+# content Terraform would delete the package before, with all of its versions.
 resource "aws_s3_object" "package" {
   for_each = local.packages
 
@@ -87,7 +88,7 @@ resource "aws_s3_object" "package" {
     }
   }
 
-  # Otherwise the first upload would have no version.
+  # Without this, the first upload would have no version.
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
@@ -128,7 +129,7 @@ resource "aws_lambda_function" "this" {
   logging_config {
     log_group  = aws_cloudwatch_log_group.function[each.key].name
     log_format = "JSON"
-    # Powertools obeys it before POWERTOOLS_LOG_LEVEL.
+    # Powertools prefers this level to POWERTOOLS_LOG_LEVEL.
     application_log_level = var.log_level
     system_log_level      = "INFO" # the alarm on memory reads the report of each invocation
   }
@@ -142,11 +143,12 @@ resource "aws_lambda_function" "this" {
     }
   }
 
-  # Lambda asks for the rights on network interfaces when it makes the function.
+  # Lambda needs the rights on network interfaces when it makes the function.
   depends_on = [aws_iam_role_policy.function]
 }
 
-# The scheduler only hands a compaction over, and Lambda itself repeats it; the next day's would do as well.
+# The scheduler only hands a compaction to Lambda, and Lambda repeats it if it fails. Once is enough, since the next
+# day's compaction would do as well.
 resource "aws_lambda_function_event_invoke_config" "compact" {
   function_name                = aws_lambda_function.this["compact"].function_name
   maximum_retry_attempts       = 1

@@ -1,10 +1,11 @@
 # One role for each function, the state machine and each schedule; one policy for each concern of a role. The documents
-# are made with jsonencode and not by data sources, so that tests and policies.py read each statement from plan or state.
+# are made with jsonencode and not by data sources, so that tests and policies.py can read each statement from plan or
+# state.
 
 locals {
-  # Which folders of a bucket a function writes to and deletes from; it reads all of it. Only the log's orphans, files that
-  # a compaction has made superfluous, and what an earlier attempt at a batch set aside under another model are deleted.
-  # Nothing may delete a manifest in batches: they are what the log is.
+  # The folders of a bucket to which a function writes and from which it deletes; it may read the whole bucket. Only
+  # these are deleted: the log's orphans, files that a compaction has made superfluous, and what an earlier attempt at a batch
+  # set aside under another model. Nothing may delete a manifest in batches, because the manifests make the log.
   folders = {
     ingest = {
       ingestion = { put = ["baseline", "batches", "changes", "latest"], delete = [] }
@@ -25,7 +26,7 @@ locals {
     for function, buckets in local.folders : function => {
       for bucket, folders in buckets : bucket => [
         for statement in [
-          # Without ListBucket, S3 answers a missing object with a refusal.
+          # Without ListBucket, S3 refuses a request for a missing object, and does not say that it is missing.
           { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arns[bucket]] },
           { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arns[bucket]}/*"] },
           { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = [for folder in folders.put : "${local.bucket_arns[bucket]}/${folder}/*"] },
@@ -64,7 +65,7 @@ locals {
     "ec2:UnassignPrivateIpAddresses",
   ]
 
-  # Function, concern, statements. What a function is not given here it cannot do.
+  # Function, concern, statements. A function has no other rights than these.
   function_statements = {
     ingest    = merge(local.bucket_statements.ingest, { pointer = local.pointer_statements, source = local.secret_statements.source })
     transform = local.bucket_statements.transform
@@ -118,7 +119,7 @@ resource "aws_iam_role_policy" "function" {
 # ------------------------------------------------------------------------------------ the state machine, the schedules
 
 locals {
-  # Who takes on which role; only for something of this account, so that nobody else's can borrow it.
+  # Which service takes on which role: only for something in this account, so that nobody else can borrow the role.
   service_roles = {
     state-machine    = { service = "states.amazonaws.com", description = "What the state machine ${var.name} may do." }
     run-schedule     = { service = "scheduler.amazonaws.com", description = "Starts the runs of ${var.name}." }
@@ -132,7 +133,7 @@ locals {
     "state-machine/notices" = [
       { Effect = "Allow", Action = ["sns:Publish"], Resource = [aws_sns_topic.notices.arn] },
     ]
-    # The delivery of logs belongs to no resource: AWS's own documentation asks for the asterisk.
+    # The delivery of logs belongs to no resource: AWS's documentation asks for the asterisk.
     "state-machine/logs" = [
       {
         Effect = "Allow"

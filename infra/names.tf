@@ -1,5 +1,5 @@
-# What everything is called. ARNs that follow from names are made here, so that a policy can name a thing before it is
-# there, and every policy can be read from a plan.
+# The names of everything. ARNs that follow from names are made here, so that a policy can name a thing before it
+# exists, and every policy can be read from a plan.
 
 data "aws_caller_identity" "current" {}
 data "aws_region" "current" {}
@@ -32,7 +32,7 @@ locals {
   }
   state_machine_arn = "arn:${local.partition}:states:${local.region}:${local.account_id}:stateMachine:${var.name}"
 
-  # The names of roles and dashboards are one for the account, not one for each region.
+  # Names of roles and dashboards must be unique in the account, not only in a region.
   global_name = "${var.name}-${local.region}"
 
   console_domain = {

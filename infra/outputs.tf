@@ -29,7 +29,7 @@ locals {
 }
 
 output "put_secret_commands" {
-  description = "The command that gives each database's secret its value, out of a file."
+  description = "The commands that fill the secret of each database from a file."
   value       = local.put_secret_commands
 }
 
@@ -44,7 +44,7 @@ output "run_commands" {
 }
 
 output "cli_environment" {
-  description = "Settings with which the command line works on the same pipeline: eval \"$(terraform output -raw cli_environment)\"."
+  description = "Settings by which the command line works on the same pipeline: eval \"$(terraform output -raw cli_environment)\"."
   value = join("\n", [
     for key, value in {
       AWS_REGION                = local.region

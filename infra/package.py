@@ -1,8 +1,8 @@
-"""Build the zip of each Lambda function out of the pinned libraries and the source of Tidemark: `make package`.
+"""Build the zip of each Lambda function from the pinned libraries and the source of Tidemark: `make package`.
 
-pip downloads the wheels and checks their hashes. What lies in them goes into the zip just as it is compressed there, in
-sorted order and with a fixed time: so the same inputs give the same bytes, whatever zlib a machine has, and an
-unchanged function is not deployed again.
+pip downloads the wheels and checks their hashes. Their files go into the zip with the compressed bytes that they have
+in the wheel, in sorted order and with a fixed time. So the same inputs give the same bytes, whatever zlib a machine
+has, and an unchanged function is not deployed again.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SOURCE = REPOSITORY / "src" / "tidemark"
 WHEELS = REPOSITORY / "build" / "wheels"
 
 FUNCTIONS = ("ingest", "transform", "load")
-# Amazon Linux 2023. The runtimes before python3.12 have glibc 2.26, for which there is no wheel of DuckDB.
+# On Amazon Linux 2023. Runtimes before python3.12 have glibc 2.26, for which DuckDB has no wheel.
 RUNTIMES = ("python3.12", "python3.13")
 GLIBC = 34
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
@@ -38,10 +38,10 @@ LIMIT_MIB = 240
 EPOCH = (1980, 1, 1, 0, 0, 0)
 READABLE_BY_ALL = 0o100644 << 16
 UNIX = 3
-# In a zip's local header: the lengths of name and extra field, which the compressed bytes follow.
+# In a zip's local header: the lengths of the name and the extra field. The compressed bytes come after these two.
 LENGTHS = struct.Struct("<26xHH")
 
-# The command line, the embedded server and what only these need.
+# The command line, the embedded server, and what only these two need.
 NOT_PACKED = ("__main__.py", "cli", "embedded", "sql/demo.sql")
 CERTIFICATES = "rds-ca.pem"
 RECORD = "packages.json"
@@ -53,7 +53,7 @@ class PackageError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """What a package is to run on, in Lambda's words: `python3.13`, and `x86_64` or `arm64`."""
+    """What a package runs on, in Lambda's words: `python3.13`, and `x86_64` or `arm64`."""
 
     runtime: str = "python3.13"
     architecture: str = "x86_64"
@@ -63,7 +63,7 @@ class Target:
 
     @property
     def platforms(self) -> list[str]:
-        """Name every platform whose wheels run there; pip takes them literally, and a wheel may name just one."""
+        """Name every platform whose wheels run there: pip compares names literally, and a wheel may name only one."""
         machine = MACHINES[self.architecture]
         names = [f"manylinux_2_{minor}_{machine}" for minor in range(GLIBC, 4, -1)]
         return [*names, f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}"]
@@ -83,7 +83,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Extras:
-    """What an installation adds: the directory of a model of its own, a file of certificate authorities."""
+    """What a user adds: the directory of a model of their own, and a file of certificate authorities."""
 
     model: Path | None = None
     certificates: Path | None = None
@@ -95,9 +95,9 @@ def requirements(function: str) -> Path:
 
 
 def download(target: Target) -> Path:
-    """Return a directory with the wheels of all functions for a target, downloaded unless that was done before.
+    """Return a directory with the wheels of all functions for a target; download them if they are not there yet.
 
-    The directory's name holds the hash of the requirements, and it appears when it is complete.
+    The directory's name holds the hash of the requirements. The directory appears only when it is complete.
     """
     pinned = [requirements(function) for function in FUNCTIONS]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in pinned)).hexdigest()
@@ -130,7 +130,7 @@ def chosen_wheels(function: str, wheels: Path) -> list[Path]:
     """Return the wheels that a function's requirements name by their hash.
 
     Raises:
-        PackageError: one of its libraries has none there, or another one than was pinned.
+        PackageError: one of the libraries has no wheel there, or another wheel than the pinned one.
 
     """
     pinned = requirements(function).read_text("utf-8")
@@ -146,7 +146,7 @@ def contents(function: str, target: Target, extras: Extras | None = None) -> lis
     """Return the files of a function's package, sorted.
 
     Raises:
-        PackageError: two want the same path, an extra is not what it should be, or all are more than Lambda takes.
+        PackageError: two files have the same path, an extra is not what it should be, or Lambda does not take so much.
 
     """
     parts = [*_file_parts(SOURCE, "tidemark", NOT_PACKED), *_extra_parts(extras or Extras())]
@@ -160,7 +160,7 @@ def contents(function: str, target: Target, extras: Extras | None = None) -> lis
 
 
 def check_size(function: str, parts: Sequence[Part]) -> None:
-    """Raise a PackageError when the files are larger together than Lambda takes, with a little in reserve."""
+    """Raise a PackageError if all files together are larger than Lambda takes, less a small reserve."""
     size = sum(part.size for part in parts) / MIB
     if size > LIMIT_MIB:
         message = f"{function}: {size:.1f} MiB unpacked, expected at most {LIMIT_MIB} (Lambda takes 250)"
@@ -168,7 +168,7 @@ def check_size(function: str, parts: Sequence[Part]) -> None:
 
 
 def write(parts: Sequence[Part], path: Path) -> None:
-    """Write a zip; it appears when it is complete."""
+    """Write a zip, which appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
@@ -178,7 +178,7 @@ def write(parts: Sequence[Part], path: Path) -> None:
 
 
 def build(function: str, target: Target, folder: Path, extras: Extras | None = None) -> str:
-    """Build `<folder>/<function>.zip` and return what there is to say of it.
+    """Build `<folder>/<function>.zip` and return a message about it.
 
     Raises:
         PackageError: it cannot be built.
@@ -194,7 +194,7 @@ def build(function: str, target: Target, folder: Path, extras: Extras | None = N
 
 
 def write_record(target: Target, folder: Path) -> None:
-    """Write down for Terraform what the packages in a folder were made for, and their hashes, which tell older ones."""
+    """Write down for Terraform the packages' target and hashes, by which it sees that a package is an older one."""
     names = [f"{function}.zip" for function in FUNCTIONS]
     made = {"runtime": target.runtime, "architecture": target.architecture}
     hashes = {name: _sha256(folder / name) for name in names}
@@ -202,7 +202,7 @@ def write_record(target: Target, folder: Path) -> None:
 
 
 def _append(archive: zipfile.ZipFile, file: BinaryIO, part: Part) -> None:
-    """Append a file as it is packed, which `zipfile` has no call for; it writes the directory when it is closed."""
+    """Append a file with its compressed bytes, for which `zipfile` has no call; it writes the directory later."""
     packed = part.packed()
     entry = zipfile.ZipInfo(part.path, EPOCH)
     entry.create_system, entry.external_attr = UNIX, READABLE_BY_ALL
@@ -215,9 +215,9 @@ def _append(archive: zipfile.ZipFile, file: BinaryIO, part: Part) -> None:
 
 
 def _wheel_parts(wheel: Path) -> Iterator[Part]:
-    """Yield what an installation of a wheel would put beside the other libraries.
+    """Yield the files that an installation of a wheel would put beside the other libraries.
 
-    Not its list of files, which would be wrong, nor its commands.
+    Its list of files, which would be wrong, and its commands are left out.
     """
     owner = wheel.name.split("-")[0]
     with zipfile.ZipFile(wheel) as archive:
@@ -246,7 +246,7 @@ def _file_part(file: Path, path: str, owner: str) -> Part:
 
 
 def _file_parts(folder: Path, prefix: str, without: Sequence[str] = ()) -> Iterator[Part]:
-    """Yield the files of a directory, but for the exceptions, what is hidden, and what Python itself made there."""
+    """Yield the files of a directory, except those in `without`, hidden files, and what Python itself made there."""
     for file in folder.rglob("*"):
         path = file.relative_to(folder)
         is_left_out = any(path.is_relative_to(each) for each in without)

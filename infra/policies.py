@@ -1,6 +1,6 @@
 """Say what each role may do, as a table in Markdown: `terraform show -json | python infra/policies.py`.
 
-It reads what was applied and not the configuration, so that nothing that Terraform added or left out is missed.
+It reads what was applied and not the configuration, so the table also shows what Terraform added or left out.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 HEADER = "| role | concern | actions | resources |\n|---|---|---|---|"
-# In the order in which data flows; any other role comes after these.
+# In the order in which data flows. Any other role comes after these.
 ROLES = ("ingest", "transform", "load", "compact", "state-machine", "run-schedule", "compact-schedule")
 
 ACCOUNT = re.compile(r"\b[0-9]{12}\b")

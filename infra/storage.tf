@@ -1,4 +1,4 @@
-# Three buckets, alike in everything; the pointer; the two databases' credentials.
+# Three buckets with the same settings; the pointer; the credentials of the two databases.
 
 resource "aws_s3_bucket" "this" {
   for_each = local.bucket_names
@@ -65,7 +65,7 @@ resource "aws_s3_bucket_policy" "this" {
     }]
   })
 
-  # S3 refuses a change of the policy while it applies one of the access block.
+  # S3 refuses a change of the policy while it applies a change of the access block.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
@@ -100,11 +100,12 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Rules on old versions are refused where there are none.
+  # S3 refuses rules on old versions if the bucket has no versions.
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
-# Made here, so that `destroy` takes it along and no function need be allowed to create one; its value is ingest's.
+# Made here, so that `terraform destroy` removes it and no function needs the right to create it. Ingest writes the
+# value.
 resource "aws_ssm_parameter" "pointer" {
   name        = local.pointer_name
   description = "How far the last poll of ${var.name} came: a cache, which ingest rebuilds from the newest manifest."
@@ -117,8 +118,8 @@ resource "aws_ssm_parameter" "pointer" {
   }
 }
 
-# A secret without a value: the password never passes through Terraform, whose state would keep it in clear. A prefix,
-# because the name of a deleted secret stays taken for a week.
+# A secret without a value: the password never passes through Terraform, whose state would keep it in clear text. The
+# name is a prefix, because the name of a deleted secret stays taken for a week.
 resource "aws_secretsmanager_secret" "source" {
   count = var.source_secret_arn == null ? 1 : 0
 

@@ -1,13 +1,13 @@
 # ------------------------------------------------------------------------------------------------------------ the whole
 
 variable "name" {
-  description = "Name of the pipeline, which begins the name of all that is made. Two pipelines in one account and region need two."
+  description = "Name of the pipeline. The name of everything that is made begins with it. Two pipelines in one account and region need two names."
   type        = string
   default     = "tidemark"
   nullable    = false
 
   validation {
-    # 24: a bucket's name, with account and region behind it, may have 63 characters.
+    # 24, since a bucket's name, with account and region behind it, may have 63 characters.
     condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
     error_message = "name must have 3 to 24 characters: small letters, digits and single hyphens, a letter first, no hyphen last."
   }
@@ -49,7 +49,7 @@ variable "tags" {
 # --------------------------------------------------------------------------------------------------------- the pipeline
 
 variable "model" {
-  description = "TIDEMARK_MODEL: the name of a model that ships, or a directory within the packages."
+  description = "TIDEMARK_MODEL: the name of a model that ships, or of a directory in the packages."
   type        = string
   default     = "totesys"
   nullable    = false
@@ -73,7 +73,7 @@ variable "lag" {
 }
 
 variable "sslrootcert" {
-  description = "TIDEMARK_SSLROOTCERT: path, within the packages, of the certificate authorities that sign the databases' certificates. Null: not set."
+  description = "TIDEMARK_SSLROOTCERT: path, in the packages, of the file of certificate authorities that sign the databases' certificates. Null: not set."
   type        = string
   default     = null
 
@@ -84,15 +84,15 @@ variable "sslrootcert" {
 }
 
 variable "log_level" {
-  description = "From which level on the functions log: INFO, or DEBUG."
+  description = "Lowest level that the functions log: INFO or DEBUG."
   type        = string
   default     = "INFO"
   nullable    = false
 
   validation {
-    # Lambda drops lines below the level, and takes one that names none, as a metric's, for INFO.
+    # Lambda drops lines below the level. It takes a line without a level, such as a metric, for INFO.
     condition     = contains(["DEBUG", "INFO"], var.log_level)
-    error_message = "log_level must be DEBUG or INFO: at a higher one Lambda would drop the metrics, which are lines of the log."
+    error_message = "log_level must be DEBUG or INFO: at a higher level Lambda would drop the metrics, which are lines of the log."
   }
 }
 
@@ -178,7 +178,7 @@ variable "packages_bucket" {
 }
 
 variable "force_destroy" {
-  description = "Whether `terraform destroy` may delete buckets that hold objects: the change log among them, which nothing can bring back."
+  description = "Whether `terraform destroy` may delete buckets that hold objects. One of them holds the change log, which nothing can bring back."
   type        = bool
   default     = false
   nullable    = false
@@ -217,7 +217,7 @@ variable "runtime" {
   nullable    = false
 
   validation {
-    # The libraries' wheels need glibc 2.28; the runtimes before 3.12 have an older one.
+    # The libraries' wheels need glibc 2.28. Runtimes before python3.12 have an older one.
     condition     = contains(["python3.12", "python3.13"], var.runtime)
     error_message = "runtime must be python3.12 or python3.13: older ones lack the C library that the packages need."
   }
@@ -236,7 +236,7 @@ variable "architecture" {
 }
 
 variable "memory_mb" {
-  description = "Memory of each function in MB. DuckDB may take half of it. From 1769 MB on a function has a whole processor."
+  description = "Memory of each function in MB. DuckDB may take half of it. A function with 1769 MB or more has a whole processor."
   type        = number
   default     = 2048
   nullable    = false
@@ -283,7 +283,7 @@ variable "reserved_concurrency" {
 }
 
 variable "subnet_ids" {
-  description = "Subnets of a VPC that the functions run in, to reach databases there. Empty: no VPC. docs/aws.md says what such subnets need."
+  description = "Subnets of a VPC in which the functions run, to reach databases there. Empty: no VPC. docs/aws.md says what such subnets need."
   type        = list(string)
   default     = []
   nullable    = false
@@ -300,7 +300,7 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the functions in that VPC. They need a way out to the databases and to AWS's services, and none in."
+  description = "Security groups of the functions in that VPC. They must let the functions out to the databases and to AWS's services, and need let nothing in."
   type        = list(string)
   default     = []
   nullable    = false
@@ -369,7 +369,7 @@ variable "retry_attempts" {
 }
 
 variable "retry_interval_seconds" {
-  description = "Longest wait before the first repetition; it doubles with each further one. The wait itself is a random part of it."
+  description = "Longest wait before the first repetition, in seconds. It doubles with each further repetition. The actual wait is a random part of it."
   type        = number
   default     = 15
   nullable    = false
@@ -381,7 +381,7 @@ variable "retry_interval_seconds" {
 }
 
 variable "retry_max_delay_seconds" {
-  description = "Longest wait before any repetition."
+  description = "Longest wait before any repetition, in seconds."
   type        = number
   default     = 120
   nullable    = false

@@ -1,8 +1,8 @@
-# The state machine, what starts it and the compaction, and whom it tells.
+# The state machine, the schedules that start it and the compaction, and the topic that it tells.
 
 locals {
-  # Errors of Lambda's own that pass: AWS recommends to repeat the first four; the others say that the function was just
-  # being changed, or that too many ran at once.
+  # Errors of Lambda itself that pass. AWS recommends repeating after the first four. The others say that the function
+  # was just being changed, or that too many ran at once.
   lambda_errors = [
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -14,15 +14,16 @@ locals {
     "Lambda.TooManyRequestsException",
   ]
 
-  # What a failure's mail says on each kind of error, beside the handler's own text. The last one is for all others.
+  # What the mail about a failure says for each kind of error, beside the handler's own text. The last entry is for all
+  # other errors.
   remedies = {
     TransientError = {
       errors = ["TransientError"]
-      advice = "Something outside was away, busy or slow, also after several tries. The next run tries again: act only if this mail comes again."
+      advice = "Something outside was away, busy or slow, even after several tries. The next run tries again: act only if this mail comes again."
     }
     LambdaError = {
       errors = local.lambda_errors
-      advice = "Lambda itself was away or too busy, also after several tries. The next run tries again: act only if this mail comes again. With TooManyRequestsException, more functions ran at once than the account's quota of concurrent executions allows."
+      advice = "Lambda itself was away or too busy, even after several tries. The next run tries again: act only if this mail comes again. With TooManyRequestsException, more functions ran at once than the account's quota of concurrent executions allows."
     }
     ConfigError = {
       errors = ["ConfigError"]
@@ -42,11 +43,11 @@ locals {
     }
     Timeout = {
       errors = ["Sandbox.Timedout", "States.Timeout"]
-      advice = "The function was ended at its time limit of ${var.timeout_seconds} seconds, in the midst of its work; nothing half done counts. If each run ends so, raise timeout_seconds or memory_mb; at their limits, run this stage from the command line on a machine of your own."
+      advice = "Lambda ended the function at its time limit of ${var.timeout_seconds} seconds, in the middle of its work. Nothing that is half done counts. If each run ends like this, raise timeout_seconds or memory_mb. If they are at their limits, run this stage from the command line on a machine of your own."
     }
     Crash = {
       errors = ["Runtime.ExitError", "Runtime.OutOfMemory", "Lambda.Unknown"]
-      advice = "The function's process died, most likely for want of memory (${var.memory_mb} MB) or room in /tmp (${var.scratch_mb} MB). Its log's last lines say which: raise memory_mb or scratch_mb."
+      advice = "The function's process died. Most likely it lacked memory (${var.memory_mb} MB) or room in /tmp (${var.scratch_mb} MB). The last lines of its log say which: raise memory_mb or scratch_mb."
     }
     Unexpected = {
       errors = []
@@ -93,8 +94,8 @@ resource "aws_sfn_state_machine" "run" {
   depends_on = [aws_iam_role_policy.service]
 }
 
-# CloudWatch allows a resource policy of 5120 characters, to which each delivery adds its group; this prefix is let in as
-# a whole.
+# CloudWatch allows a resource policy of 5120 characters, and each delivery adds its group to it. Groups with this
+# prefix need no such entry.
 resource "aws_cloudwatch_log_group" "state_machine" {
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
@@ -115,7 +116,7 @@ resource "aws_scheduler_schedule" "run" {
     role_arn = aws_iam_role.service["run-schedule"].arn
     input    = "{}"
 
-    # The next run does the same: a start that is much too late is worth nothing.
+    # The next run does the same, so a start that is much too late is worth nothing.
     retry_policy {
       maximum_retry_attempts       = 3
       maximum_event_age_in_seconds = 300
@@ -149,7 +150,8 @@ resource "aws_scheduler_schedule" "compact" {
   depends_on = [aws_iam_role_policy.service]
 }
 
-# Not encrypted at rest: alarms could publish to a topic with a key only if that were a customer's, at a monthly price.
+# Not encrypted at rest: alarms could publish to an encrypted topic only if the key were a customer's, which costs money
+# each month.
 resource "aws_sns_topic" "notices" {
   name         = "${var.name}-notices"
   display_name = "Tidemark ${var.name}"
