@@ -4,8 +4,8 @@
 
 locals {
   # The folders of a bucket to which a function writes and from which it deletes; it may read the whole bucket. Only
-  # these are deleted: the log's orphans, files that a compaction has made superfluous, and what an earlier attempt at a batch
-  # set aside under another model. Nothing may delete a manifest in batches, because the manifests make the log.
+  # these are deleted: the log's orphans, files that a compaction has made superfluous, and what an earlier attempt at a
+  # batch set aside under another model. Nothing may delete a manifest in batches, because the manifests make the log.
   folders = {
     ingest = {
       ingestion = { put = ["baseline", "batches", "changes", "latest"], delete = [] }

@@ -1,4 +1,4 @@
-"""What was cut short, altered or deleted is not read as if it were whole, and once it is restored all goes on."""
+"""A file that was cut short, altered or deleted is not read as if it were whole; once it is restored, runs go on."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Whatever happens in the source and however polls cut it: latest, lake and warehouse hold what the polls saw."""
+"""Whatever happens in the source, and whenever polls come: latest, lake and warehouse hold what the polls saw."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Whatever step a run is killed at, running it again ends as if it had never been killed: row for row, key for key."""
+"""A run that is killed at any step and run again ends as if it had never been killed: row for row, key for key."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A model that changes while Tidemark follows its source: it reads more columns, more tables, fewer, by another key."""
+"""A model that changes while Tidemark follows its source: more columns, more or fewer tables, another key."""
 
 from dataclasses import replace
 from pathlib import Path

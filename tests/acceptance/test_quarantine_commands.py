@@ -1,4 +1,4 @@
-"""`tidemark quarantine` and `tidemark status`: what they say of the rows that lie aside."""
+"""`tidemark quarantine` and `tidemark status`: what they say of the rows in quarantine."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A row that was set aside takes its rightful place once it is mended, whatever was killed or came in between."""
+"""A row that was set aside takes its place in the history once it is mended, whatever was killed or came in between."""
 
 import json
 

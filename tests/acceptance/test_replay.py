@@ -1,4 +1,4 @@
-"""The real rows in slices, with a run after each: they end as one load does, and the history is what the runs saw."""
+"""The real rows in slices, with a run after each: the end is that of one load, and the history is what the runs saw."""
 
 import datetime as dt
 from itertools import pairwise

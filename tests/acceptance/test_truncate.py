@@ -1,4 +1,4 @@
-"""TRUNCATE is not MVCC-safe: a snapshot older than one sees the table empty, and a careless poll every row deleted."""
+"""TRUNCATE is not MVCC-safe: an older snapshot sees the table empty, and a careless poll finds all rows deleted."""
 
 import time
 from collections.abc import Callable, Iterator

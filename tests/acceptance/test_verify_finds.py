@@ -1,4 +1,4 @@
-"""`verify` finds whatever is altered, by its keys; what it advises mends it, and load refuses what was altered."""
+"""`verify` names the keys of whatever was altered, its advice mends that, and load refuses altered rows."""
 
 import json
 import shutil

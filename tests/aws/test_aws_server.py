@@ -1,4 +1,4 @@
-"""The AWS of the tests itself: what our functions and our state machine meet there is what they would meet on AWS."""
+"""The server that plays AWS for the tests: functions and state machine meet there what they would meet on AWS."""
 
 import io
 import json

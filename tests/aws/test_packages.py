@@ -1,6 +1,6 @@
 """The packages of the functions: what lies in them, that each runs alone, and that Lambda's runtimes take them.
 
-They run here on the Python at hand; of those for Lambda's own the wheels' tags and the sizes are looked at.
+They run here on this machine's Python. For Lambda's own Python, the wheels' tags and the sizes are checked.
 """
 
 import hashlib

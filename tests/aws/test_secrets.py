@@ -1,4 +1,4 @@
-"""Database addresses out of Secrets Manager, over a server with its interface."""
+"""Database addresses from Secrets Manager, read from a server with the same interface."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a directory for objects does that no bucket has to: it lists as S3 would, and leaves nothing half done."""
+"""What only a directory for objects has to do: list as S3 does, and leave nothing half done."""
 
 import tempfile
 from collections.abc import Callable

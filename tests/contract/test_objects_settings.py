@@ -1,4 +1,4 @@
-"""Addresses and AWS settings for objects that are wrong, and what is said of them."""
+"""Wrong addresses and wrong AWS settings for objects, and the errors that they give."""
 
 from collections.abc import Callable
 from pathlib import Path

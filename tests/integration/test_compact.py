@@ -1,4 +1,4 @@
-"""`compact`: row for row the same in fewer files, and nothing goes that anyone may still ask for."""
+"""`compact`: the same rows in fewer files, and nothing is removed that anyone may still ask for."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A source may use any name: no word of the engine's own SQL is taken from it."""
+"""A source may use any name, even one that the engine's own SQL uses."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`rebuild`: what it makes again equals what was there, whatever was done to that."""
+"""`rebuild`: what it makes equals what was there, and mends what was damaged."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""All but the change log can be lost: latest, the pointer, the star and the warehouse come out of it again, equal."""
+"""All but the change log can be lost: latest, the pointer, the star and the warehouse are made from it again, equal."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING name every file that they touch: followed on a copy, lint, tests and a pipeline pass."""
+"""The recipes of CONTRIBUTING name every file that they touch: a copy that follows them passes all checks and a run."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""How often the star's manifests are read: each is a request on S3, and of a year there are tens of thousands."""
+"""How often the star's manifests are read: each read is a request to S3, and a year brings tens of thousands."""
 
 from collections import Counter
 from collections.abc import Iterator

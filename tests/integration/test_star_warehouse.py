@@ -1,4 +1,4 @@
-"""The warehouse compares itself with the star: what it needs for that, what it finds, and what it leaves: nothing."""
+"""The warehouse compares itself with the star: what it needs for that, what it finds, and that nothing stays behind."""
 
 import shutil
 from collections.abc import Iterator

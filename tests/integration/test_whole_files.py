@@ -1,4 +1,4 @@
-"""The files whose tests share what takes long to make run on one worker each, and before all others."""
+"""Files whose tests share something that takes long to make: each file runs on one worker, before all others."""
 
 import subprocess
 import sys

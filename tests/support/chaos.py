@@ -1,6 +1,6 @@
-"""Pipelines that are killed at random moments or run in pairs while a source is at work, and whether all is equal then.
+"""Pipelines that are killed at random moments or run in pairs on a busy source, and whether all is equal afterwards.
 
-The tests do it briefly, bench/chaos.py for long.
+The tests do this briefly, bench/chaos.py for a long time.
 """
 
 import datetime as dt

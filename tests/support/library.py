@@ -1,4 +1,4 @@
-"""A library, which is the smallest of the models, as a pipeline to harm, and whether all of it is whole."""
+"""A library, which is the smallest of the models, as a pipeline that tests harm, with a check that all is whole."""
 
 from collections.abc import Callable
 from pathlib import Path

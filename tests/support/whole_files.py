@@ -1,6 +1,6 @@
 """With several workers, some files of tests run on one of them, because what their tests share takes long to make.
 
-xdist's own way to say so, `xdist_group`, is without effect under pytest 9.2 and xdist 3.8, and nothing tells.
+xdist's own mark for this, `xdist_group`, has no effect under pytest 9.2 and xdist 3.8, and no message says so.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""The fault points: a list that is what the code can reach, and a switch that only tests use."""
+"""The fault points: the list holds what the code can reach, and only tests use the switch."""
 
 import ast
 import signal

@@ -1,4 +1,4 @@
-"""What the shape of the code promises: rooms whose arrows run one way, pure modules, no imports in circles."""
+"""The layout of the code: rooms whose imports run one way, pure modules, no imports in circles."""
 
 import ast
 import graphlib

@@ -1,4 +1,4 @@
-"""Objects of the log that are not what their manifests say, each with what it is instead."""
+"""Objects of the log that are not what their manifests say, and what is said of each."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

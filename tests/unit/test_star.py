@@ -1,4 +1,4 @@
-"""The places of versions in a history: whatever is set aside and comes back, in whatever order, they keep theirs."""
+"""Versions keep their places in a history, whatever is set aside and comes back, in whatever order."""
 
 import re
 from collections.abc import Iterator
