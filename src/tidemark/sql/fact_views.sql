@@ -18,8 +18,8 @@ comment on view {view} is {text};
 
 -- name: as_of
 -- The rows as they stood at a moment, in UTC. The function is not strict and has no settings of its own, so that the
--- planner inlines its body and a condition on the key reaches the index. The body is a string with `*`, so that a column
--- that is added later appears.
+-- planner inlines its body and a condition on the key reaches the index. The body is a string with `*`, so that a
+-- column that is added later appears.
 create or replace function {function}(at timestamp) returns setof {fact}
 language sql stable
 as $as_of$
