@@ -41,6 +41,7 @@ def test_the_replayed_real_rows_are_proven_equal(replay: Replay, deep: bool) -> 
     assert found.seconds < QUICK_SECONDS or deep
 
 
+@pytest.mark.exhaustive
 def test_a_lake_on_s3_is_proven_equal(small_totesys: Callable[..., Rig], s3: S3) -> None:
     rig = small_totesys(2, place=f"s3://{s3.create_bucket()}")
     rig.change(*CHANGES)

@@ -128,7 +128,7 @@ def test_doctor_has_nothing_against_the_roles_that_it_prints(site: Site, dropped
     hints = {(each["area"], each["found"].partition(":")[0]) for each in found if each["outcome"] == "hint"}
     assert hints == {
         ("source", "there is no index for the cursor, so every poll reads these from end to end"),
-        ("warehouse", "whether the tables are those of the model cannot be seen"),
+        ("warehouse", "the tables cannot be compared with those of the model"),
     }
 
 
