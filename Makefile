@@ -38,7 +38,7 @@ check: lint unit ## what to run before each commit: format, lint, types, SQL, se
 .PHONY: test
 test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep")
 	@echo "running all tests"
-	@$(BIN)/pytest --numprocesses=3 $(ARGS)
+	@$(BIN)/pytest --numprocesses=2 $(ARGS)
 
 .PHONY: exhaustive
 exhaustive: $(VENV)/.dev $(VENV)/.package ## tests that repeat in other forms what `make test` proves (ARGS="-k kill")
