@@ -64,7 +64,8 @@ class Transform:
             require_together(reach_of_log(log, done), reach_of_star(before))
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
-            engine.seeds(self.model.seeds)
+            # A run that has no batch to transform needs neither.
+            engine.seeds(self.model.seeds if done < last else {})
             limits = limits_of(self.model) if done < last else {}
             for found, manifest in self._to_do(log, done, last):
                 latest = self.latest_of(found) if self.latest_of else self.ingestion
