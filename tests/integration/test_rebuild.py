@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.pipeline import Rig, Row, clock, work
+from tests.support.library import after_three_batches, after_two_batches
+from tests.support.pipeline import Rig, Row, clock
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import write_file
@@ -26,19 +27,19 @@ from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
 
 BATCHES = 3
-SALES = "fact/sales_order"
+LOANS = "fact/loan"
 
 
 @pytest.fixture
-def rig(small_totesys: Callable[..., Rig]) -> Rig:
-    """A pipeline after three batches of inserts, updates and deletes."""
-    return small_totesys(BATCHES)
+def rig(kept_rig: Callable[..., Rig]) -> Rig:
+    """A library's pipeline after three batches of inserts, updates and deletes."""
+    return kept_rig("library after three batches", after_three_batches)
 
 
 @pytest.fixture
-def rig_of_two(small_totesys: Callable[..., Rig]) -> Rig:
-    """A pipeline after two batches."""
-    return small_totesys(2)
+def rig_of_two(kept_rig: Callable[..., Rig]) -> Rig:
+    """A library's pipeline after two batches, with changes in the source that no run has seen."""
+    return kept_rig("library after two batches", after_two_batches)
 
 
 def rebuild(rig: Rig, *, accepts: bool = False, dry_run: bool = False) -> Rebuild:
@@ -92,29 +93,28 @@ def test_latest_that_is_rebuilt_is_equal_hashes_included(rig: Rig) -> None:
 
 def test_a_damaged_latest_is_mended_and_its_hashes_learned_by_the_next_sweep(rig: Rig) -> None:
     before = latest(rig)
-    table = open_table(rig.ingestion, "latest/design")
+    table = open_table(rig.ingestion, "latest/shelf")
     assert table is not None
     with open_engine([rig.ingestion]) as engine:
-        select = f"select * replace ('forged' as design_name) from {table.rows()} where design_id > 1"
+        select = f"select * replace ('forged' as label) from {table.rows()} where shelf_id > 1"
         action = write_file(
-            engine, table, Select(select), batch=table.batch, now_milliseconds=1, statistics=["design_id"]
+            engine, table, Select(select), batch=table.batch, now_milliseconds=1, statistics=["shelf_id"]
         )
         assert action is not None
         table.commit(Change((action,), tuple(table.files)), batch=table.batch)
-    designs = len(before["design"])
+    shelves = len(before["shelf"])
 
     report = rebuild(rig).latest()
 
-    assert counts(report) == {"design": (designs, designs - 1)}
-    hashed = [{**row, "_hash": None} if row else row for row in before["design"]]
-    assert latest(rig) == {**before, "design": hashed}
+    assert counts(report) == {"shelf": (shelves, shelves - 1)}
+    assert latest(rig) == {**before, "shelf": [{**row, "_hash": None} for row in before["shelf"]]}
     rig.ingest()
     assert latest(rig) == before
 
 
 def test_a_latest_whose_delta_log_is_broken_is_put_in_place_only_when_that_is_accepted(rig: Rig) -> None:
     before = latest(rig)
-    path = rig.ingestion.local_path("latest/design/_delta_log/00000000000000000000.json")
+    path = rig.ingestion.local_path("latest/shelf/_delta_log/00000000000000000000.json")
     assert path is not None
     path.unlink()
 
@@ -122,14 +122,13 @@ def test_a_latest_whose_delta_log_is_broken_is_put_in_place_only_when_that_is_ac
     report = rebuild(rig, accepts=True).latest()
 
     assert (held.is_in_place, report.is_in_place) == (False, True)
-    assert "latest/design" in held.reasons[0]
-    assert latest(rig) == {**before, "design": [{**row, "_hash": None} for row in before["design"]]}
+    assert "latest/shelf" in held.reasons[0]
+    assert latest(rig) == {**before, "shelf": [{**row, "_hash": None} for row in before["shelf"]]}
     rig.ingest()
     assert latest(rig) == before
 
 
 def test_a_poll_that_rebuild_overtakes_loses_no_change(rig_of_two: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    work(rig_of_two, 99)
     commit = type(rig_of_two.ingestion).put_new
 
     def after_manifest(self: object, key: str, body: bytes) -> None:
@@ -149,18 +148,18 @@ def test_a_poll_that_rebuild_overtakes_loses_no_change(rig_of_two: Rig, monkeypa
     assert counts(rebuild(rig_of_two).latest()) == {}
 
 
-def test_a_star_that_is_rebuilt_is_equal_surrogate_keys_included(rig: Rig) -> None:
+def test_a_star_that_is_rebuilt_is_equal_surrogate_keys_included(small_totesys: Callable[..., Rig]) -> None:
+    rig = small_totesys(2)
     before = stars(rig)
 
     report = rebuild(rig).star()
 
-    assert (report.batch, report.is_in_place, counts(report)) == (BATCHES, True, {})
+    assert (report.batch, report.is_in_place, counts(report)) == (2, True, {})
     assert stars(rig) == before
 
 
 def test_a_run_goes_on_from_a_star_that_was_rebuilt(rig_of_two: Rig) -> None:
     assert rebuild(rig_of_two).star().is_in_place
-    work(rig_of_two, 98)
     rig_of_two.run()
 
     assert rig_of_two.broken_laws() == {}
@@ -172,28 +171,28 @@ def test_a_star_of_which_rows_were_forged_or_lost_is_mended(rig: Rig) -> None:
     before = stars(rig)
     damaged(
         rig,
-        "fact_sales_order",
-        "select * replace (case sales_record_id when 7 then units_sold + 1 else units_sold end as units_sold)"
-        " from {rows} where sales_record_id <> 8",
+        "fact_loan",
+        "select * replace (case loan_record_id when 7 then fee + 1 else fee end as fee)"
+        " from {rows} where loan_record_id <> 8",
     )
 
     shown = rebuild(rig, dry_run=True).star()
-    assert (shown.is_in_place, counts(shown)) == (False, {"fact_sales_order": (2, 1)})
+    assert (shown.is_in_place, counts(shown)) == (False, {"fact_loan": (2, 1)})
     assert stars(rig) != before
 
-    assert counts(rebuild(rig).star()) == {"fact_sales_order": (2, 1)}
+    assert counts(rebuild(rig).star()) == {"fact_loan": (2, 1)}
     assert stars(rig) == before
 
 
 def test_a_star_of_which_a_file_is_lost_is_mended(rig: Rig) -> None:
     before = stars(rig)
-    table = open_table(rig.processed, SALES)
+    table = open_table(rig.processed, LOANS)
     assert table is not None
-    rig.processed.delete([f"{SALES}/{table.files[0]}"])
+    rig.processed.delete([f"{LOANS}/{table.files[0]}"])
 
     report = rebuild(rig).star()
 
-    assert "cannot be read" in report.tables["fact_sales_order"].note
+    assert "cannot be read" in report.tables["fact_loan"].note
     assert stars(rig) == before
 
 
@@ -228,8 +227,8 @@ def test_a_star_of_another_model_is_put_in_place_only_when_that_is_accepted(rig:
     before = stars(rig)
     folder = tmp_path / "model"
     subprocess.run(["cp", "-r", str(rig.model.directory), str(folder)], check=True)  # noqa: S603, S607 -- our own files
-    design = folder / "dimension" / "design.sql"
-    design.write_text(design.read_text().replace("design_name", "upper(design_name) as design_name", 1))
+    shelf = folder / "dimension" / "shelf.sql"
+    shelf.write_text(shelf.read_text().replace("label", "upper(label) as label", 1))
     other = replace(rig, model=load_model(str(folder)))
 
     held = rebuild(other).star()
@@ -237,18 +236,17 @@ def test_a_star_of_another_model_is_put_in_place_only_when_that_is_accepted(rig:
     assert held.reasons == (f"another model made the batches 1 to {BATCHES}",)
 
     assert rebuild(other, accepts=True).star().is_in_place
-    assert {row[1] for row in other.star("dim_design")} == {row[1].upper() for row in before["dim_design"]}
+    assert {row[1] for row in other.star("dim_shelf")} == {row[1].upper() for row in before["dim_shelf"]}
     assert StarLog(rig.processed).manifest(1).model == other.model.hash
     report = RebuildWarehouse(other.model, rig.processed, rig.warehouse_url).run()
-    assert set(counts(report)) == {"dim_design"}
-    assert rig.warehouse("select count(*) from dim_design where design_name <> upper(design_name)") == [(0,)]
+    assert set(counts(report)) == {"dim_shelf"}
+    assert rig.warehouse("select count(*) from dim_shelf where label <> upper(label)") == [(0,)]
     assert differences_of(other) == 0
 
 
 def test_a_star_with_a_batch_that_is_half_transformed_is_left_alone(rig_of_two: Rig) -> None:
-    work(rig_of_two, 97)
     rig_of_two.ingest()
-    table = open_table(rig_of_two.processed, SALES)
+    table = open_table(rig_of_two.processed, LOANS)
     assert table is not None
     table.commit(Change(), batch=3)
 
@@ -261,9 +259,8 @@ def test_a_star_with_a_batch_that_is_half_transformed_is_left_alone(rig_of_two: 
 
 
 def test_a_transform_that_a_rebuild_overtakes_ends_and_the_next_one_goes_on(rig_of_two: Rig) -> None:
-    work(rig_of_two, 96)
     rig_of_two.ingest()
-    handle = open_table(rig_of_two.processed, SALES)
+    handle = open_table(rig_of_two.processed, LOANS)
     assert handle is not None
     assert rebuild(rig_of_two).star().is_in_place
 
@@ -280,6 +277,7 @@ def test_a_rebuild_that_is_killed_has_done_nothing(rig: Rig, tmp_path: Path) -> 
         **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},  # noqa: TID251 -- a child's
         "TIDEMARK_INGESTION": str(tmp_path / "lake" / "ingestion"),
         "TIDEMARK_PROCESSED": str(tmp_path / "lake" / "processed"),
+        "TIDEMARK_MODEL": str(rig.model.directory),
         "TMPDIR": str(tmp_path),
     }
     command = [sys.executable, "-m", "tidemark", "rebuild", "star"]
@@ -295,7 +293,7 @@ def test_a_rebuild_that_is_killed_has_done_nothing(rig: Rig, tmp_path: Path) -> 
 
 
 def test_a_warehouse_that_is_rebuilt_is_equal_and_no_row_is_touched(rig: Rig) -> None:
-    touched = "select xmin::text, ctid::text, * from fact_sales_order order by sales_record_id"
+    touched = "select xmin::text, ctid::text, * from fact_loan order by loan_record_id"
     before = rig.warehouse(touched)
 
     report = RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
@@ -309,34 +307,27 @@ def test_a_warehouse_that_was_tampered_with_is_put_right(rig: Rig) -> None:
     with psycopg.connect(rig.warehouse_url) as connection:
         for statement in (
             "create role warehouse_analyst",
-            "grant select on fact_sales_order to warehouse_analyst",
-            "update fact_sales_order set unit_price = unit_price + 0.01 where sales_record_id = 5",
-            "delete from fact_payment where payment_record_id in (1, 2)",
-            "update dim_staff set first_name = 'Mallory' where staff_id = 1",
-            "insert into dim_design values (999999, 'forged', 'x', 'y')",
-            "update fact_purchase_orders set valid_to = now() where valid_to is null and purchase_record_id < 4",
+            "grant select on fact_loan to warehouse_analyst",
+            "update fact_loan set fee = fee + 0.01 where loan_record_id = 5",
+            "delete from fact_loan where loan_record_id in (1, 2)",
+            "update fact_loan set valid_to = now() where loan_record_id = 3",
+            "update dim_shelf set label = 'Mallory' where shelf_id = 1",
+            "insert into dim_shelf values (999999, 'forged')",
         ):
             connection.execute(statement.encode())
-    expected = {
-        "fact_sales_order": (1, 1),
-        "fact_payment": (2, 0),
-        "dim_staff": (1, 1),
-        "dim_design": (0, 1),
-    }
+    expected = {"fact_loan": (4, 2), "dim_shelf": (1, 2)}
     try:
         shown = RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url, dry_run=True).run()
-        purchases = counts(shown).pop("fact_purchase_orders")
         assert not shown.is_in_place
-        assert purchases[0] == purchases[1] > 0
-        assert counts(shown) == expected | {"fact_purchase_orders": purchases}
+        assert counts(shown) == expected
         assert rig.warehouse_rows() != before
 
         RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
 
         assert rig.warehouse_rows() == before
-        [(may,)] = rig.warehouse("select has_table_privilege('warehouse_analyst', 'fact_sales_order', 'select')")
+        [(may,)] = rig.warehouse("select has_table_privilege('warehouse_analyst', 'fact_loan', 'select')")
         assert may
-        assert rig.count("fact_sales_order_current") > 0
+        assert rig.count("fact_loan_current") > 0
         assert rig.broken_laws() == {}
     finally:
         with psycopg.connect(rig.warehouse_url) as connection:

@@ -46,6 +46,13 @@ def after_two_batches(postgres: Postgres, create: Callable[..., Rig]) -> Rig:
     return made
 
 
+def after_three_batches(postgres: Postgres, create: Callable[..., Rig]) -> Rig:
+    """Make a library's pipeline with three batches: the baseline, and twice inserts, updates and deletes."""
+    made = after_two_batches(postgres, create)
+    made.run()
+    return made
+
+
 def is_whole(rig: Rig) -> bool:
     """Say whether source, latest, star and warehouse hold the same, and each change of the log is a version, once."""
     loans, shelves = (rig.source(f"select * from {name} order by 1") for name in ("loan", "shelf"))
