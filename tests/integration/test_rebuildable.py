@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.kept import small_template
-from tests.support.pipeline import Rig, work
+from tests.support.library import LIBRARY, after_three_batches, library_template
+from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 
 BATCHES = 3
-
-
-@pytest.fixture
-def template(postgres: Postgres) -> str:
-    return small_template(postgres)
+LATER = (
+    "insert into loan values (400, 9, 3.75, '2024-11-06 09:00')",
+    "update shelf set label = 'prints', changed = '2024-11-06 09:01' where shelf_id = 6",
+    "delete from loan where loan_id = 23",
+)
 
 
 @pytest.fixture
@@ -27,9 +27,15 @@ def lake(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def rig(small_totesys: Callable[..., Rig]) -> Rig:
-    """A pipeline after three batches of inserts, updates and deletes."""
-    return small_totesys(BATCHES)
+def rig(kept_rig: Callable[..., Rig]) -> Rig:
+    """A library's pipeline after three batches of inserts, updates and deletes."""
+    return kept_rig("library after three batches", after_three_batches)
+
+
+@pytest.fixture
+def with_new_warehouse(rig: Rig, new_rig: Callable[..., Rig], postgres: Postgres) -> Rig:
+    """The same pipeline with a warehouse that has tables and no rows."""
+    return replace(rig, warehouse_url=new_rig(library_template(postgres), model=str(LIBRARY)).warehouse_url)
 
 
 def latest_rows(rig: Rig) -> dict[str, list[dict[str, Any]]]:
@@ -47,7 +53,7 @@ def test_the_batches_hold_inserts_updates_and_deletes(rig: Rig) -> None:
     assert min(sum(counts) for counts in zip(*((e.inserted, e.updated, e.deleted) for e in later), strict=True)) > 0
 
 
-@pytest.mark.parametrize("lost", ["latest", "latest/payment", "latest/staff"])
+@pytest.mark.parametrize("lost", ["latest", "latest/loan", "latest/shelf"])
 @pytest.mark.parametrize("is_pointer_lost", [True, False])
 def test_a_lost_latest_is_restored_and_nothing_taken_for_a_change(
     rig: Rig,
@@ -82,28 +88,21 @@ def test_a_restored_latest_has_all_hashes_and_the_next_poll_reads_no_row_again(r
 def test_changes_after_a_lost_latest_are_found_as_if_nothing_had_been_lost(rig: Rig, lake: Path) -> None:
     shutil.rmtree(lake / "ingestion" / "latest")
     (lake / "pointer.json").unlink()
-    ((location,),) = rig.source("select agreed_delivery_location_id from sales_order where sales_order_id = 17")
-    rig.change(
-        "update sales_order set agreed_delivery_location_id = 31 - agreed_delivery_location_id"
-        " where sales_order_id = 17"
-    )
+    rig.change("update loan set shelf_id = 11 where loan_id = 17")
 
     rig.run()
 
-    (line,) = [
-        line for line in rig.lines("sales_order") if line["sales_order_id"] == 17 and line.get("_op") == "update"
-    ]
+    (line,) = [line for line in rig.lines("loan") if line["loan_id"] == 17 and line["shelf_id"] == 11]
     entries = rig.newest().tables
-    assert {name: entry.changes for name, entry in entries.items() if entry.changes} == {"sales_order": 1}
-    assert line["_before"]["agreed_delivery_location_id"] == location
-    assert line["agreed_delivery_location_id"] == 31 - location
+    assert {name: entry.changes for name, entry in entries.items() if entry.changes} == {"loan": 1}
+    assert (line["_op"], line["_before"]["shelf_id"]) == ("update", 5)
     assert rig.broken_laws() == {}
 
 
 def test_a_batch_whose_poll_ended_before_latest_is_taken_from_the_log(rig: Rig, lake: Path, tmp_path: Path) -> None:
     for name in ("latest", "pointer.json"):
         copy(lake / ("ingestion" if name == "latest" else "") / name, tmp_path / name)
-    work(rig, seed=BATCHES)
+    rig.change(*LATER)
     rig.ingest()
     expected = latest_rows(rig)
     copy(tmp_path / "latest", lake / "ingestion" / "latest")
@@ -137,10 +136,8 @@ def test_a_lost_pointer_is_made_again(rig: Rig, lake: Path) -> None:
     assert (after.pipeline_id, after.batch, after.watermark) == (before.pipeline_id, before.batch, before.watermark)
 
 
-def test_a_new_warehouse_is_loaded_from_the_star_with_the_same_keys(
-    rig: Rig, new_rig: Callable[..., Rig], template: str
-) -> None:
-    again = replace(rig, warehouse_url=new_rig(template).warehouse_url)
+def test_a_new_warehouse_is_loaded_from_the_star_with_the_same_keys(rig: Rig, with_new_warehouse: Rig) -> None:
+    again = with_new_warehouse
 
     assert again.load().batches == (1, 2, 3)
     assert again.warehouse_rows() == rig.warehouse_rows()
@@ -158,11 +155,8 @@ def test_a_lost_star_is_made_from_the_log_with_the_same_keys(rig: Rig, lake: Pat
     assert rig.warehouse_rows() == rows
 
 
-def test_the_log_alone_gives_the_same_warehouse(
-    rig: Rig, lake: Path, new_rig: Callable[..., Rig], template: str
-) -> None:
-    expected = rig.warehouse_rows()
-    again = replace(rig, warehouse_url=new_rig(template).warehouse_url)
+def test_the_log_alone_gives_the_same_warehouse(rig: Rig, lake: Path, with_new_warehouse: Rig) -> None:
+    expected, again = rig.warehouse_rows(), with_new_warehouse
     for lost in ("ingestion/latest", "processed"):
         shutil.rmtree(lake / lost)
     (lake / "pointer.json").unlink()
@@ -170,6 +164,6 @@ def test_the_log_alone_gives_the_same_warehouse(
     again.run()
 
     assert again.warehouse_rows() == expected
-    work(again, seed=BATCHES)
+    again.change(*LATER)
     assert [report.batches for report in again.run()] == [(4,), (4,), (4,)]
     assert again.broken_laws() == {}
