@@ -14,6 +14,7 @@ from tests.support.postgres import Postgres, running_postgres
 from tests.support.s3 import S3, read_descriptions_once, running_s3
 
 if TYPE_CHECKING:
+    from tests.support.deployment import Begun
     from tests.support.kept import KeptPipelines, Make
     from tests.support.pipeline import Rig
 
@@ -89,6 +90,15 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
         monkeypatch.setenv(name, value)
     s3_server.reset()
     return s3_server
+
+
+@pytest.fixture(scope="session")
+def begun_deployment(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Begun]":
+    """The apply of infra/ to the tests' AWS, in the background from when a test first asks for it."""
+    from tests.support.deployment import begun  # noqa: PLC0415 -- as below
+
+    with begun(tmp_path_factory.mktemp("cloud"), notification_emails=["a@example.com"]) as found:
+        yield found
 
 
 @pytest.fixture(params=["directory", pytest.param("s3", marks=pytest.mark.exhaustive)])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.deployment import Deployment, deployed
+from tests.support.deployment import Begun, Deployment, deployed
 from tests.support.kills import contents, unlike
 from tests.support.pipeline import Rig, real_totesys, rigs
 from tests.support.postgres import Postgres
@@ -51,19 +51,18 @@ class Cloud:
 
 
 @pytest.fixture(scope="module")
-def cloud_once(postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud_once(
+    begun_deployment: Begun, postgres: Postgres, totesys_rows: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cloud]:
     """The cloud of `cloud`, without the environment."""
-    folder = tmp_path_factory.mktemp("cloud")
     template = postgres.template("real_totesys", real_totesys(totesys_rows, whole=True))
-    with rigs(postgres, str(folder / "lake")) as create:
+    with rigs(postgres, str(tmp_path_factory.mktemp("local") / "lake")) as create:
         local, remote = create(template), create(template)
-        reference: list[Taken] = []
-        with deployed(
-            folder, remote, lambda: reference.append(_taken(local, local.run)), notification_emails=["a@example.com"]
-        ) as deployment:
+        reference = _taken(local, local.run)
+        with deployed(begun_deployment, remote) as deployment:
             runs = iter(("baseline", "increment"))
             taken = _taken(deployment.rig, lambda: deployment.tick(next(runs)))
-            yield Cloud(deployment, taken, reference[0])
+            yield Cloud(deployment, taken, reference)
             print(_report(deployment))  # noqa: T201 -- for `pytest -s`
 
 

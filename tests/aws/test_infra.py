@@ -6,6 +6,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def handler(event, context):
         raise ConfigError("expected an object")
     return event["input"][context.function_name.removeprefix("tidemark-")]
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_takes_long_is_begun(request: pytest.FixtureRequest) -> None:
+    """Let Terraform's apply wait in the background if test_aws.py needs it later in this worker."""
+    if any(item.path.name == "test_aws.py" for item in request.session.items):
+        # Without Terraform, the tests here say so themselves.
+        with suppress(pytest.skip.Exception):
+            request.getfixturevalue("begun_deployment")
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Deployment:
     rig: Rig
     """The same source, lake and warehouse, for the tests to look at and to change."""
     inbox: str
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float]
     """How long each step took."""
 
     def tick(self, name: str) -> Execution:
@@ -53,36 +53,55 @@ class Deployment:
         return execution
 
 
+@dataclass(frozen=True)
+class Begun:
+    """An apply that goes on in the background, and what it works on."""
+
+    server: S3
+    terraform: Terraform
+    outputs: Future[Mapping[str, Any]]
+    seconds: dict[str, float]
+
+
 @contextmanager
-def deployed(folder: Path, local: Rig, meanwhile: Callable[[], None], **variables: object) -> Iterator[Deployment]:
-    """Give a pipeline that Terraform has just made, with addresses in its secrets and no batch yet.
+def begun(folder: Path, **variables: object) -> Iterator[Begun]:
+    """Build the packages and let Terraform apply infra/ in the background, to a server of its own.
+
+    Terraform mostly waits: it confirms the buckets' lifecycles for about a minute. So whoever can begins this early.
 
     Args:
         folder: an empty directory, for the server, the packages and Terraform.
-        local: has the source, and the warehouse with its tables.
-        meanwhile: is called while Terraform mostly waits: it confirms the buckets' lifecycles for about a minute.
         variables: of Terraform, beside the directory of the packages.
-
     """
-    seconds = {}
     began = time.monotonic()
     packages = built_packages(folder / "packages")
-    seconds["packages"] = time.monotonic() - began
+    seconds = {"packages": time.monotonic() - began}
     (folder / "aws").mkdir()
-    with (
-        running_s3(folder / "aws") as server,
-        ThreadPoolExecutor(1) as pool,
-        pytest.MonkeyPatch.context() as environment,
-    ):
+    with running_s3(folder / "aws") as server, ThreadPoolExecutor(1) as pool:
         terraform = terraform_on(folder / "terraform", server.endpoint_url)
-        began = time.monotonic()
-        applied = pool.submit(terraform.apply, package_directory=str(packages), **variables)
-        meanwhile()
-        applied.result()
-        seconds["terraform apply"] = time.monotonic() - began
-        outputs = terraform.output()
-        for name, url in (("source", local.source_url), ("warehouse", local.warehouse_url)):
-            _put_secret(server, outputs["secrets"][name], url)
+
+        def apply() -> Mapping[str, Any]:
+            began = time.monotonic()
+            terraform.apply(package_directory=str(packages), **variables)
+            seconds["terraform apply"] = time.monotonic() - began
+            return terraform.output()
+
+        yield Begun(server, terraform, pool.submit(apply), seconds)
+    shutil.rmtree(packages)
+
+
+@contextmanager
+def deployed(begun: Begun, local: Rig) -> Iterator[Deployment]:
+    """Give the pipeline that Terraform has made, with addresses in its secrets and no batch yet.
+
+    Args:
+        begun: the apply.
+        local: has the source, and the warehouse with its tables.
+    """
+    outputs, server = begun.outputs.result(), begun.server
+    for name, url in (("source", local.source_url), ("warehouse", local.warehouse_url)):
+        _put_secret(server, outputs["secrets"][name], url)
+    with pytest.MonkeyPatch.context() as environment:
         for name, value in server.variables.items():
             environment.setenv(name, value)
         rig = replace(
@@ -92,8 +111,7 @@ def deployed(folder: Path, local: Rig, meanwhile: Callable[[], None], **variable
             pointer=open_pointer(f"ssm:{outputs['pointer']}"),
         )
         aws = AWS(server)
-        yield Deployment(aws, terraform, outputs, rig, aws.subscribe(outputs["topic_arn"]), seconds)
-    shutil.rmtree(packages)
+        yield Deployment(aws, begun.terraform, outputs, rig, aws.subscribe(outputs["topic_arn"]), begun.seconds)
 
 
 def _put_secret(server: S3, arn: str, url: str) -> None:

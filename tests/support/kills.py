@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from tests.support.pipeline import LAG, Rig, Row
+from tests.support.pipeline import LAG, Rig, Row, an_engine_for
 from tidemark import faults
 from tidemark.errors import OvertakenError, TidemarkError
-from tidemark.lake.engine import open_engine
 from tidemark.lake.sqltext import Select, names
 from tidemark.lake.table import open_table
 from tidemark.log.pointer import open_pointer
@@ -157,7 +156,7 @@ def _work(site: Addresses, stages: tuple[str, ...], fault: str | None) -> None:
 def _lake_rows(rig: Rig, star: StarTable, moments: Mapping[dt.datetime, str]) -> list[Row]:
     table = open_table(rig.processed, star.path)
     assert table is not None, f"there is no {star.name} in the lake"
-    with open_engine([rig.processed]) as engine:
+    with an_engine_for(rig.processed) as engine:
         words = {
             engine.value(Select("select ?::timestamp::varchar"), [moment]): word for moment, word in moments.items()
         }

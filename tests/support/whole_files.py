@@ -7,20 +7,21 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 # What each shares with the other tests of a name here: a deployment, a replay of the real rows and so on. Those that
-# take longest come first, so that all workers end at about the same time.
+# take longest come first, so that all workers end at about the same time. Files of one name run in the order of this
+# list: test_infra.py begins an apply of Terraform's that test_aws.py needs two minutes later.
 WHOLE_FILES = {
-    "tests/acceptance/test_aws.py": "terraform",
     "tests/aws/test_infra.py": "terraform",
-    "tests/integration/test_rebuild.py": "pipelines after some batches",
-    "tests/integration/test_rebuildable.py": "pipelines after some batches",
+    "tests/aws/test_packages.py": "terraform",
+    "tests/integration/test_compact.py": "terraform",
+    "tests/acceptance/test_aws.py": "terraform",
     "tests/acceptance/test_kill_anywhere.py": "runs to kill",
     "tests/acceptance/test_verify.py": "replay",
     "tests/acceptance/test_replay.py": "replay",
-    "tests/integration/test_compact.py": "batches to compact",
-    "tests/aws/test_packages.py": "packages",
     "tests/acceptance/test_quarantine.py": "quarantine",
     "tests/acceptance/test_quarantine_commands.py": "quarantine",
     "tests/acceptance/test_quarantine_replay.py": "quarantine",
+    "tests/integration/test_rebuild.py": "libraries",
+    "tests/integration/test_rebuildable.py": "libraries",
     "tests/acceptance/test_real_rows.py": "real rows",
     "tests/acceptance/test_clinic.py": "clinic",
     "tests/acceptance/test_order_17.py": "order 17",
@@ -43,7 +44,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> WholeFile
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests of these files first, in the order of the names; otherwise the order stays as it is."""
+    """Put the tests of these files first, in the order of the list; otherwise the order stays as it is."""
     if hasattr(config, "workerinput"):
-        places = {name: place for place, name in enumerate(dict.fromkeys(WHOLE_FILES.values()))}
-        items.sort(key=lambda item: places.get(WHOLE_FILES.get(item.nodeid.partition("::")[0], ""), len(places)))
+        files = list(WHOLE_FILES)
+        items.sort(key=lambda item: _place(files, item.nodeid.partition("::")[0]))
+
+
+def _place(files: list[str], file: str) -> int:
+    return files.index(file) if file in files else len(files)
