@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tidemark.errors import ConfigError, OvertakenError
+from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import MERGED_BYTES, data_files, groups_to_rewrite, rewrite_files, unneeded_files
 from tidemark.lake.table import LakeTable, open_as_of, open_table
@@ -105,8 +106,9 @@ class Compact:
                 progress("compact", place.path, 0, 0, 0.0)
                 tables[place.path] = self._compact(engine, place, cutoff, dry_run=dry_run)
         orphans = self._orphans(cutoff)
-        if not dry_run:
-            self.ingestion.delete(each.key for each in orphans)
+        if orphans and not dry_run:
+            with effect("orphans"):
+                self.ingestion.delete(each.key for each in orphans)
         stores = (self.ingestion, self.processed)
         leftovers = sum(store.remove_leftovers(cutoff, dry_run=dry_run) for store in stores)
         return CompactReport(tables, len(orphans), sum(each.size for each in orphans), leftovers)
@@ -167,8 +169,9 @@ class Compact:
         if oldest is None:
             return TableCompaction(rewritten, written, 0, 0, skipped, "which batches are loaded is not known")
         old = unneeded_files(lake, oldest, cutoff)
-        if not dry_run:
-            place.objects.delete(each.key for each in old)
+        if old and not dry_run:
+            with effect("old-files"):
+                place.objects.delete(each.key for each in old)
         return TableCompaction(rewritten, written, len(old), sum(each.size for each in old), skipped)
 
     def _orphans(self, cutoff: datetime) -> list[ObjectMeta]:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from tidemark.errors import ConfigError
 
-# Everything that a run changes outside its own memory and scratch directory, in the order in which a run does it.
+# Everything that a run changes outside its own memory and scratch directory, in the order in which a run does it. The
+# other commands have most of these effects too.
 EFFECTS: Mapping[str, str] = {
     "latest-table": "creation of a table of latest",
     "latest-columns": "a column more in a table of latest",
@@ -36,7 +37,15 @@ EFFECTS: Mapping[str, str] = {
     "ledger-row": "insert of the ledger row",
     "warehouse-commit": "COMMIT in the warehouse: the batch is loaded",
 }
-POINTS = tuple(f"{moment}-{name}" for name in EFFECTS for moment in ("before", "after"))
+# What only other commands do: compact, rebuild and init.
+UPKEEP: Mapping[str, str] = {
+    "old-files": "removal of the files of a table that nothing needs any more",
+    "orphans": "removal of the objects of the log that are part of no batch",
+    "broken-log": "removal of a Delta log that cannot be read",
+    "rebuild-record": "put of the record of a rebuild of the star",
+    "tables-commit": "COMMIT of the warehouse's tables",
+}
+POINTS = tuple(f"{moment}-{name}" for name in (*EFFECTS, *UPKEEP) for moment in ("before", "after"))
 # What a key or a table's folder begins with, and how the names of the effects on it begin.
 FOLDERS: Mapping[str, str] = {
     "baseline": "log",

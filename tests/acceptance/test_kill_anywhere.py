@@ -32,9 +32,10 @@ from tests.support.interrupted import (
 from tests.support.kills import Addresses, contents, killed_at, unlike
 from tests.support.postgres import Postgres
 from tests.support.s3 import ANY_KEY, REGION, S3
-from tidemark.faults import POINTS
+from tidemark.faults import EFFECTS
 from tidemark.settings import FAULT
 
+POINTS = [f"{moment}-{name}" for name in EFFECTS for moment in ("before", "after")]
 FIRST, LATER = "the first time", "the second and the last time"
 
 

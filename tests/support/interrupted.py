@@ -2,27 +2,29 @@
 
     python -m tests.support.interrupted
 
-measures how often a run passes each point and writes the matrix into docs/promises.md.
+measures how often a run and each other command passes each point, and writes the matrices into docs/promises.md.
 """
 
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from tests.support.commands import COMMANDS, harmed
 from tests.support.kills import Addresses, contents
 from tests.support.postgres import Postgres, running_postgres
-from tidemark.faults import EFFECTS, watched
+from tidemark.faults import EFFECTS, UPKEEP, watched
 from tidemark.model import load_model
 from tidemark.warehouse.schema import init
 
 PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"
 BEGIN, END = "<!-- fault matrix: begin -->\n", "<!-- fault matrix: end -->\n"
+BEGIN_COMMANDS, END_COMMANDS = "<!-- fault matrix of commands: begin -->\n", "<!-- fault matrix of commands: end -->\n"
 MODELS = Path(__file__).parent.parent / "models"
 # On S3 a small model, because there each step takes long.
 CLINIC, LIBRARY = MODELS / "clinic", MODELS / "library"
@@ -32,6 +34,12 @@ MORE_ACTIVITY = """
     update registry.patient set born = 'infinity' where patient_no = 9000000012;
     update referral set closed_on = '-infinity' where referral_id = md5('referral 12')::uuid;
 """
+LATER = (
+    # The star has two decimals: the row is set aside.
+    "alter table loan alter fee type numeric(12, 4)",
+    "update loan set fee = 1.2345, changed = '2024-11-05 09:00' where loan_id = 40",
+)
+UNSTAMPED = "update loan set fee = 7 where loan_id = 50"
 BASELINE, INCREMENT = RUNS = ("baseline", "increment")
 # Where a run commits on S3; what lies between is the same code as on a directory.
 COMMITS = {
@@ -149,13 +157,88 @@ def matrix(passes: Mapping[str, Mapping[str, int]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class Site:
+    """A library's pipeline before a command, its source, and a copy of the source under another name."""
+
+    start: Start
+    source_url: str
+    moved_url: str
+
+
+def before_commands(postgres: Postgres, folder: Path) -> Site:
+    """Make a library's pipeline with a row in quarantine and a change that its next run finds."""
+    source_url = new_source(postgres, LIBRARY)
+    copies = Copies(postgres, LIBRARY, source_url, folder)
+    filled = copies.of(Start(folder / "empty", new_warehouse(postgres, LIBRARY)))
+    rig = filled.rig()
+    rig.run()
+    apply_activity(source_url, LIBRARY)
+    rig.run()
+    rig.change(*LATER)
+    rig.run()
+    rig.change(UNSTAMPED)
+    name = rig.source("select current_database()")[0][0]
+    return Site(copies.kept(filled), source_url, postgres.url(postgres.create(name)))
+
+
+def copy_for(command: str, site: Site, copies: Copies) -> Addresses:
+    """Copy the pipeline as it is before a command."""
+    copy = copies.of(site.start)
+    harmed(command, copy.rig())
+    return replace(copy, source_url=site.moved_url) if command == "init --new-source" else copy
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that nobody killed: how often it passed each fault point, and what the next run left behind."""
+
+    passes: Mapping[str, int]
+    contents: Mapping[str, Any]
+
+
+def each_done(postgres: Postgres, site: Site, folder: Path) -> dict[str, Done]:
+    """Give every command, uninterrupted; `run` is the next run without any command."""
+    copies = Copies(postgres, LIBRARY, site.source_url, folder)
+    found = {}
+    for name in ("run", *COMMANDS):
+        rig = copy_for(name, site, copies).rig()
+        passed: list[str] = []
+        if name != "run":
+            with watched(passed.append):
+                COMMANDS[name](rig)
+        rig.run()
+        found[name] = Done(Counter(passed), contents(rig))
+    copies.drop()
+    return found
+
+
+def command_matrix(done: Mapping[str, Done]) -> str:
+    """Write the table of the commands beside `run`."""
+    lines = ["| command | killed before and after | kills | outcome |", "|---|---|---:|---|"]
+    names = [*EFFECTS, *UPKEEP]
+    total = 0
+    for command in COMMANDS:
+        passed = done[command].passes
+        effects = sorted({point.partition("-")[2] for point in passed}, key=names.index)
+        kills = sum(len({1, times}) for times in passed.values())
+        total += kills
+        lines.append(f"| `{command}` | {', '.join(f'`{name}`' for name in effects)} | {kills} | equal |")
+    return "\n".join([*lines, f"| all | | {total} | equal |"]) + "\n"
+
+
 def main() -> None:
-    """Write the matrix into docs/promises.md."""
+    """Write the two matrices into docs/promises.md."""
     with running_postgres() as postgres, tempfile.TemporaryDirectory() as folder:
-        runs = both_runs(postgres, CLINIC, new_source(postgres, CLINIC), Path(folder))
-    before, _, rest = PROMISES.read_text("utf-8").partition(BEGIN)
-    passes = {run: found.passes for run, found in runs.items()}
-    PROMISES.write_text(before + BEGIN + matrix(passes) + END + rest.partition(END)[2], "utf-8")
+        runs = both_runs(postgres, CLINIC, new_source(postgres, CLINIC), Path(folder) / "runs")
+        done = each_done(postgres, before_commands(postgres, Path(folder) / "before"), Path(folder) / "done")
+    _put(BEGIN, END, matrix({run: found.passes for run, found in runs.items()}))
+    _put(BEGIN_COMMANDS, END_COMMANDS, command_matrix(done))
+
+
+def _put(begin: str, end: str, table: str) -> None:
+    before, _, rest = PROMISES.read_text("utf-8").partition(begin)
+    PROMISES.write_text(before + begin + table + end + rest.partition(end)[2], "utf-8")
 
 
 if __name__ == "__main__":

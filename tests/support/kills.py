@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from tests.support.commands import COMMANDS
 from tests.support.pipeline import LAG, Rig, Row, an_engine_for
 from tidemark import faults
 from tidemark.errors import OvertakenError, TidemarkError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
 STAGES = ("ingest", "transform", "load")
+WORK = {"ingest": Rig.ingest, "transform": Rig.transform, "load": Rig.load, **COMMANDS}
 PATIENCE_SECONDS = 120
 # What a process ends with that another has overtaken; its family's own code would hide other StateErrors.
 OVERTAKEN = 60
@@ -65,7 +67,7 @@ class Addresses:
 
 
 def start(site: Addresses, stages: tuple[str, ...] = STAGES, *, fault: str | None = None) -> "ForkServerProcess":
-    """Start stages in a process of their own, which may be armed to end at a fault point."""
+    """Start stages or commands in a process of their own, which may be armed to end at a fault point."""
     process = _context.Process(target=_work, args=(site, stages, fault))
     process.start()
     return process
@@ -83,9 +85,9 @@ def end_of(process: "ForkServerProcess") -> int:
     return code
 
 
-def killed_at(site: Addresses, fault: str) -> bool:
-    """Run the three stages with a fault point armed, and say whether they ended there."""
-    return end_of(start(site, fault=fault)) == -signal.SIGKILL
+def killed_at(site: Addresses, fault: str, stages: tuple[str, ...] = STAGES) -> bool:
+    """Run stages or commands with a fault point armed, and say whether they ended there."""
+    return end_of(start(site, stages, fault=fault)) == -signal.SIGKILL
 
 
 def reached(rig: Rig) -> Mapping[str, int]:
@@ -147,7 +149,7 @@ def _work(site: Addresses, stages: tuple[str, ...], fault: str | None) -> None:
     rig = site.rig()
     try:
         for stage in stages:
-            getattr(rig, stage)()
+            WORK[stage](rig)
     except TidemarkError as exc:
         logger.info("%s: %s", type(exc).__name__, exc)
         sys.exit(OVERTAKEN if isinstance(exc, OvertakenError) else exc.exit_code)

@@ -14,8 +14,13 @@ from psycopg import sql
 from tidemark.embedded import EmbeddedServer
 
 FAST_AND_VOLATILE = {
+    "autovacuum": "off",
+    "checkpoint_timeout": "1h",
     "fsync": "off",
     "full_page_writes": "off",
+    "max_wal_senders": "0",
+    "max_wal_size": "4GB",
+    "wal_level": "minimal",
     "max_prepared_transactions": "20",
     "max_connections": "100",
 }

@@ -8,6 +8,7 @@ import duckdb
 from deltalake.exceptions import DeltaError
 
 from tidemark.errors import StateError, TidemarkError, TransientError
+from tidemark.faults import effect
 from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.files import add_file, batch_of, write_file
 from tidemark.lake.sqltext import Select, identical, named_as, names, quoted, select
@@ -106,7 +107,8 @@ class Replacement:
         """
         if self.has_broken_log:
             keys = [each.key for each in self.objects.list(f"{self.made.path}/_delta_log/")]
-            self.objects.delete(keys)
+            with effect("broken-log"):
+                self.objects.delete(keys)
         target = self.present or create_table(self.objects, self.made.path, self.made.columns)
         written = LakeTable(self.objects, self.made.path, self.made.columns, target.delta)
         added = []

@@ -8,6 +8,7 @@ sees a rebuild that ends later.
 from functools import cached_property
 
 from tidemark.errors import OvertakenError
+from tidemark.faults import effect
 from tidemark.log.changelog import DIGITS, manifest_key, newest_batch
 from tidemark.log.reach import Reach
 from tidemark.objects import ObjectExistsError, Objects
@@ -64,7 +65,8 @@ class StarLog:
         last = max((each.key for each in self.objects.list(REBUILDS)), default=f"{REBUILDS}0")
         number = int(last.rpartition("/")[2].removesuffix(".json")) + 1
         try:
-            self.objects.put_new(f"{REBUILDS}{number:0{DIGITS}d}.json", record.encode())
+            with effect("rebuild-record"):
+                self.objects.put_new(f"{REBUILDS}{number:0{DIGITS}d}.json", record.encode())
         except ObjectExistsError as exc:
             message = "another rebuild of the star ended at the same time"
             raise OvertakenError(message, advice="run it again") from exc

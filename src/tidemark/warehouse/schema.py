@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from tidemark.errors import ConfigError
+from tidemark.faults import effect
 from tidemark.model import Model
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
@@ -51,7 +52,7 @@ def init(url: str, model: Model) -> list[str]:
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
         statements = _plan(connection, model)
-        with connection.transaction():
+        with effect("tables-commit"), connection.transaction():
             for statement in statements:
                 connection.execute(statement.encode())
     return statements
