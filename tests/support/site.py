@@ -117,6 +117,17 @@ def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM
     return process.communicate(timeout=PATIENCE_SECONDS)
 
 
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """Read what a command writes to stderr, up to the line that holds these words."""
+    assert process.stderr is not None
+    read = ""
+    for line in process.stderr:
+        read += line
+        if words in line:
+            return read
+    raise AssertionError(f"the command ended without {words!r}:\n{read}")
+
+
 def wait_for(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
