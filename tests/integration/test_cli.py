@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.imports import HEAVY, imports_of
+from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.model import load_model
@@ -19,11 +20,10 @@ def site(new_database: Callable[..., str], postgres: Postgres, tmp_path: Path) -
 
 
 @pytest.fixture
-def loaded(site: Site) -> Site:
+def loaded(small_totesys: Callable[..., Rig], tmp_path: Path) -> Site:
     """A site after its first run."""
-    site.run("init")
-    site.run("run")
-    return site
+    rig = small_totesys(1, str(tmp_path / ".tidemark"))
+    return Site(rig.source_url, rig.warehouse_url, tmp_path)
 
 
 def test_the_sql_of_a_dry_run_makes_the_warehouse(site: Site) -> None:

@@ -132,11 +132,9 @@ def greet(ctx: typer.Context) -> None:
         out().print("hello")
 '''
 HEADINGS = ("Context", "Choice", "Pros and cons", "When to revisit")
-# The tests that look at models, settings, commands and documentation as a whole.
-CONCERNED = (
-    *(f"tests/models/test_{name}.py" for name in ("totesys_model", "warehouse_sql")),
-    *(f"tests/unit/test_{name}.py" for name in ("docs", "layout", "model", "settings", "cli_settings", "cli_help")),
-)
+# The tests that look at settings, commands and documentation as a whole, and those that look at models.
+OF_THE_WHOLE = [f"test_{name}.py" for name in ("docs", "layout", "model", "settings", "cli_settings", "cli_help")]
+OF_MODELS = ["test_totesys_model.py", "test_warehouse_sql.py"]
 
 
 def files_of(recipe: str) -> list[str]:
@@ -232,8 +230,11 @@ def run_in(copy: Path, *arguments: str) -> None:
     assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout[-5000:]}{done.stderr[-2000:]}"
 
 
+@pytest.mark.parametrize(
+    ("folder", "files"), [("unit", OF_THE_WHOLE), pytest.param("models", OF_MODELS, marks=pytest.mark.exhaustive)]
+)
 def test_the_tests_pass_with_what_the_recipes_added(
-    copied: Path, totesys_rows: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    folder: str, files: list[str], copied: Path, totesys_rows: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(copied / "src"))
     monkeypatch.setenv("TIDEMARK_TOTESYS_ROWS", str(totesys_rows))
@@ -244,7 +245,7 @@ def test_the_tests_pass_with_what_the_recipes_added(
         "-p",
         "no:cacheprovider",
         f"--basetemp={tmp_path / 'within'}",
-        *CONCERNED,
+        *(f"tests/{folder}/{file}" for file in files),
         "-k",
         "not heavy",
     )
@@ -262,7 +263,7 @@ def test_lint_passes_with_what_the_recipes_added(copied: Path) -> None:
 def made(copied: Path, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A pipeline of the copy's model after two batches; its warehouse was made by the model as it was, and upgraded."""
     with rigs(postgres, str(tmp_path_factory.mktemp("refunds"))) as create:
-        shipped = create(postgres.template("small_totesys", generated_totesys(scale=0.02)))
+        shipped = create(postgres.template("handful_of_totesys", generated_totesys(scale=0.002)))
         rig = replace(shipped, model=load_model(str(copied / MODEL)))
         assert init(rig.warehouse_url, rig.model) != []
         rig.change(

@@ -25,6 +25,15 @@ WHOLE_FILES = {
     "tests/acceptance/test_real_rows.py": "real rows",
     "tests/acceptance/test_clinic.py": "clinic",
     "tests/acceptance/test_order_17.py": "order 17",
+    "tests/acceptance/test_kill_commands.py": "commands to kill",
+    "tests/acceptance/test_verify_finds.py": "totesys after two batches",
+    "tests/acceptance/test_demo.py": "demo",
+    "tests/integration/test_cli.py": "totesys after one batch",
+    "tests/integration/test_doctor.py": "totesys after one batch",
+    "tests/integration/test_recipes.py": "recipes",
+    "tests/integration/test_requests.py": "batches with quarantine",
+    "tests/integration/test_star_warehouse.py": "warehouses to compare",
+    "tests/integration/test_quarantine_of_joins.py": "quarantine of joins",
 }
 
 
