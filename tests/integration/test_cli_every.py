@@ -33,6 +33,24 @@ def test_a_schedule_goes_on_until_a_signal_and_ends_with_0(site: Site, number: s
     assert "stopping after the batch in hand" in err
 
 
+def test_a_schedule_compacts_the_lake_after_so_many_batches(site: Site) -> None:
+    site.run("init")
+    with site.started("run", "--every", "1s", "--compact-after", "2", "--json") as process:
+        wait_for(lambda: batches_loaded(site) == 1)
+        site.run("generate", "--rows", "10")
+        wait_for(lambda: batches_loaded(site) == 2)
+        out, err = stop(process)
+
+    by_last_batch = {
+        stages["stages"][2]["batches"][-1]: stages
+        for stages in map(json.loads, out.splitlines())
+        if stages["stages"][2]["batches"]
+    }
+    assert process.returncode == 0, err
+    assert "compaction" not in by_last_batch[1]
+    assert by_last_batch[2]["compaction"]["tables"]["fact/sales_order"]["written"] == 1
+
+
 def test_a_signal_in_the_middle_lets_the_batch_in_hand_arrive(site: Site) -> None:
     site.run("init")
     waiting = "select 1 from pg_stat_activity where application_name = 'tidemark ingest' and wait_event_type = 'Lock'"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tidemark.cli.schedule import Stop, attempted, pause_after, repeated, stopped_by_signals
-from tidemark.errors import StateError, TransientError
+from tidemark.errors import OvertakenError, StateError, TidemarkError, TransientError
 
 
 class Clock(Stop):
@@ -27,8 +27,8 @@ class Clock(Stop):
         return self.now
 
 
-def failing(times: int) -> Callable[[], str]:
-    left = [TransientError("away")] * times
+def failing(times: int, error: TidemarkError | None = None) -> Callable[[], str]:
+    left = [error or TransientError("away")] * times
 
     def work() -> str:
         if left:
@@ -49,6 +49,14 @@ def test_work_is_tried_again_after_growing_pauses() -> None:
 
     assert got == "done"
     assert pauses == [1, 2, 4]
+
+
+def test_work_that_another_run_overtook_is_done_again_at_once() -> None:
+    overtaken = OvertakenError("a table was changed at the same time")
+
+    assert attempted(failing(2, overtaken), name="load", attempts=3, wait=lambda _: pytest.fail("waited")) == "done"
+    with pytest.raises(OvertakenError):
+        attempted(failing(2, overtaken), name="load", attempts=2, wait=lambda _: pytest.fail("waited"))
 
 
 def test_the_last_attempt_raises() -> None:

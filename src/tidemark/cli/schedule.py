@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-from tidemark.errors import TransientError
+from tidemark.errors import OvertakenError, TransientError
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -62,10 +62,10 @@ def stopped_by_signals() -> Iterator[Stop]:
 
 
 def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Callable[[float], bool]) -> Result:
-    """Do the work, and try again after 1, 2, 4 … seconds while something outside is away.
+    """Do the work, and try again: after 1, 2, 4 … seconds while something outside is away, at once when overtaken.
 
     Args:
-        work: may raise anything; it is tried again only after a TransientError.
+        work: may raise anything; it is tried again only after a TransientError or an OvertakenError.
         name: what the log calls the work.
         attempts: how often the work is tried at most.
         wait: sleeps, and says whether to give up.
@@ -83,6 +83,10 @@ def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Cal
             )
             if wait(pause_seconds):
                 raise
+        except OvertakenError as exc:
+            if attempt == attempts:
+                raise
+            logger.warning("%s: %s; going on from there (attempt %d of %d)", name, exc.message, attempt, attempts)
     raise AssertionError
 
 

@@ -12,10 +12,11 @@ from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import new_table, out, print_json, shown_bytes, shown_count, shown_time
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals
-from tidemark.errors import ConfigError, OvertakenError, TransientError
+from tidemark.errors import ConfigError, OvertakenError, TidemarkError, TransientError
 from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
+    from tidemark.compact import CompactReport
     from tidemark.pipeline import Database, Pipeline
     from tidemark.report import Progress, StageReport
 
@@ -33,12 +34,16 @@ def run(
     every: Annotated[
         str | None, typer.Option(metavar="TIME", help="Keep going: once every 30s, 10m or 2h, until stopped.")
     ] = None,
+    compact_after: Annotated[
+        int, typer.Option(min=0, metavar="BATCHES", help="With --every: compact the lake after so many; 0 for never.")
+    ] = 50,
     attempts: Attempts = ATTEMPTS,
 ) -> None:
     """Bring the warehouse up to date: ingest, transform, load.
 
-    With --every it keeps going. On SIGTERM or Ctrl-C it finishes the batch in hand and ends with 0. A source or
-    warehouse that is away is tried again. With --json it prints one document, on one line, for each round.
+    With --every it keeps going, and compacts the lake now and then. On SIGTERM or Ctrl-C it finishes the batch in hand
+    and ends with 0. A source or warehouse that is away is tried again. With --json it prints one document, on one line,
+    for each round.
 
     Example: `tidemark run --every 10m`
     """
@@ -51,7 +56,7 @@ def run(
     if every_seconds <= 0:
         raise ConfigError(f"expected a time above zero after --every, got {every!r}")
     with stopped_by_signals() as stop:
-        repeated(partial(_tick, called, attempts, stop), every_seconds=every_seconds, stop=stop)
+        repeated(partial(_tick, called, attempts, stop, compact_after), every_seconds=every_seconds, stop=stop)
 
 
 def ingest(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
@@ -115,7 +120,7 @@ def _run_once(called: Invocation, stages: Sequence[str], attempts: int) -> None:
         show_reports(reports)
 
 
-def _tick(called: Invocation, attempts: int, stop: Stop) -> bool:
+def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int) -> bool:
     # The pipeline is wired anew each time, because a password in Secrets Manager may have changed or a token expired.
     pipeline = called.pipeline()
     reports, went_well = [], True
@@ -130,11 +135,41 @@ def _tick(called: Invocation, attempts: int, stop: Stop) -> bool:
                 # The later stages still run, because they may have batches of earlier rounds to bring in.
                 logger.error("%s: %s", stage, exc.message)  # noqa: TRY400 -- foreseen, no traceback
                 went_well = False
+        compacted = _compacted(pipeline, progress) if _is_due(reports, compact_after) and not stop.requested else None
     if called.as_json:
-        print_json({"stages": [describe(report) for report in reports]}, in_one_line=True)
+        document: dict[str, object] = {"stages": [describe(report) for report in reports]}
+        print_json(document | ({"compaction": asdict(compacted)} if compacted else {}), in_one_line=True)
     else:
-        out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(map(_sentence, reports)) or 'nothing done'}")
+        done = [*map(_sentence, reports), *([_sentence_of(compacted)] if compacted else [])]
+        out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(done) or 'nothing done'}")
     return went_well
+
+
+def _is_due(reports: Sequence["StageReport"], compact_after: int) -> bool:
+    """Say whether this round loaded a batch after which the lake is to be compacted: every so many, by its number."""
+    loaded = [batch for report in reports if report.stage == "load" for batch in report.batches]
+    return compact_after > 0 and any(batch % compact_after == 0 for batch in loaded)
+
+
+def _compacted(pipeline: "Pipeline", progress: "Progress") -> "CompactReport | None":
+    """Compact the lake, as `tidemark compact` does; a failure is logged, because runs go on without it."""
+    from tidemark.compact import RETENTION  # noqa: PLC0415 -- a command imports what it needs when it runs
+
+    try:
+        return pipeline.compact(RETENTION).run(progress=progress)
+    except TidemarkError as exc:
+        logger.warning("compact: %s; tidemark compact does it by hand", exc.message)
+        return None
+
+
+def _sentence_of(compacted: "CompactReport") -> str:
+    tables = compacted.tables.values()
+    rewritten, written, removed = (
+        sum(getattr(table, name) for table in tables) for name in ("rewritten", "written", "removed")
+    )
+    return (
+        f"compact: {shown_count(rewritten)} files into {shown_count(written)}, {shown_count(removed)} old ones removed"
+    )
 
 
 def _work(pipeline: "Pipeline", stage: str, progress: "Progress") -> "StageReport":
