@@ -17,7 +17,7 @@ from tidemark.errors import ConfigError, OvertakenError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import DataFile, batch_of, data_files, groups_to_rewrite, rewrite_files, write_file
 from tidemark.lake.sqltext import Select
-from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_as_of, open_table
+from tidemark.lake.table import CONFIGURATION, Change, LakeTable, add_columns, create_table, open_as_of, open_table
 from tidemark.objects import Objects
 from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
@@ -150,6 +150,39 @@ def test_a_version_that_nothing_needs_is_gone(rig: Rig) -> None:
         assert needed is not None
         kept |= {f"{star.path}/{file}" for file in needed.files}
     assert current_files(rig) | kept == parquet_files(rig.processed) | parquet_files(rig.ingestion)
+
+
+def test_the_log_before_an_old_checkpoint_goes_and_every_needed_version_stays_readable(
+    new_rig: Callable[..., Rig], postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CONFIGURATION, "delta.checkpointInterval", "2")
+    rig = new_rig(library_template(postgres), model=str(LIBRARY))
+    for loan in range(1, 7):
+        rig.run()
+        rig.change(
+            f"update loan set fee = fee + 1 where loan_id = {loan}", f"delete from loan where loan_id = 50 + {loan}"
+        )
+    log = "fact/loan/_delta_log/"
+    needed = StarLog(rig.processed).manifest(4).tables["fact_loan"].version
+    before = {version: star_as_of(rig, version) for version in range(needed, needed + 3)}
+
+    compact(rig, loaded=4)
+    assert rig.processed.exists(f"{log}{0:020d}.json")
+    compact(rig, loaded=4, now=in_eight_days)
+
+    versions = sorted(int(each.key.removeprefix(log)[:20]) for each in rig.processed.list(f"{log}0"))
+    assert needed - 2 <= versions[0] <= needed
+    assert {version: star_as_of(rig, version) for version in before} == before
+    rig.run()
+    assert is_whole(rig)
+    assert differences_of(rig) == 0
+
+
+def star_as_of(rig: Rig, version: int) -> list[Row]:
+    table = open_table(rig.processed, "fact/loan", version=version)
+    assert table is not None
+    with open_engine([rig.processed]) as engine:
+        return engine.execute(Select(f"select * from {table.rows()} order by loan_record_id")).fetchall()
 
 
 def test_without_a_warehouse_no_old_file_of_the_star_goes(rig: Rig) -> None:

@@ -208,20 +208,31 @@ def unneeded_files(lake: LakeTable, oldest_needed: int, cutoff: datetime) -> lis
     """List the files in a table's folder that may be removed.
 
     They are older than the cutoff, and no version uses them that is needed or was current since the cutoff. A file that
-    no version uses was left by a killed run, unless it is young: then a run may be about to commit it.
+    no version uses was left by a killed run, unless it is young: then a run may be about to commit it. Of the log, it
+    is what comes before the last checkpoint from which all those versions can be read.
     """
     folder, log = f"{lake.path}/", f"{lake.path}/_delta_log/"
     found = list(lake.objects.list(folder))
     commits = _commits(found, log)
     before_cutoff = max((version for version, moment in commits.items() if moment < cutoff), default=0)
-    later = range(min(oldest_needed, before_cutoff) + 1, lake.version + 1)
+    oldest = min(oldest_needed, before_cutoff)
+    later = range(oldest + 1, lake.version + 1)
     missing = [version for version in later if version not in commits]
     if missing:
         message = f"{lake.path}: the commits {missing[:5]} are missing from its Delta log"
         raise StateError(message, advice="restore them from the bucket's older versions, or run tidemark rebuild")
     keep = {folder + file for file in (*lake.files, *_removed_by(lake.objects, log, later))}
-    data = [each for each in found if not each.key.startswith(log)]
-    return [each for each in data if each.key not in keep and each.last_modified < cutoff]
+    data = [each for each in found if not each.key.startswith(log) and each.key not in keep]
+    return [each for each in [*data, *_log_before(found, log, oldest)] if each.last_modified < cutoff]
+
+
+def _log_before(found: Sequence[ObjectMeta], log: str, oldest: int) -> list[ObjectMeta]:
+    """List the commits and checkpoints before the last checkpoint from which version `oldest` can be read."""
+    parts = {each: each.key.removeprefix(log).partition(".") for each in found if each.key.startswith(log)}
+    versions = {each: (int(stem), suffix) for each, (stem, _, suffix) in parts.items() if stem.isdecimal()}
+    checkpoints = [version for version, suffix in versions.values() if suffix == "checkpoint.parquet"]
+    first = max((version for version in checkpoints if version <= oldest), default=0)
+    return [each for each, (version, _) in versions.items() if version < first]
 
 
 def _commits(found: Sequence[ObjectMeta], log: str) -> dict[int, datetime]:
