@@ -92,6 +92,9 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
             advice = f"grant execute on function pg_control_system() to {_name(server['role'])}"
             yield Finding("source", "failure", "the role may not ask which server this is", advice)
         yield from _too_much("source", cursor, server)
+        if server["encoding"] == "SQL_ASCII":
+            found = "the database has the encoding SQL_ASCII, which checks nothing: bytes that are no UTF-8 end a poll"
+            yield Finding("source", "hint", found, "restore it into a database with the encoding that its text has")
         yield from _source_visibility(cursor, _name(server["role"]))
         yield from _source_tables(cursor, pipeline.model, _name(server["role"]), is_superuser=server["is_superuser"])
 
@@ -246,6 +249,9 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
                 "warehouse", "failure", "the role may not make temporary tables, which load and verify need", advice
             )
         yield from _too_much("warehouse", cursor, server)
+        if server["encoding"] != "UTF8":
+            found = f"the database has the encoding {server['encoding']}: a character that it lacks ends a load"
+            yield Finding("warehouse", "hint", found, "make the warehouse in a database with the encoding UTF8")
         rows = _tables(cursor, (*model.stars, LEDGER))
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
@@ -276,7 +282,7 @@ def _tables(cursor: psycopg.Cursor[dict[str, Any]], tables: Sequence[str]) -> li
 
 @contextmanager
 def _connected(url: str, name: str) -> Iterator[psycopg.Cursor[dict[str, Any]]]:
-    connection = connect(url, application="tidemark doctor")
+    connection = connect(url, application="tidemark doctor", only_reads=True)
     with (
         closing(connection),
         translated(f"the {name} at {where(url)}"),

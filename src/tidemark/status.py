@@ -150,7 +150,7 @@ def _asked(ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
 
 
 def _greet(url: str) -> None:
-    connect(url, application="tidemark status").close()
+    connect(url, application="tidemark status", only_reads=True).close()
 
 
 def _log(head: Manifest | None) -> Place:

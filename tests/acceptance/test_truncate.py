@@ -112,8 +112,7 @@ def test_a_truncate_that_stays_is_a_delete_of_every_row(source: SmallSource) -> 
 def test_a_poll_that_waits_too_long_for_a_lock_writes_nothing(
     source: SmallSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    impatient = tuple(each.replace(source_module.LOCK_TIMEOUT, "200ms") for each in source_module.SESSION)
-    monkeypatch.setattr(source_module, "SESSION", impatient)
+    monkeypatch.setattr(source_module, "LOCK_TIMEOUT", "200ms")
     objects = [each.key for each in source.objects.list()]
     pointer = source.pointer.read()
 

@@ -12,6 +12,7 @@ from tests.support.kept import small_template
 from tests.support.pipeline import Rig, clock, rigs
 from tests.support.postgres import Postgres
 from tests.support.tampering import alter_database, rewrite
+from tests.support.wires import wire_to
 from tidemark.errors import ConfigError, StateError
 from tidemark.objects import open_objects
 from tidemark.verification.result import Edge, TableProof
@@ -91,10 +92,11 @@ def test_without_the_right_to_make_temporary_tables_the_edge_is_not_verified(ana
 
 
 def test_a_server_that_can_only_be_read_is_not_verified_and_its_ledger_is(rig: Rig) -> None:
-    standby = f"{rig.warehouse_url}&options=-cdefault_transaction_read_only%3Don"
-    parts = (rig.model, rig.ingestion, rig.processed, rig.pointer, rig.source_url, standby)
-
-    found = Verify(*parts, clock).run()
+    with wire_to(rig.warehouse_url) as standby:
+        # A server tells each client in its greeting whether it is one.
+        standby.alters = lambda block: block.replace(PRIMARY, STANDBY)
+        parts = (rig.model, rig.ingestion, rig.processed, rig.pointer, rig.source_url, standby.url)
+        found = Verify(*parts, clock).run()
 
     assert (found.count, found.exit_code) == (0, ConfigError.exit_code)
     assert [bool(edge.skipped) for edge in found.edges] == [False, False, True, False, False]
@@ -102,6 +104,7 @@ def test_a_server_that_can_only_be_read_is_not_verified_and_its_ledger_is(rig: R
     assert "primary" in found.edges[2].advice
 
 
+PRIMARY, STANDBY = b"S\0\0\0\x17in_hot_standby\0off\0", b"S\0\0\0\x16in_hot_standby\0on\0"
 SWAPPED = """
     update fact_payment set currency_id = case currency_id when 2 then 3 else 2 end
     where payment_record_id in (

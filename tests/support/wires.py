@@ -24,6 +24,7 @@ class Wire:
     """A way to a PostgreSQL server: `url` goes through it; with `breaks_after_bytes` it breaks once so many bytes came.
 
     `on_query` is asked for each block from the client, and breaks the connection once the block has been passed on.
+    `alters` changes what the server says.
     """
 
     url: str
@@ -31,6 +32,7 @@ class Wire:
     bytes_passed: int = 0
     breaks: int = 0
     on_query: Callable[[bytes], bool] = lambda _: False
+    alters: Callable[[bytes], bytes] = lambda block: block
 
 
 @contextmanager
@@ -138,6 +140,7 @@ def _pass_on(wire: Wire, client: socket.socket, server: socket.socket) -> None:
             if not block:
                 return
             if ready is server:
+                block = wire.alters(block)
                 left = len(block) if wire.breaks_after_bytes is None else wire.breaks_after_bytes - wire.bytes_passed
                 wire.bytes_passed += min(left, len(block))
                 client.sendall(block[:left])

@@ -4,9 +4,8 @@ The order of the statements before the snapshot is the guarantee: clock, oldest 
 snapshot. TRUNCATE and ALTERs that rewrite a table are not MVCC-safe: a snapshot that is older would see an empty table.
 """
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -18,26 +17,16 @@ from psycopg.rows import dict_row
 
 from tidemark.capture.sweep import Bucketing, Sum
 from tidemark.capture.watermark import Floor, Span
-from tidemark.errors import ContractError
+from tidemark.errors import ConfigError, ContractError
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
-from tidemark.postgres.connection import TEXT_FORM, connect, translated
+from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 
 Row = TypeVar("Row")
-logger = logging.getLogger(__name__)
+# Whoever waits for a lock on a table makes all those wait that come after, so a poll gives up soon.
 LOCK_TIMEOUT = "15s"
-# SET, not set_config(): a SELECT would take the transaction's snapshot before the locks are held.
-SESSION = (
-    *TEXT_FORM,
-    "set local row_security to off",
-    "set local statement_timeout to 0",
-    "set local idle_in_transaction_session_timeout to 0",
-    f"set local lock_timeout to '{LOCK_TIMEOUT}'",
-    "set local transaction_timeout to 0",
-)
-TRANSACTION_TIMEOUT_SINCE = 17
 KEYS_PER_REQUEST = 10_000
 
 
@@ -86,18 +75,17 @@ class Source:
     def snapshot(self, tables: Iterable[SourceTable]) -> Iterator["Snapshot"]:
         """Lock the tables against rewriting, take one snapshot and hold it until the block ends."""
         wanted = list(tables)
-        major = self._connection.info.server_version // 10000
-        with translated(self._what):
-            self._connection.execute("begin isolation level repeatable read, read only")
+        with translated(self._what), self._connection.transaction(force_rollback=True):
             try:
-                for statement in SESSION if major >= TRANSACTION_TIMEOUT_SINCE else SESSION[:-1]:
-                    self._connection.execute(statement)
                 self._lock(wanted)
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
                 yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"])
             finally:
-                self._end()
+                if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
+                    # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds
+                    # the error that interrupted it, so a rollback would wait for ever. Closing ends the transaction.
+                    self._connection.close()
 
     def _lock(self, tables: Sequence[SourceTable]) -> None:
         names = sql.SQL(", ").join(_identifier(table) for table in tables)
@@ -106,18 +94,6 @@ class Source:
         except (errors.UndefinedTable, errors.InvalidSchemaName) as exc:
             message = f"a source table of the model is missing: {exc.diag.message_primary}"
             raise ContractError(message, advice="bring it back, or mend the model") from exc
-
-    def _end(self) -> None:
-        if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
-            # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds the
-            # error that interrupted it, so a rollback would wait for ever. Closing ends the transaction as well.
-            self._connection.close()
-            return
-        try:
-            self._connection.execute("rollback")
-        except psycopg.Error as exc:
-            logger.debug("the source's transaction could not be ended: %s", exc)
-            self._connection.close()
 
 
 class Snapshot:
@@ -151,7 +127,7 @@ class Snapshot:
 
     def rows(self, table: SourceTable) -> Iterator[bytes]:
         """Stream all rows in the order of their key, each a CSV line of all columns and the row's hash."""
-        return self._copy(query("source", "rows", key=_list(table.key), **self._parts(table)))
+        return self._copy(table, query("source", "rows", key=_list(table.key), **self._parts(table)))
 
     def rows_since(self, table: SourceTable, since: datetime) -> Iterator[bytes]:
         """Stream the rows whose `updated` column is at or after `since` (naive where the column is)."""
@@ -160,6 +136,7 @@ class Snapshot:
         bound = sql.SQL("{}::{}").format(sql.Literal(since), sql.SQL(updated.base_type))
         parts = self._parts(table)
         return self._copy(
+            table,
             query("source", "rows_since", updated=sql.Identifier(updated.name), since=bound, **parts),
         )
 
@@ -171,13 +148,13 @@ class Snapshot:
             )
             for span in spans
         )
-        return self._copy(query("source", "rows_within", ranges=ranges, **self._parts(table)))
+        return self._copy(table, query("source", "rows_within", ranges=ranges, **self._parts(table)))
 
     def rows_of_keys(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[bytes]:
         """Stream the rows that have these keys, each a sequence of the key columns' texts."""
         parts = self._parts(table, "t")
         for wanted in self._wanted(table, keys):
-            yield from self._copy(query("source", "rows_of_keys", **wanted, **parts))
+            yield from self._copy(table, query("source", "rows_of_keys", **wanted, **parts))
 
     def keys_seen_by(self, table: SourceTable, keys: Iterable[Sequence[str]], snapshot: str) -> Iterator[bytes]:
         """Stream as CSV those keys that have a row, each with whether an earlier snapshot saw this version of the row.
@@ -191,7 +168,7 @@ class Snapshot:
         key = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in table.key)
         known = {"key": key, "table": _identifier(table), "snapshot": sql.Literal(snapshot)}
         for wanted in self._wanted(table, keys):
-            yield from self._copy(query("source", "keys_seen_by", **wanted, **known))
+            yield from self._copy(table, query("source", "keys_seen_by", **wanted, **known))
 
     def key_range(self, table: SourceTable) -> tuple[int, int] | None:
         """Give the lowest and highest key of a table whose key is one integer; None when it has no rows."""
@@ -229,24 +206,28 @@ class Snapshot:
         )
         known = {"names": _list(names), "fields": fields, "key": _list(table.key), "hash": self._parts(table)["hash"]}
         for batch in _batched(rows, KEYS_PER_REQUEST):
-            yield from self._hashed(batch, known)
+            yield from self._hashed(table, batch, known)
 
     def _hashes(self, name: str, table: SourceTable, **where: sql.Composable) -> Iterator[bytes]:
         parts = self._parts(table)
         return self._copy(
-            query("source", name, key=_list(table.key), hash=parts["hash"], table=parts["table"], **where)
+            table, query("source", name, key=_list(table.key), hash=parts["hash"], table=parts["table"], **where)
         )
 
-    def _hashed(self, rows: list[Sequence[str | None]], parts: Mapping[str, sql.Composable]) -> list[bytes]:
+    def _hashed(
+        self, table: SourceTable, rows: list[Sequence[str | None]], parts: Mapping[str, sql.Composable]
+    ) -> list[bytes]:
         texts = sql.SQL(", ").join(
             sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*rows, strict=True)
         )
         try:
             with self._connection.transaction():
-                return list(self._copy(query("source", "hashes_of_texts", texts=texts, **parts)))
+                return list(self._copy(table, query("source", "hashes_of_texts", texts=texts, **parts)))
         except errors.DataError:
             middle = len(rows) // 2
-            return self._hashed(rows[:middle], parts) + self._hashed(rows[middle:], parts) if middle else []
+            return (
+                self._hashed(table, rows[:middle], parts) + self._hashed(table, rows[middle:], parts) if middle else []
+            )
 
     def _wanted(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[dict[str, sql.Composable]]:
         types = {column.name: column.type for column in self.columns(table)}
@@ -277,19 +258,29 @@ class Snapshot:
             "hash": hash_of({column.name: column.base_type for column in wanted}, table.key, prefix),
         }
 
-    def _copy(self, statement: sql.Composed) -> Iterator[bytes]:
-        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            yield from copy  # type: ignore[misc]
+    def _copy(self, table: SourceTable, statement: sql.Composed) -> Iterator[bytes]:
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+                yield from copy  # type: ignore[misc]
+        except (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter) as exc:
+            encoding = self._connection.info.parameter_status("server_encoding")
+            first = str(exc).strip().split("\n")[0]
+            message = (
+                f"source table {table.name!r} holds what is no text in UTF8 (the database has {encoding}): {first}"
+            )
+            advice = "correct these rows in the source, or restore it into a database with the encoding that they have"
+            raise ConfigError(message, advice=advice, table=table.name) from exc
 
 
 @contextmanager
 def open_source(url: str) -> Iterator[Source]:
     """Connect to the source for the length of a block."""
-    connection = connect(url, application="tidemark ingest")
-    try:
-        yield Source(connection)
-    finally:
-        connection.close()
+    with closing(connect(url, application="tidemark ingest", only_reads=True, keeps_snapshot=True)) as session:
+        session.lock_timeout = LOCK_TIMEOUT
+        with translated(f"the source at {where(url)}"):
+            schemas = [name for (name,) in session.execute(query("source", "schemas_of_extensions"))]
+        session.search_path = ["public", *schemas]
+        yield Source(session)
 
 
 def _identifier(table: SourceTable) -> sql.Identifier:

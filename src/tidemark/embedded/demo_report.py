@@ -103,7 +103,7 @@ def answers(url: str, *, moment: datetime, orders: Sequence[int]) -> list[Answer
         "moment": sql.Literal(f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3]),
         "orders": sql.SQL(", ").join(map(sql.Literal, sorted(orders) or [0])),
     }
-    connection = connect(url, application="tidemark demo")
+    connection = connect(url, application="tidemark demo", only_reads=True)
     found = []
     with connection, translated("the demo's warehouse"):
         for name, title in TITLES.items():

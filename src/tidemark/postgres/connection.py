@@ -1,7 +1,8 @@
 """Connections to PostgreSQL and the translation of its errors, for the source and the warehouse alike.
 
 Sessions keep no state that a transaction pooler could lose: no prepared statements, no session settings, no session
-locks. A connection to another host is encrypted unless its URL says otherwise.
+locks. What a session sets, and how, is in session.py. A connection to another host is encrypted unless its URL says
+otherwise.
 """
 
 import re
@@ -17,22 +18,11 @@ from psycopg import errors, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
+from tidemark.postgres.session import Session
+from tidemark.postgres.sqlstates import AGAIN, CHECK_URL, Family, family_of
 
 CONNECT_TIMEOUT_SECONDS = 10
-# The one form in which values are read as text, whatever the role or the database is set to.
-TEXT_FORM = (
-    "set local timezone to 'UTC'",
-    "set local datestyle to 'ISO'",
-    "set local intervalstyle to 'postgres'",
-    "set local bytea_output to 'hex'",
-    "set local extra_float_digits to 1",
-)
-# SQLSTATE classes and codes (PostgreSQL manual, appendix A) by what a person does next.
-TRANSIENT = ("08", "40", "53", "55P03", "57", "58", "25P03", "25006")
-CREDENTIALS = ("28", "3D000")
-RIGHTS = ("42501",)
-SHAPE = ("42P01", "42703", "42883", "3F000")
-CHECK_URL = "check user, password and database in the URL or the secret"
+CREDENTIALS = ("28", "3D")
 # PostgreSQL's words for SQLSTATE 28 and 3D000, and libpq's for a server that asks for a password when there is none.
 REFUSED = re.compile(
     r"authentication failed|no pg_hba\.conf entry|(role|database) \".*\" does not exist|not permitted to log in"
@@ -44,8 +34,14 @@ NO_TLS = "server does not support SSL"
 LIBPQ_SSLMODE = "prefer"
 
 
-def connect(url: str, *, application: str) -> psycopg.Connection:
-    """Open a connection in autocommit mode.
+def connect(url: str, *, application: str, only_reads: bool = False, keeps_snapshot: bool = False) -> Session:
+    """Open a session.
+
+    Args:
+        url: the database.
+        application: what others see in pg_stat_activity.
+        only_reads: whether the server refuses what would write.
+        keeps_snapshot: whether all statements of a transaction see the same moment.
 
     Raises:
         ConfigError: the server refuses the role, its password or the database.
@@ -54,10 +50,10 @@ def connect(url: str, *, application: str) -> psycopg.Connection:
     demanded = demanded_encryption(url)
     try:
         with translated(f"the database at {where(url)}"):
-            return psycopg.connect(
+            return Session.opened(
                 url,
-                autocommit=True,
-                prepare_threshold=None,
+                only_reads=only_reads,
+                keeps_snapshot=keeps_snapshot,
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 application_name=application,
                 **demanded,
@@ -149,29 +145,36 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        code = exc.sqlstate or ""
-        first = str(exc).strip().split("\n")[0]
-        facts: dict[str, Any] = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
-        if code.startswith(CREDENTIALS):
-            message = f"{what} refuses: {first}"
-            raise ConfigError(message, advice=CHECK_URL, is_refusal=True, **facts) from exc
-        if code.startswith(RIGHTS):
-            message = f"{what} denies a right: {first}"
-            raise ConfigError(message, advice="`tidemark doctor` names the rights that are missing", **facts) from exc
-        if isinstance(exc, errors.OperationalError) and not _is_programming(code):
-            message = f"{what}{AWAY}{first}"
-            raise TransientError(message, advice="run again; nothing was lost", **facts) from exc
-        if code.startswith(TRANSIENT):
-            message = f"{what} cannot answer at present: {first}"
-            raise TransientError(message, advice="run again; nothing was lost", **facts) from exc
-        if code.startswith(SHAPE):
-            message = f"{what} does not have the tables or columns that the model needs: {first}"
-            raise ConfigError(message, advice="run tidemark init, or mend the model", **facts) from exc
-        if code.startswith(("22", "23")):
-            message = f"{what} refuses a row: {first} {exc.diag.message_detail or ''}".strip()
-            raise DataError(message, advice="nothing of this batch was written", **facts) from exc
-        raise
+        error = _of_family(exc, what)
+        if error is None:
+            raise
+        raise error from exc
 
 
-def _is_programming(code: str) -> bool:
-    return code.startswith(("42", "22", "23", "0A"))
+def _of_family(exc: psycopg.Error, what: str) -> TidemarkError | None:
+    """Give the error of the family to which an error belongs; None for a mistake in Tidemark."""
+    code = exc.sqlstate or ""
+    family = family_of(code) if code else _without_code(exc)
+    if family is None:
+        return None
+    details = [str(exc).strip().split("\n")[0]]
+    if issubclass(family.error, DataError):
+        details.append(exc.diag.message_detail or "")
+    facts: dict[str, Any] = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
+    if code.startswith(CREDENTIALS):
+        facts["is_refusal"] = True
+    advice = family.advice
+    if isinstance(exc, errors.QueryCanceled):
+        details += [f"({note})" for note in getattr(exc, "__notes__", ())]
+        advice = f"find out who cancels Tidemark's statements (pg_cancel_backend, a pooler's timeout); {AGAIN}"
+    message = f"{what}{family.words}{' '.join(filter(None, details))}"
+    return family.error(message, advice=advice, **facts)
+
+
+def _without_code(exc: psycopg.Error) -> Family | None:
+    """Give the family of an error that libpq or psycopg found, so that no server gave it an SQLSTATE."""
+    if isinstance(exc, psycopg.OperationalError):
+        return family_of(errors.ConnectionException.sqlstate or "")
+    if isinstance(exc, psycopg.DataError):
+        return family_of(errors.DataException.sqlstate or "")
+    return None

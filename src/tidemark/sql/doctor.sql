@@ -10,7 +10,8 @@ select
         select rolsuper from pg_roles
         where rolname = current_user
     ) as is_superuser,
-    current_schema()::text as schema_name;
+    current_schema()::text as schema_name,
+    current_setting('server_encoding') as encoding;
 
 -- name: prepared
 select

@@ -39,6 +39,14 @@ select
     current_database()::text as database,
     current_setting('server_version_num')::integer / 10000 as major_version;
 
+-- name: schemas_of_extensions
+-- A type of an extension brings its own `=`, which is found only in the schemas of the search path.
+select distinct n.nspname::text as schema_name
+from pg_extension as e
+inner join pg_namespace as n on e.extnamespace = n.oid
+where n.nspname not in ('pg_catalog', 'public')
+order by schema_name;
+
 -- name: lock
 lock table {tables} in access share mode;
 

@@ -22,7 +22,7 @@ from tidemark.log.columns import Column
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.postgres.connection import TEXT_FORM, translated
+from tidemark.postgres.connection import translated
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 from tidemark.report import Progress, quiet
@@ -33,11 +33,6 @@ from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
 from tidemark.warehouse.session import connected
 
-SESSION = (
-    *TEXT_FORM,
-    "set local statement_timeout to 0",
-    "set local idle_in_transaction_session_timeout to 0",
-)
 BUCKETS = 1024
 VALID_TO = "valid_to"
 COPY = "rows of the star"
@@ -95,10 +90,11 @@ class WarehouseSnapshot:
 @contextmanager
 def open_snapshot(url: str) -> Iterator[WarehouseSnapshot]:
     """Hold one snapshot of the warehouse until the block ends; ConfigError where the warehouse has no tables."""
-    with connected(url, "tidemark verify") as (connection, what), translated(what):
-        connection.execute("begin isolation level repeatable read")
-        for statement in SESSION:
-            connection.execute(statement)
+    with (
+        connected(url, "tidemark verify", keeps_snapshot=True) as (connection, what),
+        translated(what),
+        connection.transaction(force_rollback=True),
+    ):
         row = connection.execute(query("warehouse", "ledger_is_complete")).fetchone()
         if row != (True,):
             message = f"{what} has no ledger, or one of an older version"

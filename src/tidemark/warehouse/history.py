@@ -79,7 +79,7 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
     # The texts are sent without a type, so the server reads each as the type of its column.
     matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in fact.source_key)
     statement = query("history", "versions", table=identifier(fact.name), matches=matches)
-    connection = connect(url, application="tidemark history")
+    connection = connect(url, application="tidemark history", only_reads=True)
     try:
         with translated(what), connection.cursor(row_factory=dict_row) as cursor:
             rows = _rows(cursor, statement, key, fact, what)

@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-import psycopg
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
@@ -15,13 +14,8 @@ from tidemark.faults import effect, reach
 from tidemark.model import StarTable
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
+from tidemark.postgres.session import Session
 
-# Waiting for the lock of a load, and the server's own checks of a big load, can take long.
-SESSION = (
-    "set local statement_timeout to 0",
-    "set local idle_in_transaction_session_timeout to 0",
-    "set local timezone to 'UTC'",
-)
 # Postgres checks a foreign key row by row on COPY, and in one join when the key is added. Above this number of rows the
 # join is quicker.
 BULK_ROWS = 20_000
@@ -59,7 +53,7 @@ class LedgerEntry:
 class Warehouse:
     """An open connection to the warehouse."""
 
-    def __init__(self, connection: psycopg.Connection, what: str) -> None:
+    def __init__(self, connection: Session, what: str) -> None:
         self.connection = connection
         self._what = what
 
@@ -78,8 +72,6 @@ class Warehouse:
     def turn(self) -> Iterator[int]:
         """Wait until no other load is at work, open a batch's transaction, and give the last batch that was loaded."""
         with translated(self._what), self.connection.transaction():
-            for statement in SESSION:
-                self.connection.execute(statement)
             self.connection.execute(query("warehouse", "wait_for_turn"))
             yield self.newest()[0]
             reach("before-warehouse-commit")
@@ -206,16 +198,19 @@ class Warehouse:
 
 
 @contextmanager
-def connected(url: str, application: str) -> Iterator[tuple[psycopg.Connection, str]]:
-    """Connect to a warehouse until the block ends; give the connection and the warehouse's name for messages."""
-    with closing(connect(url, application=application)) as connection:
-        yield connection, f"the warehouse at {where(url)}"
+def connected(
+    url: str, application: str, *, only_reads: bool = False, keeps_snapshot: bool = False
+) -> Iterator[tuple[Session, str]]:
+    """Connect to a warehouse until the block ends; give the session and the warehouse's name for messages."""
+    session = connect(url, application=application, only_reads=only_reads, keeps_snapshot=keeps_snapshot)
+    with closing(session):
+        yield session, f"the warehouse at {where(url)}"
 
 
 @contextmanager
-def open_warehouse(url: str, application: str = "tidemark load") -> Iterator[Warehouse]:
+def open_warehouse(url: str, application: str = "tidemark load", *, only_reads: bool = False) -> Iterator[Warehouse]:
     """Connect to a warehouse that has its tables; ConfigError when it has none."""
-    with connected(url, application) as (connection, what):
+    with connected(url, application, only_reads=only_reads) as (connection, what):
         with translated(what):
             row = connection.execute(query("warehouse", "ledger_exists")).fetchone()
         if not row or not row[0]:
@@ -228,5 +223,5 @@ def open_warehouse(url: str, application: str = "tidemark load") -> Iterator[War
 
 def ledger(url: str) -> list[LedgerRow]:
     """List the batches that a warehouse holds."""
-    with open_warehouse(url) as warehouse:
+    with open_warehouse(url, "tidemark status", only_reads=True) as warehouse:
         return warehouse.ledger()
