@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from tidemark import __version__
+from tidemark.capture.kinds import MATERIALIZED, obstacle
 from tidemark.errors import ConfigError, TidemarkError
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects
@@ -150,12 +151,17 @@ def _source_tables(
     unique = {
         (row["table_name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), places)
     }
+    kinds = {row["table_name"]: row for row in cursor.execute(query("source", "kinds"), places)}
+    # A materialised view cannot say that its columns are not null; a poll asks its rows.
     columns = {
-        (row["table_name"], row["column_name"]): bool(row["nullable"])
+        (row["table_name"], row["column_name"]): row["nullable"] and kinds[row["table_name"]]["kind"] != MATERIALIZED
         for row in cursor.execute(query("source", "columns"), places)
     }
     failures = {
-        name: [*_shape(table, rows[name], unique, columns), *_rights(table, rows[name], role)]
+        name: [
+            *(_kind(name, kinds.get(name)) or _shape(table, rows[name], unique, columns)),
+            *_rights(table, rows[name], role),
+        ]
         for name, table in model.sources.items()
     }
     for found, advice in (failure for of_table in failures.values() for failure in of_table):
@@ -179,6 +185,11 @@ def _source_tables(
         found = f"there is no index for the cursor, so every poll reads these from end to end: {named}"
         advice = f"for large tables: create index concurrently on {max(without_index)[1]}"
         yield Finding("source", "hint", found, advice)
+
+
+def _kind(name: str, row: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    found = obstacle(name, row["kind"], is_populated=row["is_populated"]) if row else ""
+    return [(found, "name a table, or a materialised view with a unique index")] if found else []
 
 
 def _shape(

@@ -32,6 +32,9 @@ def agreed_columns(
 
 
 def _broken(table: SourceTable, snapshot: Snapshot, before: tuple[Column, ...]) -> list[str]:
+    obstacle = snapshot.obstacle(table)
+    if obstacle:
+        return [obstacle]
     columns = snapshot.columns(table)
     broken = broken_terms(table.name, table.key, table.moments, columns, before)
     if not broken and not snapshot.has_unique_key(table):

@@ -15,6 +15,7 @@ from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from tidemark.capture.kinds import LOCKABLE, MATERIALIZED, obstacle
 from tidemark.capture.sweep import Bucketing, Sum
 from tidemark.capture.watermark import Floor, Span
 from tidemark.errors import ConfigError, ContractError
@@ -25,6 +26,8 @@ from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 
 Row = TypeVar("Row")
+# A relation's kind, and whether it holds rows that can be read.
+Kind = tuple[str, bool]
 # Whoever waits for a lock on a table makes all those wait that come after, so a poll gives up soon.
 LOCK_TIMEOUT = "15s"
 KEYS_PER_REQUEST = 10_000
@@ -75,24 +78,32 @@ class Source:
     def snapshot(self, tables: Iterable[SourceTable]) -> Iterator["Snapshot"]:
         """Lock the tables against rewriting, take one snapshot and hold it until the block ends."""
         wanted = list(tables)
+        kinds = self._kinds(wanted)
         with translated(self._what), self._connection.transaction(force_rollback=True):
             try:
-                self._lock(wanted)
+                self._lock([table for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE])
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
-                yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"])
+                yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"], kinds)
             finally:
                 if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
                     # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds
                     # the error that interrupted it, so a rollback would wait for ever. Closing ends the transaction.
                     self._connection.close()
 
+    def _kinds(self, tables: Sequence[SourceTable]) -> dict[str, Kind]:
+        with translated(self._what):
+            rows = self._connection.execute(query("source", "kinds"), _places(tables)).fetchall()
+        return {name: (kind, is_populated) for name, kind, is_populated in rows}
+
     def _lock(self, tables: Sequence[SourceTable]) -> None:
+        if not tables:
+            return
         names = sql.SQL(", ").join(_identifier(table) for table in tables)
         try:
             self._connection.execute(query("source", "lock", tables=names))
-        except (errors.UndefinedTable, errors.InvalidSchemaName) as exc:
-            message = f"a source table of the model is missing: {exc.diag.message_primary}"
+        except (errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType) as exc:
+            message = f"a source table of the model is missing or has become something else: {exc.diag.message_primary}"
             raise ContractError(message, advice="bring it back, or mend the model") from exc
 
 
@@ -103,12 +114,18 @@ class Snapshot:
     """
 
     def __init__(
-        self, connection: psycopg.Connection, tables: Sequence[SourceTable], name: str, captured_at: datetime
+        self,
+        connection: psycopg.Connection,
+        tables: Sequence[SourceTable],
+        name: str,
+        captured_at: datetime,
+        kinds: Mapping[str, Kind],
     ) -> None:
         self._connection = connection
+        self._kinds = kinds
         self.name = name
         self.captured_at = captured_at
-        places = {"schemas": [table.schema for table in tables], "tables": [table.name for table in tables]}
+        places = _places(tables)
         self._columns: dict[str, list[Column]] = {table.name: [] for table in tables}
         with connection.cursor(row_factory=dict_row) as cursor:
             for row in cursor.execute(query("source", "columns"), places):
@@ -121,9 +138,22 @@ class Snapshot:
         return tuple(self._columns[table.name])
 
     def has_unique_key(self, table: SourceTable) -> bool:
-        """Say whether a valid unique index covers exactly the key's columns and none of them may be null."""
-        nullable = {column.name for column in self.columns(table) if column.nullable}
-        return (table.name, frozenset(table.key)) in self._unique and not nullable.intersection(table.key)
+        """Say whether a valid unique index covers exactly the key's columns and none of them may be null.
+
+        A materialised view cannot say that its columns are not null, so its rows are asked.
+        """
+        if (table.name, frozenset(table.key)) not in self._unique:
+            return False
+        if self._kinds[table.name][0] != MATERIALIZED:
+            return not any(column.nullable for column in self.columns(table) if column.name in table.key)
+        condition = sql.SQL(" or ").join(sql.SQL("{} is null").format(sql.Identifier(name)) for name in table.key)
+        statement = query("source", "has_null_in_key", table=_identifier(table), condition=condition)
+        return self._connection.execute(statement).fetchone() == (False,)
+
+    def obstacle(self, table: SourceTable) -> str:
+        """Say why the relation of this name cannot be a source table; empty where it can, or where there is none."""
+        kind, is_populated = self._kinds.get(table.name, ("r", True))
+        return obstacle(table.name, kind, is_populated=is_populated)
 
     def rows(self, table: SourceTable) -> Iterator[bytes]:
         """Stream all rows in the order of their key, each a CSV line of all columns and the row's hash."""
@@ -281,6 +311,11 @@ def open_source(url: str) -> Iterator[Source]:
             schemas = [name for (name,) in session.execute(query("source", "schemas_of_extensions"))]
         session.search_path = ["public", *schemas]
         yield Source(session)
+
+
+def _places(tables: Iterable[SourceTable]) -> dict[str, list[str]]:
+    wanted = list(tables)
+    return {"schemas": [table.schema for table in wanted], "tables": [table.name for table in wanted]}
 
 
 def _identifier(table: SourceTable) -> sql.Identifier:

@@ -47,6 +47,15 @@ inner join pg_namespace as n on e.extnamespace = n.oid
 where n.nspname not in ('pg_catalog', 'public')
 order by schema_name;
 
+-- name: kinds
+select
+    w.table_name,
+    c.relkind::text as kind,
+    c.relispopulated as is_populated
+from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
+inner join pg_namespace as n on w.schema_name = n.nspname
+inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname;
+
 -- name: lock
 lock table {tables} in access share mode;
 
@@ -129,6 +138,12 @@ where
         from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
     )
 group by n.nspname, c.relname, i.indexrelid;
+
+-- name: has_null_in_key
+select exists(
+    select from {table}
+    where {condition}
+);
 
 -- name: key_range
 select
