@@ -121,8 +121,12 @@ def test_a_poll_that_waits_too_long_for_a_lock_writes_nothing(
         with pytest.raises(TransientError, match="lock timeout") as caught:
             source.ingest()
 
+        pid = writer.info.backend_pid
         writer.rollback()
 
+    assert f"table plan is locked by the session with pid {pid} (" in caught.value.message
+    assert "`truncate plan`)" in caught.value.message
+    assert f"pg_terminate_backend({pid})" in caught.value.advice
     assert caught.value.sqlstate == "55P03"
     assert [each.key for each in source.objects.list()] == objects
     assert source.pointer.read() == pointer

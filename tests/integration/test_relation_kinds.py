@@ -50,7 +50,7 @@ def test_a_materialised_view_with_a_unique_index_is_a_source(source: SmallSource
 
 def test_a_partitioned_table_is_a_source(source: SmallSource) -> None:
     source.execute("create table thing (id integer primary key) partition by range (id)")
-    source.execute("create table some partition of thing for values from (0) to (9)", "insert into thing values (1)")
+    source.execute("create table part partition of thing for values from (0) to (9)", "insert into thing values (1)")
 
     assert source.counts("thing") == (1, 0, 0)
 

@@ -24,6 +24,8 @@ from tidemark.model import SourceTable
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
+from tidemark.postgres.session import Session
+from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 
 Row = TypeVar("Row")
 # A relation's kind, and whether it holds rows that can be read.
@@ -45,7 +47,7 @@ class SourceIdentity:
 class Source:
     """An open connection to the source."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: Session) -> None:
         self._connection = connection
         self._what = f"the source ({connection.info.host or 'local socket'}/{connection.info.dbname})"
 
@@ -79,7 +81,9 @@ class Source:
         """Lock the tables against rewriting, take one snapshot and hold it until the block ends."""
         wanted = list(tables)
         kinds = self._kinds(wanted)
-        with translated(self._what), self._connection.transaction(force_rollback=True):
+        names = [_identifier(table).as_string() for table in wanted]
+        waiting = naming_holders(self._connection, self._what, names, AGAINST_READERS)
+        with translated(self._what), waiting, self._connection.transaction(force_rollback=True):
             try:
                 self._lock([table for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE])
                 with self._connection.cursor(row_factory=dict_row) as cursor:

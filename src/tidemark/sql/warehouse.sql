@@ -48,6 +48,9 @@ limit 1;
 insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums)
 values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s, %(checksums)s);
 
+-- name: wait_a_while
+set local lock_timeout to {period};
+
 -- name: wait_for_turn
 select pg_advisory_xact_lock(hashtext('tidemark load'), hashtext(current_schema()));
 

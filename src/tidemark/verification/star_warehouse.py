@@ -25,6 +25,7 @@ from tidemark.objects import Objects
 from tidemark.postgres.connection import translated
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
+from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog, reach_of_star
@@ -93,6 +94,7 @@ def open_snapshot(url: str) -> Iterator[WarehouseSnapshot]:
     with (
         connected(url, "tidemark verify", keeps_snapshot=True) as (connection, what),
         translated(what),
+        naming_holders(connection, what, modes=AGAINST_READERS),
         connection.transaction(force_rollback=True),
     ):
         row = connection.execute(query("warehouse", "ledger_is_complete")).fetchone()

@@ -11,6 +11,7 @@ from tidemark.errors import ConfigError
 from tidemark.model import Model, StarTable
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import identifier, query
+from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 
 BOOKKEEPING = ("valid_from", "valid_to", "batch_id")
 
@@ -81,7 +82,8 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
     statement = query("history", "versions", table=identifier(fact.name), matches=matches)
     connection = connect(url, application="tidemark history", only_reads=True)
     try:
-        with translated(what), connection.cursor(row_factory=dict_row) as cursor:
+        waiting = naming_holders(connection, what, modes=AGAINST_READERS)
+        with translated(what), waiting, connection.cursor(row_factory=dict_row) as cursor:
             rows = _rows(cursor, statement, key, fact, what)
     finally:
         connection.close()

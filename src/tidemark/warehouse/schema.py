@@ -18,6 +18,7 @@ from tidemark.model import Model
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, replaced_view, split_statements
+from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
 from tidemark.warehouse.fact_views import Generated, generated
 
 SCRATCH = "tidemark_plan"
@@ -52,7 +53,8 @@ def init(url: str, model: Model) -> list[str]:
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
         statements = _plan(connection, model)
-        with effect("tables-commit"), connection.transaction():
+        waiting = naming_holders(connection, f"the warehouse at {where(url)}", modes=AGAINST_CHANGES)
+        with waiting, effect("tables-commit"), connection.transaction():
             for statement in statements:
                 connection.execute(statement.encode())
     return statements

@@ -1,12 +1,13 @@
 """A session with the warehouse: one transaction for each batch, in which all tables and the ledger change together."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import class_row, dict_row
 
 from tidemark.errors import ConfigError
@@ -15,7 +16,11 @@ from tidemark.model import StarTable
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.session import Session
+from tidemark.postgres.waits import holder_of_turn, naming_holders
 
+logger = logging.getLogger(__name__)
+# So often a load that waits for another one says whom it waits for.
+TURN_PERIOD = "15s"
 # Postgres checks a foreign key row by row on COPY, and in one join when the key is added. Above this number of rows the
 # join is quicker.
 BULK_ROWS = 20_000
@@ -71,11 +76,23 @@ class Warehouse:
     @contextmanager
     def turn(self) -> Iterator[int]:
         """Wait until no other load is at work, open a batch's transaction, and give the last batch that was loaded."""
-        with translated(self._what), self.connection.transaction():
-            self.connection.execute(query("warehouse", "wait_for_turn"))
+        waiting = naming_holders(self.connection, self._what)
+        with translated(self._what), waiting, self.connection.transaction():
+            self._wait_for_turn()
             yield self.newest()[0]
             reach("before-warehouse-commit")
         reach("after-warehouse-commit")
+
+    def _wait_for_turn(self) -> None:
+        while True:
+            try:
+                with self.connection.transaction():
+                    self.connection.execute(query("warehouse", "wait_a_while", period=sql.Literal(TURN_PERIOD)))
+                    self.connection.execute(query("warehouse", "wait_for_turn"))
+                    break
+            except errors.LockNotAvailable:
+                logger.warning("%s: waiting for a turn, which has %s", self._what, holder_of_turn(self.connection))
+        self.connection.execute(query("warehouse", "wait_a_while", period=sql.Literal(self.connection.lock_timeout)))
 
     def put_dimension(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
         """Insert or update a dimension's rows, and return how many came."""

@@ -1,0 +1,66 @@
+-- name: holders_of_tables
+-- Who holds or awaits a lock of these modes on a table, those who hold one first. A session that awaits one stands in
+-- the way of all that come after it, and itself waits for others.
+select
+    l.relation::regclass::text as locked,
+    l.granted,
+    l.pid,
+    a.application_name,
+    coalesce(a.xact_start, p.prepared) as since,
+    a.query as statement,
+    p.gid,
+    pg_blocking_pids(l.pid) as waits_for
+from pg_locks as l
+inner join pg_class as c on l.relation = c.oid
+left join pg_stat_activity as a on l.pid = a.pid
+-- A prepared transaction has no session; it is known by the lock on its own number.
+left join pg_locks as x
+    on
+        l.pid is null and x.pid is null and l.virtualtransaction = x.virtualtransaction
+        and x.locktype = 'transactionid' and x.granted
+left join pg_prepared_xacts as p on x.transactionid = p.transaction
+where
+    l.locktype = 'relation'
+    and l.database = (
+        select d.oid from pg_database as d
+        where d.datname = current_database()
+    )
+    and l.pid is distinct from pg_backend_pid()
+    and l.mode = any(%(modes)s)
+    and (
+        l.relation = any(select to_regclass(reference)::oid from unnest(%(tables)s::text[]) as wanted (reference))
+        or (%(tables)s::text[] is null and c.relnamespace = to_regnamespace(quote_ident(current_schema())))
+        or (%(tables)s::text[] is null and c.relnamespace = to_regnamespace('tidemark'))
+    )
+order by not l.granted, since;
+
+-- name: sessions
+select
+    a.pid,
+    a.application_name,
+    a.xact_start as since,
+    a.query as statement,
+    null as gid
+from pg_stat_activity as a
+where a.pid = any(%(pids)s)
+order by since;
+
+-- name: holder_of_turn
+select
+    a.pid,
+    a.application_name,
+    a.xact_start as since,
+    a.query as statement,
+    null as gid
+from pg_locks as l
+inner join pg_stat_activity as a on l.pid = a.pid
+where
+    l.locktype = 'advisory'
+    and l.granted
+    and l.classid = (hashtext('tidemark load')::bigint & 4294967295)::oid
+    and l.objid = (hashtext(current_schema())::bigint & 4294967295)::oid
+    and l.objsubid = 2
+    and l.database = (
+        select d.oid from pg_database as d
+        where d.datname = current_database()
+    );
