@@ -12,7 +12,7 @@ from psycopg import sql
 from tests.support.pipeline import Rig, as_text, clock
 from tests.support.postgres import Postgres
 from tests.support.small_source import SmallSource, write_model
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, DataError
 from tidemark.postgres.connection import connect
 from tidemark.postgres.session import SETTINGS
 from tidemark.verification.verify import Verify
@@ -121,6 +121,19 @@ def set_against_us(url: str, settings: Mapping[str, str]) -> None:
                 connection.execute(sql.SQL("alter {} set {} to {}").format(whose, sql.SQL(name), written))
 
 
+def verified(rig: Rig) -> tuple[int, int]:
+    """Verify all places, and give the number of differences and the exit code."""
+    parts = (rig.model, rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url)
+    found = Verify(*parts, clock).run()
+    return found.count, found.exit_code
+
+
+def garble(url: str, before: str, after: str) -> None:
+    """Write a name into the warehouse as a session with the wrong encoding would have."""
+    with closing(connect(url, application="test")) as session:
+        session.execute("update fact_thing set name = %s where name = %s", [after, before])
+
+
 def reset(url: str) -> None:
     """Take back what `set_against_us` did."""
     with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as connection:
@@ -140,9 +153,11 @@ def rigs_of_things(new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Pa
     write_model(tmp_path / "model", MODEL, FILES)
     template = postgres.template("things", build)
     calm, rig = (new_rig(template, model=str(tmp_path / "model"), place=str(tmp_path / name)) for name in ("a", "b"))
-    rig.change(*ELSEWHERE)
-    set_against_us(rig.source_url, AGAINST_US | {"search_path": "elsewhere, pg_catalog, public"})
-    set_against_us(rig.warehouse_url, AGAINST_US)
+    for url, path in ((rig.source_url, "elsewhere, pg_catalog"), (rig.warehouse_url, "public, elsewhere, pg_catalog")):
+        with psycopg.connect(url) as connection:
+            for statement in ELSEWHERE:
+                connection.execute(statement.encode())
+        set_against_us(url, AGAINST_US | {"search_path": path})
     return calm, rig
 
 
@@ -156,16 +171,17 @@ def test_the_same_bytes_arrive_whatever_is_set_against_us(
                 environment.setenv(name, value)
             each.run()
             with closing(connect(each.source_url, application="test")) as session:
+                session.search_path = ["public"]
                 for statement in MORE:
                     session.execute(statement)
             each.run()
-            found = Verify(
-                *(each.model, each.ingestion, each.processed, each.pointer, each.source_url, each.warehouse_url), clock
-            ).run()
-            assert (found.count, found.exit_code) == (0, 0)
+            assert verified(each) == (0, 0)
             assert [row.batch for row in ledger(each.warehouse_url)] == [1, 2]
             assert read_history(each.warehouse_url, find_fact(each.model, "thing"), ["1"]).versions[-1]["name"] == NAME
 
+    garble(rig.warehouse_url, "ÿ", "ÿ".encode().decode("latin1"))
+    assert verified(rig) == (1, DataError.exit_code)
+    garble(rig.warehouse_url, "ÿ".encode().decode("latin1"), "ÿ")
     for url in (rig.source_url, rig.warehouse_url):
         reset(url)
     assert list(rig.lines("thing")) == list(calm.lines("thing"))

@@ -18,6 +18,7 @@ from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry, o
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable
 from tidemark.model import Model, SourceTable
+from tidemark.postgres.session import ENCODING, SETTINGS
 
 if TYPE_CHECKING:
     # Verifications of the star use `split_lines` too, where no driver of PostgreSQL is installed.
@@ -76,7 +77,8 @@ class Captured:
 
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:
     """Name everything that a row's hash depends on but the row; hashes with different names cannot be compared."""
-    listed = ",".join([*(f"{column.name} {column.type}" for column in columns), "", *table.key])
+    form = [f"{name} {value}" for name, value in {"client_encoding": ENCODING, **SETTINGS}.items()]
+    listed = ",".join([*(f"{column.name} {column.type}" for column in columns), "", *table.key, "", *form])
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     return f"{table.sweep}:{major_version}:{digest}"
 

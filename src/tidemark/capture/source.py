@@ -30,7 +30,7 @@ from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 Row = TypeVar("Row")
 # A relation's kind, and whether it holds rows that can be read.
 Kind = tuple[str, bool]
-# Whoever waits for a lock on a table makes all those wait that come after, so a poll gives up soon.
+# What shuts a poll out for longer than this is a migration: who runs it is said, and the next run tries again.
 LOCK_TIMEOUT = "15s"
 KEYS_PER_REQUEST = 10_000
 

@@ -86,7 +86,7 @@ class Session(psycopg.Connection[TupleRow]):
     """A connection in autocommit mode with the settings above.
 
     `lock_timeout` is how long a statement waits for a lock. `search_path` names the schemas in which names are looked
-    up after PostgreSQL's own; None leaves it to the database, whose owner says there where tables lie.
+    up after PostgreSQL's own; None leaves that to the database, whose owner says there where tables lie.
     """
 
     lock_timeout: str = LOCK_TIMEOUT
@@ -138,7 +138,11 @@ class Session(psycopg.Connection[TupleRow]):
         each = [
             queries.query("session", "set_local", setting=sql.SQL(name), value=value) for name, value in values.items()
         ]
-        return sql.SQL("; ").join(each if self.read_only else [*each, queries.query("session", "commit_durably")])
+        if self.search_path is None:
+            each.append(queries.query("session", "builtins_first"))
+        if not self.read_only:
+            each.append(queries.query("session", "commit_durably"))
+        return sql.SQL("; ").join(each)
 
 
 @contextmanager
