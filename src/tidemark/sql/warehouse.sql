@@ -9,19 +9,21 @@ create table if not exists tidemark.batch (
     loaded_at timestamp with time zone not null default clock_timestamp(),
     model text not null,
     row_counts jsonb not null,
-    checksums jsonb
+    checksums jsonb,
+    tables jsonb
 );
 
 comment on table tidemark.batch is 'the ledger: one row for each batch that has been loaded, written with its rows';
 
 -- name: upgrade_ledger
-alter table tidemark.batch add column if not exists checksums jsonb;
+alter table tidemark.batch
+add column if not exists checksums jsonb,
+add column if not exists tables jsonb;
 
 -- name: ledger_is_complete
-select exists(
-    select from pg_attribute
-    where attrelid = to_regclass('tidemark.batch') and attname = 'checksums' and not attisdropped
-);
+select count(*) = 2
+from pg_attribute
+where attrelid = to_regclass('tidemark.batch') and attname in ('checksums', 'tables') and not attisdropped;
 
 -- name: ledger_exists
 select to_regclass('tidemark.batch') is not null;
@@ -44,9 +46,24 @@ from tidemark.batch
 order by batch desc
 limit 1;
 
+-- name: captured_at
+select
+    batch,
+    captured_at
+from tidemark.batch;
+
 -- name: record_batch
-insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums)
-values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s, %(checksums)s);
+insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums, tables)
+values (
+    %(batch)s,
+    %(pipeline_id)s,
+    %(run_id)s,
+    %(captured_at)s,
+    %(model)s,
+    %(row_counts)s,
+    %(checksums)s,
+    %(tables)s
+);
 
 -- name: wait_for_turn
 select pg_advisory_xact_lock(hashtext('tidemark load'), hashtext(current_schema()));
@@ -72,6 +89,28 @@ where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in
 select p.proname::text as function_name
 from pg_proc as p
 where p.pronamespace = to_regnamespace(quote_ident(%(schema)s));
+
+-- name: stale
+select
+    w.name,
+    p.oid::regprocedure::text as signature
+from unnest(%(names)s::text[], %(facts)s::text[]) as w (name, fact)
+inner join pg_class as f on to_regclass(w.fact) = f.oid
+inner join pg_proc as p on f.relnamespace = p.pronamespace and w.name = p.proname
+where p.prorettype <> f.reltype
+union all
+select
+    w.name,
+    null as signature
+from unnest(%(names)s::text[], %(facts)s::text[]) as w (name, fact)
+inner join pg_class as f on to_regclass(w.fact) = f.oid
+inner join pg_class as v on f.relnamespace = v.relnamespace and w.name = v.relname and v.relkind = 'v'
+where
+    not exists (
+        select from pg_rewrite as r
+        inner join pg_depend as d on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass
+        where r.ev_class = v.oid and d.refobjid = f.oid
+    );
 
 -- name: columns
 select

@@ -19,6 +19,7 @@ from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, replaced_view, split_statements
 from tidemark.warehouse.fact_views import Generated, generated
+from tidemark.warehouse.marks import require_fit, require_path
 
 SCRATCH = "tidemark_plan"
 WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
@@ -48,13 +49,29 @@ def plan_init(url: str, model: Model) -> list[str]:
 
 
 def init(url: str, model: Model) -> list[str]:
-    """Create or upgrade the warehouse's tables in one transaction, and return the statements that were run."""
+    """Create or upgrade the warehouse's tables in one transaction, and return the statements that were run.
+
+    Raises:
+        ConfigError: the tables cannot become those of the model without losing rows.
+        StateError: the tables do not hold what the ledger says. Those that were gone are made, but not filled.
+    """
+    what, stars = f"the warehouse at {where(url)}", list(model.stars.values())
     connection = connect(url, application="tidemark init")
-    with connection, translated(f"the warehouse at {where(url)}"):
-        statements = _plan(connection, model)
+    with connection, translated(what):
+        # Not beside tables that the search path leads past.
+        if _one(connection, query("warehouse", "ledger_is_complete")):
+            require_path(connection, stars, what)
         with effect("tables-commit"), connection.transaction():
-            for statement in statements:
-                connection.execute(statement.encode())
+            statements = make_ready(connection, model)
+        require_fit(connection, stars, what)
+    return statements
+
+
+def make_ready(connection: psycopg.Connection, model: Model) -> list[str]:
+    """Run the statements that a warehouse still needs, in the caller's transaction, and return them."""
+    statements = _plan(connection, model)
+    for statement in statements:
+        connection.execute(statement.encode())
     return statements
 
 
@@ -87,7 +104,8 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     indexes = [statement for name, statement in file.indexes.items() if name not in present.indexes]
     has_some = not present.tables.isdisjoint(file.tables)
     upgrades = _upgrades(present, _wanted(connection, model)) if has_some else []
-    lacking = [each for each in own if not _is_there(present, each)]
+    stale = _stale(connection, own, present)
+    lacking = [each for each in own if not _is_there(present, each) or each.name in stale]
     if not any((ledger, tables, indexes, upgrades, lacking)):
         return []
     indexes += _statements_of(each for each in lacking if each.kind == "index")
@@ -95,6 +113,7 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     repeatable = [*_statements_of(each for each in own if each.kind != "index"), *file.others]
     changes_type = any(" type " in statement for statement in upgrades)
     drops = _drops_of_views(repeatable) if changes_type else []
+    drops += [f"drop function {signature}" for signature in stale.values() if signature]
     return [*ledger, *tables, *drops, *upgrades, *indexes, *repeatable]
 
 
@@ -119,6 +138,13 @@ def _statements_of(made: Iterable[Generated]) -> list[str]:
 def _is_there(present: _Catalog, wanted: Generated) -> bool:
     places = {"index": present.indexes, "view": present.relations, "function": present.functions}
     return wanted.name in places[wanted.kind]
+
+
+def _stale(connection: psycopg.Connection, own: Sequence[Generated], present: _Catalog) -> dict[str, str | None]:
+    """Name the views and functions that belong to a table which is no longer the fact, with a function's signature."""
+    made = [each for each in own if each.kind != "index" and each.fact in present.tables]
+    parameters = {"names": [each.name for each in made], "facts": [_quoted(each.fact) for each in made]}
+    return dict(connection.execute(query("warehouse", "stale"), parameters).fetchall())
 
 
 def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
@@ -179,9 +205,11 @@ def _upgrades(present: _Catalog, wanted: _Catalog) -> list[str]:
             statements.append(_add_column(table, name, column, problems))
         else:
             statements += _alter_column(table, name, before, column, problems)
+    # By what they say: a table that was copied has its constraints under other names.
+    there = {(table, definition) for (table, _), definition in present.constraints.items()}
     for (table, name), definition in wanted.constraints.items():
         known = present.constraints.get((table, name))
-        if table in present.tables and known != definition:
+        if table in present.tables and (table, definition) not in there:
             if known is not None:
                 statements.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
             statements.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
