@@ -15,6 +15,33 @@ create table if not exists tidemark.batch (
 
 comment on table tidemark.batch is 'the ledger: one row for each batch that has been loaded, written with its rows';
 
+-- name: create_statements
+create table if not exists tidemark.statement (
+    digest text primary key,
+    statement text not null,
+    run_at timestamp with time zone not null default clock_timestamp()
+);
+
+-- name: statements_exist
+select to_regclass('tidemark.statement') is not null;
+
+-- name: may_read_statements
+select has_table_privilege('tidemark.statement', 'select');
+
+-- name: statements_run
+select digest from tidemark.statement;
+
+-- name: record_statements
+insert into tidemark.statement (digest, statement)
+values {records}
+on conflict (digest) do nothing;
+
+-- name: may_create_schema
+select has_database_privilege(current_database(), 'create');
+
+-- name: search_path_behind
+select set_config('search_path', {schema} || ', ' || current_setting('search_path'), true);
+
 -- name: upgrade_ledger
 alter table tidemark.batch
 add column if not exists checksums jsonb,
@@ -89,6 +116,17 @@ where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in
 select p.proname::text as function_name
 from pg_proc as p
 where p.pronamespace = to_regnamespace(quote_ident(%(schema)s));
+
+-- name: types
+select
+    t.typname::text as type_name,
+    (
+        select array_agg(e.enumlabel::text order by e.enumsortorder)
+        from pg_enum as e
+        where e.enumtypid = t.oid
+    ) as labels
+from pg_type as t
+where t.typnamespace = to_regnamespace(quote_ident(%(schema)s)) and t.typtype in ('c', 'd', 'e', 'r');
 
 -- name: stale
 select
