@@ -138,6 +138,19 @@ def test_a_value_that_an_enum_lacks_does_not_fit(
     assert taken(duck, mood, "VARCHAR", "'SAD'")[1] == "v is 'SAD', which is no ENUM('ok', 'it''s sad')"
 
 
+def test_a_float_that_is_refused_is_shown_as_what_it_is_and_with_its_cast(duck: duckdb.DuckDBPyConnection) -> None:
+    reasons = {
+        (found, value): taken(duck, Limit("DECIMAL(12,2)", is_required=False), found, value)[1]
+        for found, value in (("FLOAT", "1261.4"), ("DOUBLE", "0.1 + 0.2::double"), ("DOUBLE", "'NaN'"))
+    }
+    cast = ", which is no DECIMAL(12,2): a float; if rounding is meant, write cast(… as decimal(12,2)) in the SELECT"
+    assert list(reasons.values()) == [
+        f"v is '1261.4000244140625'{cast}",
+        f"v is '0.30000000000000004'{cast}",
+        "v is 'nan', which is no DECIMAL(12,2)",
+    ]
+
+
 def test_what_duckdb_cannot_run_has_no_limits(limits: Mapping[str, Mapping[str, Limit]]) -> None:
     assert limits["dim_other"] == limits["dim_gone"] == {}
 

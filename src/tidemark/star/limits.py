@@ -22,6 +22,7 @@ TEXT_IN_LAKE = {"TIME": "VARCHAR", "UUID": "VARCHAR", "INTERVAL": "VARCHAR", "JS
 ENUM_TYPE = "ENUM("
 LONGEST_DATE = len("2024-01-31")
 WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+FLOATS = {"FLOAT", "DOUBLE"}
 UNCONSTRAINED = "DECIMAL(38,18)"
 # DuckDB reads these differently from Postgres: a bare numeric as numeric(18, 3), timestamp(3) as milliseconds, the
 # precision of other times not at all, and a text type without its length.
@@ -80,7 +81,11 @@ class Limit:
             cases.append(f"when {column} is null then {told}")
         if wrong:
             before, after = text(f"{name} is '"), text(f"', which is no {self._shown}")
-            told = Expression(f"{before} || left({column}::varchar, 100) || {after}")
+            told = Expression(f"{before} || left({self._exact(column, found)}, 100) || {after}")
+            if found in FLOATS and (self.type.startswith("DECIMAL") or self.type in WHOLE_NUMBERS):
+                # No cast helps a NaN or a number that is too large.
+                cast = text(f": a float; if rounding is meant, write cast(… as {self.type.lower()}) in the SELECT")
+                told = Expression(f"{told} || case when {value} is null then '' else {cast} end")
             cases.append(f"when {column} is not null and ({any_of(wrong)}) then {told}")
         return Expression(f"case {' '.join(cases)} end") if cases else None
 
@@ -110,6 +115,11 @@ class Limit:
             yield Condition(f"{value} < '0001-01-01'::{self.type} or {value} >= '10000-01-01'::{self.type}")
         if self.longest:
             yield Condition(f"length({column}::varchar) > {self.longest}")
+
+    @staticmethod
+    def _exact(column: Expression, found: str) -> Expression:
+        """Write the expression for the text of a value: of a float with the digits beyond its shortest text."""
+        return Expression(f"{column}::double::varchar" if found == "FLOAT" else f"{column}::varchar")
 
     @property
     def _shown(self) -> str:
