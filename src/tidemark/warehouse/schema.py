@@ -90,7 +90,7 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
         made[1] for each in split_statements(model.warehouse_sql) if (made := created(each)) and made[0] == "table"
     }
     upgrades = [] if present.tables.isdisjoint(tables) else _upgrades(connection, present, _wanted(connection, model))
-    changes_type = any(" type " in statement for statement in upgrades)
+    changes_type = any(each.startswith("alter table") and " type " in each for each in upgrades)
     file = needed(
         model,
         Present(
