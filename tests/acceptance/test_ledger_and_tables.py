@@ -17,6 +17,7 @@ from tidemark.settings import Settings
 from tidemark.status import read_status
 from tidemark.verification.star_warehouse import verify_warehouse
 from tidemark.warehouse.schema import init
+from tidemark.warehouse.session import ledger, misfit_of
 
 BATCHES = 2
 # What a person did to the warehouse, and words of what Tidemark says of it.
@@ -129,3 +130,18 @@ def test_a_search_path_that_leads_past_the_tables_makes_no_second_set(rig: Rig) 
     assert moved.warehouse_rows() == rig.warehouse_rows()
     with pytest.raises(StateError, match=r"the search_path finds public\.fact_loan"):
         rig.load()
+
+
+def test_who_may_read_only_the_ledger_or_has_to_wait_is_told_the_rest(rig: Rig) -> None:
+    stars = list(rig.model.stars.values())
+    harm(rig, "create role ledger_watcher login; grant usage on schema tidemark to ledger_watcher")
+    try:
+        harm(rig, "grant select on tidemark.batch to ledger_watcher")
+        url = f"{rig.warehouse_url}&options=-crole%3Dledger_watcher"
+        assert (len(ledger(url)), misfit_of(url, stars)) == (BATCHES, None)
+    finally:
+        harm(rig, "drop owned by ledger_watcher; drop role ledger_watcher")
+    with psycopg.connect(rig.warehouse_url) as connection:
+        connection.execute("truncate fact_loan")
+        assert misfit_of(rig.warehouse_url, stars) is None
+    assert "fact_loan is empty" in str(misfit_of(rig.warehouse_url, stars))

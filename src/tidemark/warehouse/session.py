@@ -26,7 +26,7 @@ SESSION = (
 # Postgres checks a foreign key row by row on COPY, and in one join when the key is added. Above this number of rows the
 # join is quicker.
 BULK_ROWS = 20_000
-LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE, NO_RIGHT = "55P03", "42501"
 
 
 @dataclass(frozen=True)
@@ -265,14 +265,15 @@ def ledger(url: str) -> list[LedgerRow]:
 def misfit_of(url: str, stars: Sequence[StarTable]) -> StateError | None:
     """Say why tables and ledger do not belong together, None if they do.
 
-    A load that rewrites a table holds its lock. Nobody should wait for that only to ask, so then nothing is said.
+    A load that rewrites a table holds its lock. Nobody should wait for that only to ask, so then nothing is said. The
+    same holds for a role that may read only the ledger.
     """
     with open_warehouse(url, "tidemark status") as warehouse:
         try:
             warehouse.require_fit(stars, lock_timeout="1s")
         except StateError as exc:
             return exc
-        except TransientError as exc:
-            if exc.facts.get("sqlstate") != LOCK_NOT_AVAILABLE:
+        except (ConfigError, TransientError) as exc:
+            if exc.facts.get("sqlstate") not in (LOCK_NOT_AVAILABLE, NO_RIGHT):
                 raise
     return None
