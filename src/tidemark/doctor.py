@@ -25,6 +25,7 @@ from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect, is_local, translated, where
 from tidemark.postgres.queries import query
 from tidemark.warehouse.schema import plan_init
+from tidemark.warehouse.session import misfit_of
 
 Outcome = Literal["pass", "hint", "failure"]
 LIBRARIES = ("psycopg", "duckdb", "deltalake", "boto3")
@@ -274,7 +275,13 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     if missing or closed:
         return
     yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
-    if not server["may_create_schema"]:
+    yield from _tables_of_the_model(url, model, may_compare=server["may_create_schema"])
+
+
+def _tables_of_the_model(url: str, model: Model, *, may_compare: bool) -> Iterator[Finding]:
+    if misfit := misfit_of(url, list(model.stars.values())):
+        yield Finding("warehouse", "failure", misfit.message, misfit.advice)
+    if not may_compare:
         found = "the tables cannot be compared with those of the model: the role may not create a schema for that"
         yield Finding("warehouse", "hint", found, "run tidemark doctor once as the owner of the database")
     elif statements := plan_init(url, model):

@@ -7,6 +7,7 @@ dimension gets the latest values.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from tidemark.errors import DataError, StateError
 from tidemark.lake.table import open_table
@@ -18,6 +19,7 @@ from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.copy_lines import StarRows, are_comparable
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, loaded_columns
+from tidemark.warehouse.marks import MEND
 from tidemark.warehouse.session import LedgerEntry, Warehouse, open_warehouse
 
 
@@ -50,7 +52,8 @@ class Load:
         Raises:
             ConfigError: the warehouse has no tables yet.
             DataError: the warehouse refuses a row; the batch is not loaded.
-            StateError: the warehouse is ahead of the star, or of another pipeline.
+            StateError: the warehouse is ahead of the star, or of another pipeline, or its tables are not those that its
+                ledger speaks of.
         """
         started = time.perf_counter()
         loaded: list[int] = []
@@ -60,6 +63,9 @@ class Load:
             stars = StarLog(self.processed)
             newest = stars.newest()
             require_together(reach_of_star(newest), Reach("warehouse", done, pipeline_id))
+            warehouse.require_fit(list(self.model.stars.values()))
+            if newest and done:
+                _require_same(newest if newest.batch == done else stars.manifest(done), warehouse)
             for batch in range(done + 1, newest.batch + 1 if newest else 0):
                 reports = self._load(warehouse, stars.manifest(batch), progress)
                 loaded += [batch] if reports is not None else []
@@ -88,7 +94,7 @@ class Load:
                 rows, size = self._put(warehouse, star, manifest)
                 reports[star.name] = TableReport(rows=rows, bytes=size, seconds=time.perf_counter() - started)
                 progress("load", star.name, rows, size, reports[star.name].seconds, manifest.batch)
-            warehouse.record(ledger_entry(self.model, manifest, self.new_id()))
+            warehouse.record(ledger_entry(self.model, manifest, self.new_id()), list(self.model.stars.values()))
         return reports
 
     def _put(self, warehouse: Warehouse, star: StarTable, manifest: Processed) -> tuple[int, int]:
@@ -115,3 +121,18 @@ class Load:
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
         # A dimension that was rebuilt later may have given more rows; only those that this batch changed count.
         return entry.rows, stream.size_bytes
+
+
+def _require_same(manifest: Processed, warehouse: Warehouse) -> None:
+    """Check that star and warehouse mean the same batch by a number; one that was restored may have made another."""
+    loaded = warehouse.captured_at().get(manifest.batch)
+    if loaded is not None and loaded != manifest.captured_at:
+        message = (
+            f"batch {manifest.batch} of the star is of {_shown(manifest.captured_at)}, that of the warehouse is of"
+            f" {_shown(loaded)}: one of the two was restored"
+        )
+        raise StateError(message, advice=MEND)
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"

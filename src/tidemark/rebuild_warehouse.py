@@ -5,22 +5,27 @@ nothing, and a rebuild that is killed has changed nothing.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
-from tidemark.errors import ConfigError, StateError
+import psycopg
+
+from tidemark.errors import StateError
 from tidemark.lake.replacement import TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.load import ledger_entry
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
+from tidemark.postgres.connection import translated
 from tidemark.rebuild import RebuildReport
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, loaded_columns
+from tidemark.warehouse.marks import misfits
 from tidemark.warehouse.remade_tables import RemadeTables
-from tidemark.warehouse.schema import plan_init
-from tidemark.warehouse.session import Warehouse, open_warehouse
+from tidemark.warehouse.schema import make_ready
+from tidemark.warehouse.session import Warehouse, connected
 
 
 @dataclass(frozen=True)
@@ -35,30 +40,44 @@ class RebuildWarehouse:
     def run(self, progress: Progress = quiet) -> RebuildReport:
         """Make the tables again as of the last batch that was loaded; loads wait meanwhile.
 
+        What `tidemark init` would do first is done in the same transaction.
+
         Raises:
-            ConfigError: the warehouse does not have the tables of this model, or the role may not delete rows.
-            StateError: star and warehouse do not belong together.
+            ConfigError: the tables cannot become those of this model, or the role may not make or change them.
+            StateError: star and warehouse are of different pipelines.
         """
-        statements = plan_init(self.warehouse_url, self.model)
-        if statements:
-            message = f"the warehouse's tables are not those of the model: {len(statements)} statements are to be run"
-            raise ConfigError(message, advice="run tidemark init first")
-        with open_warehouse(self.warehouse_url, "tidemark rebuild") as warehouse, warehouse.turn() as loaded:
-            if not loaded:
-                return RebuildReport("warehouse", 0, {}, is_in_place=False)
-            stars = StarLog(self.processed)
-            require_together(reach_of_star(stars.newest()), Reach("warehouse", *warehouse.newest()))
-            manifest = stars.manifest(loaded)
-            remade = RemadeTables(warehouse.connection)
-            for star in (*self.model.dimensions, *self.model.facts):
-                progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
-                self._make(remade, star, manifest)
-            tables = {name: TableRebuild(*remade.compared(name)) for name in remade.columns}
-            if not self.dry_run:
-                progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
-                remade.put_right({name for name, table in tables.items() if table.is_different})
-                _put_ledger_right(warehouse, self.model, stars, loaded)
-            return RebuildReport("warehouse", manifest.batch, tables, is_in_place=not self.dry_run)
+        stars = StarLog(self.processed)
+        newest = stars.newest()
+        with connected(self.warehouse_url, "tidemark rebuild") as (connection, what), translated(what):
+            warehouse = Warehouse(connection, what)
+            with warehouse.turn(partial(make_ready, connection, self.model)) as loaded:
+                report = self._rebuilt(warehouse, stars, newest, loaded, progress)
+                if self.dry_run:
+                    # Tables that had to be made for the comparison go again.
+                    raise psycopg.Rollback
+        return report
+
+    def _rebuilt(
+        self, warehouse: Warehouse, stars: StarLog, newest: Processed | None, loaded: int, progress: Progress
+    ) -> RebuildReport:
+        models = list(self.model.stars.values())
+        if newest is None or not (loaded or misfits(warehouse.connection, models)):
+            return RebuildReport("warehouse", 0, {}, is_in_place=False)
+        # A ledger that has lost its batches says nothing of the tables, so they are made as of the newest batch. A
+        # warehouse that is ahead of the star is a backup of another time: it goes back to what the star holds.
+        last = min(loaded, newest.batch) or newest.batch
+        require_together(reach_of_star(newest), Reach("warehouse", last if loaded else 0, warehouse.newest()[1]))
+        manifest = stars.manifest(last)
+        remade = RemadeTables(warehouse.connection)
+        for star in (*self.model.dimensions, *self.model.facts):
+            progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
+            self._make(remade, star, manifest)
+        tables = {name: TableRebuild(*remade.compared(name)) for name in remade.columns}
+        if not self.dry_run:
+            progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
+            remade.put_right({name for name, table in tables.items() if table.is_different})
+            _put_ledger_right(warehouse, self.model, stars, last)
+        return RebuildReport("warehouse", manifest.batch, tables, is_in_place=not self.dry_run)
 
     def _make(self, remade: RemadeTables, star: StarTable, manifest: Processed) -> None:
         entry = manifest.tables.get(star.name)
@@ -73,9 +92,21 @@ class RebuildWarehouse:
         remade.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
 
 
-def _put_ledger_right(warehouse: Warehouse, model: Model, stars: StarLog, loaded: int) -> None:
-    """Correct the ledger rows of the batches whose manifests a rebuild of the star has changed."""
-    for batch in sorted(stars.rebuilt.entries) if stars.rebuilt else ():
-        if batch <= loaded:
-            manifest = stars.manifest(batch)
-            warehouse.correct(ledger_entry(model, manifest, manifest.run_id))
+def _put_ledger_right(warehouse: Warehouse, model: Model, stars: StarLog, last: int) -> None:
+    """Make the ledger end with batch `last` and hold what the star's manifests say.
+
+    Only the rows that may differ are compared with manifests: those of batches that a rebuild of the star has changed,
+    those that are missing, and those at the end that come from another history, which a backup brought.
+    """
+    warehouse.forget_after(last)
+    known = warehouse.captured_at()
+    rebuilt = {batch for batch in stars.rebuilt.entries if batch <= last} if stars.rebuilt else set()
+    for batch in range(last, 0, -1):
+        is_same = known.get(batch) == stars.manifest(batch).captured_at
+        if is_same:
+            break
+        rebuilt.add(batch)
+    for batch in sorted(rebuilt | (set(range(1, last + 1)) - known.keys())):
+        manifest = stars.manifest(batch)
+        warehouse.correct(ledger_entry(model, manifest, manifest.run_id))
+    warehouse.mark(last, list(model.stars.values()))

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+# A larger part of a table's rows than this is rather a fault of the model than of single values.
+MOST_SET_ASIDE = 0.01
+
 
 class Progress(Protocol):
     """Be called for a table when work on it begins (with zero rows, bytes and seconds) and when it is done.
@@ -22,7 +25,10 @@ def quiet(stage: str, table: str, rows: int, size_bytes: int, seconds: float, ba
 
 @dataclass(frozen=True)
 class TableReport:
-    """What a stage did with one table; where inserts, updates and deletes are not told apart, they stay zero."""
+    """What a stage did with one table; where inserts, updates and deletes are not told apart, they stay zero.
+
+    `set_aside` counts the rows that transform put into quarantine beside the `rows` that it took.
+    """
 
     rows: int = 0
     bytes: int = 0
@@ -30,6 +36,12 @@ class TableReport:
     updated: int = 0
     deleted: int = 0
     seconds: float = 0.0
+    set_aside: int = 0
+
+    @property
+    def is_much_set_aside(self) -> bool:
+        """Say whether more rows were set aside than a few wrong values explain."""
+        return self.set_aside > MOST_SET_ASIDE * (self.rows + self.set_aside)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import count_set_aside
-from tidemark.warehouse.session import LedgerRow, ledger
+from tidemark.warehouse.session import LedgerRow, ledger, misfit_of
 
 logger = logging.getLogger(__name__)
 Found = TypeVar("Found")
@@ -27,7 +27,7 @@ class Place:
     """One place and the newest batch in it; `problem` says why it could not be asked.
 
     `rows` counts rows by table: in the log the rows of the source as of that batch, in the star the rows that the batch
-    brought, in the warehouse the rows that all batches brought.
+    brought, in the warehouse the rows that all batches brought. `misfit` says how the place contradicts itself.
     """
 
     batch: int | None = None
@@ -35,6 +35,7 @@ class Place:
     done_at: datetime | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
+    misfit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,17 @@ def read_status(pipeline: Pipeline) -> Status:
     head, log_problem = _asked(lambda: ChangeLog(pipeline.ingestion).newest())
     known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
     rows, warehouse_problem = _asked(lambda: ledger(pipeline.warehouse_url))
+    misfit, misfit_problem = _asked(lambda: misfit_of(pipeline.warehouse_url, list(pipeline.model.stars.values())))
+    warehouse_problem = warehouse_problem or misfit_problem
     source = Place(problem=source_problem)
     log = Place(problem=log_problem) if log_problem else _log(head)
     pointer = Place(problem=pointer_problem) if pointer_problem else Place(batch=known.batch if known else 0)
     processed, quarantine = _processed(pipeline)
-    warehouse = Place(problem=warehouse_problem) if warehouse_problem else _warehouse(rows or [])
+    warehouse = (
+        Place(problem=warehouse_problem)
+        if warehouse_problem
+        else _warehouse(rows or [], str(misfit) if misfit else None)
+    )
     watermark = head.watermark if head else None
     return Status(
         source=source,
@@ -131,14 +138,25 @@ def next_steps(
 def _step(stage: str, after: Place, before: Place, *, place: str, what: str) -> str:
     if after.problem:
         return f"{stage}: wait for the {place}, which cannot be asked"
+    if reason := _why_it_fails(after, before, place=place, what=what):
+        return f"{stage}: fail, because {reason}"
     if before.batch is None or after.batch is None:
         return f"{stage}: unknown, since {what} cannot be read"
-    if after.batch > before.batch:
-        return f"{stage}: fail, because it has batch {after.batch} and {what} ends with {before.batch}"
     if after.batch == before.batch:
         return f"{stage}: only what this run brings"
     behind = range(after.batch + 1, before.batch + 1)
     return f"{stage}: batch {behind[0]}" if len(behind) == 1 else f"{stage}: batches {behind[0]} to {behind[-1]}"
+
+
+def _why_it_fails(after: Place, before: Place, *, place: str, what: str) -> str:
+    if after.misfit or not after.batch or before.batch is None:
+        return after.misfit or ""
+    if after.batch > before.batch:
+        back = "; tidemark rebuild warehouse takes it back" if place == "warehouse" else ""
+        return f"it has batch {after.batch} and {what} ends with {before.batch}{back}"
+    if after.batch == before.batch and after.captured_at != before.captured_at:
+        return f"its batch {after.batch} is not that of {what}, one was restored: tidemark rebuild {place} mends it"
+    return ""
 
 
 def _asked(ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
@@ -175,11 +193,11 @@ def _processed(pipeline: Pipeline) -> tuple[Place, dict[str, int]]:
     return Place(newest, manifest.captured_at, None, rows), count_set_aside(manifest)
 
 
-def _warehouse(rows: list[LedgerRow]) -> Place:
+def _warehouse(rows: list[LedgerRow], misfit: str | None) -> Place:
     if not rows:
-        return Place(batch=0)
+        return Place(batch=0, misfit=misfit)
     totals: dict[str, int] = {}
     for row in rows:
         for name, count in row.row_counts.items():
             totals[name] = totals.get(name, 0) + count
-    return Place(rows[-1].batch, rows[-1].captured_at, rows[-1].loaded_at, totals)
+    return Place(rows[-1].batch, rows[-1].captured_at, rows[-1].loaded_at, totals, misfit=misfit)

@@ -129,7 +129,10 @@ class Transform:
             entries[star.name] = outcome.entry
             years |= outcome.years
             report = TableReport(
-                rows=outcome.entry.rows, bytes=outcome.size_bytes, seconds=time.perf_counter() - started
+                rows=outcome.entry.rows,
+                bytes=outcome.size_bytes,
+                seconds=time.perf_counter() - started,
+                set_aside=outcome.entry.set_aside,
             )
             progress("transform", star.name, report.rows, report.bytes, report.seconds, batch.number)
             totals[star.name] = _sum(totals.get(star.name, TableReport()), report)
@@ -161,4 +164,9 @@ def _put(batch: Batch, star: StarTable, entries: Mapping[str, StarEntry], years:
 
 
 def _sum(one: TableReport, other: TableReport) -> TableReport:
-    return TableReport(one.rows + other.rows, one.bytes + other.bytes, seconds=one.seconds + other.seconds)
+    return TableReport(
+        one.rows + other.rows,
+        one.bytes + other.bytes,
+        seconds=one.seconds + other.seconds,
+        set_aside=one.set_aside + other.set_aside,
+    )

@@ -1,6 +1,9 @@
 """A key may be of any type and number of columns, and a name may be any."""
 
+import pytest
+
 from tests.acceptance.conftest import NewSource
+from tidemark.errors import ContractError
 
 ODD_TABLE = """
 create table "Odd ""Table" (
@@ -136,3 +139,16 @@ def test_a_key_may_have_several_columns(new_source: NewSource) -> None:
     assert source.counts("line") == (3, 2, 4)
     assert source.latest("line") == source.source("line")
     assert source.ingest() is None
+
+
+def test_columns_that_a_unique_index_includes_are_no_part_of_its_key(new_source: NewSource) -> None:
+    source = new_source(
+        "create table kept (id integer not null, n integer not null); create unique index by on kept (id) include (n)",
+        '[source.kept]\nkey = ["id"]',
+    )
+    source.execute("insert into kept values (1, 1)")
+    assert source.ingest() is not None
+
+    source.execute("drop index by", "create unique index on kept (id, n) include (id)")
+    with pytest.raises(ContractError, match="no unique index over its key"):
+        source.ingest()

@@ -30,6 +30,11 @@ create table dim_thing (
 
 create table dim_other (other_id integer not null, tags text[] default array['a'] collate "C");
 
+create type mood as enum ('ok', 'it''s sad');
+create domain "price" as numeric(6, 2) check (value > 0);
+create table dim_typed (typed_id integer not null, mood mood not null, cost price,
+    embedded vector(3) not null);
+
 create view nothing as select 1 as one;
 """
 # Column, the DuckDB type that a SELECT yields, a value as SQL, and whether the star takes it.
@@ -79,7 +84,9 @@ VALUES = [
 def limits(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Limit]]:
     folder = tmp_path_factory.mktemp("model")
     (folder / "warehouse.sql").write_text(WAREHOUSE, "utf-8")
-    stars = {name: StarTable(name, "dimension", (), (), "") for name in ("dim_thing", "dim_other", "dim_gone")}
+    stars = {
+        name: StarTable(name, "dimension", (), (), "") for name in ("dim_thing", "dim_other", "dim_typed", "dim_gone")
+    }
     return limits_of(Model("small", folder, ZoneInfo("UTC"), {}, stars))
 
 
@@ -111,6 +118,37 @@ def test_types_are_read_as_postgres_reads_them(limits: Mapping[str, Mapping[str,
         "known": Limit("UUID", is_required=False),
         "content": Limit("JSON", is_required=False),
     }
+
+
+def test_types_of_the_file_are_known_and_others_are_text(limits: Mapping[str, Mapping[str, Limit]]) -> None:
+    assert limits["dim_typed"] == {
+        "typed_id": Limit("INTEGER", is_required=True),
+        "mood": Limit("ENUM('ok', 'it''s sad')", is_required=True),
+        "cost": Limit("DECIMAL(6,2)", is_required=False),
+        "embedded": Limit("VARCHAR", is_required=True),
+    }
+
+
+def test_a_value_that_an_enum_lacks_does_not_fit(
+    duck: duckdb.DuckDBPyConnection, limits: Mapping[str, Mapping[str, Limit]]
+) -> None:
+    mood = limits["dim_typed"]["mood"]
+    assert mood.lake_type == "VARCHAR"
+    assert taken(duck, mood, "VARCHAR", "'it''s sad'") == (["it's sad"], None)
+    assert taken(duck, mood, "VARCHAR", "'SAD'")[1] == "v is 'SAD', which is no ENUM('ok', 'it''s sad')"
+
+
+def test_a_float_that_is_refused_is_shown_as_what_it_is_and_with_its_cast(duck: duckdb.DuckDBPyConnection) -> None:
+    reasons = {
+        (found, value): taken(duck, Limit("DECIMAL(12,2)", is_required=False), found, value)[1]
+        for found, value in (("FLOAT", "1261.4"), ("DOUBLE", "0.1 + 0.2::double"), ("DOUBLE", "'NaN'"))
+    }
+    cast = ", which is no DECIMAL(12,2): a float; if rounding is meant, write cast(… as decimal(12,2)) in the SELECT"
+    assert list(reasons.values()) == [
+        f"v is '1261.4000244140625'{cast}",
+        f"v is '0.30000000000000004'{cast}",
+        "v is 'nan', which is no DECIMAL(12,2)",
+    ]
 
 
 def test_what_duckdb_cannot_run_has_no_limits(limits: Mapping[str, Mapping[str, Limit]]) -> None:

@@ -57,7 +57,7 @@ def test_without_the_log_nothing_is_known() -> None:
 
 def test_a_warehouse_ahead_of_the_star_fails() -> None:
     assert next_steps(Place(), at(5), at(5), at(5), at(7), watermark=CAPTURED)[-1] == (
-        "load: fail, because it has batch 7 and the star ends with 5"
+        "load: fail, because it has batch 7 and the star ends with 5; tidemark rebuild warehouse takes it back"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tidemark.cli.options import Invocation, invocation
-from tidemark.cli.output import new_table, out, print_json, shown_bytes, shown_count, shown_time
+from tidemark.cli.output import err, new_table, out, print_json, shown_bytes, shown_count, shown_time
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals
 from tidemark.errors import ConfigError, OvertakenError, TidemarkError, TransientError
@@ -26,6 +26,13 @@ Attempts = Annotated[
     int, typer.Option(min=1, help="How often a stage is tried while something is away, with growing pauses.")
 ]
 ATTEMPTS = 4
+FailOnQuarantine = Annotated[
+    bool,
+    typer.Option(
+        "--fail-on-quarantine", help="End with 7 where more than 1 % of the rows of a star table were set aside."
+    ),
+]
+QUARANTINE_EXIT = 7
 
 
 def run(
@@ -38,6 +45,7 @@ def run(
         int, typer.Option(min=0, metavar="BATCHES", help="With --every: compact the lake after so many; 0 for never.")
     ] = 50,
     attempts: Attempts = ATTEMPTS,
+    fail_on_quarantine: FailOnQuarantine = False,
 ) -> None:
     """Bring the warehouse up to date: ingest, transform, load.
 
@@ -45,18 +53,21 @@ def run(
     and ends with 0. A source or warehouse that is away is tried again. With --json it prints one document, on one line,
     for each round.
 
+    Where more than 1 % of a table's rows were set aside, it says so at the end.
+
     Example: `tidemark run --every 10m`
     """
     called = invocation(ctx)
     called.pipeline().require("source", "warehouse")
     if every is None:
-        _run_once(called, ("ingest", "transform", "load"), attempts)
+        _run_once(called, ("ingest", "transform", "load"), attempts, fails=fail_on_quarantine)
         return
     every_seconds = parse_duration(every).total_seconds()
     if every_seconds <= 0:
         raise ConfigError(f"expected a time above zero after --every, got {every!r}")
     with stopped_by_signals() as stop:
-        repeated(partial(_tick, called, attempts, stop, compact_after), every_seconds=every_seconds, stop=stop)
+        tick = partial(_tick, called, attempts, stop, compact_after, fails=fail_on_quarantine)
+        repeated(tick, every_seconds=every_seconds, stop=stop)
 
 
 def ingest(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
@@ -67,12 +78,14 @@ def ingest(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
     _run_stage(ctx, "ingest", attempts, "source")
 
 
-def transform(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
+def transform(
+    ctx: typer.Context, *, attempts: Attempts = ATTEMPTS, fail_on_quarantine: FailOnQuarantine = False
+) -> None:
     """Turn the batches that are new in the change log into rows of the star schema.
 
     Example: `tidemark transform --ingestion s3://shop-log --processed s3://shop-star`
     """
-    _run_stage(ctx, "transform", attempts)
+    _run_stage(ctx, "transform", attempts, fails=fail_on_quarantine)
 
 
 def load(ctx: typer.Context, *, attempts: Attempts = ATTEMPTS) -> None:
@@ -99,13 +112,13 @@ def describe(report: "StageReport") -> dict[str, object]:
     return {**asdict(report), "rows": report.rows, "bytes": report.bytes}
 
 
-def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: "Database") -> None:
+def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: "Database", fails: bool = False) -> None:
     called = invocation(ctx)
     called.pipeline().require(*databases)
-    _run_once(called, (stage,), attempts)
+    _run_once(called, (stage,), attempts, fails=fails)
 
 
-def _run_once(called: Invocation, stages: Sequence[str], attempts: int) -> None:
+def _run_once(called: Invocation, stages: Sequence[str], attempts: int, *, fails: bool) -> None:
     pipeline = called.pipeline()
     with progress_shown() as progress:
         # Ctrl-C ends the wait like everything else.
@@ -118,9 +131,22 @@ def _run_once(called: Invocation, stages: Sequence[str], attempts: int) -> None:
         print_json({"stages": [describe(report) for report in reports]})
     else:
         show_reports(reports)
+    _warn_of_quarantine(reports, fails=fails)
 
 
-def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int) -> bool:
+def _warn_of_quarantine(reports: Sequence["StageReport"], *, fails: bool) -> None:
+    """Say it last, and on stderr, where a good part of a table's rows did not reach it; with `fails`, end with 7."""
+    tables = [(name, each) for report in reports for name, each in report.tables.items() if each.is_much_set_aside]
+    for name, each in tables:
+        total = each.rows + each.set_aside
+        text = f"{name}: {shown_count(each.set_aside)} of {shown_count(total)} rows were set aside"
+        text += f" ({each.set_aside / total:.0%}) and are missing there: see tidemark quarantine list"
+        err().print(text, style="bold red", markup=False, soft_wrap=True)
+    if tables and fails:
+        raise typer.Exit(QUARANTINE_EXIT)
+
+
+def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int, *, fails: bool) -> bool:
     # The pipeline is wired anew each time, because a password in Secrets Manager may have changed or a token expired.
     pipeline = called.pipeline()
     reports, went_well = [], True
@@ -142,6 +168,7 @@ def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int) -> 
     else:
         done = [*map(_sentence, reports), *([_sentence_of(compacted)] if compacted else [])]
         out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(done) or 'nothing done'}")
+    _warn_of_quarantine(reports, fails=fails)
     return went_well
 
 

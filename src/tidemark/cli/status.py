@@ -49,6 +49,8 @@ def _show(found: "Status") -> None:
     ):
         if place.problem:
             out().print(Text(f"{name} cannot be asked: {place.problem}", style="red"))
+        if place.misfit:
+            out().print(Text(f"{name}: {place.misfit}", style="red"), soft_wrap=True)
     fresh = shown_time(found.fresh_as_of)
     facts = [
         ("watermark", shown_time(found.watermark)),

@@ -46,4 +46,6 @@ def require_together(earlier: Reach, later: Reach) -> None:
     else:
         return
     advice = f"check {SETTINGS[earlier.place]} and {SETTINGS[later.place]}: do they belong together?"
+    if later.place == "warehouse" and later.pipeline_id == earlier.pipeline_id:
+        advice += " If they do, and one of the two was restored, tidemark rebuild warehouse takes it back to the star"
     raise StateError(message, advice=advice)

@@ -127,6 +127,18 @@ class Session(psycopg.Connection[TupleRow]):
                 self.execute(self._settings())
             yield transaction
 
+    @contextmanager
+    def one_snapshot(self, lock_timeout: str) -> Iterator[None]:
+        """Open a transaction that only reads and whose statements all see the same moment."""
+        before = self.isolation_level, self.read_only, self.lock_timeout
+        self.isolation_level, self.read_only, self.lock_timeout = IsolationLevel.REPEATABLE_READ, True, lock_timeout
+        try:
+            with self.transaction():
+                yield
+        finally:
+            if not self.closed:
+                self.isolation_level, self.read_only, self.lock_timeout = before
+
     def _settings(self) -> sql.Composed:
         """Write the statements that set everything; SET takes no snapshot, so a poll can still lock its tables."""
         major = self.info.server_version // 10000

@@ -8,7 +8,9 @@ TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1|--[^\n]*|
 NAME = r"(?:\"((?:[^\"]|\"\")+)\"|(\w+))"
 CREATES = re.compile(rf"create\s+(?:unique\s+)?(table|index)\s+(?:if\s+not\s+exists\s+)?{NAME}", re.IGNORECASE)
 DEFINES = re.compile(rf"create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(view|function)\s+{NAME}", re.IGNORECASE)
-REPLACES_VIEW = re.compile(rf"create\s+or\s+replace\s+view\s+{NAME}", re.IGNORECASE)
+MAKES_VIEW = re.compile(rf"create\s+(?:or\s+replace\s+)?view\s+{NAME}", re.IGNORECASE)
+MAKES_TYPE = re.compile(rf"create\s+(?:type|domain)\s+{NAME}", re.IGNORECASE)
+REPLACES = re.compile(r"create\s+or\s+replace\b", re.IGNORECASE)
 
 
 def split_statements(text: str) -> Iterator[str]:
@@ -35,10 +37,21 @@ def defined(statement: str) -> tuple[str, str] | None:
     return (found[1].lower(), _name(found[2], found[3])) if found else None
 
 
-def replaced_view(statement: str) -> str | None:
+def made_view(statement: str) -> str | None:
     """Give the name of the view that a statement creates or replaces; None for any other statement."""
-    found = REPLACES_VIEW.match(bare(statement))
+    found = MAKES_VIEW.match(bare(statement))
     return _name(found[1], found[2]) if found else None
+
+
+def made_type(statement: str) -> str | None:
+    """Give the name of the type or domain that a statement creates; None for any other statement."""
+    found = MAKES_TYPE.match(bare(statement))
+    return _name(found[1], found[2]) if found else None
+
+
+def replaces(statement: str) -> bool:
+    """Say whether a statement replaces what it creates, if that is there already."""
+    return bool(REPLACES.match(bare(statement)))
 
 
 def bare(statement: str) -> str:

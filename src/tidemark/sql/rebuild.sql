@@ -61,8 +61,21 @@ where not exists (
 );
 
 -- name: put_ledger_right
+insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums)
+values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s, %(checksums)s)
+on conflict (batch) do update set
+    captured_at = excluded.captured_at,
+    model = excluded.model,
+    row_counts = excluded.row_counts,
+    checksums = excluded.checksums;
+
+-- name: shorten_ledger
+delete from tidemark.batch
+where batch > %(batch)s;
+
+-- name: mark
 update tidemark.batch
-set model = %(model)s, row_counts = %(row_counts)s, checksums = %(checksums)s
+set tables = %(tables)s
 where batch = %(batch)s;
 
 -- name: delete_surplus

@@ -33,6 +33,9 @@ grant select, insert, update on {tables} to {role};
 -- The ledger is only added to.
 grant select, insert on tidemark.batch to {role};
 
+-- To compare the tables with those of the model, as tidemark doctor does.
+grant select on tidemark.statement to {role};
+
 -- name: warehouse_views
 -- To verify that the views show what they should.
 grant select on {views} to {role};

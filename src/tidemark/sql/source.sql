@@ -127,10 +127,11 @@ select
 from pg_index as i
 inner join pg_class as c on i.indrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
-inner join pg_attribute as a on c.oid = a.attrelid and a.attnum = any(i.indkey)
+-- The columns of INCLUDE come after those of the key, and say nothing of its uniqueness. An int2vector counts from 0.
+inner join pg_attribute as a
+    on c.oid = a.attrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])
 where
     i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
-    and i.indnkeyatts = i.indnatts
     and (n.nspname::text, c.relname::text) in (
         select
             w.schema_name,

@@ -9,19 +9,48 @@ create table if not exists tidemark.batch (
     loaded_at timestamp with time zone not null default clock_timestamp(),
     model text not null,
     row_counts jsonb not null,
-    checksums jsonb
+    checksums jsonb,
+    tables jsonb
 );
 
 comment on table tidemark.batch is 'the ledger: one row for each batch that has been loaded, written with its rows';
 
+-- name: create_statements
+create table if not exists tidemark.statement (
+    digest text primary key,
+    statement text not null,
+    run_at timestamp with time zone not null default clock_timestamp()
+);
+
+-- name: statements_exist
+select to_regclass('tidemark.statement') is not null;
+
+-- name: may_read_statements
+select has_table_privilege('tidemark.statement', 'select');
+
+-- name: statements_run
+select digest from tidemark.statement;
+
+-- name: record_statements
+insert into tidemark.statement (digest, statement)
+values {records}
+on conflict (digest) do nothing;
+
+-- name: may_create_schema
+select has_database_privilege(current_database(), 'create');
+
+-- name: search_path_behind
+select set_config('search_path', {schema} || ', ' || current_setting('search_path'), true);
+
 -- name: upgrade_ledger
-alter table tidemark.batch add column if not exists checksums jsonb;
+alter table tidemark.batch
+add column if not exists checksums jsonb,
+add column if not exists tables jsonb;
 
 -- name: ledger_is_complete
-select exists(
-    select from pg_attribute
-    where attrelid = to_regclass('tidemark.batch') and attname = 'checksums' and not attisdropped
-);
+select count(*) = 2
+from pg_attribute
+where attrelid = to_regclass('tidemark.batch') and attname in ('checksums', 'tables') and not attisdropped;
 
 -- name: ledger_exists
 select to_regclass('tidemark.batch') is not null;
@@ -44,9 +73,24 @@ from tidemark.batch
 order by batch desc
 limit 1;
 
+-- name: captured_at
+select
+    batch,
+    captured_at
+from tidemark.batch;
+
 -- name: record_batch
-insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums)
-values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s, %(checksums)s);
+insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums, tables)
+values (
+    %(batch)s,
+    %(pipeline_id)s,
+    %(run_id)s,
+    %(captured_at)s,
+    %(model)s,
+    %(row_counts)s,
+    %(checksums)s,
+    %(tables)s
+);
 
 -- name: wait_a_while
 set local lock_timeout to {period};
@@ -75,6 +119,39 @@ where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in
 select p.proname::text as function_name
 from pg_proc as p
 where p.pronamespace = to_regnamespace(quote_ident(%(schema)s));
+
+-- name: types
+select
+    t.typname::text as type_name,
+    (
+        select array_agg(e.enumlabel::text order by e.enumsortorder)
+        from pg_enum as e
+        where e.enumtypid = t.oid
+    ) as labels
+from pg_type as t
+where t.typnamespace = to_regnamespace(quote_ident(%(schema)s)) and t.typtype in ('c', 'd', 'e', 'r');
+
+-- name: stale
+select
+    w.name,
+    p.oid::regprocedure::text as signature
+from unnest(%(names)s::text[], %(facts)s::text[]) as w (name, fact)
+inner join pg_class as f on to_regclass(w.fact) = f.oid
+inner join pg_proc as p on f.relnamespace = p.pronamespace and w.name = p.proname
+where p.prorettype <> f.reltype
+union all
+select
+    w.name,
+    null as signature
+from unnest(%(names)s::text[], %(facts)s::text[]) as w (name, fact)
+inner join pg_class as f on to_regclass(w.fact) = f.oid
+inner join pg_class as v on f.relnamespace = v.relnamespace and w.name = v.relname and v.relkind = 'v'
+where
+    not exists (
+        select from pg_rewrite as r
+        inner join pg_depend as d on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass
+        where r.ev_class = v.oid and d.refobjid = f.oid
+    );
 
 -- name: columns
 select

@@ -18,8 +18,11 @@ from tidemark.postgres.statements import created, split_statements
 logger = logging.getLogger(__name__)
 # The lake has none of these types. It keeps their text, and the form of the text is checked.
 TEXT_IN_LAKE = {"TIME": "VARCHAR", "UUID": "VARCHAR", "INTERVAL": "VARCHAR", "JSON": "VARCHAR"}
+# An enum of the file, whose text the lake keeps; its values follow.
+ENUM_TYPE = "ENUM("
 LONGEST_DATE = len("2024-01-31")
 WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+FLOATS = {"FLOAT", "DOUBLE"}
 UNCONSTRAINED = "DECIMAL(38,18)"
 # DuckDB reads these differently from Postgres: a bare numeric as numeric(18, 3), timestamp(3) as milliseconds, the
 # precision of other times not at all, and a text type without its length.
@@ -28,6 +31,13 @@ PRECISION_OF_TIME = re.compile(r"\b(timestamp|timestamptz|time|interval)\s*\(\s*
 LENGTH = re.compile(
     r'[(,]\s*("(?:[^"]|"")+"|\w+)\s+(?:varchar|character\s+varying|char|character)\s*\(\s*(\d+)\s*\)', re.IGNORECASE
 )
+# DuckDB knows enums, but neither domains nor the types of extensions or of other hands. A domain stands for its base.
+ENUM = re.compile(r"create\s+type\s+(\S+)\s+as\s+enum\b", re.IGNORECASE)
+DOMAIN = re.compile(
+    r"create\s+domain\s+(\S+)\s+(?:as\s+)?(.+?)\s*(?:\b(?:not|null|check|default|constraint|collate)\b.*)?$",
+    re.IGNORECASE | re.DOTALL,
+)
+UNKNOWN_TYPE = re.compile(r"Type with name (\S+) does not exist")
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -42,7 +52,7 @@ class Limit:
     @property
     def lake_type(self) -> str:
         """Give the type in which the lake keeps the column."""
-        return TEXT_IN_LAKE.get(self.type, self.type)
+        return "VARCHAR" if self.type.startswith(ENUM_TYPE) else TEXT_IN_LAKE.get(self.type, self.type)
 
     def converted(self, name: str, found: str) -> Expression | None:
         """Write the expression that converts a column of type `found`; it is null where the value does not fit.
@@ -71,7 +81,11 @@ class Limit:
             cases.append(f"when {column} is null then {told}")
         if wrong:
             before, after = text(f"{name} is '"), text(f"', which is no {self._shown}")
-            told = Expression(f"{before} || left({column}::varchar, 100) || {after}")
+            told = Expression(f"{before} || left({self._exact(column, found)}, 100) || {after}")
+            if found in FLOATS and (self.type.startswith("DECIMAL") or self.type in WHOLE_NUMBERS):
+                # No cast helps a NaN or a number that is too large.
+                cast = text(f": a float; if rounding is meant, write cast(… as {self.type.lower()}) in the SELECT")
+                told = Expression(f"{told} || case when {value} is null then '' else {cast} end")
             cases.append(f"when {column} is not null and ({any_of(wrong)}) then {told}")
         return Expression(f"case {' '.join(cases)} end") if cases else None
 
@@ -87,6 +101,8 @@ class Limit:
 
     def _malformed(self, column: Expression, found: str, value: Expression) -> Iterator[Condition]:
         """Write the conditions under which Postgres would refuse a text, or the type has no such value."""
+        if self.type.startswith(ENUM_TYPE):
+            yield Condition(f"{column}::varchar not in ({self.type.removeprefix(ENUM_TYPE)}")
         if self.type in ("TIME", "UUID") and self.type != found:
             yield Condition(f"{tried(column, self.type)} is null")
         if self.type == "JSON":
@@ -100,6 +116,11 @@ class Limit:
         if self.longest:
             yield Condition(f"length({column}::varchar) > {self.longest}")
 
+    @staticmethod
+    def _exact(column: Expression, found: str) -> Expression:
+        """Write the expression for the text of a value: of a float with the digits beyond its shortest text."""
+        return Expression(f"{column}::double::varchar" if found == "FLOAT" else f"{column}::varchar")
+
     @property
     def _shown(self) -> str:
         return f"{self.type}({self.longest})" if self.longest else self.type
@@ -109,17 +130,19 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
     """Give the limits of each star table's columns, in the order of the warehouse's columns."""
     connection = duckdb.connect()
     lengths: dict[tuple[str, str], int] = {}
+    known: dict[str, str] = {}
     try:
         for statement in split_statements(model.warehouse_sql):
+            bare = COMMENT.sub(" ", statement).strip()
             made = created(statement)
-            if made and made[0] == "table":
-                bare = COMMENT.sub(" ", statement)
+            if domain := DOMAIN.match(bare):
+                known[domain[1].strip('"').lower()] = domain[2]
+            elif ENUM.match(bare):
+                connection.execute(bare)
+            elif made and made[0] == "table":
                 for column, length in LENGTH.findall(bare):
                     lengths[made[1], column.strip('"').replace('""', '"')] = int(length)
-                try:
-                    connection.execute(PRECISION_OF_TIME.sub(r"\1", BARE_NUMERIC.sub(r"\1(38, 18)", bare)))
-                except duckdb.Error as exc:
-                    logger.debug("the limits of %s are unknown: %s", made[1], exc)
+                _make(connection, made[1], bare, known)
         found: dict[str, dict[str, Limit]] = {}
         for table, column, kind, is_nullable in connection.execute(select("limits", "columns")).fetchall():
             limit = Limit(kind, not is_nullable, lengths.get((table, column), 0))
@@ -127,3 +150,22 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
         return {name: found.get(name, {}) for name in model.stars}
     finally:
         connection.close()
+
+
+def _make(connection: duckdb.DuckDBPyConnection, table: str, statement: str, known: Mapping[str, str]) -> None:
+    """Make a table in DuckDB; a type that it does not know becomes the base of a domain, or text without a limit."""
+    unknown = ""
+    while True:
+        try:
+            connection.execute(PRECISION_OF_TIME.sub(r"\1", BARE_NUMERIC.sub(r"\1(38, 18)", statement)))
+        except duckdb.Error as exc:
+            found = UNKNOWN_TYPE.search(str(exc))
+            if found is None or found[1] == unknown:
+                logger.debug("the limits of %s are unknown: %s", table, exc)
+                return
+            unknown = found[1]
+            name = rf'(?<=[\w"])(\s+)(?:\w+\.)?"?{re.escape(unknown)}"?(?!\w)(?:\s*\([\w, ]*\))?'
+            base = known.get(unknown.lower(), "varchar")
+            statement = re.sub(name, rf"\1{base}", statement, flags=re.IGNORECASE)
+        else:
+            return

@@ -32,6 +32,7 @@ from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import loaded_columns
 from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
+from tidemark.warehouse.marks import misfit_error, misfits
 from tidemark.warehouse.session import connected
 
 BUCKETS = 1024
@@ -47,7 +48,7 @@ class WarehouseSnapshot:
 
     def __init__(self, connection: psycopg.Connection, what: str) -> None:
         self.connection = connection
-        self._what = what
+        self.what = what
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(query("verification", "ledger")).fetchall()
             self.ledger = [Loaded(**row) for row in rows]
@@ -79,11 +80,11 @@ class WarehouseSnapshot:
         with self.connection.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(query("verification", "what_stands_in_the_way")).fetchone() or {}
         if row.get("is_read_only"):
-            message = f"{self._what} can only be read, and verify compares in a temporary table"
+            message = f"{self.what} can only be read, and verify compares in a temporary table"
             advice = "if it is a standby, name its primary; else turn off the role's default_transaction_read_only"
             raise ConfigError(message, advice=advice)
         if row.get("may_not_stage"):
-            message = f"{self._what} lets the role make no temporary table, and verify compares in one"
+            message = f"{self.what} lets the role make no temporary table, and verify compares in one"
             names = [sql.Identifier(row[name]).as_string() for name in ("database", "role")]
             raise ConfigError(message, advice="grant temporary on database {} to {}".format(*names))
 
@@ -127,6 +128,8 @@ def verify_warehouse(model: Model, processed: Objects, warehouse_url: str, progr
 def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, progress: Progress = quiet) -> Edge:
     """Compare every table of the star with the warehouse's; a difference has no cause yet."""
     if not warehouse.batch:
+        if found := misfits(warehouse.connection, list(model.stars.values())):
+            raise misfit_error(found, warehouse.what)
         return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
     require_together(reach_of_star(StarLog(processed).newest()), warehouse.reach)
     warehouse.require_staging()

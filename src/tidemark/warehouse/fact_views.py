@@ -30,6 +30,7 @@ class Generated:
     kind: Literal["index", "view", "function"]
     name: str
     statements: tuple[str, ...]
+    fact: str
 
 
 def generated(model: Model) -> list[Generated]:
@@ -55,7 +56,7 @@ def _indexes(fact: StarTable) -> Iterator[Generated]:
     for index in INDEXES:
         name = f"{fact.name}_{index}"
         statement = query("fact_views", index, index=_name(name), fact=_name(fact.name), source_key=key)
-        yield Generated("index", name, (statement.as_string(),))
+        yield Generated("index", name, (statement.as_string(),), fact.name)
 
 
 def _current(fact: StarTable) -> Generated:
@@ -68,6 +69,7 @@ def _current(fact: StarTable) -> Generated:
             query("fact_views", "current", view=_name(name), fact=_name(fact.name)).as_string(),
             query("fact_views", "comment_on_current", view=_name(name), text=sql.Literal(text)).as_string(),
         ),
+        fact.name,
     )
 
 
@@ -81,6 +83,7 @@ def _as_of(fact: StarTable) -> Generated:
             query("fact_views", "as_of", function=_name(name), fact=_name(fact.name)).as_string(),
             query("fact_views", "comment_on_as_of", function=_name(name), text=sql.Literal(text)).as_string(),
         ),
+        fact.name,
     )
 
 

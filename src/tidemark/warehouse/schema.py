@@ -17,9 +17,11 @@ from tidemark.faults import effect
 from tidemark.model import Model
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
-from tidemark.postgres.statements import created, replaced_view, split_statements
+from tidemark.postgres.statements import created, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
 from tidemark.warehouse.fact_views import Generated, generated
+from tidemark.warehouse.marks import require_fit, require_path
+from tidemark.warehouse.model_file import Present, located, needed, recorded
 
 SCRATCH = "tidemark_plan"
 WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
@@ -33,6 +35,8 @@ class _Catalog:
     indexes: frozenset[str]
     relations: frozenset[str]
     functions: frozenset[str]
+    types: frozenset[str]
+    labels: Mapping[str, Sequence[str]]
     columns: Mapping[tuple[str, str], Mapping[str, object]]
     constraints: Mapping[tuple[str, str], str]
 
@@ -45,59 +49,84 @@ def plan_init(url: str, model: Model) -> list[str]:
     """
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
-        return _plan(connection, model)
+        statements = _plan(connection, model)
+        if statements:
+            _check(connection, model)
+        return statements
 
 
 def init(url: str, model: Model) -> list[str]:
-    """Create or upgrade the warehouse's tables in one transaction, and return the statements that were run."""
+    """Create or upgrade the warehouse's tables in one transaction, and return the statements that were run.
+
+    Raises:
+        ConfigError: the tables cannot become those of the model without losing rows.
+        StateError: the tables do not hold what the ledger says. Those that were gone are made, but not filled.
+    """
+    what, stars = f"the warehouse at {where(url)}", list(model.stars.values())
     connection = connect(url, application="tidemark init")
-    with connection, translated(f"the warehouse at {where(url)}"):
-        statements = _plan(connection, model)
-        waiting = naming_holders(connection, f"the warehouse at {where(url)}", modes=AGAINST_CHANGES)
+    with connection, translated(what):
+        # Not beside tables that the search path leads past.
+        if _one(connection, query("warehouse", "ledger_is_complete")):
+            require_path(connection, stars, what)
+        waiting = naming_holders(connection, what, modes=AGAINST_CHANGES)
         with waiting, effect("tables-commit"), connection.transaction():
-            for statement in statements:
-                connection.execute(statement.encode())
+            statements = make_ready(connection, model)
+        require_fit(connection, stars, what)
     return statements
 
 
-@dataclass(frozen=True)
-class _ModelFile:
-    """The statements of a model's warehouse.sql: those that create tables and indexes, by name, and all others."""
-
-    tables: Mapping[str, str]
-    indexes: Mapping[str, str]
-    others: Sequence[str]
-
-
-def _read(model: Model) -> _ModelFile:
-    found: dict[str, dict[str, str]] = {"table": {}, "index": {}}
-    others = []
-    for statement in split_statements(model.warehouse_sql):
-        made = created(statement)
-        if made:
-            found[made[0]][made[1]] = statement
-        else:
-            others.append(statement)
-    return _ModelFile(found["table"], found["index"], others)
+def make_ready(connection: psycopg.Connection, model: Model) -> list[str]:
+    """Run the statements that a warehouse still needs, in the caller's transaction, and return them."""
+    statements = _plan(connection, model)
+    for statement in statements:
+        with located(model, statement):
+            connection.execute(statement.encode())
+    return statements
 
 
 def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     present = _catalog(connection, _current_schema(connection))
     ledger = list(_ledger_statements(connection))
-    file, own = _read(model), generated(model)
-    tables = [statement for name, statement in file.tables.items() if name not in present.tables]
-    indexes = [statement for name, statement in file.indexes.items() if name not in present.indexes]
-    has_some = not present.tables.isdisjoint(file.tables)
-    upgrades = _upgrades(present, _wanted(connection, model)) if has_some else []
-    lacking = [each for each in own if not _is_there(present, each)]
-    if not any((ledger, tables, indexes, upgrades, lacking)):
+    own = generated(model)
+    tables = {
+        made[1] for each in split_statements(model.warehouse_sql) if (made := created(each)) and made[0] == "table"
+    }
+    upgrades = [] if present.tables.isdisjoint(tables) else _upgrades(connection, present, _wanted(connection, model))
+    changes_type = any(each.startswith("alter table") and " type " in each for each in upgrades)
+    file = needed(
+        model,
+        Present(
+            present.tables,
+            present.indexes,
+            present.relations | present.functions | present.types,
+            _statements_run(connection),
+        ),
+        has_new_shape=changes_type or any(" add column " in statement for statement in upgrades),
+    )
+    stale = _stale(connection, own, present)
+    lacking = [each for each in own if not _is_there(present, each) or each.name in stale]
+    if not any((ledger, upgrades, lacking, file.early, file.late, file.record)):
         return []
-    indexes += _statements_of(each for each in lacking if each.kind == "index")
+    indexes = _statements_of(each for each in lacking if each.kind == "index")
     # The model's own views may use the generated ones, so they come after those.
-    repeatable = [*_statements_of(each for each in own if each.kind != "index"), *file.others]
-    changes_type = any(" type " in statement for statement in upgrades)
-    drops = _drops_of_views(repeatable) if changes_type else []
-    return [*ledger, *tables, *drops, *upgrades, *indexes, *repeatable]
+    again = [each for each in own if each.kind != "index" and (upgrades or each in lacking)]
+    drops = [f"drop function {signature}" for signature in stale.values() if signature]
+    if changes_type:
+        views = [view for each in split_statements(model.warehouse_sql) if (view := made_view(each))]
+        drops += _drops_of_views([*(each.name for each in again if each.kind == "view"), *views])
+    else:
+        drops += _drops_of_views(file.views)
+    after = [*upgrades, *indexes, *_statements_of(again), *file.late, *recorded(file.record)]
+    return [*ledger, *file.early, *drops, *after]
+
+
+def _statements_run(connection: psycopg.Connection) -> set[str] | None:
+    """Give the digests of the statements that were run; None if the role may not read them."""
+    if not _one(connection, query("warehouse", "statements_exist")):
+        return set()
+    if not _one(connection, query("warehouse", "may_read_statements")):
+        return None
+    return {row[0] for row in connection.execute(query("warehouse", "statements_run"))}
 
 
 def _current_schema(connection: psycopg.Connection) -> str:
@@ -108,10 +137,9 @@ def _current_schema(connection: psycopg.Connection) -> str:
     return str(schema)
 
 
-def _drops_of_views(statements: Sequence[str]) -> list[str]:
-    """Drop the views that statements make, the last one first: while a view uses a column, its type cannot change."""
-    names = filter(None, map(replaced_view, reversed(statements)))
-    return [f"drop view if exists {_quoted(name)}" for name in names]
+def _drops_of_views(names: Sequence[str]) -> list[str]:
+    """Drop views, the last one first: while a view uses a column, its type cannot change."""
+    return [f"drop view if exists {_quoted(name)}" for name in reversed(names)]
 
 
 def _statements_of(made: Iterable[Generated]) -> list[str]:
@@ -123,24 +151,43 @@ def _is_there(present: _Catalog, wanted: Generated) -> bool:
     return wanted.name in places[wanted.kind]
 
 
+def _stale(connection: psycopg.Connection, own: Sequence[Generated], present: _Catalog) -> dict[str, str | None]:
+    """Name the views and functions that belong to a table which is no longer the fact, with a function's signature."""
+    made = [each for each in own if each.kind != "index" and each.fact in present.tables]
+    parameters = {"names": [each.name for each in made], "facts": [_quoted(each.fact) for each in made]}
+    return dict(connection.execute(query("warehouse", "stale"), parameters).fetchall())
+
+
 def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
     if not _one(connection, query("warehouse", "ledger_exists")):
         yield from split_statements(query("warehouse", "create_ledger").as_string())
-    elif not _one(connection, query("warehouse", "ledger_is_complete")):
+        yield query("warehouse", "create_statements").as_string()
+        return
+    if not _one(connection, query("warehouse", "ledger_is_complete")):
         yield query("warehouse", "upgrade_ledger").as_string()
+    if not _one(connection, query("warehouse", "statements_exist")):
+        yield query("warehouse", "create_statements").as_string()
 
 
 def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
     try:
         with connection.transaction(force_rollback=True):
             connection.execute(sql.SQL("create schema {}").format(sql.Identifier(SCRATCH)))
-            connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(SCRATCH)))
+            # The types that somebody made, or an extension, are found where the search path leads.
+            connection.execute(query("warehouse", "search_path_behind", schema=sql.Literal(SCRATCH)))
             for statement in _in_order(model):
-                connection.execute(statement.encode())
+                with located(model, statement):
+                    connection.execute(statement.encode())
             return _catalog(connection, SCRATCH)
     except psycopg.errors.InsufficientPrivilege as exc:
         message = "comparing the warehouse with the model needs the right to create a schema, which is rolled back"
         raise ConfigError(message, advice="run tidemark init as the owner of the database") from exc
+
+
+def _check(connection: psycopg.Connection, model: Model) -> None:
+    """Run the model's file for its errors, which nobody would see before the printed SQL is run, if the role may."""
+    if _one(connection, query("warehouse", "may_create_schema")):
+        _wanted(connection, model)
 
 
 def _in_order(model: Model) -> list[str]:
@@ -158,6 +205,7 @@ def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
         indexes = cursor.execute(query("warehouse", "indexes"), parameters).fetchall()
         relations = cursor.execute(query("warehouse", "relations"), parameters).fetchall()
         functions = cursor.execute(query("warehouse", "functions"), parameters).fetchall()
+        types = cursor.execute(query("warehouse", "types"), parameters).fetchall()
         columns = cursor.execute(query("warehouse", "columns"), parameters).fetchall()
         constraints = cursor.execute(query("warehouse", "constraints"), parameters).fetchall()
     return _Catalog(
@@ -165,25 +213,35 @@ def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
         frozenset(row["index_name"] for row in indexes),
         frozenset(row["relation_name"] for row in relations),
         frozenset(row["function_name"] for row in functions),
+        frozenset(row["type_name"] for row in types),
+        {row["type_name"]: row["labels"] for row in types if row["labels"]},
         {(row["table_name"], row["column_name"]): row for row in columns},
         {(row["table_name"], row["constraint_name"]): row["definition"] for row in constraints},
     )
 
 
-def _upgrades(present: _Catalog, wanted: _Catalog) -> list[str]:
+def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalog) -> list[str]:
     statements: list[str] = []
     problems: list[str] = []
+    for name, labels in wanted.labels.items():
+        statements += _add_labels(name, present.labels.get(name, labels), labels)
     for (table, name), column in wanted.columns.items():
         if table not in present.tables:
             continue
         before = present.columns.get((table, name))
-        if before is None:
-            statements.append(_add_column(table, name, column, problems))
-        else:
-            statements += _alter_column(table, name, before, column, problems)
+        found: list[str] = []
+        change = _add_column(table, name, column, found)
+        if before is not None:
+            found = []
+            change = list(_alter_column(table, name, before, column, found))
+        # Where there are no rows, none can be lost.
+        problems += found if found and not _is_empty(connection, table) else []
+        statements += change
+    # By what they say: a table that was copied has its constraints under other names.
+    there = {(table, definition) for (table, _), definition in present.constraints.items()}
     for (table, name), definition in wanted.constraints.items():
         known = present.constraints.get((table, name))
-        if table in present.tables and known != definition:
+        if table in present.tables and (table, definition) not in there:
             if known is not None:
                 statements.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
             statements.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
@@ -192,12 +250,25 @@ def _upgrades(present: _Catalog, wanted: _Catalog) -> list[str]:
     return statements
 
 
-def _add_column(table: str, name: str, column: Mapping[str, object], problems: list[str]) -> str:
+def _is_empty(connection: psycopg.Connection, table: str) -> bool:
+    return bool(_one(connection, query("warehouse", "is_empty", table=sql.Identifier(table))))
+
+
+def _add_labels(name: str, before: Sequence[str], labels: Sequence[str]) -> Iterator[str]:
+    """Add the values that an enum has gained, each behind the one that it follows in the model."""
+    for at, label in enumerate(labels):
+        if label not in before:
+            place = f" after {sql.Literal(labels[at - 1]).as_string()}" if at else ""
+            place = place or f" before {sql.Literal(before[0]).as_string()}"
+            yield f"alter type {_quoted(name)} add value {sql.Literal(label).as_string()}{place}"
+
+
+def _add_column(table: str, name: str, column: Mapping[str, object], problems: list[str]) -> list[str]:
     default = f" default {column['default_expression']}" if column["default_expression"] else ""
     if column["is_not_null"] and not default:
         problems.append(f"{table}.{name} is new and not null: give it a default, or let it be null")
     not_null = " not null" if column["is_not_null"] else ""
-    return f"alter table {_quoted(table)} add column {_quoted(name)} {column['type']}{default}{not_null}"
+    return [f"alter table {_quoted(table)} add column {_quoted(name)} {column['type']}{default}{not_null}"]
 
 
 def _alter_column(
@@ -213,6 +284,7 @@ def _alter_column(
             yield f"{alter} type {column['type']}"
         else:
             problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
+            yield f"{alter} type {column['type']} using {_quoted(name)}::text::{column['type']}"
     if before["is_not_null"] != column["is_not_null"]:
         yield f"{alter} {'set' if column['is_not_null'] else 'drop'} not null"
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -10,13 +10,14 @@ from datetime import datetime
 from psycopg import errors, sql
 from psycopg.rows import class_row, dict_row
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect, reach
 from tidemark.model import StarTable
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
-from tidemark.postgres.session import Session
+from tidemark.postgres.session import LOCK_TIMEOUT, Session
 from tidemark.postgres.waits import holder_of_turn, naming_holders
+from tidemark.warehouse.marks import as_json, read_marks, require_fit
 
 logger = logging.getLogger(__name__)
 # So often a load that waits for another one says whom it waits for.
@@ -24,6 +25,7 @@ TURN_PERIOD = "15s"
 # Postgres checks a foreign key row by row on COPY, and in one join when the key is added. Above this number of rows the
 # join is quicker.
 BULK_ROWS = 20_000
+LOCK_NOT_AVAILABLE, NO_RIGHT = "55P03", "42501"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class LedgerEntry:
 
     @property
     def values(self) -> dict[str, object]:
-        """Give the columns of the ledger row."""
+        """Give the columns of the ledger row, apart from the marks of the tables."""
         return asdict(self) | {"row_counts": json.dumps(self.row_counts), "checksums": json.dumps(self.checksums)}
 
 
@@ -68,17 +70,31 @@ class Warehouse:
             row = cursor.execute(query("warehouse", "newest_in_ledger")).fetchone()
         return (row["batch"], row["pipeline_id"]) if row else (0, None)
 
+    def captured_at(self) -> dict[int, datetime]:
+        """Give the moment of each batch that was loaded."""
+        with translated(self._what):
+            return dict(self.connection.execute(query("warehouse", "captured_at")).fetchall())
+
     def ledger(self) -> list[LedgerRow]:
         """List the batches that were loaded."""
         with translated(self._what), self.connection.cursor(row_factory=class_row(LedgerRow)) as cursor:
             return cursor.execute(query("warehouse", "ledger")).fetchall()
 
+    def require_fit(self, stars: Sequence[StarTable], lock_timeout: str = LOCK_TIMEOUT) -> None:
+        """Raise StateError where tables and ledger do not belong together; waiting too long is a TransientError."""
+        with translated(self._what):
+            require_fit(self.connection, stars, self._what, lock_timeout)
+
     @contextmanager
-    def turn(self) -> Iterator[int]:
-        """Wait until no other load is at work, open a batch's transaction, and give the last batch that was loaded."""
+    def turn(self, prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
+        """Wait until no other load is at work, open a batch's transaction, and give the last batch that was loaded.
+
+        What `prepare` does, such as making the tables, happens in the same transaction, before the ledger is read.
+        """
         waiting = naming_holders(self.connection, self._what)
         with translated(self._what), waiting, self.connection.transaction():
             self._wait_for_turn()
+            prepare()
             yield self.newest()[0]
             reach("before-warehouse-commit")
         reach("after-warehouse-commit")
@@ -155,14 +171,25 @@ class Warehouse:
             self.connection.execute(query("warehouse", "insert_versions", **insert))
         return copied
 
-    def record(self, entry: LedgerEntry) -> None:
-        """Write the ledger row of a batch."""
+    def record(self, entry: LedgerEntry, stars: Sequence[StarTable]) -> None:
+        """Write the ledger row of a batch, with the marks that the tables have now."""
+        marks = json.dumps(as_json(read_marks(self.connection, stars)))
         with effect("ledger-row"):
-            self.connection.execute(query("warehouse", "record_batch"), entry.values)
+            self.connection.execute(query("warehouse", "record_batch"), entry.values | {"tables": marks})
 
     def correct(self, entry: LedgerEntry) -> None:
-        """Correct the ledger row of a batch to what the batch brings after a rebuild: model, rows and checksums."""
+        """Make the ledger row of a batch what the star says of the batch now, or write it if it is missing."""
         self.connection.execute(query("rebuild", "put_ledger_right"), entry.values)
+
+    def forget_after(self, batch: int) -> None:
+        """Take the later batches out of the ledger, if it has any."""
+        if self.newest()[0] > batch:
+            self.connection.execute(query("rebuild", "shorten_ledger"), {"batch": batch})
+
+    def mark(self, batch: int, stars: Sequence[StarTable]) -> None:
+        """Record with a batch the marks that the tables have now."""
+        marks = json.dumps(as_json(read_marks(self.connection, stars)))
+        self.connection.execute(query("rebuild", "mark"), {"batch": batch, "tables": marks})
 
     def _is_empty(self, star: StarTable) -> bool:
         row = self.connection.execute(query("warehouse", "is_empty", table=sql.Identifier(star.name))).fetchone()
@@ -229,9 +256,12 @@ def open_warehouse(url: str, application: str = "tidemark load", *, only_reads: 
     """Connect to a warehouse that has its tables; ConfigError when it has none."""
     with connected(url, application, only_reads=only_reads) as (connection, what):
         with translated(what):
-            row = connection.execute(query("warehouse", "ledger_exists")).fetchone()
-        if not row or not row[0]:
-            message = f"{what} has no tables yet"
+            has_ledger, is_complete = (
+                connection.execute(query("warehouse", name)).fetchone() == (True,)
+                for name in ("ledger_exists", "ledger_is_complete")
+            )
+        if not is_complete:
+            message = f"{what} has a ledger of an older Tidemark" if has_ledger else f"{what} has no tables yet"
             raise ConfigError(
                 message, advice="run tidemark init, or give the SQL of tidemark init --dry-run to its owner"
             )
@@ -242,3 +272,20 @@ def ledger(url: str) -> list[LedgerRow]:
     """List the batches that a warehouse holds."""
     with open_warehouse(url, "tidemark status", only_reads=True) as warehouse:
         return warehouse.ledger()
+
+
+def misfit_of(url: str, stars: Sequence[StarTable]) -> StateError | None:
+    """Say why tables and ledger do not belong together, None if they do.
+
+    A load that rewrites a table holds its lock. Nobody should wait for that only to ask, so then nothing is said. The
+    same holds for a role that may read only the ledger.
+    """
+    with open_warehouse(url, "tidemark status") as warehouse:
+        try:
+            warehouse.require_fit(stars, lock_timeout="1s")
+        except StateError as exc:
+            return exc
+        except (ConfigError, TransientError) as exc:
+            if exc.facts.get("sqlstate") not in (LOCK_NOT_AVAILABLE, NO_RIGHT):
+                raise
+    return None
