@@ -15,7 +15,7 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Table,
-    from_csv,
+    from_lines,
     names,
     number,
     quoted,
@@ -232,7 +232,7 @@ class _Comparison:
     def _copy_in(self, table: Table, lines: Iterable[bytes], columns: Mapping[str, str]) -> int:
         rows = 0
         for path, longest, _ in split_lines(self.engine, lines, self.poll.part_bytes, 0):
-            copied = statement("capture", "copy_in", table=table, rows=from_csv([path], columns, longest))
+            copied = statement("capture", "copy_in", table=table, rows=from_lines([path], columns, longest))
             rows += int(str(self.engine.value(copied)))
             path.unlink()
         return rows

@@ -4,6 +4,7 @@ Memory is bounded, so what does not fit spills into the scratch directory, which
 it.
 """
 
+import csv
 import itertools
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ import duckdb
 
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
 from tidemark.lake.sqltext import (
+    SCHEMA,
     Condition,
     Expression,
     Rows,
@@ -38,7 +40,6 @@ PROBE = "probe"
 # DuckDB's words for a file that is not there, and what every one of its errors about a file's content contains.
 MISSING = "No files found that match the pattern"
 FILE_OF_TABLE = ".parquet"
-SCHEMA = "working"
 # DuckDB's default.
 ROW_GROUP_ROWS = 122_880
 EVERY = Condition("true")
@@ -57,6 +58,7 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Eng
         connection.execute("set timezone = 'UTC'")
         connection.execute("set autoinstall_known_extensions = false")
         connection.execute(statement("engine", "create_schema"))
+        connection.execute(statement("copy", "create_unescaped"))
         _register(connection, stores, failures)
         with _translated(scratch, failures):
             yield Engine(connection, scratch, failures)
@@ -159,7 +161,14 @@ class Engine:
     def seeds(self, paths: Mapping[str, Path]) -> None:
         """Make the model's seeds readable by their names."""
         for name, path in paths.items():
-            self.execute(statement("engine", "create_seed", name=quoted(name), rows=from_seed(path)))
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                columns = next(csv.reader(file), [])
+            try:
+                rows = from_seed(path, columns)
+                self.execute(statement("engine", "create_seed", name=quoted(name), rows=rows))
+            except duckdb.Error as exc:
+                message = f"the seed {path} is no CSV with a header and as many fields in each line: {first_line(exc)}"
+                raise ConfigError(message, advice="separate fields by commas, and quote with double quotes") from exc
 
     def new_file(self, suffix: str) -> Path:
         """Name a scratch file that does not exist yet."""
