@@ -18,7 +18,15 @@ from tidemark.postgres.statements import created, split_statements
 logger = logging.getLogger(__name__)
 # The lake has none of these types. It keeps their text, and the form of the text is checked.
 TEXT_IN_LAKE = {"TIME": "VARCHAR", "UUID": "VARCHAR", "INTERVAL": "VARCHAR", "JSON": "VARCHAR"}
-LONGEST_DATE = len("2024-01-31")
+# What a text must look like: DuckDB guesses as well, takes `24-01-05` for the year 24, and passes over a zone or a
+# seventh decimal of a second. ISO 8601 has these forms, and a blank for its T.
+DAY, TIME = r"\d{4}-\d{2}-\d{2}", r"\d{2}:\d{2}(:\d{2}([.]\d{1,6})?)?"
+FORMS = {
+    "DATE": DAY,
+    "TIME": TIME,
+    "TIMESTAMP": f"{DAY}([ T]{TIME})?",
+    "TIMESTAMP WITH TIME ZONE": rf"{DAY}([ T]{TIME}(Z|[+-]\d{{2}}(:?\d{{2}})?)?)?",
+}
 WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 UNCONSTRAINED = "DECIMAL(38,18)"
 # DuckDB reads these differently from Postgres: a bare numeric as numeric(18, 3), timestamp(3) as milliseconds, the
@@ -91,9 +99,8 @@ class Limit:
             yield Condition(f"{tried(column, self.type)} is null")
         if self.type == "JSON":
             yield Condition(f"not json_valid({column}::varchar)")
-        if self.type == "DATE" and found == "VARCHAR":
-            # DuckDB also accepts `epoch` and `2024-01-01 10:00` as dates.
-            yield Condition(f"strlen({column}) > {LONGEST_DATE} or {column} < '0' or {column} >= ':'")
+        if self.type in FORMS and found == "VARCHAR":
+            yield Condition(f"not regexp_full_match({column}, {text(FORMS[self.type])})")
         if self.type.startswith(("DATE", "TIMESTAMP")):
             # Infinity is outside this range too.
             yield Condition(f"{value} < '0001-01-01'::{self.type} or {value} >= '10000-01-01'::{self.type}")
