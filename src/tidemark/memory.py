@@ -4,7 +4,13 @@ It is a module of its own, like the armed fault: the wiring sets the limit for e
 loading an engine itself.
 """
 
+import os
+from pathlib import Path
+
 DEFAULT = "256MB"
+DEFAULT_BYTES = 256_000_000
+# What a container may use; absent, or no number, where nobody has set that.
+LIMIT_OF_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 class _Limit:
@@ -19,3 +25,23 @@ def limit_memory(text: str) -> None:
 def memory_limit() -> str:
     """Give the limit as DuckDB takes it, such as `256MB`."""
     return _Limit.text
+
+
+def more_memory(taken_bytes: int) -> int | None:
+    """Say how many bytes an engine may take if `taken_bytes` (0: the limit) are too few; None if it may take no more.
+
+    What cannot be spilled, such as one long row, may need more than the default. So the default gives way, up to three
+    quarters of the machine's memory. Any other limit was set by somebody, and is kept.
+    """
+    if _Limit.text != DEFAULT:
+        return None
+    more_bytes = min(2 * (taken_bytes or DEFAULT_BYTES), _memory_of_machine() * 3 // 4)
+    return more_bytes if more_bytes > max(taken_bytes, DEFAULT_BYTES) else None
+
+
+def _memory_of_machine() -> int:
+    whole_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(whole_bytes, int(LIMIT_OF_CONTAINER.read_text("ascii")))
+    except (OSError, ValueError):
+        return whole_bytes

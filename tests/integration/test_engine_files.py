@@ -1,5 +1,6 @@
 """The engine reads the file that is named, as what it is, and guesses nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from tests.support.s3 import S3
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.sqltext import Sql, from_json
+from tidemark.lake.json_lines import CHUNK_BYTES, longest_line_bytes
+from tidemark.lake.sqltext import LONGEST_JSON_BYTES, Select, Sql, from_json
+from tidemark.memory import DEFAULT, limit_memory, memory_limit
 from tidemark.objects import Objects, open_objects
 
 LINE = b'{"n": 1, "note": "x"}\n'
@@ -44,8 +47,8 @@ def test_a_seed_is_csv_with_commas_and_a_header(
     path.write_text(body, "utf-8", newline="")
     with open_engine([]) as engine:
         engine.seeds({"constant": path})
-        found = engine.execute(Sql("from constant"))
-        assert ([column[0] for column in found.description], found.fetchall()) == (columns, rows)
+        assert list(engine.describe(Select("from constant"))) == columns
+        assert engine.execute(Sql("from constant")).fetchall() == rows
 
 
 @pytest.mark.parametrize("body", ["", "code,name\n1\n", "code,name\n1,2,3\n", "code,code\n1,2\n"])
@@ -54,3 +57,46 @@ def test_a_seed_that_is_no_such_csv_is_named(tmp_path: Path, body: str) -> None:
     path.write_text(body)
     with open_engine([]) as engine, pytest.raises(ConfigError, match=r"the seed .*names\.csv is no CSV"):
         engine.seeds({"names": path})
+
+
+def read_as_long(engine: Engine, folder: Path) -> object:
+    """Read a line as if it might be of 140 MB, for which DuckDB takes 280 MB of memory."""
+    path = folder / "lines.jsonl"
+    path.write_bytes(LINE)
+    return engine.value(Sql(f"select n from {from_json([str(path)], {'n': 'BIGINT'}, 140_000_000)}"))
+
+
+@pytest.fixture
+def keeps_limit() -> Iterator[None]:
+    """Puts the memory limit of this process back after the test."""
+    before = memory_limit()
+    yield
+    limit_memory(before)
+
+
+@pytest.mark.usefixtures("keeps_limit")
+def test_a_long_row_takes_more_than_the_default_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    limit_memory(DEFAULT)
+    with open_engine([]) as engine:
+        assert read_as_long(engine.worker("purchase"), tmp_path) == 1
+    assert "purchase: a row or a step needs more than 256MB of memory: the engine may take" in caplog.text
+
+
+@pytest.mark.usefixtures("keeps_limit")
+def test_a_memory_limit_that_somebody_set_is_kept(tmp_path: Path) -> None:
+    limit_memory("200MB")
+    with open_engine([]) as engine, engine.working_on("purchase"):
+        with pytest.raises(ConfigError, match=r"^purchase needs more memory than the 200MB that the engine may take"):
+            read_as_long(engine, tmp_path)
+        assert engine.value(Sql("select 1")) == 1
+
+
+def test_the_longest_line_is_found_wherever_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b"{}\n" * 9)
+    assert longest_line_bytes([path]) == LONGEST_JSON_BYTES
+    for length in (LONGEST_JSON_BYTES, LONGEST_JSON_BYTES + 1, LONGEST_JSON_BYTES + CHUNK_BYTES // 2):
+        for end in (b"\n", b"\n{}\n", b""):
+            path.write_bytes(b"{}\n" + b"x" * length + end)
+            assert longest_line_bytes([path]) in (length, length + 1)
+            assert longest_line_bytes([path]) >= length + len(end[:1])

@@ -95,7 +95,7 @@ class _Comparison:
     def __init__(self, poll: Poll, latest: LatestTable, columns: tuple[Column, ...]) -> None:
         self.poll, self.latest, self.columns = poll, latest, columns
         self.table = latest.source
-        self.engine = poll.engine.worker()
+        self.engine = poll.engine.worker(self.table.name)
         self.names = [column.name for column in columns]
         self.types = {column.name: column.log_type for column in columns}
         self.by_key = has_integer_key(self.table, columns)

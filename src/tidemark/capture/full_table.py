@@ -26,7 +26,7 @@ JSON_BYTES_PER_COLUMN = 6
 def capture_whole(poll: Poll, latest: LatestTable, columns: tuple[Column, ...], first_ordinal: int) -> Captured:
     """Read a table that latest does not hold yet, part by part: one part is written while the next is read."""
     table = latest.source
-    whole = _Whole(poll, poll.engine.worker(), latest, columns)
+    whole = _Whole(poll, poll.engine.worker(table.name), latest, columns)
     with ThreadPoolExecutor(max_workers=1) as executor:
         pending: Future[None] | None = None
         for number, (path, longest, is_last) in enumerate(_parts(poll, table, columns), start=1):

@@ -15,7 +15,8 @@ SCHEMA = "working"
 # The characters that have a meaning in a pattern of file names.
 PATTERN = re.compile(r"[\[*?]")
 LONGEST_LINE_BYTES = 2_097_152
-# A line holds a row and its state before. For each reading thread, DuckDB takes twice as much of the engine's memory.
+# Every reader is prepared for such a line, which holds a row and its state before. For each thread that reads, DuckDB
+# takes twice as much of the engine's memory.
 LONGEST_JSON_BYTES = 16 << 20
 
 
@@ -192,7 +193,10 @@ def from_escaped_lines(paths: Sequence[Path], columns: Mapping[str, str], longes
     DuckDB has nothing to guess. Each line is a row, wherever a thread begins to read. The line before the rows keeps a
     row's first bytes from being taken for a mark of the file's encoding.
     """
-    longest = f", max_line_size = {longest_line_bytes + 1}" if longest_line_bytes >= LONGEST_LINE_BYTES else ""
+    most = longest_line_bytes + 1
+    # DuckDB's own buffers are 16 times as long as the longest line.
+    longest = f", max_line_size = {most}, buffer_size = {max(LONGEST_JSON_BYTES, 2 * most)}"
+    longest = longest if longest_line_bytes >= LONGEST_LINE_BYTES else ""
     return Rows(
         f"read_csv({_files(map(str, paths))}, auto_detect = false, header = false, skip = 1, new_line = '\\n',"
         " delim = '\t', quote = '', escape = '', nullstr = '\\N', compression = 'none', hive_partitioning = false,"
