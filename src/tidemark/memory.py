@@ -5,12 +5,13 @@ loading an engine itself.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULT = "256MB"
 DEFAULT_BYTES = 256_000_000
-# What a container may use; absent, or no number, where nobody has set that.
-LIMIT_OF_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+# What a container may use, by cgroup 2 and 1; absent, or no number, where nobody has set that.
+LIMITS_OF_CONTAINER = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 class _Limit:
@@ -40,8 +41,8 @@ def more_memory(taken_bytes: int) -> int | None:
 
 
 def _memory_of_machine() -> int:
-    whole_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(whole_bytes, int(LIMIT_OF_CONTAINER.read_text("ascii")))
-    except (OSError, ValueError):
-        return whole_bytes
+    least_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit in LIMITS_OF_CONTAINER:
+        with suppress(OSError, ValueError):
+            least_bytes = min(least_bytes, int(limit.read_text("ascii")))
+    return least_bytes
