@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 SELECTS := $(wildcard src/tidemark/models/*/dimension src/tidemark/models/*/fact)
 WAREHOUSES := $(wildcard src/tidemark/models/*/warehouse.sql)
-# sqlfluff does not know DuckDB's COPY.
+# sqlfluff knows neither DuckDB's COPY nor its macros.
 DUCKDB_SQL := $(filter-out %/copy.sql, $(wildcard src/tidemark/sql/duckdb/*.sql))
 POSTGRES_SQL := $(wildcard src/tidemark/sql/*.sql)
 SQLFLUFF := $(BIN)/sqlfluff lint --quiet

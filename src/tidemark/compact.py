@@ -104,7 +104,8 @@ class Compact:
         with open_engine([self.ingestion, self.processed], threads=1) as engine:
             for place in self._places(loaded):
                 progress("compact", place.path, 0, 0, 0.0)
-                tables[place.path] = self._compact(engine, place, cutoff, dry_run=dry_run)
+                with engine.working_on(place.path):
+                    tables[place.path] = self._compact(engine, place, cutoff, dry_run=dry_run)
         orphans = self._orphans(cutoff)
         if orphans and not dry_run:
             with effect("orphans"):

@@ -5,7 +5,6 @@ The engine names no table: everything that is true of one database only is in th
 
 import hashlib
 import tomllib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -228,12 +227,9 @@ class _Reader:
 
     def check(self, model: Model) -> None:
         calendars = [star.name for star in model.dimensions if star.kind == "calendar"]
+        self._check_names(model, "calendar" if calendars else None)
         if len(calendars) > 1:
             self.problems.append(f"more than one calendar: {calendars}")
-        shorts = Counter(star.short_name for star in model.stars.values())
-        self.problems += [
-            f"two star tables are named {name!r} after their prefix" for name, n in shorts.items() if n > 1
-        ]
         if not (self.directory / "warehouse.sql").is_file():
             self.problems.append("there is no warehouse.sql")
         for star in model.stars.values():
@@ -258,6 +254,20 @@ class _Reader:
             if len(star.key) != 1:
                 self.problems.append(f"{where} key is {star.key}: a fact has one surrogate key")
 
+    def _check_names(self, model: Model, calendar: str | None) -> None:
+        """Find names that are one and the same for the engine."""
+        self.problems += [
+            f"{a} and {b} have the same name after their prefix, or names that differ in case alone"
+            for a, b in _doubles({f"[star.{star.name}]": star.short_name for star in model.stars.values()})
+        ]
+        read = {f"[source.{name}]": name for name in model.sources} | {f"seed/{name}.csv": name for name in model.seeds}
+        read |= {"the calendar's days": calendar} if calendar else {}
+        self.problems += [
+            f"{a} and {b} are one table for the engine, since their names are equal or differ in case alone: read the"
+            " table through a view with another name, or rename the seed"
+            for a, b in _doubles(read)
+        ]
+
     def _known(self, where: str, table: Mapping[str, object], names: set[str]) -> None:
         self.problems += [f"{where} has an unknown {name!r}: expected {sorted(names)}" for name in table.keys() - names]
 
@@ -281,3 +291,13 @@ class _Reader:
             self.problems.append(f"{where} {field} is {name!r}: expected a column's name")
             return None
         return name
+
+
+def _doubles(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Give the things, as pairs, whose names are the same for DuckDB, which lowers the letters A to Z."""
+    first: dict[bytes, str] = {}
+    for thing, name in names.items():
+        # Bytes are lowered in ASCII alone.
+        known = first.setdefault(name.encode().lower(), thing)
+        if known != thing:
+            yield known, thing

@@ -149,11 +149,12 @@ def _put(batch: Batch, star: StarTable, entries: Mapping[str, StarEntry], years:
         years: the years that its facts name.
     """
     try:
-        if star.kind == "fact":
-            return put_fact(batch, star, entries)
-        if star.kind == "calendar":
-            return put_calendar(batch, star, years)
-        return put_dimension(batch, star)
+        with batch.engine.working_on(star.name):
+            if star.kind == "fact":
+                return put_fact(batch, star, entries)
+            if star.kind == "calendar":
+                return put_calendar(batch, star, years)
+            return put_dimension(batch, star)
     except duckdb.BinderException as exc:
         message = f"batch {batch.number}: {star.path}.sql cannot read the source's tables: {exc}"
         raise ContractError(message, advice="mend the model, and run again", table=star.name) from exc

@@ -3,7 +3,9 @@
 import pytest
 
 from tests.acceptance.conftest import NewSource
+from tests.support.pipeline import clock
 from tidemark.errors import ContractError
+from tidemark.rebuild import Rebuild
 
 ODD_TABLE = """
 create table "Odd ""Table" (
@@ -152,3 +154,21 @@ def test_columns_that_a_unique_index_includes_are_no_part_of_its_key(new_source:
     source.execute("drop index by", "create unique index on kept (id, n) include (id)")
     with pytest.raises(ContractError, match="no unique index over its key"):
         source.ingest()
+
+
+def test_names_may_look_like_patterns_and_partitions_of_files(new_source: NewSource) -> None:
+    # A path with `n=5` in it would give each row the n 5, and `a*` would read the files of `ab` as well.
+    tables = ("n=5", "a*", "ab", "[ab]")
+    source = new_source(
+        "".join(
+            f'create table "{name}" (id integer primary key, n integer);'
+            f' insert into "{name}" values ({1 + number % 2}, {number});'
+            for number, name in enumerate(tables)
+        ),
+        "".join(f'[source."{name}"]\nkey = ["id"]\n' for name in tables),
+    )
+    source.execute("".join(f'update "{name}" set n = n + 100;' for name in tables))
+    source.ingest()
+    for name in tables:
+        assert source.latest(name) == source.source(name)
+    assert Rebuild(source.model, source.objects, source.objects, clock, dry_run=True).latest().differences == 0

@@ -37,6 +37,8 @@ PAIRS = [
     ("as_text", "'\"'", "'\"\"'"),
     ("as_text", r"E'one\ntwo'", r"E'one\r\ntwo'"),
     ("as_text", r"E'one\ttwo,three;'", r"E'one\x01two,three;'"),
+    ("as_text", "U&'\\FEFF'", "U&'\\FEFF\\FEFF'"),
+    ("as_text", r"E'\b\f\v\t\\'", r"E'\\b\\f\\v\\t\t\\\\'"),
     ("as_text", "'caf\u00e9'", "'cafe\u0301'"),
     ("as_text", "'{\"a\": 1}'", "'{\"a\":1}'"),
     ("as_text", "'2024-01-01'", "'2024-01-01 00:00:00'"),

@@ -3,14 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tidemark.capture.poll import BEFORE_ROWS
+from tidemark.errors import DataError
 from tidemark.lake.engine import Engine, WorkingTables, open_engine
 from tidemark.lake.sqltext import Sql, Table
-from tidemark.verification.matching import Match, compare, differences, verdicts
+from tidemark.verification.matching import Match, compare, differences, require_whole, stage_lines, verdicts
 
 COLUMNS = ["key", "part", "value"]
 Row = tuple[int, str | None, str | None]
@@ -68,3 +71,31 @@ def test_every_key_that_differs_is_named_and_no_other(engine: Engine, left: list
             if each.kind in {"missing", "surplus"}:
                 # The key's other rows, if it has any, are the same on both sides.
                 assert key in keys[each.kind == "surplus"]
+
+
+def test_lines_are_read_byte_for_byte_or_not_at_all(engine: Engine, tmp_path: Path) -> None:
+    types = {"code": "VARCHAR", "n": "BIGINT", "is_new": "BOOLEAN"}
+    lines = [b"\xef\xbb\xbfabc\t1\tt\n", b"\t\\N\tf\n", b' "a"\\t\\\\N,\t-5\t\\N\n', b"#\\n\\\\\\n\t007\tt\n"]
+    staged = stage_lines(engine, lines, types)
+    assert engine.execute(Sql(f"select * from {staged}")).fetchall() == [
+        ("\ufeffabc", 1, True),
+        ("", None, False),
+        (' "a"\t\\N,', -5, None),
+        ("#\n\\\n", 7, True),
+    ]
+
+    # The first row is passed over, and a line without fields is.
+    for before in (b"", BEFORE_ROWS + b"\n"):
+        lost = tmp_path / "lines"
+        lost.write_bytes(before + b"".join(lines))
+        with pytest.raises(DataError, match="and the engine read"):
+            require_whole(engine, lost, types, 0)
+
+
+def test_lines_may_look_like_rows_inside_a_text(engine: Engine) -> None:
+    # With line breaks as they are, a thread that begins to read in such a text takes its lines for rows.
+    text = b"evil\\t1\\tt\\n" * 100_000
+    lines = [text[: 12 * n] + b"\t%d\tt\n" % n for n in range(99_980, 100_000)]
+    staged = stage_lines(engine, lines, {"code": "VARCHAR", "n": "BIGINT", "is_new": "BOOLEAN"})
+    counts = engine.execute(Sql(f"select n, length(code) from {staged} order by n")).fetchall()
+    assert counts == [(n, 9 * n) for n in range(99_980, 100_000)]

@@ -124,9 +124,9 @@ class Rig:
         table = open_latest_as_of(self.ingestion, source, self.newest().batch)
         assert table is not None, f"there is no {name} in latest"
         with an_engine_for(self.ingestion) as engine:
-            found = engine.execute(Select(f"select * from {table.rows} order by {names(source.key)}"))
-            columns = [column[0] for column in found.description]
-            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+            query = Select(f"select * from {table.rows} order by {names(source.key)}")
+            columns = engine.describe(query)
+            return [dict(zip(columns, row, strict=True)) for row in engine.execute(query).fetchall()]
 
     def newest(self) -> Manifest:
         """Give the newest manifest of the log."""

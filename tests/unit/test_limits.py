@@ -63,6 +63,19 @@ VALUES = [
     ("DATE", "VARCHAR", "'2024-02-29 10:00'", False),
     ("DATE", "VARCHAR", "'10000-01-01'", False),
     ("DATE", "VARCHAR", "'0044-03-15 BC'", False),
+    *(("DATE", "VARCHAR", f"'{each}'", False) for each in ("24-01-05", "1-2-3", "2024-1-5", "2024-01-32", "20240105")),
+    *(
+        ("DATE", "VARCHAR", f"'{each}'", False)
+        for each in ("2024/01/05", "2024 01 05", "2024-01-05 ", "\uff12024-01-05")
+    ),
+    ("TIMESTAMP", "VARCHAR", "'2024-01-05'", True),
+    ("TIMESTAMP", "VARCHAR", "'2024-01-05 10:00:00.123456'", True),
+    ("TIMESTAMP", "VARCHAR", "'2024-01-05T10:00'", True),
+    ("TIMESTAMP", "VARCHAR", "'2024-01-05T10:61'", False),
+    ("TIMESTAMP", "VARCHAR", "'24-01-05 10:00'", False),
+    ("TIMESTAMP", "VARCHAR", "'2024-01-05 10:00:00.1234567'", False),
+    ("TIMESTAMP", "VARCHAR", "'2024-01-05 10:00:00+02'", False),
+    ("TIMESTAMP", "VARCHAR", "'epoch'", False),
     ("DATE", "DATE", "'infinity'::date", False),
     ("DATE", "DATE", "'9999-12-31'::date", True),
     ("DATE", "DATE", "'10000-01-01'::date", False),
@@ -70,6 +83,9 @@ VALUES = [
     ("TIMESTAMP", "TIMESTAMP", "'0001-01-01'::timestamp", True),
     ("TIME", "VARCHAR", "'23:59:59.999999'", True),
     ("TIME", "VARCHAR", "'.000000'", False),
+    ("TIME", "VARCHAR", "'1:2:3'", False),
+    ("TIME", "VARCHAR", "'10:00:00+02'", False),
+    ("TIME", "VARCHAR", "'2024-01-05 10:00'", False),
     ("UUID", "VARCHAR", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", True),
     ("UUID", "VARCHAR", "'a0eebc99'", False),
     ("JSON", "VARCHAR", "'{\"a\": 1}'", True),
@@ -172,6 +188,26 @@ def test_a_value_is_taken_or_has_a_reason(
     kept, reason = taken(duck, Limit(kind, is_required=True), found, value)
 
     assert (len(kept), reason is None) == (int(fits), fits)
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("2024-01-05 10:00:00+02", True),
+        ("2024-01-05T10:00:00.5Z", True),
+        ("2024-01-05 10:00-02:30", True),
+        ("2024-01-05 10:00 Europe/Paris", False),
+        ("2024/01/05 10:00Z", False),
+    ],
+)
+def test_a_moment_with_a_zone_is_taken_in_iso_form(
+    duck: duckdb.DuckDBPyConnection,
+    value: str,
+    fits: bool,  # noqa: FBT001 -- a case of the test
+) -> None:
+    limit = Limit("TIMESTAMP WITH TIME ZONE", is_required=True)
+    rows = judged(Select(f"select '{value}' as v"), {"v": "VARCHAR"}, {"v": limit}, {})
+    assert duck.execute(f"select _wrong is null from ({rows})").fetchall() == [(fits,)]
 
 
 def test_a_null_is_taken_where_the_star_may_have_one(duck: duckdb.DuckDBPyConnection) -> None:

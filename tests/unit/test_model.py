@@ -73,6 +73,23 @@ def test_a_mistake_is_named(copied: Path, before: str, after: str, problem: str)
     assert any(problem in found for found in problems_of(copied))
 
 
+def test_names_that_are_one_for_the_engine_are_named(copied: Path) -> None:
+    # A view of the engine would take the place of the other, and a SELECT would read the wrong table.
+    with (copied / "model.toml").open("a", encoding="utf-8") as file:
+        file.write('[source.Address]\nkey = ["id"]\n[source.Calendar]\nkey = ["id"]\n[source."\u00c4"]\nkey = ["id"]\n')
+        file.write(
+            '[source."\u00e4"]\nkey = ["id"]\n[star.dim_Staff]\nkind = "dimension"\nkey = ["id"]\nreads = ["\u00e4"]\n'
+        )
+    (copied / "dimension" / "Staff.sql").write_text("select 1 as id")
+    (copied / "seed" / "STAFF.csv").write_text("a\n")
+    assert [problem.partition(": ")[2].partition(", ")[0] for problem in problems_of(copied)] == [
+        "[star.dim_staff] and [star.dim_Staff] have the same name after their prefix",
+        "[source.address] and [source.Address] are one table for the engine",
+        "[source.staff] and seed/STAFF.csv are one table for the engine",
+        "[source.Calendar] and the calendar's days are one table for the engine",
+    ]
+
+
 def test_broken_toml_is_a_config_error(copied: Path) -> None:
     (copied / "model.toml").write_text("name = ", "utf-8")
     with pytest.raises(ConfigError, match="is not TOML"):

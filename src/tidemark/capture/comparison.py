@@ -15,7 +15,7 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Table,
-    from_csv,
+    from_lines,
     names,
     number,
     quoted,
@@ -95,7 +95,7 @@ class _Comparison:
     def __init__(self, poll: Poll, latest: LatestTable, columns: tuple[Column, ...]) -> None:
         self.poll, self.latest, self.columns = poll, latest, columns
         self.table = latest.source
-        self.engine = poll.engine.worker()
+        self.engine = poll.engine.worker(self.table.name)
         self.names = [column.name for column in columns]
         self.types = {column.name: column.log_type for column in columns}
         self.by_key = has_integer_key(self.table, columns)
@@ -232,7 +232,7 @@ class _Comparison:
     def _copy_in(self, table: Table, lines: Iterable[bytes], columns: Mapping[str, str]) -> int:
         rows = 0
         for path, longest, _ in split_lines(self.engine, lines, self.poll.part_bytes, 0):
-            copied = statement("capture", "copy_in", table=table, rows=from_csv([path], columns, longest))
+            copied = statement("capture", "copy_in", table=table, rows=from_lines([path], columns, longest))
             rows += int(str(self.engine.value(copied)))
             path.unlink()
         return rows

@@ -12,21 +12,21 @@ from tidemark.capture import diff
 from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import add_file
-from tidemark.lake.sqltext import Expression, Rows, from_csv, from_parquet, names, quoted, select
+from tidemark.lake.sqltext import Expression, Rows, from_lines, from_parquet, names, quoted, select
 from tidemark.lake.table import Change
 from tidemark.log.changelog import LogObject, TableEntry
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of
 from tidemark.model import SourceTable
 
-# What a JSON line has for each column, beside the column's name, that a CSV line has not: quotes, a colon and a comma.
+# What a JSON line has for each column, beside its name, that a line of COPY has not: quotes, a colon and a comma.
 JSON_BYTES_PER_COLUMN = 6
 
 
 def capture_whole(poll: Poll, latest: LatestTable, columns: tuple[Column, ...], first_ordinal: int) -> Captured:
     """Read a table that latest does not hold yet, part by part: one part is written while the next is read."""
     table = latest.source
-    whole = _Whole(poll, poll.engine.worker(), latest, columns)
+    whole = _Whole(poll, poll.engine.worker(table.name), latest, columns)
     with ThreadPoolExecutor(max_workers=1) as executor:
         pending: Future[None] | None = None
         for number, (path, longest, is_last) in enumerate(_parts(poll, table, columns), start=1):
@@ -70,12 +70,12 @@ class _Whole:
     latest_row_id: str | None = None
     highest: datetime | None = None
 
-    def write_part(self, csv: Path, longest: int, part: int | None) -> None:
+    def write_part(self, copied: Path, longest: int, part: int | None) -> None:
         """Write one part as an object of the log and as a file for latest."""
         poll, engine, table, types = self.poll, self.engine, self.latest.source, columns_of(self.columns)
         parquet, lines = engine.new_file(".parquet"), engine.new_file(".jsonl")
-        engine.write_small_parquet(select("files", "all", rows=from_csv([csv], types, longest)), parquet)
-        csv.unlink()
+        engine.write_small_parquet(select("files", "all", rows=from_lines([copied], types, longest)), parquet)
+        copied.unlink()
         source = from_parquet([str(parquet)], types)
         self._write_lines(source, lines)
         is_integer = has_integer_key(table, self.columns)

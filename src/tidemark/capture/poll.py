@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PART_BYTES = 256 << 20
+BEFORE_ROWS = b"rows of COPY\n"
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,18 @@ def split_lines(
 ) -> Iterator[tuple[Path, int, bool]]:
     """Write lines into scratch files of about `part_bytes` each, counting `overhead` bytes more for each line.
 
+    Each file is as `from_lines` reads it.
+
     Yields for each file its path, the length of its longest line, and whether it is the last one.
     """
     rest = iter(lines)
     line = next(rest, None)
     while line is not None:
-        path = engine.new_file(".csv")
+        path = engine.new_file(".lines")
         size = longest = 0
         with path.open("wb") as file:
             write = file.write
+            write(BEFORE_ROWS)
             while line is not None and size < part_bytes:
                 write(line)
                 length = len(line)

@@ -1,4 +1,4 @@
-"""The source: one read-only transaction over all of the model's tables, whose rows stream out as CSV with their hashes.
+"""The source: one read-only transaction over all of the model's tables, whose rows stream out with their hashes.
 
 The order of the statements before the snapshot is the guarantee: clock, oldest transaction, locks, and only then the
 snapshot. TRUNCATE and ALTERs that rewrite a table are not MVCC-safe: a snapshot that is older would see an empty table.
@@ -160,7 +160,7 @@ class Snapshot:
         return obstacle(table.name, kind, is_populated=is_populated)
 
     def rows(self, table: SourceTable) -> Iterator[bytes]:
-        """Stream all rows in the order of their key, each a CSV line of all columns and the row's hash."""
+        """Stream all rows in the order of their key, each a line of all columns and the row's hash."""
         return self._copy(table, query("source", "rows", key=_list(table.key), **self._parts(table)))
 
     def rows_since(self, table: SourceTable, since: datetime) -> Iterator[bytes]:
@@ -191,7 +191,7 @@ class Snapshot:
             yield from self._copy(table, query("source", "rows_of_keys", **wanted, **parts))
 
     def keys_seen_by(self, table: SourceTable, keys: Iterable[Sequence[str]], snapshot: str) -> Iterator[bytes]:
-        """Stream as CSV those keys that have a row, each with whether an earlier snapshot saw this version of the row.
+        """Stream those keys that have a row, each with whether an earlier snapshot saw this version of the row.
 
         A version that a subtransaction wrote while the snapshot was taken counts as seen, because Postgres lists only
         whole transactions in a snapshot. A table that keeps no row versions, such as a view, yields nothing.
@@ -218,7 +218,7 @@ class Snapshot:
         return {row[0]: Sum(row[1], int(row[2])) for row in self._connection.execute(statement)}
 
     def hashes_in_buckets(self, table: SourceTable, bucketing: Bucketing, buckets: Sequence[int]) -> Iterator[bytes]:
-        """Stream key and hash of the rows in these buckets as CSV, by one scan."""
+        """Stream key and hash of the rows in these buckets, by one scan."""
         bucket = self._bucket(table, bucketing, self._parts(table)["hash"])
         return self._hashes("hashes_in_buckets", table, bucket=bucket, buckets=_bigints(buckets))
 
@@ -228,7 +228,7 @@ class Snapshot:
         return self._hashes("hashes_in_ranges", table, lows=lows, highs=highs)
 
     def hashes_of_texts(self, table: SourceTable, rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
-        """Stream as CSV the key and hash of rows, each given as the texts of all columns in the table's order.
+        """Stream the key and hash of rows, each given as the texts of all columns in the table's order.
 
         A row is left out if a text is no value of its column's type.
         """

@@ -4,18 +4,23 @@ Memory is bounded, so what does not fit spills into the scratch directory, which
 it.
 """
 
+import csv
 import itertools
+import logging
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import duckdb
 
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
 from tidemark.lake.sqltext import (
+    SCHEMA,
     Condition,
     Expression,
     Rows,
@@ -31,17 +36,18 @@ from tidemark.lake.sqltext import (
     statement,
     text,
 )
-from tidemark.memory import memory_limit
+from tidemark.memory import memory_limit, more_memory
 from tidemark.objects import Objects
 
+logger = logging.getLogger(__name__)
 PROBE = "probe"
 # DuckDB's words for a file that is not there, and what every one of its errors about a file's content contains.
 MISSING = "No files found that match the pattern"
 FILE_OF_TABLE = ".parquet"
-SCHEMA = "working"
 # DuckDB's default.
 ROW_GROUP_ROWS = 122_880
 EVERY = Condition("true")
+MEGABYTE = 1_000_000
 
 
 @contextmanager
@@ -57,6 +63,7 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Eng
         connection.execute("set timezone = 'UTC'")
         connection.execute("set autoinstall_known_extensions = false")
         connection.execute(statement("engine", "create_schema"))
+        connection.execute(statement("copy", "create_unescaped"))
         _register(connection, stores, failures)
         with _translated(scratch, failures):
             yield Engine(connection, scratch, failures)
@@ -76,8 +83,7 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
     try:
         yield
     except duckdb.OutOfMemoryException as exc:
-        message = f"the engine ran out of its {memory_limit()} of memory: {first_line(exc)}"
-        raise ConfigError(message, advice="raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory") from exc
+        raise _out_of_memory(exc, "", 0) from exc
     except duckdb.Error as exc:
         # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
         is_broken = type(exc) is duckdb.Error or (
@@ -113,31 +119,107 @@ def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], 
         connection.register_filesystem(ObjectFileSystem(roots, failures))
 
 
+def _out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int) -> ConfigError:
+    limit = f"{taken_bytes // MEGABYTE}MB" if taken_bytes else memory_limit()
+    message = f"{what or 'a table'} needs more memory than the {limit} that the engine may take: {first_line(exc)}"
+    advice = (
+        "a row cannot be spilled to the disk, so a very long one needs several times its size: raise"
+        " TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory"
+    )
+    return ConfigError(message, advice=advice, table=what)
+
+
 def first_line(exc: BaseException) -> str:
     """Give the first line of an error of DuckDB or delta-rs: the other lines quote statements and stack traces."""
     return " ".join(str(exc).strip().partition("\n")[0].split())
 
 
+@dataclass
+class _Shared:
+    """What all connections to one database share: the numbers of working tables, whose schema is one, and the memory.
+
+    `taken_bytes` is what the database may take by now, 0 for the limit that it was opened with.
+    """
+
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    taken_bytes: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
+class Answer:
+    """The rows that a statement gave, which are few: rows of tables go to files."""
+
+    rows: list[tuple[Any, ...]]
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Give all rows."""
+        return self.rows
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Give the first row, None if there is none."""
+        return self.rows[0] if self.rows else None
+
+
 class Engine:
-    """A DuckDB connection and its scratch directory; `failures` holds the errors that reading S3 has raised so far."""
+    """A DuckDB connection and its scratch directory.
+
+    `failures` holds the errors that reading S3 has raised so far. `what` is the table that the engine works on, as an
+    error names it.
+    """
 
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
         scratch: Path,
         failures: Sequence[TidemarkError] = (),
-        numbers: Iterator[int] | None = None,
+        shared: _Shared | None = None,
+        what: str = "",
     ) -> None:
         self.connection = connection
         self.scratch = scratch
         self.failures = failures
+        self.what = what
         self._files = 0
-        # All connections to the database share this counter, because their working tables lie in one schema.
-        self._numbers = itertools.count(1) if numbers is None else numbers
+        self._shared = shared or _Shared()
 
-    def execute(self, statement: Sql, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
-        """Run one statement."""
-        return self.connection.execute(statement, list(parameters))
+    @contextmanager
+    def working_on(self, what: str) -> Iterator[None]:
+        """Name the table that the engine works on until the block ends."""
+        before, self.what = self.what, what
+        try:
+            yield
+        finally:
+            self.what = before
+
+    def execute(self, statement: Sql, parameters: Sequence[object] = ()) -> Answer:
+        """Run one statement and fetch its rows, if need be again with more memory: one that fails has done nothing.
+
+        Raises:
+            ConfigError: the engine may not take as much memory as the statement needs.
+        """
+        while True:
+            taken_bytes = self._shared.taken_bytes
+            try:
+                # DuckDB may compute rows only when they are fetched, and run out of memory then.
+                return Answer(self.connection.execute(statement, list(parameters)).fetchall())
+            except duckdb.OutOfMemoryException as exc:
+                if not self._took_more(taken_bytes):
+                    raise _out_of_memory(exc, self.what, taken_bytes) from exc
+
+    def _took_more(self, taken_bytes: int) -> bool:
+        """Take more memory than was too little, unless another thread has just done so; False if there is no more."""
+        with self._shared.lock:
+            if self._shared.taken_bytes > taken_bytes:
+                return True
+            more_bytes = more_memory(taken_bytes)
+            if more_bytes is None:
+                return False
+            shown = (self.what or "a table", memory_limit(), more_bytes // MEGABYTE)
+            logger.warning("%s: a row or a step needs more than %s of memory: the engine may take %d MB now", *shown)
+            self.connection.execute("set memory_limit = ?", [f"{more_bytes}B"])
+            self._shared.taken_bytes = more_bytes
+            return True
 
     def value(self, statement: Sql, parameters: Sequence[object] = ()) -> object:
         """Run a statement that gives one row of one column."""
@@ -150,7 +232,7 @@ class Engine:
 
     def working_tables(self) -> "WorkingTables":
         """Make working tables that exist for the length of a block; no name that a user gives can be one of them."""
-        return WorkingTables(self, self._numbers)
+        return WorkingTables(self, self._shared.numbers)
 
     def view(self, name: str, select: Select) -> None:
         """Make a SELECT readable by a name that the model uses."""
@@ -159,17 +241,24 @@ class Engine:
     def seeds(self, paths: Mapping[str, Path]) -> None:
         """Make the model's seeds readable by their names."""
         for name, path in paths.items():
-            self.execute(statement("engine", "create_seed", name=quoted(name), rows=from_seed(path)))
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                columns = next(csv.reader(file), [])
+            try:
+                rows = from_seed(path, columns)
+                self.execute(statement("engine", "create_seed", name=quoted(name), rows=rows))
+            except duckdb.Error as exc:
+                message = f"the seed {path} is no CSV with a header and as many fields in each line: {first_line(exc)}"
+                raise ConfigError(message, advice="separate fields by commas, and quote with double quotes") from exc
 
     def new_file(self, suffix: str) -> Path:
         """Name a scratch file that does not exist yet."""
         self._files += 1
         return self.scratch / f"{self._files:06d}{suffix}"
 
-    def worker(self) -> "Engine":
+    def worker(self, what: str) -> "Engine":
         """Open a second connection to the same database for another thread, with a scratch directory of its own."""
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
-        return Engine(self.connection.cursor(), scratch, self.failures, self._numbers)
+        return Engine(self.connection.cursor(), scratch, self.failures, self._shared, what)
 
     def write_lines(self, select: Select, path: Path) -> int:
         """Write each value of a one-column SELECT as a line, and return how many there are."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import duckdb
 from deltalake.exceptions import DeltaError
 
-from tidemark.errors import StateError, TidemarkError, TransientError
+from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.files import add_file, batch_of, write_file
@@ -67,7 +67,7 @@ class Replacement:
             self.note = f"columns differ: {', '.join([*extra, *lacking, *other])}"
         try:
             missing, surplus = self._beyond(self.made, self.present), self._beyond(self.present, self.made)
-        except TransientError:
+        except (ConfigError, TransientError):
             raise
         except (duckdb.Error, TidemarkError, OSError) as exc:
             return TableRebuild(rows, rows, 0, f"its rows cannot be read: {first_line(exc)[:NOTE_CHARACTERS]}")

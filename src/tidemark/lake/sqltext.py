@@ -4,13 +4,19 @@ Whole statements lie under names in `sql/duckdb/*.sql`, and such pieces are fill
 statement as a parameter; what cannot be a parameter (a path, a type, a name) is quoted here.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tidemark.named_sql import filled
 
+# The schema of working tables and of the engine's own functions.
+SCHEMA = "working"
+# The characters that have a meaning in a pattern of file names.
+PATTERN = re.compile(r"[\[*?]")
 LONGEST_LINE_BYTES = 2_097_152
-# A line holds a row and its state before. For each reading thread, DuckDB takes twice as much of the engine's memory.
+# Every reader is prepared for such a line, which holds a row and its state before. For each thread that reads, DuckDB
+# takes twice as much of the engine's memory.
 LONGEST_JSON_BYTES = 16 << 20
 
 
@@ -171,21 +177,39 @@ def empty(columns: Mapping[str, str]) -> Rows:
     return select("files", "nothing", fields=fields).rows
 
 
-def from_csv(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> Rows:
-    """Read Postgres's CSV, in which an empty field is null and a quoted empty field is an empty text."""
+def from_lines(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> Rows:
+    """Read files of lines in the text form of Postgres's COPY, each file with one line before its rows."""
     if not paths:
         return empty(columns)
-    longest = f", max_line_size = {longest_line_bytes + 1}" if longest_line_bytes >= LONGEST_LINE_BYTES else ""
+    texts = {name for name, kind in columns.items() if kind == "VARCHAR"}
+    values = (Expression(f"{SCHEMA}.unescaped({quoted(name)})") if name in texts else quoted(name) for name in columns)
+    fields = listed(map(named_as, values, columns))
+    return select("files", "fields", fields=fields, rows=from_escaped_lines(paths, columns, longest_line_bytes)).rows
+
+
+def from_escaped_lines(paths: Sequence[Path], columns: Mapping[str, str], longest_line_bytes: int = 0) -> Rows:
+    """Read such files with each text as it stands there, its line breaks, tabs and backslashes escaped.
+
+    DuckDB has nothing to guess. Each line is a row, wherever a thread begins to read. The line before the rows keeps a
+    row's first bytes from being taken for a mark of the file's encoding.
+    """
+    most = longest_line_bytes + 1
+    # DuckDB's own buffers are 16 times as long as the longest line.
+    longest = f", max_line_size = {most}, buffer_size = {max(LONGEST_JSON_BYTES, 2 * most)}"
+    longest = longest if longest_line_bytes >= LONGEST_LINE_BYTES else ""
     return Rows(
-        f"read_csv({_list(map(str, paths))}, auto_detect = false, header = false, new_line = '\\n',"
-        " delim = ',', quote = '\"', escape = '\"',"
-        f" nullstr = '', allow_quoted_nulls = false, columns = {_struct(columns)}{longest})"
+        f"read_csv({_files(map(str, paths))}, auto_detect = false, header = false, skip = 1, new_line = '\\n',"
+        " delim = '\t', quote = '', escape = '', nullstr = '\\N', compression = 'none', hive_partitioning = false,"
+        f" columns = {_struct(columns)}{longest})"
     )
 
 
-def from_seed(path: Path) -> Rows:
+def from_seed(path: Path, columns: Sequence[str]) -> Rows:
     """Read a model's constant table: a CSV file with a header, all of it text."""
-    return Rows(f"read_csv({text(str(path))}, header = true, all_varchar = true)")
+    return Rows(
+        f"read_csv({_files([str(path)])}, auto_detect = false, header = true, delim = ',', quote = '\"',"
+        f" escape = '\"', columns = {_struct(dict.fromkeys(columns, 'VARCHAR'))}, hive_partitioning = false)"
+    )
 
 
 def from_json(uris: Sequence[str], columns: Mapping[str, str], longest_line_bytes: int = LONGEST_JSON_BYTES) -> Rows:
@@ -193,8 +217,8 @@ def from_json(uris: Sequence[str], columns: Mapping[str, str], longest_line_byte
     if not uris:
         return empty(columns)
     return Rows(
-        f"read_json({_list(uris)}, format = 'newline_delimited', columns = {_struct(columns)},"
-        f" maximum_object_size = {longest_line_bytes})"
+        f"read_json({_files(uris)}, format = 'newline_delimited', columns = {_struct(columns)},"
+        f" compression = 'none', hive_partitioning = false, maximum_object_size = {longest_line_bytes})"
     )
 
 
@@ -202,32 +226,30 @@ def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> Rows:
     """Read data files of a Delta table; a column that an older file lacks is null in its rows."""
     if not uris:
         return empty(columns)
-    files = Rows(f"read_parquet({_list(uris)}, union_by_name = true, hive_partitioning = false)")
+    files = Rows(f"read_parquet({_files(uris)}, union_by_name = true, hive_partitioning = false)")
     # If all files lack a column, the FROM item without rows still names it.
     return select("files", "data_files", fields=names(columns), files=files, nothing=empty(columns)).rows
 
 
 def numbered_parquet(path: Path) -> Rows:
     """Read a scratch file with each row's place in it, counted from 0, as `file_row_number`."""
-    return Rows(f"read_parquet({text(str(path))}, file_row_number = true)")
+    return Rows(f"read_parquet({_files([str(path)])}, file_row_number = true, hive_partitioning = false)")
 
 
 def scratch_parquet(paths: Iterable[Path]) -> Rows:
     """Read scratch files that have the same columns."""
-    return Rows(f"read_parquet({_list(map(str, paths))})")
+    return Rows(f"read_parquet({_files(map(str, paths))}, hive_partitioning = false)")
 
 
 def named_parquet(uris: Iterable[str]) -> Rows:
     """Read data files with the address of each row's file as `_file`."""
-    return Rows(f"read_parquet({_list(uris)}, filename = '_file', union_by_name = true)")
+    return Rows(f"read_parquet({_files(uris)}, filename = '_file', union_by_name = true, hive_partitioning = false)")
 
 
-def _list(values: Iterable[str]) -> str:
-    return f"[{_literals(values)}]"
-
-
-def _literals(values: Iterable[str]) -> str:
-    return ", ".join(text(value) for value in values)
+def _files(addresses: Iterable[str]) -> str:
+    """List files, each by a pattern that no other file matches, because DuckDB takes every address for a pattern."""
+    patterns = (PATTERN.sub(r"[\g<0>]", each) for each in addresses)
+    return f"[{listed(map(text, patterns))}]"
 
 
 def _struct(columns: Mapping[str, str]) -> str:

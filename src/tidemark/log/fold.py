@@ -15,6 +15,7 @@ from pathlib import Path
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
+from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import Expression, from_json, names, statement
 from tidemark.lake.table import Change, open_table
 from tidemark.log.change import change_columns
@@ -124,10 +125,11 @@ def _staged(
 ) -> Change:
     types = {column.name: column.log_type for column in entry.columns}
     copies = [engine.new_file(".jsonl") for _ in entry.objects]
-    files = [str(log.verified(each, copy)) for each, copy in zip(entry.objects, copies, strict=True)]
+    files = [log.verified(each, copy) for each, copy in zip(entry.objects, copies, strict=True)]
     operation = Expression("'insert'" if batch == 1 else "_op")
-    lines = from_json(files, types if batch == 1 else types | {"_op": "VARCHAR"})
-    with engine.working_tables() as tables:
+    shape = types if batch == 1 else types | {"_op": "VARCHAR"}
+    lines = from_json(list(map(str, files)), shape, longest_line_bytes(files))
+    with engine.working_on(latest.source.name), engine.working_tables() as tables:
         change = tables.empty(change_columns(types))
         parts = {"change": change, "fields": names(types), "operation": operation, "lines": lines}
         engine.execute(statement("log", "changes_of_log", **parts))

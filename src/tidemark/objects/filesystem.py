@@ -4,6 +4,7 @@ DuckDB's own S3 support is an extension that it downloads, which a machine witho
 system gives short reads, which DuckDB takes for the end of the file.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from tidemark.errors import TidemarkError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LITERAL = re.compile(r"\[([\[*?])\]")
 
 
 class RangeReader(Protocol):
@@ -69,6 +71,11 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
             with self.noting_failures():
                 self._sizes[name] = store.size(key)
         return {"name": name, "size": self._sizes[name], "type": "file"}
+
+    def glob(self, path: str, **_: Any) -> list[str]:  # noqa: ANN401 -- fsspec's signature
+        """Return the one file that a pattern stands for, whose special characters are in brackets (see `lake`)."""
+        name = LITERAL.sub(r"\1", self._strip_protocol(path))
+        return [name] if self.exists(name) else []
 
     def modified(self, _path: str) -> datetime:
         """Return the same moment for every object, because none is ever written twice."""

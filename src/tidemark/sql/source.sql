@@ -159,7 +159,7 @@ copy (
         {hash} as _hash
     from {table}
     order by {key}
-) to stdout (format csv);
+) to stdout (format text);
 
 -- name: rows_since
 copy (
@@ -168,7 +168,7 @@ copy (
         {hash} as _hash
     from {table}
     where {updated} >= {since}
-) to stdout (format csv);
+) to stdout (format text);
 
 -- name: rows_within
 copy (
@@ -177,7 +177,7 @@ copy (
         {hash} as _hash
     from {table}
     where {ranges}
-) to stdout (format csv);
+) to stdout (format text);
 
 -- name: rows_of_keys
 copy (
@@ -186,7 +186,7 @@ copy (
         {hash} as _hash
     from {table} as t
     inner join unnest({keys}) as wanted ({names}) on {matches}
-) to stdout (format csv);
+) to stdout (format text);
 
 -- name: hashes_of_texts
 copy (
@@ -194,7 +194,7 @@ copy (
         {key},
         {hash} as _hash
     from (select {fields} from unnest({texts}) as texts ({names})) as found
-) to stdout (format csv);
+) to stdout (format text);
 
 -- name: keeps_versions
 select relkind in ('r', 'p', 'm') as keeps_versions
@@ -214,7 +214,7 @@ copy (
     from {table} as t
     inner join unnest({keys}) as wanted ({names}) on {matches}
     cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next_xid) as now
-) to stdout (format csv);
+) to stdout (format text);
 
 -- name: sums
 select
@@ -231,7 +231,7 @@ copy (
         {hash} as _hash
     from {table}
     where {bucket} = any({buckets})
-) to stdout (format csv);
+) to stdout (format text);
 
 -- name: hashes_in_ranges
 copy (
@@ -247,4 +247,4 @@ copy (
         where {key} between wanted.low and wanted.high
         offset 0
     ) as found
-) to stdout (format csv);
+) to stdout (format text);

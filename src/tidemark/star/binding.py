@@ -52,7 +52,7 @@ def require_readable(
     """
     found: list[str] = []
     mistakes: list[str] = []
-    worker = engine.worker()
+    worker = engine.worker("the model's SELECTs")
     try:
         _present(worker, model, columns)
         limits = limits_of(model) if changed else {}

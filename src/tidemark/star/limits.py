@@ -20,7 +20,15 @@ logger = logging.getLogger(__name__)
 TEXT_IN_LAKE = {"TIME": "VARCHAR", "UUID": "VARCHAR", "INTERVAL": "VARCHAR", "JSON": "VARCHAR"}
 # An enum of the file, whose text the lake keeps; its values follow.
 ENUM_TYPE = "ENUM("
-LONGEST_DATE = len("2024-01-31")
+# What a text must look like: DuckDB guesses as well, takes `24-01-05` for the year 24, and passes over a zone or a
+# seventh decimal of a second. ISO 8601 has these forms, and a blank for its T.
+DAY, TIME = r"\d{4}-\d{2}-\d{2}", r"\d{2}:\d{2}(:\d{2}([.]\d{1,6})?)?"
+FORMS = {
+    "DATE": DAY,
+    "TIME": TIME,
+    "TIMESTAMP": f"{DAY}([ T]{TIME})?",
+    "TIMESTAMP WITH TIME ZONE": rf"{DAY}([ T]{TIME}(Z|[+-]\d{{2}}(:?\d{{2}})?)?)?",
+}
 WHOLE_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 FLOATS = {"FLOAT", "DOUBLE"}
 UNCONSTRAINED = "DECIMAL(38,18)"
@@ -107,9 +115,8 @@ class Limit:
             yield Condition(f"{tried(column, self.type)} is null")
         if self.type == "JSON":
             yield Condition(f"not json_valid({column}::varchar)")
-        if self.type == "DATE" and found == "VARCHAR":
-            # DuckDB also accepts `epoch` and `2024-01-01 10:00` as dates.
-            yield Condition(f"strlen({column}) > {LONGEST_DATE} or {column} < '0' or {column} >= ':'")
+        if self.type in FORMS and found == "VARCHAR":
+            yield Condition(f"not regexp_full_match({column}, {text(FORMS[self.type])})")
         if self.type.startswith(("DATE", "TIMESTAMP")):
             # Infinity is outside this range too.
             yield Condition(f"{value} < '0001-01-01'::{self.type} or {value} >= '10000-01-01'::{self.type}")

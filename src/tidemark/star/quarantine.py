@@ -6,13 +6,15 @@ dimension's.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidemark.lake.engine import Engine, WorkingTables
+from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import Rows, Select, Table, empty, from_json, names, number, packed, select
 from tidemark.log.changelog import DIGITS
 from tidemark.model import StarTable
-from tidemark.objects import ObjectExistsError
+from tidemark.objects import ObjectExistsError, Objects
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed
 
@@ -55,13 +57,13 @@ def open_rows(stars: StarLog, star: StarTable, newest: Processed | None) -> Rows
     # The manifests decide, because an attempt that was killed may have left an object that no manifest mentions.
     objects = stars.objects
     counts = {batch: _counts(stars, star, batch) for batch in _batches(stars, star, newest.batch)}
-    put = [objects.url(object_key(star, batch)) for batch, (count, _) in counts.items() if count]
+    put = [object_key(star, batch) for batch, (count, _) in counts.items() if count]
     gone = [objects.url(object_key(star, batch, released=True)) for batch, (_, count) in counts.items() if count]
     return select(
         "quarantine",
         "open_rows",
         columns=names(COLUMNS),
-        set_aside=from_json(put, COLUMNS),
+        set_aside=from_json(list(map(objects.url, put)), COLUMNS, _longest(objects, put)),
         released=from_json(gone, RELEASED, LONGEST_KEY_BYTES),
     ).rows
 
@@ -116,6 +118,12 @@ class Quarantine:
                 objects.put_file_new(key, path)
         path.unlink(missing_ok=True)
         return count
+
+
+def _longest(objects: Objects, keys: Sequence[str]) -> int:
+    """Give a line's most bytes in some objects: on S3 a whole object may be one line."""
+    files = [path for path in map(objects.local_path, keys) if path]
+    return max([longest_line_bytes(files), *(objects.size(key) for key in keys[len(files) :])])
 
 
 def _batches(stars: StarLog, star: StarTable, last: int) -> list[int]:

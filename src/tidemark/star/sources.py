@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine
+from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import (
     Expression,
     Rows,
@@ -130,9 +131,13 @@ def source_tables(
 def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, batch: int) -> Part:
     types = {column.name: column.log_type for column in entry.columns}
     copy, path = engine.new_file(".jsonl"), engine.new_file(".parquet")
-    lines = from_json([str(log.verified(each, copy))], types | {"_op": "VARCHAR"})
+    file = log.verified(each, copy)
+    lines = from_json([str(file)], types | {"_op": "VARCHAR"}, longest_line_bytes([file]))
     operation = Expression("'insert'" if batch == 1 else "_op")
-    engine.write_parquet(select("star", "lines_of_log", fields=names(types), operation=operation, lines=lines), path)
+    with engine.working_on(each.key):
+        engine.write_parquet(
+            select("star", "lines_of_log", fields=names(types), operation=operation, lines=lines), path
+        )
     copy.unlink(missing_ok=True)
     return Part(each, path)
 

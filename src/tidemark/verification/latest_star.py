@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tidemark.lake.engine import Engine, WorkingTables, open_engine
+from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import (
     Condition,
     Expression,
@@ -218,8 +219,8 @@ class StarEdge:
         if entry.deleted:
             types = {column.name: column.log_type for column in entry.columns} | {"_op": "VARCHAR"}
             log = ChangeLog(self.ingestion)
-            files = [str(log.verified(each, self.engine.new_file(".jsonl"))) for each in entry.objects]
-            lines = from_json(files, types)
+            files = [log.verified(each, self.engine.new_file(".jsonl")) for each in entry.objects]
+            lines = from_json(list(map(str, files)), types, longest_line_bytes(files))
             yield select("star", "deleted", rows=lines).rows
 
     def _judge_set_aside(self, star: StarTable, found: Table, tables: WorkingTables) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemark.capture.poll import split_lines
+from tidemark.capture.poll import BEFORE_ROWS, split_lines
+from tidemark.errors import DataError
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import (
     Condition,
@@ -17,11 +18,13 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Table,
-    from_csv,
+    from_escaped_lines,
+    from_lines,
     listed,
     names,
     number,
     packed,
+    quoted,
     scratch_parquet,
     select,
     statement,
@@ -94,16 +97,34 @@ def stage(engine: Engine, select: Select) -> Rows:
 
 
 def stage_lines(engine: Engine, lines: Iterable[bytes], types: Mapping[str, str], fields: Fields = EVERYTHING) -> Rows:
-    """Write lines of CSV into scratch files, and give a FROM item over them; `fields` says what to select."""
+    """Write lines of COPY into scratch files, and give a FROM item over them; `fields` says what to select.
+
+    Raises:
+        DataError: the engine does not read each byte of the lines. Ingest reads its lines in the same way.
+    """
     files: list[Path] = []
-    for csv, longest, _ in split_lines(engine, lines, PART_BYTES, 0):
+    for copied, longest, _ in split_lines(engine, lines, PART_BYTES, 0):
         path = engine.new_file(".parquet")
-        engine.write_parquet(select("files", "fields", fields=fields, rows=from_csv([csv], types, longest)), path)
-        csv.unlink()
+        require_whole(engine, copied, types, longest)
+        engine.write_parquet(select("files", "fields", fields=fields, rows=from_lines([copied], types, longest)), path)
+        copied.unlink()
         files.append(path)
     if not files:
-        return stage(engine, select("files", "fields", fields=fields, rows=from_csv([], types)))
+        return stage(engine, select("files", "fields", fields=fields, rows=from_lines([], types)))
     return _from_files(files)
+
+
+def require_whole(engine: Engine, lines: "Path", columns: Iterable[str], longest: int) -> None:
+    """Raise DataError unless the engine reads from a scratch file every byte that follows the line before the rows."""
+    escaped = from_escaped_lines([lines], dict.fromkeys(columns, "VARCHAR"), longest)
+    counted = Expression(" + ".join(f"coalesce(strlen({quoted(name)}), 2) + 1" for name in columns))
+    found = engine.value(select("verification", "bytes_of_lines", bytes=counted, lines=escaped))
+    expected = lines.stat().st_size - len(BEFORE_ROWS)
+    if found != expected:
+        message = (
+            f"the source sent {expected} bytes of the columns {list(columns)}, and the engine read {found} of them"
+        )
+        raise DataError(message, advice="values are lost between the two: report it with the table's definition")
 
 
 def _from_files(paths: "Sequence[Path]") -> Rows:

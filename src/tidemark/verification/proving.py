@@ -39,7 +39,8 @@ def _proven(
         progress(f"verify {edge}", name, 0, 0, 0.0)
         failed_before = len(engine.failures)
         try:
-            proof = prove()
+            with engine.working_on(name):
+                proof = prove()
         except (duckdb.Error, DeltaError, StateError) as exc:
             # DuckDB hides whether S3 was away or had no such object.
             failure = next(iter(engine.failures[failed_before:]), None)
