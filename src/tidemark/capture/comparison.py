@@ -25,6 +25,7 @@ from tidemark.lake.sqltext import (
 from tidemark.lake.table import Change
 from tidemark.log.changelog import LogObject, TableEntry, carried_over
 from tidemark.log.columns import Column
+from tidemark.log.keys import has_variants
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, stage_changes
 
 
@@ -52,6 +53,7 @@ def capture_changes(
         if since is not None and latest.source.updated:
             comparison.read(poll.snapshot.rows_since(latest.source, since))
         rows = comparison.sweep() if sweeps else comparison.expected_total()
+    comparison.unite_keys()
     return partial(comparison.finish, before, rows, swept=sweeps or not is_comparable)
 
 
@@ -81,6 +83,7 @@ def reread(
     comparison = _Comparison(poll, latest, columns)
     read = comparison.read(poll.snapshot.rows_within(latest.source, spans))
     read += comparison.read_beyond(diff.within(spans))
+    comparison.unite_keys()
     counts = comparison.counts()
     return Reread(
         read=read,
@@ -131,6 +134,12 @@ class _Comparison:
         """Compare every row, because the hashes in latest were made in another way and cannot be compared."""
         self.read(self.poll.snapshot.rows(self.table))
         self._delete_absent(self.latest.rows, self.tables.staged)
+
+    def unite_keys(self) -> None:
+        """Find the rows whose key is the same for the source and has another text; each is one update."""
+        if has_variants(self.table.key, self.columns) and self.counts().get("insert"):
+            for each in diff.unite_keys(self.latest.rows, self.columns, self.table.key, self.tables):
+                self.engine.execute(each)
 
     def sweep(self) -> Sum:
         """Find what the cursor missed, and return the count and sum of the whole table in the source."""

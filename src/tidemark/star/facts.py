@@ -26,10 +26,11 @@ from tidemark.lake.sqltext import (
     select,
     statement,
     text,
-    tried,
     union_all,
 )
 from tidemark.lake.table import Change, LakeTable, open_table
+from tidemark.log.columns import Column
+from tidemark.log.reading import read_as
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star import star_sql
@@ -63,9 +64,9 @@ class _Fact:
     open_keys: Table | None
 
     @property
-    def types(self) -> dict[str, str]:
-        """Give the driving table's columns as a model sees them."""
-        return _types(self.state)
+    def columns(self) -> dict[str, Column]:
+        """Give the driving table's columns by name."""
+        return _columns(self.state)
 
 
 def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry]) -> Outcome:
@@ -97,7 +98,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
             [file for file in lake.files if file not in own],
             batch.quarantine.nothing_aside(tables),
             open_rows,
-            tables.of(_open_keys(star, table, _types(state), open_rows)) if open_rows else None,
+            tables.of(_open_keys(star, table, _columns(state), open_rows)) if open_rows else None,
         )
         added = _put_changes(fact)
         returned, released = _retry(fact, tables, dimensions, added)
@@ -128,8 +129,8 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
     unreadable = star_sql.unreadable(fact.state.entry.columns)
     readable = select("star", "without_unreadable", rows=part, reason=unreadable).rows if unreadable else part
     written = fact.lake.rows([*fact.kept, *(action.path for action in before)])
-    beside = star_sql.neighbours(written, star, part, fact.table, fact.types, fact.open_keys)
-    history = star_sql.versions(part, star, fact.table, fact.types, batch.model, beside.rows)
+    beside = star_sql.neighbours(written, star, part, fact.table, fact.columns, fact.open_keys)
+    history = star_sql.versions(part, star, fact.table, fact.columns, batch.model, beside.rows)
     made = star_sql.fact_rows(star, history, batch.number, list(fact.yielded))
     judged = star_sql.judged(made, fact.yielded, limits, fact.references)
     joined = [name for name in star.reads if name != star.driving]
@@ -162,9 +163,9 @@ def _note(fact: _Fact, part: Rows, refused: Select) -> None:
     )
 
 
-def _open_keys(star: StarTable, table: SourceTable, types: Mapping[str, str], open_rows: Table) -> Select:
+def _open_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column], open_rows: Table) -> Select:
     key = zip(table.key, star.source_key, strict=True)
-    keys = (named_as(tried(Expression(f"(key->>{text(name)})"), types[name]), alias) for name, alias in key)
+    keys = (named_as(read_as(columns[name], Expression(f"(key->>{text(name)})")), alias) for name, alias in key)
     return select("quarantine", "open_keys", keys=listed(keys), open_rows=open_rows)
 
 
@@ -229,8 +230,8 @@ def _years(fact: _Fact, added: Sequence[AddAction]) -> Iterable[int]:
             yield from (row[0] for row in found)
 
 
-def _types(state: SourceState) -> dict[str, str]:
-    return {column.name: column.typed for column in state.entry.columns}
+def _columns(state: SourceState) -> dict[str, Column]:
+    return {column.name: column for column in state.entry.columns}
 
 
 def _rows(action: AddAction | None) -> int:
