@@ -65,8 +65,13 @@ def make_tables(
     )
 
 
-def compare_staged(latest: Rows, columns: Sequence[str], key: Sequence[str], tables: DiffTables) -> Statement:
-    """Write the statement that puts those rows of `staged` into `change` that are new or differ from `latest`."""
+def compare_staged(
+    latest: Rows, columns: Sequence[str], key: Sequence[str], tables: DiffTables, otherwise: Condition
+) -> Statement:
+    """Write the statement that puts those rows of `staged` into `change` that are new or differ from `latest`.
+
+    The rows `s` and `l` also differ under the condition `otherwise`.
+    """
     return statement(
         "diff",
         "compare_staged",
@@ -79,7 +84,9 @@ def compare_staged(latest: Rows, columns: Sequence[str], key: Sequence[str], tab
         before=packed(columns, "l."),
         same=same(key, "s.", "l."),
         is_new=Condition(f"{quoted(key[0], 'l.')} is null"),
-        differs=Condition(f"row({names(columns, 's.')}) is distinct from row({names(columns, 'l.')})"),
+        differs=any_of(
+            [Condition(f"row({names(columns, 's.')}) is distinct from row({names(columns, 'l.')})"), otherwise]
+        ),
     )
 
 

@@ -20,7 +20,7 @@ select
     l._hash as _hash_before
 from {staged} as s
 left join known as l on {same}
-where {is_new} or {differs} or s._hash is distinct from l._hash;
+where {is_new} or ({differs}) or s._hash is distinct from l._hash;
 
 -- name: delete_absent
 insert into {change}
