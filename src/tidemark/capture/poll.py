@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PART_BYTES = 256 << 20
+# The number of the way in which postgres/row_hash.py hashes a row. 2: timestamps go in whole.
+WAY_OF_HASHING = 2
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Captured:
 
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:
     """Name everything that a row's hash depends on but the row; hashes with different names cannot be compared."""
-    listed = ",".join([*(f"{column.name} {column.type}" for column in columns), "", *table.key])
+    shape = (f"{column.name} {column.type}" for column in columns)
+    listed = ",".join([*shape, "", *table.key, "", str(WAY_OF_HASHING)])
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     return f"{table.sweep}:{major_version}:{digest}"
 
