@@ -33,6 +33,8 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.table import LakeTable, open_as_of
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
+from tidemark.log.columns import Column
+from tidemark.log.keys import canonical
 from tidemark.log.latest import state_as_of
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
@@ -223,6 +225,7 @@ class StarEdge:
             yield select("star", "deleted", rows=lines).rows
 
     def _judge_set_aside(self, star: StarTable, found: Table, tables: WorkingTables) -> None:
+        """Excuse the differences of keys in quarantine, but not a row that is live in the star and was deleted."""
         if not self.done.tables[star.name].open:
             return
         source = self.model.sources[star.driving].key if star.kind == "fact" else star.key
@@ -230,8 +233,21 @@ class StarEdge:
         keys = listed(named_as(Expression(f"key->>{text(name)}"), name) for name in source)
         rows = open_rows(self.stars, star, self.done)
         aside = tables.of(select("verification", "keys_set_aside", keys=keys, open_rows=rows))
-        pairs = zip(mine, source, strict=True)
+        columns = self._columns(star)
         is_same = all_of(
-            Condition(f"{converted(quoted(own, 'k.'), 'varchar')} = {quoted(name, 'a.')}") for own, name in pairs
+            Condition(f"{_as_key(columns.get(name), own, 'k.')} = {_as_key(columns.get(name), name, 'a.')}")
+            for own, name in zip(mine, source, strict=True)
         )
-        judge(self.engine, found, "set aside", exists(aside, "a", is_same))
+        is_excused = Condition(f"{is_same} and (kind <> 'surplus' or a._last_op is distinct from 'delete')")
+        judge(self.engine, found, "set aside", exists(aside, "a", is_excused))
+
+    def _columns(self, star: StarTable) -> dict[str, Column]:
+        """Give the columns of a fact's driving table by name."""
+        tables = self.manifests[self.done.batch].tables
+        return {column.name: column for column in tables[star.driving].columns} if star.kind == "fact" else {}
+
+
+def _as_key(column: Column | None, name: str, prefix: str) -> Expression:
+    """Write a key in the form in which keys of quarantine and of the star can be compared."""
+    value = converted(quoted(name, prefix), "varchar")
+    return canonical(column, value) if column else value

@@ -89,6 +89,7 @@ group by all;
 -- name: neighbours
 select
     _ordinal,
+    _previous,
     _previous_from,
     _next_from,
     0 as _reserved_before,
@@ -98,6 +99,7 @@ from {beside};
 -- name: neighbours_with_reserved
 select
     b._ordinal,
+    b._previous,
     b._previous_from,
     b._next_from,
     count(a._ordinal) filter (a._ordinal > b._previous and a._ordinal < b._ordinal) as _reserved_before,
@@ -166,6 +168,15 @@ select
     {batch}::bigint as batch_id
 from {made} as s
 inner join {history} as h on {same};
+
+-- name: tombstones
+-- Of two deletions after one version the first ends it.
+select {fields}
+from {history} as h
+inner join {beside} as b on h._ordinal = b._ordinal
+inner join {written} as f on b._previous = {surrogate}
+where not f.is_deleted
+qualify row_number() over (partition by b._previous order by h._ordinal) = 1;
 
 -- name: numbered
 select
