@@ -1,7 +1,9 @@
 """A row that was deleted is gone from the warehouse at once, also when the star cannot take its last values."""
 
+from pathlib import Path
+
 from tests.acceptance.conftest import NewShop
-from tests.support.drift import LATER, current, shop
+from tests.support.drift import LATER, current, mended, shop
 from tests.support.pipeline import Rig
 from tests.support.proof import keys, proof, unproven, verify
 from tests.support.tampering import drop
@@ -52,6 +54,27 @@ def test_a_deletion_with_values_that_the_star_cannot_take_ends_the_row_with_its_
     assert [row[2:] for row in versions(rig, 1)][1:] == [(True, 3, False), (False, 4, False), (True, 5, True)]
     assert aside(rig) == [("update", 4), ("insert", 5), ("delete", 7)]
     assert unproven(verify(rig, deep=True)) == set()
+
+
+def test_rows_whose_key_got_another_text_in_quarantine_come_back_one_after_the_other(
+    new_shop: NewShop, tmp_path: Path
+) -> None:
+    rig = new_shop(shop(note="note", types={"note": "varchar(3)"}))
+    rig.change("alter table purchase alter purchase_id type numeric", "update purchase set note = null")
+    rig.run()
+    rig.change("update purchase set note = 'long' where purchase_id = 1")
+    rig.run()
+    rig.change("update purchase set note = 'longer', purchase_id = 1.00 where purchase_id = 1")
+    rig.run()
+    assert aside(rig) == [("update", 4), ("update", 5)]
+
+    rig = mended(rig, shop(note="note", types={"note": "varchar(9)"}), tmp_path / "mended")
+    Replay(rig.model, rig.ingestion, rig.processed, rig.pointer).run("fact_purchase")
+    rig.run()
+
+    assert aside(rig) == []
+    assert [row[0] for row in versions(rig, 1)] == [1, 4, 5]
+    assert unproven(verify(rig)) == set()
 
 
 def test_a_deleted_row_that_is_live_in_the_star_is_found_though_it_lies_in_quarantine(new_shop: NewShop) -> None:

@@ -221,7 +221,7 @@ def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEn
     brings = any(dimensions[name].rows for name in fact.star.references.values() if name in dimensions)
     named = among(quoted("ordinal"), map(int, fact.batch.manifest.replay.get(fact.star.name, ())))
     wanted = any_of([named, Condition("waits")] if brings else [named])
-    return tables.of(tombstones.parsed(fact.open_rows, fact.columns, wanted))
+    return tables.of(tombstones.parsed(fact.open_rows, fact.table, fact.columns, wanted))
 
 
 def _end_deleted(
@@ -233,10 +233,11 @@ def _end_deleted(
     if not any(batch.engine.count(rows, tombstones.DELETION) for rows in lying):
         return []
     written = fact.lake.rows([*fact.kept, *(action.path for action in (*added, *returned))])
-    deletions = tables.of(tombstones.without_tombstone(fact.aside, fact.open_rows, star, fact.columns, written))
-    made = tombstones.tombstones(
-        star, fact.table, fact.columns, batch.model, deletions, written, fact.lake.columns, batch.number
+    deletions = tables.of(
+        tombstones.without_tombstone(fact.aside, fact.open_rows, star, fact.table, fact.columns, written)
     )
+    parts = (deletions, written, fact.open_keys, fact.lake.columns, batch.number)
+    made = tombstones.tombstones(star, fact.table, fact.columns, batch.model, *parts)
     action = batch.writer.write(fact.lake, made, [star.key[0], "batch_id"])
     return [action] if action else []
 

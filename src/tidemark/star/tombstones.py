@@ -22,20 +22,22 @@ from tidemark.lake.sqltext import (
     text,
 )
 from tidemark.log.columns import Column
+from tidemark.log.keys import canonical
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.star import star_sql
 
 DELETION = Condition("op = 'delete'")
 
 
-def parsed(open_rows: Rows, columns: Mapping[str, Column], where: Condition) -> Select:
+def parsed(open_rows: Rows, table: SourceTable, columns: Mapping[str, Column], where: Condition) -> Select:
     """Write the SELECT of some rows of quarantine as changes of the log; `_turn` numbers the versions of each key.
 
     Each row is parsed once, because it may hold megabytes. The numbers are computed apart from the parsed rows.
     """
     types = text(json.dumps({name: column.log_type for name, column in columns.items()}))
     values = listed(named_as(quoted(name, "v."), name) for name in columns)
-    return select("quarantine", "retried", values=values, types=types, open_rows=open_rows, where=where)
+    keys = listed(canonical(columns[name], Expression(f"(key->>{text(name)})")) for name in table.key)
+    return select("quarantine", "retried", values=values, types=types, keys=keys, open_rows=open_rows, where=where)
 
 
 def has_tombstone(star: StarTable, written: Rows) -> Condition:
@@ -44,7 +46,12 @@ def has_tombstone(star: StarTable, written: Rows) -> Condition:
 
 
 def without_tombstone(
-    aside: Table, open_rows: Rows | None, star: StarTable, columns: Mapping[str, Column], written: Rows
+    aside: Table,
+    open_rows: Rows | None,
+    star: StarTable,
+    table: SourceTable,
+    columns: Mapping[str, Column],
+    written: Rows,
 ) -> Select:
     """Write the SELECT of the deletions in quarantine that have no tombstone, as changes of the log.
 
@@ -52,11 +59,12 @@ def without_tombstone(
         aside: what this batch sets aside.
         open_rows: what lay in quarantine before, if anything.
         star: the fact.
+        table: its driving table.
         columns: the driving table's columns, by name.
         written: the fact.
     """
     lying = select("quarantine", "deletions", aside=aside, before=open_rows or aside)
-    return parsed(lying.rows, columns, Condition(f"ordinal not in ({_surrogates(star, written)})"))
+    return parsed(lying.rows, table, columns, Condition(f"ordinal not in ({_surrogates(star, written)})"))
 
 
 def tombstones(  # noqa: PLR0913, PLR0917 -- what dates a version
@@ -66,6 +74,7 @@ def tombstones(  # noqa: PLR0913, PLR0917 -- what dates a version
     model: Model,
     deletions: Rows,
     written: Rows,
+    open_keys: Rows | None,
     fields: Mapping[str, str],
     batch: int,
 ) -> Select:
@@ -78,10 +87,11 @@ def tombstones(  # noqa: PLR0913, PLR0917 -- what dates a version
         model: gives the time zone of naive times.
         deletions: refused deletions that have no version of their own.
         written: the fact.
+        open_keys: `_ordinal` and source key of the rows that lay in quarantine before, if there were any.
         fields: the fact's columns.
         batch: the batch that brings the tombstones.
     """
-    beside = star_sql.neighbours(written, star, deletions, table, columns, None)
+    beside = star_sql.neighbours(written, star, deletions, table, columns, open_keys)
     history = star_sql.versions(deletions, star, table, columns, model, beside.rows)
     own = {
         star.key[0]: quoted("_ordinal", "h."),

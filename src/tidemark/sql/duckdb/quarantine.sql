@@ -126,7 +126,7 @@ from (
 inner join (
     select
         ordinal,
-        row_number() over (partition by key::varchar order by ordinal) as turn
+        row_number() over (partition by {keys} order by ordinal) as turn
     from {open_rows}
     where {where}
 ) as t on r.ordinal = t.ordinal;
