@@ -29,6 +29,7 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.table import Change, LakeTable, open_table
 from tidemark.log.columns import Column
+from tidemark.log.keys import canonical, has_variants
 from tidemark.log.reading import read_as
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
@@ -99,29 +100,55 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
             open_rows,
             tables.of(_open_keys(star, table, _columns(state), open_rows)) if open_rows else None,
         )
-        added = _put_changes(fact)
+        added, repeated = _put_changes(fact)
         returned, released, stood = _retry(fact, tables, dimensions, added)
         ended = _end_deleted(fact, tables, added, returned)
         years = frozenset(_years(fact, added + returned))
         set_aside = batch.quarantine.set_aside(star, fact.aside)
         change = Change((*added, *returned, *ended), tuple(own))
         outcome = batch.outcome(star, batch.writer.commit(lake, change), [change], set_aside, released, years)
-        return replace(outcome, entry=replace(outcome.entry, ended=sum(map(_rows, ended)) - stood))
+        entry = replace(outcome.entry, ended=sum(map(_rows, ended)) - stood, repeated=repeated)
+        return replace(outcome, entry=entry)
 
 
-def _put_changes(fact: _Fact) -> list[AddAction]:
-    """Write the batch's changes as versions, in at most one data file for each object of the log."""
+def _put_changes(fact: _Fact) -> tuple[list[AddAction], bool]:
+    """Write the batch's changes as versions, in one or two data files for each object of the log.
+
+    Returns:
+        The files, and whether a key has two of these versions.
+    """
     added: list[AddAction] = []
+    repeated = False
     ordinal = fact.state.entry.first_ordinal
     moment = Expression(f"timestamp {fact.batch.captured_at}")
     for part in fact.state.parts:
         numbered = select("star", "numbered", first=number(ordinal), captured_at=moment, rows=part.rows)
-        action = _take(fact, numbered.rows, added)
-        added += [action] if action else []
+        before = len(added)
+        with fact.batch.engine.working_tables() as tables:
+            turns = _in_turns(fact, tables, numbered.rows)
+            repeated = repeated or len(turns) > 1
+            for rows in turns:
+                action = _take(fact, rows, added)
+                added += [action] if action else []
         refused = fact.batch.engine.count(fact.aside, Condition(f"ordinal >= {ordinal}"))
-        _require_all(fact, _rows(action) + refused, part.source.rows, part.source.key)
+        _require_all(fact, sum(map(_rows, added[before:])) + refused, part.source.rows, part.source.key)
         ordinal += part.source.rows
-    return added
+    return added, repeated
+
+
+def _in_turns(fact: _Fact, tables: WorkingTables, part: Rows) -> Sequence[Rows]:
+    """Give a part as it is, or first the deletions and then the insertions of keys that are equal for the source.
+
+    An older Tidemark wrote these two where a key had got another text. Now they are one update.
+    """
+    entry = fact.state.entry
+    if not (entry.inserted and entry.deleted and has_variants(fact.table.key, entry.columns)):
+        return [part]
+    keys = listed(canonical(fact.columns[name], quoted(name)) for name in fact.table.key)
+    turns = tables.of(select("star", "in_turns", rows=part, keys=keys))
+    if not fact.batch.engine.count(turns, Condition("_turn > 1")):
+        return [part]
+    return [select("star", "turn", turns=turns, turn=number(turn)).rows for turn in (1, 2)]
 
 
 def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | None:

@@ -9,6 +9,7 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Sql,
+    exists,
     listed,
     named_as,
     names,
@@ -21,6 +22,7 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.sqltext import packed as struct
 from tidemark.log.columns import Column
+from tidemark.log.keys import has_variants, is_same_key
 from tidemark.log.reading import AS_IN_LOG, is_lost, presented, read_as
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.star.limits import Limit
@@ -39,6 +41,14 @@ def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Sel
     """
     present = _filled if filled else presented
     return select("files", "fields", fields=listed(named_as(present(each), each.name) for each in columns), rows=rows)
+
+
+def gone(rows: Rows, table: SourceTable, columns: Sequence[Column], there: Rows) -> Select:
+    """Write the SELECT of a batch's deleted rows, but for those whose key is in latest, `there`, in another text."""
+    if not has_variants(table.key, columns):
+        return select("star", "deleted", rows=rows)
+    is_there = exists(there, "l", is_same_key(table.key, columns, "l.", "d."))
+    return select("star", "gone", rows=rows, is_there=is_there)
 
 
 def unreadable(columns: Sequence[Column]) -> Expression | None:

@@ -43,7 +43,7 @@ from tidemark.report import Progress, quiet
 from tidemark.star.quarantine import open_rows
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed
-from tidemark.star.star_sql import BATCH, typed
+from tidemark.star.star_sql import BATCH, gone, typed
 from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import compare, differences, judge, stage, verdicts
 from tidemark.verification.proving import proofs
@@ -204,7 +204,7 @@ class StarEdge:
             latest = state_as_of(self.ingestion, self.model.sources[name], self.done.batch, entry)
             states = [latest.rows if latest else empty({column.name: column.log_type for column in columns})]
             if last:
-                states += self._deleted(last, name)
+                states += self._deleted(last, name, states[0])
             self.engine.view(name, union_all(typed(rows, columns) for rows in states))
 
     def _last_change(self, star: StarTable) -> Manifest | None:
@@ -214,7 +214,7 @@ class StarEdge:
                 return self.manifests[batch]
         return None
 
-    def _deleted(self, manifest: Manifest, name: str) -> Iterator[Rows]:
+    def _deleted(self, manifest: Manifest, name: str, there: Rows) -> Iterator[Rows]:
         """Give the rows that the batch deleted: a dimension read them one last time in this batch."""
         entry = manifest.tables[name]
         if entry.deleted:
@@ -222,7 +222,7 @@ class StarEdge:
             log = ChangeLog(self.ingestion)
             files = [str(log.verified(each, self.engine.new_file(".jsonl"))) for each in entry.objects]
             lines = from_json(files, types)
-            yield select("star", "deleted", rows=lines).rows
+            yield gone(lines, self.model.sources[name], entry.columns, there).rows
 
     def _judge_set_aside(self, star: StarTable, found: Table, tables: WorkingTables) -> None:
         """Excuse the differences of keys in quarantine, but not a row that is live in the star and was deleted."""

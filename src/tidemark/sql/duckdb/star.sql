@@ -14,6 +14,11 @@ select *
 from {rows}
 where _op = 'delete';
 
+-- name: gone
+select *
+from {rows} as d
+where _op = 'delete' and not {is_there};
+
 -- name: lines_of_log
 select
     {fields},
@@ -184,6 +189,27 @@ select
     _position + {first} as _ordinal,
     {captured_at} as _captured_at
 from {rows};
+
+-- name: in_turns
+-- The first of the two numbers goes to the deletion, so that the version after it is the last.
+select * replace (_ordinals[_turn] as _ordinal)
+from (
+    select
+        *,
+        row_number() over (
+            partition by {keys}
+            order by
+                _op <> 'delete',
+                _ordinal
+        ) as _turn,
+        list_sort(list(_ordinal) over (partition by {keys})) as _ordinals
+    from {rows}
+);
+
+-- name: turn
+select * exclude (_turn, _ordinals)
+from {turns}
+where _turn = {turn};
 
 -- name: years
 select distinct year({column}) as y
