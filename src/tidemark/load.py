@@ -106,11 +106,11 @@ class Load:
             message = f"{star.path} is gone from the processed bucket"
             raise StateError(message, advice="`tidemark rebuild star` makes it again from the log", table=star.name)
         columns = loaded_columns(star, lake.columns)
+        # Rows of these kinds may belong between versions that the warehouse holds, or follow one another.
+        has_returned = entry.released > 0 or entry.through > 0 or entry.ended > 0 or entry.repeated
         stream = StarRows(lake, columns, manifest.batch, max(manifest.batch, entry.through))
         if star.kind == "fact":
-            rows = warehouse.put_fact(
-                star, columns, stream.blocks(), rows=entry.rows, has_returned=entry.released > 0 or entry.through > 0
-            )
+            rows = warehouse.put_fact(star, columns, stream.blocks(), rows=entry.rows, has_returned=has_returned)
         else:
             rows = warehouse.put_dimension(star, columns, stream.blocks())
         if rows != entry.rows and not (entry.through and rows > entry.rows):

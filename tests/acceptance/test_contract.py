@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.conftest import NewShop
 from tests.support.drift import LATER, counts, current, expected, mended, shop
 from tests.support.pipeline import Rig, clock
+from tests.support.proof import unproven, verify
 from tidemark.errors import ConfigError, ContractError
 from tidemark.rebuild import Rebuild
 from tidemark.verification.verify import Verify
@@ -191,6 +192,22 @@ def test_keys_that_become_texts_go_on_in_the_star_as_numbers(new_shop: NewShop) 
         (4, 9),
     ]
     assert rig.ingest().batches == ()
+
+
+def test_values_that_a_new_type_reads_otherwise_are_changes_of_their_rows(new_shop: NewShop) -> None:
+    rig = new_shop(shop(types={"amount": "double precision"}))
+    rig.change(
+        "alter table purchase alter column amount type real", "update purchase set amount = 0.5 where amount > 9"
+    )
+    rig.run()
+
+    rig.change("alter table purchase alter column amount type numeric")
+    rig.run()
+
+    # 5.1 and 0.99 are other numbers as a real, 0.5 is the same.
+    assert counts(rig) == (0, 2, 0)
+    assert current(rig, "amount") == [(1, 5.1), (2, 0.5), (3, 0.99)]
+    assert unproven(verify(rig, deep=True)) == set()
 
 
 def test_a_select_that_is_wrong_whatever_the_source_is_is_no_matter_of_the_contract(new_shop: NewShop) -> None:

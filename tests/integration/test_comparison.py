@@ -275,6 +275,18 @@ def test_reading_a_span_again_finds_what_lies_in_it_on_either_side(
     assert [found.inserted, found.updated, found.deleted] == counts
 
 
+def test_reading_a_span_again_finds_a_key_in_another_text(new_table: NewTable, url: str) -> None:
+    table = new_table("by_hash", {1: ("a", None, False), 2: ("b", None, False)})
+    with psycopg.connect(url) as connection:
+        connection.execute("update by_hash set id = 1.00, at = '2021-01-01' where id = 1")
+
+    found, captured = table.read_again(Span("at", "timestamp", RECENT, LATER))
+
+    assert (found.inserted, found.updated, found.deleted) == (0, 1, 0)
+    (line,) = map(json.loads, table.lines(captured))
+    assert (line["id"], line["_before"]["id"]) == ("1.00", "1")
+
+
 def test_an_insert_has_no_row_before_in_the_log(new_table: NewTable) -> None:
     table = new_table("by_key", {1: ("a", True, False)})
     table.holds({1: ("b", None, True), 2: ('"\n', False, True)})

@@ -21,6 +21,8 @@ PURE = {
     "lake.sqltext",
     "log.change",
     "log.columns",
+    "log.keys",
+    "log.reading",
     "named_sql",
     "postgres.statements",
 }

@@ -20,7 +20,7 @@ from tidemark.star.star_sql import neighbours, typed, unreadable, versions
 TABLE = SourceTable(name="item", key=("id",), updated="stamp")
 STAR = StarTable("fact_item", "fact", ("item_record_id",), ("item",), "", driving="item", source_key=("item_id",))
 MODEL = Model("small", Path(), ZoneInfo("UTC"), {"item": TABLE}, {"fact_item": STAR})
-TYPES = {"id": "INTEGER", "stamp": "TIMESTAMP"}
+COLUMNS = {column.name: column for column in (Column("id", "integer"), Column("stamp", "timestamp without time zone"))}
 START = datetime(2024, 11, 15, 12, 0)  # noqa: DTZ001 -- naive, as a source's stamps are
 MICROSECOND = timedelta(microseconds=1)
 # Close together, so that versions crowd; None is a row without a stamp.
@@ -55,8 +55,8 @@ class History:
     def take(self, ordinal: int) -> None:
         """Give a change its place."""
         part = Rows(f"(select id, stamp, _op, _ordinal, _captured_at from aside where _ordinal = {ordinal})")
-        beside = neighbours(Rows("fact"), STAR, part, TABLE, TYPES, Rows("aside"))
-        made = versions(part, STAR, TABLE, TYPES, MODEL, beside.rows)
+        beside = neighbours(Rows("fact"), STAR, part, TABLE, COLUMNS, Rows("aside"))
+        made = versions(part, STAR, TABLE, COLUMNS, MODEL, beside.rows)
         self.duck.execute(f"insert into fact select _ordinal, item_id, valid_from from ({made})")
         self.duck.execute(f"delete from aside where _ordinal = {ordinal}")
 

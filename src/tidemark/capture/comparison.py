@@ -25,7 +25,9 @@ from tidemark.lake.sqltext import (
 from tidemark.lake.table import Change
 from tidemark.log.changelog import LogObject, TableEntry, carried_over
 from tidemark.log.columns import Column
+from tidemark.log.keys import has_variants
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, stage_changes
+from tidemark.log.reading import reads_otherwise
 
 
 def capture_changes(
@@ -46,12 +48,13 @@ def capture_changes(
     comparison = _Comparison(poll, latest, columns)
     is_comparable = before.hashed_by == hashed_by(latest.source, columns, poll.major_version)
     if not is_comparable:
-        comparison.read_all()
+        comparison.read_all(before.columns)
         rows = comparison.expected_total()
     else:
         if since is not None and latest.source.updated:
             comparison.read(poll.snapshot.rows_since(latest.source, since))
         rows = comparison.sweep() if sweeps else comparison.expected_total()
+    comparison.unite_keys()
     return partial(comparison.finish, before, rows, swept=sweeps or not is_comparable)
 
 
@@ -81,6 +84,7 @@ def reread(
     comparison = _Comparison(poll, latest, columns)
     read = comparison.read(poll.snapshot.rows_within(latest.source, spans))
     read += comparison.read_beyond(diff.within(spans))
+    comparison.unite_keys()
     counts = comparison.counts()
     return Reread(
         read=read,
@@ -102,12 +106,17 @@ class _Comparison:
         self.working = self.engine.working_tables()
         self.tables = diff.make_tables(self.working.empty, self.types, self.table.key)
 
-    def read(self, lines: Iterable[bytes]) -> int:
-        """Stage rows of the source, add those that differ from latest to the changes, and count all staged rows."""
+    def read(self, lines: Iterable[bytes], before: Sequence[Column] = ()) -> int:
+        """Stage rows of the source, add those that differ from latest to the changes, and count all staged rows.
+
+        `before` has the columns that the rows of latest were read with, where these may have had other types.
+        """
         self.engine.execute(statement("capture", "delete_all", table=self.tables.staged))
         rows = self._copy_in(self.tables.staged, lines, columns_of(self.columns))
         if rows:
-            self.engine.execute(diff.compare_staged(self.latest.rows, self.names, self.table.key, self.tables))
+            otherwise = reads_otherwise(before, self.columns, "l.", "s.")
+            compared = diff.compare_staged(self.latest.rows, self.names, self.table.key, self.tables, otherwise)
+            self.engine.execute(compared)
         return rows
 
     def read_beyond(self, where: Condition) -> int:
@@ -127,10 +136,16 @@ class _Comparison:
         """Count the changes by operation."""
         return dict(self.engine.execute(select("capture", "operations", change=self.tables.change)).fetchall())
 
-    def read_all(self) -> None:
+    def read_all(self, before: Sequence[Column]) -> None:
         """Compare every row, because the hashes in latest were made in another way and cannot be compared."""
-        self.read(self.poll.snapshot.rows(self.table))
+        self.read(self.poll.snapshot.rows(self.table), before)
         self._delete_absent(self.latest.rows, self.tables.staged)
+
+    def unite_keys(self) -> None:
+        """Find the rows whose key is the same for the source and has another text; each is one update."""
+        if has_variants(self.table.key, self.columns) and self.counts().get("insert"):
+            for each in diff.unite_keys(self.latest.rows, self.columns, self.table.key, self.tables):
+                self.engine.execute(each)
 
     def sweep(self) -> Sum:
         """Find what the cursor missed, and return the count and sum of the whole table in the source."""

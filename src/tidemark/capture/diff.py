@@ -4,7 +4,7 @@ Only the text of a row decides whether it changed. Hashes only find the rows tha
 the log has no hash, and under `sweep = "keys"` a hash covers only the row's key and time of change.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidemark.capture.watermark import Span
@@ -28,6 +28,8 @@ from tidemark.lake.sqltext import (
     tried,
 )
 from tidemark.log.change import change_columns
+from tidemark.log.columns import Column
+from tidemark.log.keys import is_same_key
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,13 @@ def make_tables(
     )
 
 
-def compare_staged(latest: Rows, columns: Sequence[str], key: Sequence[str], tables: DiffTables) -> Statement:
-    """Write the statement that puts those rows of `staged` into `change` that are new or differ from `latest`."""
+def compare_staged(
+    latest: Rows, columns: Sequence[str], key: Sequence[str], tables: DiffTables, otherwise: Condition
+) -> Statement:
+    """Write the statement that puts those rows of `staged` into `change` that are new or differ from `latest`.
+
+    The rows `s` and `l` also differ under the condition `otherwise`.
+    """
     return statement(
         "diff",
         "compare_staged",
@@ -77,7 +84,9 @@ def compare_staged(latest: Rows, columns: Sequence[str], key: Sequence[str], tab
         before=packed(columns, "l."),
         same=same(key, "s.", "l."),
         is_new=Condition(f"{quoted(key[0], 'l.')} is null"),
-        differs=Condition(f"row({names(columns, 's.')}) is distinct from row({names(columns, 'l.')})"),
+        differs=any_of(
+            [Condition(f"row({names(columns, 's.')}) is distinct from row({names(columns, 'l.')})"), otherwise]
+        ),
     )
 
 
@@ -95,6 +104,27 @@ def delete_absent(
         present=present,
         keys=names(key),
     )
+
+
+def unite_keys(latest: Rows, columns: Sequence[Column], key: Sequence[str], tables: DiffTables) -> Iterator[Statement]:
+    """Write the statements that make one update of a deleted and an inserted row if the source calls their keys equal.
+
+    A poll without a sweep, and a backfill, find only the new text of such a key. Then latest names the other one.
+    """
+    found = [column.name for column in columns]
+    parts = {"change": tables.change}
+    yield statement(
+        "diff",
+        "delete_other_texts",
+        fields=names(found, "l."),
+        before=packed(found, "l."),
+        latest=latest,
+        keys=names(key),
+        same=is_same_key(key, columns, "l.", "i."),
+        **parts,
+    )
+    yield statement("diff", "unite_keys", same=is_same_key(key, columns, "d.", "i."), **parts)
+    yield statement("diff", "drop_united", is_before=same(key, "u._before.", "d."), **parts)
 
 
 def within(spans: Sequence[Span]) -> Condition:

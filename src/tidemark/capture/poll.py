@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 PART_BYTES = 256 << 20
 BEFORE_ROWS = b"rows of COPY\n"
+# The number of the way in which postgres/row_hash.py hashes a row. 2: timestamps go in whole.
+WAY_OF_HASHING = 2
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Captured:
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:
     """Name everything that a row's hash depends on but the row; hashes with different names cannot be compared."""
     form = [f"{name} {value}" for name, value in {"client_encoding": ENCODING, **SETTINGS}.items()]
-    listed = ",".join([*(f"{column.name} {column.type}" for column in columns), "", *table.key, "", *form])
+    shape = [f"{column.name} {column.type}" for column in columns]
+    listed = ",".join([*shape, "", *table.key, "", *form, "", str(WAY_OF_HASHING)])
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
     return f"{table.sweep}:{major_version}:{digest}"
 

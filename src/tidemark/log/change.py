@@ -14,11 +14,16 @@ def change_columns(columns: Mapping[str, str]) -> dict[str, str]:
     Args:
         columns: the source's columns with the types of the log.
     """
-    fields = listed(Expression(f"{quoted(name)} {kind}") for name, kind in columns.items())
     return {
         **columns,
         "_hash": "BIGINT",
         "_op": "VARCHAR",
-        "_before": f"STRUCT({fields})",
+        "_before": struct_of(columns),
         "_hash_before": "BIGINT",
     }
+
+
+def struct_of(columns: Mapping[str, str]) -> str:
+    """Give the DuckDB type of a row with these columns."""
+    fields = listed(Expression(f"{quoted(name)} {kind}") for name, kind in columns.items())
+    return f"STRUCT({fields})"

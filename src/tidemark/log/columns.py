@@ -18,6 +18,7 @@ TYPED = {
     "timestamp with time zone": "TIMESTAMPTZ",
 }
 MOMENTS = {"date", "timestamp without time zone", "timestamp with time zone"}
+PADDED = {"character", "bpchar"}
 WIDEST_DECIMAL_DIGITS = 38
 # The columns that the log and latest add to a row.
 RESERVED = {"_op", "_before", "_hash", "_hash_before"}
@@ -36,6 +37,11 @@ class Column:
     def base_type(self) -> str:
         """Give the type without its modifiers: `numeric(10,2)` is a `numeric`."""
         return re.sub(r"\s*\([^)]*\)", "", self.type)
+
+    @property
+    def is_padded(self) -> bool:
+        """Say whether Postgres fills the column's values up with spaces and ignores them when it compares."""
+        return self.base_type in PADDED
 
     @property
     def log_type(self) -> str:

@@ -6,7 +6,7 @@ Rows that are taken from the log have no hash, because the log holds no hashes.
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,11 @@ from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
 from tidemark.lake.json_lines import longest_line_bytes
-from tidemark.lake.sqltext import Expression, from_json, names, statement
+from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, statement
 from tidemark.lake.table import Change, open_table
-from tidemark.log.change import change_columns
+from tidemark.log.change import change_columns, struct_of
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
+from tidemark.log.keys import has_variants
 from tidemark.log.latest import LatestTable, columns_of, open_latest, path_of, stage_changes, statistics_of
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects, open_objects
@@ -126,12 +127,17 @@ def _staged(
     types = {column.name: column.log_type for column in entry.columns}
     copies = [engine.new_file(".jsonl") for _ in entry.objects]
     files = [log.verified(each, copy) for each, copy in zip(entry.objects, copies, strict=True)]
-    operation = Expression("'insert'" if batch == 1 else "_op")
-    shape = types if batch == 1 else types | {"_op": "VARCHAR"}
-    lines = from_json(list(map(str, files)), shape, longest_line_bytes(files))
+    read, operation, before = dict(types), Expression("'insert'"), Expression("null")
+    if batch > 1:
+        read["_op"], operation = "VARCHAR", Expression("_op")
+        if has_variants(latest.source.key, entry.columns):
+            # An update may have given the key another text.
+            keys = {name: types[name] for name in latest.source.key}
+            read["_before"], before = struct_of(keys), _keys_before(keys, types)
+    lines = from_json(list(map(str, files)), read, longest_line_bytes(files))
     with engine.working_on(latest.source.name), engine.working_tables() as tables:
         change = tables.empty(change_columns(types))
-        parts = {"change": change, "fields": names(types), "operation": operation, "lines": lines}
+        parts = {"change": change, "fields": names(types), "operation": operation, "before": before, "lines": lines}
         engine.execute(statement("log", "changes_of_log", **parts))
         for copy in copies:
             copy.unlink(missing_ok=True)
@@ -144,3 +150,11 @@ def _is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int
         return True
     lake = open_table(objects, path_of(table))
     return lake is not None and lake.columns != columns_of(entry.columns)
+
+
+def _keys_before(keys: Collection[str], columns: Iterable[str]) -> Expression:
+    """Write the row before with its key alone."""
+    fields = listed(
+        Expression(f"{quoted(name)} := {quoted(name, '_before.') if name in keys else 'null'}") for name in columns
+    )
+    return Expression(f"case when _before is not null then struct_pack({fields}) end")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tidemark.lake.engine import Engine
 from tidemark.lake.merge import stage_merge
-from tidemark.lake.sqltext import Rows, Table
+from tidemark.lake.sqltext import Condition, Rows, Table, listed, named_as, quoted, select
 from tidemark.lake.table import (
     Change,
     LakeTable,
@@ -21,6 +21,7 @@ from tidemark.lake.table import (
     open_table,
     with_types,
 )
+from tidemark.log import keys
 from tidemark.log.changelog import TableEntry
 from tidemark.log.columns import INTEGERS, Column
 from tidemark.model import SourceTable
@@ -100,16 +101,26 @@ def latest_batch(objects: Objects, table: SourceTable) -> int:
 
 
 def stage_changes(engine: Engine, latest: LatestTable, change: Table, *, batch: int, now_milliseconds: int) -> Change:
-    """Write the files that apply a batch's changes to a table of latest; see `stage_merge`."""
-    return stage_merge(
-        engine,
-        latest.lake,
-        latest.source.key,
-        change,
-        batch=batch,
-        now_milliseconds=now_milliseconds,
-        statistics=statistics_of(latest.source, latest.lake.columns),
-    )
+    """Write the files that apply a batch's changes to a table of latest; see `stage_merge`.
+
+    An update may have given the key another text. It then removes the row under the old text and adds the new row.
+    """
+    key = latest.source.key
+    has_other_text = keys.has_other_text(key, "", "_before.")
+    with engine.working_tables() as tables:
+        if engine.count(change, Condition(f"_op = 'update' and ({has_other_text})")):
+            before = listed(named_as(quoted(name, "_before."), name) for name in key)
+            parts = {"change": change, "has_other_text": has_other_text, "keys_before": before}
+            change = tables.of(select("log", "under_both_texts", **parts))
+        return stage_merge(
+            engine,
+            latest.lake,
+            key,
+            change,
+            batch=batch,
+            now_milliseconds=now_milliseconds,
+            statistics=statistics_of(latest.source, latest.lake.columns),
+        )
 
 
 def has_integer_key(table: SourceTable, columns: Sequence[Column]) -> bool:

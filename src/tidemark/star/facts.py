@@ -1,9 +1,8 @@
 """A fact's rows in one batch: the driving table's changes, dated, judged, and numbered by their place in the log."""
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deltalake.transaction import AddAction
 
@@ -26,13 +25,15 @@ from tidemark.lake.sqltext import (
     select,
     statement,
     text,
-    tried,
     union_all,
 )
 from tidemark.lake.table import Change, LakeTable, open_table
+from tidemark.log.columns import Column
+from tidemark.log.keys import canonical, has_variants
+from tidemark.log.reading import read_as
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
-from tidemark.star import star_sql
+from tidemark.star import star_sql, tombstones
 from tidemark.star.batch import Batch, Outcome
 from tidemark.star.sources import SourceState
 from tidemark.star.star_manifest import StarEntry
@@ -63,9 +64,9 @@ class _Fact:
     open_keys: Table | None
 
     @property
-    def types(self) -> dict[str, str]:
-        """Give the driving table's columns as a model sees them."""
-        return _types(self.state)
+    def columns(self) -> dict[str, Column]:
+        """Give the driving table's columns by name."""
+        return _columns(self.state)
 
 
 def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry]) -> Outcome:
@@ -97,29 +98,57 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
             [file for file in lake.files if file not in own],
             batch.quarantine.nothing_aside(tables),
             open_rows,
-            tables.of(_open_keys(star, table, _types(state), open_rows)) if open_rows else None,
+            tables.of(_open_keys(star, table, _columns(state), open_rows)) if open_rows else None,
         )
-        added = _put_changes(fact)
-        returned, released = _retry(fact, tables, dimensions, added)
+        added, repeated = _put_changes(fact)
+        returned, released, stood = _retry(fact, tables, dimensions, added)
+        ended = _end_deleted(fact, tables, added, returned)
         years = frozenset(_years(fact, added + returned))
         set_aside = batch.quarantine.set_aside(star, fact.aside)
-        change = Change(tuple(added + returned), tuple(own))
-        return batch.outcome(star, batch.writer.commit(lake, change), [change], set_aside, released, years)
+        change = Change((*added, *returned, *ended), tuple(own))
+        outcome = batch.outcome(star, batch.writer.commit(lake, change), [change], set_aside, released, years)
+        entry = replace(outcome.entry, ended=sum(map(_rows, ended)) - stood, repeated=repeated)
+        return replace(outcome, entry=entry)
 
 
-def _put_changes(fact: _Fact) -> list[AddAction]:
-    """Write the batch's changes as versions, in at most one data file for each object of the log."""
+def _put_changes(fact: _Fact) -> tuple[list[AddAction], bool]:
+    """Write the batch's changes as versions, in one or two data files for each object of the log.
+
+    Returns:
+        The files, and whether a key has two of these versions.
+    """
     added: list[AddAction] = []
+    repeated = False
     ordinal = fact.state.entry.first_ordinal
     moment = Expression(f"timestamp {fact.batch.captured_at}")
     for part in fact.state.parts:
         numbered = select("star", "numbered", first=number(ordinal), captured_at=moment, rows=part.rows)
-        action = _take(fact, numbered.rows, added)
-        added += [action] if action else []
+        before = len(added)
+        with fact.batch.engine.working_tables() as tables:
+            turns = _in_turns(fact, tables, numbered.rows)
+            repeated = repeated or len(turns) > 1
+            for rows in turns:
+                action = _take(fact, rows, added)
+                added += [action] if action else []
         refused = fact.batch.engine.count(fact.aside, Condition(f"ordinal >= {ordinal}"))
-        _require_all(fact, _rows(action) + refused, part.source.rows, part.source.key)
+        _require_all(fact, sum(map(_rows, added[before:])) + refused, part.source.rows, part.source.key)
         ordinal += part.source.rows
-    return added
+    return added, repeated
+
+
+def _in_turns(fact: _Fact, tables: WorkingTables, part: Rows) -> Sequence[Rows]:
+    """Give a part as it is, or first the deletions and then the insertions of keys that are equal for the source.
+
+    An older Tidemark wrote these two where a key had got another text. Now they are one update.
+    """
+    entry = fact.state.entry
+    if not (entry.inserted and entry.deleted and has_variants(fact.table.key, entry.columns)):
+        return [part]
+    keys = listed(canonical(fact.columns[name], quoted(name)) for name in fact.table.key)
+    turns = tables.of(select("star", "in_turns", rows=part, keys=keys))
+    if not fact.batch.engine.count(turns, Condition("_turn > 1")):
+        return [part]
+    return [select("star", "turn", turns=turns, turn=number(turn)).rows for turn in (1, 2)]
 
 
 def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | None:
@@ -128,8 +157,8 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
     unreadable = star_sql.unreadable(fact.state.entry.columns)
     readable = select("star", "without_unreadable", rows=part, reason=unreadable).rows if unreadable else part
     written = fact.lake.rows([*fact.kept, *(action.path for action in before)])
-    beside = star_sql.neighbours(written, star, part, fact.table, fact.types, fact.open_keys)
-    history = star_sql.versions(part, star, fact.table, fact.types, batch.model, beside.rows)
+    beside = star_sql.neighbours(written, star, part, fact.table, fact.columns, fact.open_keys)
+    history = star_sql.versions(part, star, fact.table, fact.columns, batch.model, beside.rows)
     made = star_sql.fact_rows(star, history, batch.number, list(fact.yielded))
     judged = star_sql.judged(made, fact.yielded, limits, fact.references)
     joined = [name for name in star.reads if name != star.driving]
@@ -162,27 +191,40 @@ def _note(fact: _Fact, part: Rows, refused: Select) -> None:
     )
 
 
-def _open_keys(star: StarTable, table: SourceTable, types: Mapping[str, str], open_rows: Table) -> Select:
+def _open_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column], open_rows: Table) -> Select:
     key = zip(table.key, star.source_key, strict=True)
-    keys = (named_as(tried(Expression(f"(key->>{text(name)})"), types[name]), alias) for name, alias in key)
+    keys = (named_as(read_as(columns[name], Expression(f"(key->>{text(name)})")), alias) for name, alias in key)
     return select("quarantine", "open_keys", keys=listed(keys), open_rows=open_rows)
 
 
 def _retry(
     fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEntry], before: Sequence[AddAction]
-) -> tuple[list[AddAction], int]:
+) -> tuple[list[AddAction], int, int]:
     """Take up again the open rows that this batch names, and those that wait, if the batch may bring what they need.
 
     Returns:
-        The files that were written, and the number of rows released from quarantine.
+        The files that were written, the number of rows released from quarantine, and how many of these had their
+        version already: the tombstones of deletions.
     """
     batch, star = fact.batch, fact.star
-    retried = _retried(fact, tables, dimensions)
-    total = batch.engine.count(retried) if retried else 0
-    if retried is None or not total:
-        return [], 0
+    wanted = _retried(fact, tables, dimensions)
+    if wanted is None or not batch.engine.count(wanted):
+        return [], 0, 0
+    stands = tombstones.has_tombstone(star, fact.lake.rows(fact.kept))
+    retried = tables.of(select("quarantine", "without", rows=wanted, where=stands))
+    added = _take_turns(fact, retried, before)
+    # A row that is refused again for the same reason stays open as it is.
+    staying = tables.of(select("quarantine", "staying_changes", retried=retried, aside=fact.aside))
+    batch.engine.execute(statement("quarantine", "drop_staying_changes", aside=fact.aside, staying=staying))
+    released = batch.quarantine.release(star, select("quarantine", "leaving_changes", retried=wanted, staying=staying))
+    return added, released, batch.engine.count(wanted, stands)
+
+
+def _take_turns(fact: _Fact, retried: Table, before: Sequence[AddAction]) -> list[AddAction]:
+    """Take rows of quarantine up again, one version of each key in a turn, so that each finds those before it."""
+    batch, star = fact.batch, fact.star
     added: list[AddAction] = []
-    # One version of each key in a turn, so that every version finds those before it in their places.
+    total = batch.engine.count(retried)
     for turn in range(1, int(str(batch.engine.value(select("quarantine", "last_turn", retried=retried)))) + 1):
         part = select("quarantine", "turn", retried=retried, where=Condition(f"_turn = {turn}"))
         action = _take(fact, part.rows, [*before, *added])
@@ -195,28 +237,36 @@ def _retry(
         missing = {"retried": retried, "surrogate": quoted(star.key[0]), "written": written, "aside": fact.aside}
         _note(fact, part.rows, select("quarantine", "changes_without_row", **missing))
     _require_all(fact, taken + batch.engine.count(fact.aside, lay_before), total, "quarantine")
-    # A row that is refused again for the same reason stays open as it is.
-    staying = tables.of(select("quarantine", "staying_changes", retried=retried, aside=fact.aside))
-    batch.engine.execute(statement("quarantine", "drop_staying_changes", aside=fact.aside, staying=staying))
-    leaving = select("quarantine", "leaving_changes", retried=retried, staying=staying)
     logger.info("%s: %d of %d rows came back from quarantine in batch %d", star.name, taken, total, batch.number)
-    return added, batch.quarantine.release(star, leaving)
+    return added
 
 
 def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEntry]) -> Table | None:
-    """Make the table of the open rows to take up again; `_turn` numbers the versions of each key."""
+    """Make the table of the open rows to take up again; None when no row is open."""
     if fact.open_rows is None:
         return None
-    star, columns = fact.star, fact.state.entry.columns
-    brings = any(dimensions[name].rows for name in star.references.values() if name in dimensions)
-    named = among(quoted("ordinal"), map(int, fact.batch.manifest.replay.get(star.name, ())))
+    brings = any(dimensions[name].rows for name in fact.star.references.values() if name in dimensions)
+    named = among(quoted("ordinal"), map(int, fact.batch.manifest.replay.get(fact.star.name, ())))
     wanted = any_of([named, Condition("waits")] if brings else [named])
-    # Each row is parsed once, because it may hold megabytes. The numbers are computed apart from the parsed rows.
-    types = text(json.dumps({column.name: column.log_type for column in columns}))
-    values = listed(named_as(quoted(column.name, "v."), column.name) for column in columns)
-    return tables.of(
-        select("quarantine", "retried", values=values, types=types, open_rows=fact.open_rows, where=wanted)
+    return tables.of(tombstones.parsed(fact.open_rows, fact.table, fact.columns, wanted))
+
+
+def _end_deleted(
+    fact: _Fact, tables: WorkingTables, added: Sequence[AddAction], returned: Sequence[AddAction]
+) -> list[AddAction]:
+    """Write a tombstone for each refused deletion whose row is live in the fact, with the row's last good values."""
+    batch, star = fact.batch, fact.star
+    lying = [rows for rows in (fact.aside, fact.open_rows) if rows]
+    if not any(batch.engine.count(rows, tombstones.DELETION) for rows in lying):
+        return []
+    written = fact.lake.rows([*fact.kept, *(action.path for action in (*added, *returned))])
+    deletions = tables.of(
+        tombstones.without_tombstone(fact.aside, fact.open_rows, star, fact.table, fact.columns, written)
     )
+    parts = (deletions, written, fact.open_keys, fact.lake.columns, batch.number)
+    made = tombstones.tombstones(star, fact.table, fact.columns, batch.model, *parts)
+    action = batch.writer.write(fact.lake, made, [star.key[0], "batch_id"])
+    return [action] if action else []
 
 
 def _years(fact: _Fact, added: Sequence[AddAction]) -> Iterable[int]:
@@ -229,8 +279,8 @@ def _years(fact: _Fact, added: Sequence[AddAction]) -> Iterable[int]:
             yield from (row[0] for row in found)
 
 
-def _types(state: SourceState) -> dict[str, str]:
-    return {column.name: column.typed for column in state.entry.columns}
+def _columns(state: SourceState) -> dict[str, Column]:
+    return {column.name: column for column in state.entry.columns}
 
 
 def _rows(action: AddAction | None) -> int:

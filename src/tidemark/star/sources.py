@@ -23,7 +23,7 @@ from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
 from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable
 from tidemark.objects import Objects
-from tidemark.star.star_sql import typed, unreadable
+from tidemark.star.star_sql import gone, typed, unreadable
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequenc
         message = f"latest {table.name} does not have batch {entry.changed_in} yet"
         raise TransientError(message, advice="run tidemark ingest, which brings it up to date", table=table.name)
     types = {column.name: column.log_type for column in entry.columns}
-    there = [state.rows if state else empty(types)]
-    deleted = [select("star", "deleted", rows=part.rows).rows for part in parts] if entry.deleted else []
+    there = state.rows if state else empty(types)
+    deleted = [gone(part.rows, table, entry.columns, there).rows for part in parts] if entry.deleted else []
     fields = names(types)
-    return union_all(select("files", "fields", fields=fields, rows=rows) for rows in there + deleted).rows
+    return union_all(select("files", "fields", fields=fields, rows=rows) for rows in [there, *deleted]).rows

@@ -18,7 +18,9 @@ class StarEntry:
     `loaded_columns`. The batch set `set_aside` rows aside and released `released` rows from quarantine; after it `open`
     rows, of this batch and of earlier ones, are open. `through` is 0, except in a dimension that was rebuilt later:
     then it is the batch as of which the version holds the values, and the rows that changed from this batch up to that
-    one stand in for the `rows` that this batch changed.
+    one stand in for the `rows` that this batch changed. `ended` counts the tombstones of deletions that were set aside,
+    less those deletions among the released rows that had their tombstone before. `repeated` says that the batch's own
+    changes hold two versions of one key.
     """
 
     rows: int
@@ -28,6 +30,8 @@ class StarEntry:
     open: int = 0
     checksum: str = ""
     through: int = 0
+    ended: int = 0
+    repeated: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Sql,
+    exists,
     listed,
     named_as,
     names,
@@ -20,7 +21,9 @@ from tidemark.lake.sqltext import (
     tried,
 )
 from tidemark.lake.sqltext import packed as struct
-from tidemark.log.columns import UNCONSTRAINED_DECIMAL, Column
+from tidemark.log.columns import Column
+from tidemark.log.keys import has_variants, is_same_key
+from tidemark.log.reading import AS_IN_LOG, is_lost, presented, read_as
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.star.limits import Limit
 
@@ -28,7 +31,6 @@ HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGI
 BATCH = {"batch_id": "BIGINT"}
 # The prefix of a column that was converted into the star's type.
 AS = "_as_"
-AS_IN_LOG = {"BIGINT", "BOOLEAN", "VARCHAR"}
 
 
 def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Select:
@@ -37,15 +39,23 @@ def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Sel
     With `filled` an unreadable value is some other value instead: the rows of a model's SELECT that change with it
     depend on the unreadable value.
     """
-    present = _filled if filled else _presented
+    present = _filled if filled else presented
     return select("files", "fields", fields=listed(named_as(present(each), each.name) for each in columns), rows=rows)
+
+
+def gone(rows: Rows, table: SourceTable, columns: Sequence[Column], there: Rows) -> Select:
+    """Write the SELECT of a batch's deleted rows, but for those whose key is in latest, `there`, in another text."""
+    if not has_variants(table.key, columns):
+        return select("star", "deleted", rows=rows)
+    is_there = exists(there, "l", is_same_key(table.key, columns, "l.", "d."))
+    return select("star", "gone", rows=rows, is_there=is_there)
 
 
 def unreadable(columns: Sequence[Column]) -> Expression | None:
     """Write the expression that names a row's first unreadable value; it is null where every value can be read."""
     cases = [
         Expression(
-            f"case when {quoted(column.name)} is not null and ({_is_lost(column)}) then"
+            f"case when {quoted(column.name)} is not null and ({is_lost(column)}) then"
             f" {text(column.name)} || ' is ''' || left({quoted(column.name)}::varchar, 100) || ''', which no"
             f" {column.typed} can hold' end"
         )
@@ -103,7 +113,7 @@ def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[st
 
 
 def neighbours(
-    fact_rows: Rows, star: StarTable, part: Rows, table: SourceTable, types: Mapping[str, str], aside: Rows | None
+    fact_rows: Rows, star: StarTable, part: Rows, table: SourceTable, columns: Mapping[str, Column], aside: Rows | None
 ) -> Select:
     """Write a SELECT of the changes in `part` whose key has other versions, and of the versions next to each change.
 
@@ -116,18 +126,18 @@ def neighbours(
         star: the fact's description.
         part: the changes, with `_ordinal`.
         table: the fact's driving table.
-        types: the driving table's columns as a model sees them.
+        columns: the driving table's columns, by name.
         aside: `_ordinal` and the source key of the rows in quarantine; None when there are none.
     """
     # The driving table's key may have another type by now than in the fact's files.
     key_types = zip(table.key, star.source_key, strict=True)
-    as_now = listed(named_as(tried(quoted(alias), types[name]), alias) for name, alias in key_types)
+    as_now = listed(named_as(read_as(columns[name], quoted(alias)), alias) for name, alias in key_types)
     beside = select(
         "star",
         "beside",
         keys_of_part=names(star.source_key, "p."),
         surrogate=quoted(star.key[0], "f."),
-        source_keys=_source_keys(star, table, types),
+        source_keys=_source_keys(star, table, columns),
         part=part,
         fact_rows=select("star", "keyed", keys=as_now, rows=fact_rows).rows,
         keys=names(star.source_key),
@@ -139,7 +149,7 @@ def neighbours(
 
 
 def versions(
-    part: Rows, star: StarTable, table: SourceTable, types: Mapping[str, str], model: Model, beside: Rows
+    part: Rows, star: StarTable, table: SourceTable, columns: Mapping[str, Column], model: Model, beside: Rows
 ) -> Select:
     """Write a SELECT of source key, `_ordinal`, `valid_from` and `is_deleted` for each change.
 
@@ -153,15 +163,15 @@ def versions(
         part: the changes, with `_op`, `_ordinal` and `_captured_at`.
         star: the fact.
         table: its driving table.
-        types: the driving table's columns as a model sees them.
+        columns: the driving table's columns, by name.
         model: gives the time zone of naive times.
         beside: see `neighbours`.
     """
     return select(
         "star",
         "versions",
-        source_keys=_source_keys(star, table, types),
-        stamp=_in_utc(table, types, model),
+        source_keys=_source_keys(star, table, columns),
+        stamp=_in_utc(table, columns, model),
         part=part,
         beside=beside,
         keys=names(star.source_key),
@@ -188,29 +198,11 @@ def packed(columns: Iterator[str] | Sequence[str], prefix: str = "") -> Expressi
     return Expression(f"to_json({struct(columns, prefix)})")
 
 
-def _presented(column: Column) -> Expression:
-    name = quoted(column.name)
-    if column.typed in AS_IN_LOG:
-        return name
-    # DuckDB ignores the BC in Postgres's text and reads the year as one AD.
-    before_christ = f"case when {name} not like '%BC' then {name} end"
-    return tried(Expression(before_christ) if column.typed.startswith(("DATE", "TIME")) else name, column.typed)
-
-
-def _is_lost(column: Column) -> str:
-    lost = f"{_presented(column)} is null"
-    if column.typed != UNCONSTRAINED_DECIMAL:
-        return lost
-    # A cast does not fail on too many decimals: it rounds.
-    digits = r"\.[0-9]{18}[0-9]*[1-9]"
-    return f"{lost} or strlen({quoted(column.name)}) > 19 and regexp_matches({quoted(column.name)}, '{digits}')"
-
-
 def _filled(column: Column) -> Expression:
-    presented = _presented(column)
+    seen = presented(column)
     if column.typed in AS_IN_LOG:
-        return presented
-    filled = f"coalesce({presented}, {_unlikely(column.typed)})"
+        return seen
+    filled = f"coalesce({seen}, {_unlikely(column.typed)})"
     return Expression(f"case when {quoted(column.name)} is not null then {filled} end")
 
 
@@ -223,20 +215,20 @@ def _unlikely(kind: str) -> str:
     return f"cast('{'7319'[: min(digits - decimals, 1 if decimals else 4)]}.{'7319'[:decimals]}' as {kind})"
 
 
-def _source_keys(star: StarTable, table: SourceTable, types: Mapping[str, str]) -> Fields:
+def _source_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column]) -> Fields:
     key = zip(table.key, star.source_key, strict=True)
-    return listed(named_as(tried(quoted(name, "p."), types[name]), alias) for name, alias in key)
+    return listed(named_as(read_as(columns[name], quoted(name, "p.")), alias) for name, alias in key)
 
 
 def _first(reasons: Sequence[Expression]) -> Expression:
     return Expression(f"coalesce({listed(reasons)})" if reasons else "cast(null as varchar)")
 
 
-def _in_utc(table: SourceTable, types: Mapping[str, str], model: Model) -> Expression:
+def _in_utc(table: SourceTable, columns: Mapping[str, Column], model: Model) -> Expression:
     if table.updated is None:
         return Expression("null::timestamp")
     column = quoted(table.updated, "p.")
-    if types[table.updated] == "TIMESTAMPTZ":
+    if columns[table.updated].typed == "TIMESTAMPTZ":
         return Expression(f"timezone('UTC', {tried(column, 'timestamptz')})")
     moment = tried(column, "timestamp")
     if model.timezone.key == "UTC":

@@ -34,6 +34,8 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.table import LakeTable, open_as_of
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
+from tidemark.log.columns import Column
+from tidemark.log.keys import canonical
 from tidemark.log.latest import state_as_of
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
@@ -42,7 +44,7 @@ from tidemark.report import Progress, quiet
 from tidemark.star.quarantine import open_rows
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed
-from tidemark.star.star_sql import BATCH, typed
+from tidemark.star.star_sql import BATCH, gone, typed
 from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import compare, differences, judge, stage, verdicts
 from tidemark.verification.proving import proofs
@@ -203,7 +205,7 @@ class StarEdge:
             latest = state_as_of(self.ingestion, self.model.sources[name], self.done.batch, entry)
             states = [latest.rows if latest else empty({column.name: column.log_type for column in columns})]
             if last:
-                states += self._deleted(last, name)
+                states += self._deleted(last, name, states[0])
             self.engine.view(name, union_all(typed(rows, columns) for rows in states))
 
     def _last_change(self, star: StarTable) -> Manifest | None:
@@ -213,7 +215,7 @@ class StarEdge:
                 return self.manifests[batch]
         return None
 
-    def _deleted(self, manifest: Manifest, name: str) -> Iterator[Rows]:
+    def _deleted(self, manifest: Manifest, name: str, there: Rows) -> Iterator[Rows]:
         """Give the rows that the batch deleted: a dimension read them one last time in this batch."""
         entry = manifest.tables[name]
         if entry.deleted:
@@ -221,9 +223,10 @@ class StarEdge:
             log = ChangeLog(self.ingestion)
             files = [log.verified(each, self.engine.new_file(".jsonl")) for each in entry.objects]
             lines = from_json(list(map(str, files)), types, longest_line_bytes(files))
-            yield select("star", "deleted", rows=lines).rows
+            yield gone(lines, self.model.sources[name], entry.columns, there).rows
 
     def _judge_set_aside(self, star: StarTable, found: Table, tables: WorkingTables) -> None:
+        """Excuse the differences of keys in quarantine, but not a row that is live in the star and was deleted."""
         if not self.done.tables[star.name].open:
             return
         source = self.model.sources[star.driving].key if star.kind == "fact" else star.key
@@ -231,8 +234,21 @@ class StarEdge:
         keys = listed(named_as(Expression(f"key->>{text(name)}"), name) for name in source)
         rows = open_rows(self.stars, star, self.done)
         aside = tables.of(select("verification", "keys_set_aside", keys=keys, open_rows=rows))
-        pairs = zip(mine, source, strict=True)
+        columns = self._columns(star)
         is_same = all_of(
-            Condition(f"{converted(quoted(own, 'k.'), 'varchar')} = {quoted(name, 'a.')}") for own, name in pairs
+            Condition(f"{_as_key(columns.get(name), own, 'k.')} = {_as_key(columns.get(name), name, 'a.')}")
+            for own, name in zip(mine, source, strict=True)
         )
-        judge(self.engine, found, "set aside", exists(aside, "a", is_same))
+        is_excused = Condition(f"{is_same} and (kind <> 'surplus' or a._last_op is distinct from 'delete')")
+        judge(self.engine, found, "set aside", exists(aside, "a", is_excused))
+
+    def _columns(self, star: StarTable) -> dict[str, Column]:
+        """Give the columns of a fact's driving table by name."""
+        tables = self.manifests[self.done.batch].tables
+        return {column.name: column for column in tables[star.driving].columns} if star.kind == "fact" else {}
+
+
+def _as_key(column: Column | None, name: str, prefix: str) -> Expression:
+    """Write a key in the form in which keys of quarantine and of the star can be compared."""
+    value = converted(quoted(name, prefix), "varchar")
+    return canonical(column, value) if column else value

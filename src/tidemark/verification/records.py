@@ -66,7 +66,7 @@ def star_laws(
         for fact in model.facts:
             entry, source = done.tables.get(fact.name), manifest.tables.get(fact.driving)
             if entry and source:
-                expected = source.changes - entry.set_aside + entry.released
+                expected = source.changes - entry.set_aside + entry.released + entry.ended
                 yield from _differing(batch, fact.name, rows=(expected, entry.rows))
 
 

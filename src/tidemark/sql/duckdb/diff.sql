@@ -20,7 +20,7 @@ select
     l._hash as _hash_before
 from {staged} as s
 left join known as l on {same}
-where {is_new} or {differs} or s._hash is distinct from l._hash;
+where {is_new} or ({differs}) or s._hash is distinct from l._hash;
 
 -- name: delete_absent
 insert into {change}
@@ -32,6 +32,47 @@ select
     l._hash as _hash_before
 from {latest} as l
 anti join {present} using ({keys});
+
+-- name: delete_other_texts
+-- Latest has the row of such a key under another text of that key.
+insert into {change}
+select
+    {fields},
+    l._hash,
+    'delete' as _op,
+    {before},
+    l._hash as _hash_before
+from {latest} as l
+anti join {change} using ({keys})
+where
+    exists (
+        select 1
+        from {change} as i
+        where i._op = 'insert' and {same}
+    );
+
+-- name: unite_keys
+update {change} as i
+set
+    _op = 'update',
+    _before = d._before,
+    _hash_before = d._hash_before
+from (
+    select *
+    from {change}
+    where _op = 'delete'
+) as d
+where i._op = 'insert' and {same};
+
+-- name: drop_united
+delete from {change} as d
+where
+    _op = 'delete'
+    and exists (
+        select 1
+        from {change} as u
+        where u._op = 'update' and {is_before}
+    );
 
 -- name: expected_sums
 select

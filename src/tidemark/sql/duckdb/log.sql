@@ -4,6 +4,19 @@ select
     {fields},
     null as _hash,
     {operation} as _op,
-    null as _before,
+    {before} as _before,
     null as _hash_before
 from {lines};
+
+-- name: under_both_texts
+select *
+from {change}
+where not coalesce(_op = 'update' and ({has_other_text}), false)
+union all
+select * replace ('insert' as _op)
+from {change}
+where _op = 'update' and ({has_other_text})
+union all
+select * replace ({keys_before}, 'delete' as _op)
+from {change}
+where _op = 'update' and ({has_other_text});

@@ -126,14 +126,52 @@ from (
 inner join (
     select
         ordinal,
-        row_number() over (partition by key::varchar order by ordinal) as turn
+        row_number() over (partition by {keys} order by ordinal) as turn
     from {open_rows}
     where {where}
 ) as t on r.ordinal = t.ordinal;
 
+-- name: deletions
+-- Of a row that is set aside again, for another reason, only one is given.
+select distinct on (ordinal)
+    ordinal,
+    key,
+    op,
+    reason,
+    waits,
+    captured_at,
+    row
+from (
+    select
+        ordinal,
+        key,
+        op,
+        reason,
+        waits,
+        captured_at,
+        row
+    from {aside}
+    union all
+    select
+        ordinal,
+        key,
+        op,
+        reason,
+        waits,
+        captured_at,
+        row
+    from {before}
+)
+where op = 'delete';
+
 -- name: last_turn
 select coalesce(max(_turn), 0)
 from {retried};
+
+-- name: without
+select *
+from {rows}
+where not ({where});
 
 -- name: turn
 select * exclude (_turn, _key, _reason, _waits)

@@ -14,6 +14,11 @@ select *
 from {rows}
 where _op = 'delete';
 
+-- name: gone
+select *
+from {rows} as d
+where _op = 'delete' and not {is_there};
+
 -- name: lines_of_log
 select
     {fields},
@@ -89,6 +94,7 @@ group by all;
 -- name: neighbours
 select
     _ordinal,
+    _previous,
     _previous_from,
     _next_from,
     0 as _reserved_before,
@@ -98,6 +104,7 @@ from {beside};
 -- name: neighbours_with_reserved
 select
     b._ordinal,
+    b._previous,
     b._previous_from,
     b._next_from,
     count(a._ordinal) filter (a._ordinal > b._previous and a._ordinal < b._ordinal) as _reserved_before,
@@ -167,12 +174,42 @@ select
 from {made} as s
 inner join {history} as h on {same};
 
+-- name: tombstones
+-- Of two deletions after one version the first ends it.
+select {fields}
+from {history} as h
+inner join {beside} as b on h._ordinal = b._ordinal
+inner join {written} as f on b._previous = {surrogate}
+where not f.is_deleted
+qualify row_number() over (partition by b._previous order by h._ordinal) = 1;
+
 -- name: numbered
 select
     *,
     _position + {first} as _ordinal,
     {captured_at} as _captured_at
 from {rows};
+
+-- name: in_turns
+-- The first of the two numbers goes to the deletion, so that the version after it is the last.
+select * replace (_ordinals[_turn] as _ordinal)
+from (
+    select
+        *,
+        row_number() over (
+            partition by {keys}
+            order by
+                _op <> 'delete',
+                _ordinal
+        ) as _turn,
+        list_sort(list(_ordinal) over (partition by {keys})) as _ordinals
+    from {rows}
+);
+
+-- name: turn
+select * exclude (_turn, _ordinals)
+from {turns}
+where _turn = {turn};
 
 -- name: years
 select distinct year({column}) as y

@@ -137,5 +137,8 @@ from (
 where not is_deleted;
 
 -- name: keys_set_aside
-select distinct {keys}
-from {open_rows};
+select
+    {keys},
+    arg_max(op, ordinal) as _last_op
+from {open_rows}
+group by all;
