@@ -170,7 +170,10 @@ def test_a_warehouse_made_before_views_were_generated_needs_nothing(new_database
     assert not [each for each in plan_init(earlier, model) if "view" in each or "index" in each or "alter" in each]
     init(earlier, model)
     assert plan_init(earlier, model) == []
-    found, expected = ask(earlier, DEFINITIONS), ask(now, DEFINITIONS)
+    # Functions of that time called their moment `at`; now they take it by its place, so that a column may be called so.
+    by_place = DEFINITIONS.replace("pg_get_functiondef(oid)", "replace(pg_get_functiondef(oid), '$1', 'at')")
+    assert by_place != DEFINITIONS
+    found, expected = ask(earlier, DEFINITIONS), ask(now, by_place)
     assert [row for row in expected if row[0].startswith(tuple(ROWS))] == [
         row for row in found if row[0].startswith(tuple(ROWS))
     ]

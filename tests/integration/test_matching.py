@@ -13,7 +13,7 @@ from tidemark.capture.poll import BEFORE_ROWS
 from tidemark.errors import DataError
 from tidemark.lake.engine import Engine, WorkingTables, open_engine
 from tidemark.lake.sqltext import Sql, Table
-from tidemark.verification.matching import Match, compare, differences, require_whole, stage_lines, verdicts
+from tidemark.verification.matching import KEY, Match, compare, differences, require_whole, stage_lines, verdicts
 
 COLUMNS = ["key", "part", "value"]
 Row = tuple[int, str | None, str | None]
@@ -63,7 +63,7 @@ def test_every_key_that_differs_is_named_and_no_other(engine: Engine, left: list
         if match.found is None:
             assert not expected
             return
-        found = engine.execute(Sql(f"select distinct k.key, k.part from {match.found}")).fetchall()
+        found = engine.execute(Sql(f"select distinct {KEY}.key, {KEY}.part from {match.found}")).fetchall()
         assert set(found) == expected
         assert verdicts(engine, match)["real"] >= len(expected)
         for each in differences(engine, match):

@@ -82,7 +82,9 @@ def test_a_missing_column_is_named(columns: list[Column], gone: str, *, is_key: 
     assert f"'item' has no column {[gone]}" in found[0]
 
 
-@pytest.mark.parametrize("names", [["Name", "name"], ["Über", "über"], ["_op"], ["_BEFORE"], ["_hash"]])
+@pytest.mark.parametrize(
+    "names", [["Name", "name"], ["Über", "über"], ["_op"], ["_BEFORE"], ["_hash"], ["_Tidemark_line"]]
+)
 def test_a_column_that_the_lake_cannot_tell_from_another_is_named(names: list[str]) -> None:
     found = broken_terms("item", ["item_id"], [], [Column(name, "text") for name in ["item_id", *names]])
 

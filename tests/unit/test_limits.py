@@ -116,7 +116,7 @@ def taken(duck: duckdb.DuckDBPyConnection, limit: Limit, found: str, value: str)
     """Give what the star takes of a column with one value, and why not if it does not."""
     select, types, known = f"select cast({value} as {found}) as v", {"v": found}, {"v": limit}
     rows = judged(Select(select), types, known, {})
-    reason = duck.execute(f"select _wrong from ({rows})").fetchone()
+    reason = duck.execute(f"select _tidemark_wrong from ({rows})").fetchone()
     kept = duck.execute(fitting(rows.rows, types, known, [])).fetchall()
     assert reason is not None
     return [row[0] for row in kept], reason[0]

@@ -42,8 +42,8 @@ class History:
         self.duck = duck
         duck.execute("create or replace table fact (item_record_id bigint, item_id integer, valid_from timestamp)")
         duck.execute(
-            "create or replace table aside (_ordinal bigint, item_id integer, id bigint, stamp varchar, _op varchar,"
-            " _captured_at timestamp)"
+            "create or replace table aside (_tidemark_ordinal bigint, item_id integer, id bigint, stamp varchar,"
+            " _op varchar, _tidemark_captured_at timestamp)"
         )
 
     def add(self, ordinal: int, stamp: datetime | None, captured_at: datetime, *, is_deleted: bool) -> None:
@@ -54,11 +54,11 @@ class History:
 
     def take(self, ordinal: int) -> None:
         """Give a change its place."""
-        part = Rows(f"(select id, stamp, _op, _ordinal, _captured_at from aside where _ordinal = {ordinal})")
+        part = Rows(f"(select * exclude (item_id) from aside where _tidemark_ordinal = {ordinal})")
         beside = neighbours(Rows("fact"), STAR, part, TABLE, COLUMNS, Rows("aside"))
         made = versions(part, STAR, TABLE, COLUMNS, MODEL, beside.rows)
-        self.duck.execute(f"insert into fact select _ordinal, item_id, valid_from from ({made})")
-        self.duck.execute(f"delete from aside where _ordinal = {ordinal}")
+        self.duck.execute(f"insert into fact select _tidemark_ordinal, item_id, valid_from from ({made})")
+        self.duck.execute(f"delete from aside where _tidemark_ordinal = {ordinal}")
 
     @property
     def versions(self) -> dict[int, datetime]:

@@ -88,7 +88,7 @@ def test_a_table_without_rows_has_a_bucketing(*, by_key: bool) -> None:
 def test_a_bucket_by_key_is_the_same_whatever_column_holds_the_hash(key: str) -> None:
     bucketing = Bucketing(by_key=True, shift=3)
 
-    assert bucketing.expression(quoted(key), "_hash_before") == bucketing.expression(quoted(key))
+    assert bucketing.expression(quoted(key), "_tidemark_hash_before") == bucketing.expression(quoted(key))
 
 
 @given(one=SUMS, other=SUMS)

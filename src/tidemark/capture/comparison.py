@@ -219,7 +219,7 @@ class _Comparison:
 
     def _expected(self, bucketing: Bucketing) -> dict[int | None, Sum]:
         key = quoted(self.table.key[0])
-        bucket, before = bucketing.expression(key), bucketing.expression(key, "_hash_before")
+        bucket, before = bucketing.expression(key), bucketing.expression(key, "_tidemark_hash_before")
         sums = diff.expected_sums(self.latest.rows, bucket, before, self.table.key, self.tables)
         return {row[0]: Sum(row[1], int(row[2])) for row in self.engine.execute(sums).fetchall()}
 
@@ -262,7 +262,6 @@ class _Comparison:
     def _write_objects(self, changes: int) -> Iterator[LogObject]:
         if not changes:
             return
-        # Names that no column of a source has: the log's own names begin with an underscore.
         keys, change = names(self.table.key), self.tables.change
         lines = select("capture", "lines", keys=keys, line=diff.log_line(self.names), change=change)
         size = int(str(self.engine.value(select("capture", "size_of_lines", lines=lines.rows))))
@@ -272,7 +271,7 @@ class _Comparison:
             return
         numbered = select("capture", "lines_by_part", parts=number(parts), keys=keys, lines=lines.rows)
         for part in range(1, parts + 1):
-            yield self._write_part(numbered, Condition(f"_part = {part}"), part)
+            yield self._write_part(numbered, Condition(f"_tidemark_part = {part}"), part)
 
     def _write_part(self, lines: Select, where: Condition, part: int | None) -> LogObject:
         path = self.engine.new_file(".jsonl")

@@ -146,7 +146,7 @@ def expected_sums(
     Args:
         latest: a FROM item with key and `_hash`.
         bucket: a row's bucket.
-        bucket_before: the bucket that a changed row was in before, computed from the key and `_hash_before`.
+        bucket_before: the bucket that a changed row was in before, computed from the key and `_tidemark_hash_before`.
         key: the key's columns.
         tables: the working tables.
     """

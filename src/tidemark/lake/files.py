@@ -18,10 +18,12 @@ from deltalake.transaction import AddAction
 from tidemark.errors import StateError
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine
 from tidemark.lake.sqltext import (
+    OWN,
     Condition,
     Expression,
     Select,
     converted,
+    hidden,
     listed,
     named_as,
     names,
@@ -29,6 +31,7 @@ from tidemark.lake.sqltext import (
     quoted,
     scratch_parquet,
     select,
+    shown,
 )
 from tidemark.lake.table import Change, LakeTable, open_table
 from tidemark.objects import ObjectMeta, Objects
@@ -138,17 +141,17 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
     for group in groups:
         rows, size_bytes = sum(file.rows for file in group), sum(file.size_bytes for file in group)
         length = -(-rows // max(1, round(size_bytes / target_bytes)))
-        source = select("files", "fields", fields=names(lake.columns), rows=lake.rows([file.path for file in group]))
+        source = select("files", "fields", fields=hidden(lake.columns), rows=lake.rows([file.path for file in group]))
         ordered = engine.new_file(".parquet")
         # No row group is longer than a new file, so that the rows of a file are found without reading all others.
-        by_key = select("files", "ordered", rows=source.rows, keys=names(key))
+        by_key = select("files", "ordered", rows=source.rows, keys=names(OWN + name for name in key))
         engine.write_parquet(by_key, ordered, row_group_rows=max(2048, min(length, ROW_GROUP_ROWS)))
         for first in range(0, rows, length):
             span = Condition(f"file_row_number >= {first} and file_row_number < {first + length}")
             action = write_file(
                 engine,
                 lake,
-                select("files", "span", rows=numbered_parquet(ordered), where=span),
+                select("files", "span", fields=shown(lake.columns), rows=numbered_parquet(ordered), where=span),
                 batch=None,
                 now_milliseconds=now_milliseconds,
                 statistics=statistics,

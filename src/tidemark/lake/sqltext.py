@@ -19,6 +19,10 @@ LONGEST_LINE_BYTES = 2_097_152
 # takes twice as much of the engine's memory.
 LONGEST_JSON_BYTES = 16 << 20
 
+# What the name of each column begins with that a statement puts beside a user's columns. No column of a user may begin
+# so: where a user's columns come in, such a name is refused, so no statement has to think of it.
+OWN = "_tidemark_"
+
 
 class Sql(str):
     """A piece of SQL; text becomes one only where the code says so."""
@@ -231,8 +235,18 @@ def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> Rows:
     return select("files", "data_files", fields=names(columns), files=files, nothing=empty(columns)).rows
 
 
+def hidden(columns: Iterable[str]) -> Fields:
+    """List columns under other names, for a scratch file to which DuckDB adds a column of its own; see `shown`."""
+    return listed(named_as(quoted(column), OWN + column) for column in columns)
+
+
+def shown(columns: Iterable[str]) -> Fields:
+    """List the columns that `hidden` renamed under their own names."""
+    return listed(named_as(quoted(OWN + column), column) for column in columns)
+
+
 def numbered_parquet(path: Path) -> Rows:
-    """Read a scratch file with each row's place in it, counted from 0, as `file_row_number`."""
+    """Read a scratch file of hidden columns with each row's place in it, counted from 0, as `file_row_number`."""
     return Rows(f"read_parquet({_files([str(path)])}, file_row_number = true, hive_partitioning = false)")
 
 
@@ -242,8 +256,10 @@ def scratch_parquet(paths: Iterable[Path]) -> Rows:
 
 
 def named_parquet(uris: Iterable[str]) -> Rows:
-    """Read data files with the address of each row's file as `_file`."""
-    return Rows(f"read_parquet({_files(uris)}, filename = '_file', union_by_name = true, hive_partitioning = false)")
+    """Read data files with the address of each row's file as `_tidemark_file`."""
+    return Rows(
+        f"read_parquet({_files(uris)}, filename = '{OWN}file', union_by_name = true, hive_partitioning = false)"
+    )
 
 
 def _files(addresses: Iterable[str]) -> str:

@@ -9,7 +9,8 @@ def change_columns(columns: Mapping[str, str]) -> dict[str, str]:
     """Give the columns of the working table with their types.
 
     They are the source's columns, `_hash`, the operation `_op`, the row before as `_before`, and that row's hash as
-    `_hash_before`. The operation `rehash` is no change of the source: the row is as it was, but latest gets a new hash.
+    `_tidemark_hash_before`. The operation `rehash` is no change of the source: the row is as it was, but latest gets a
+    new hash.
 
     Args:
         columns: the source's columns with the types of the log.
@@ -19,7 +20,7 @@ def change_columns(columns: Mapping[str, str]) -> dict[str, str]:
         "_hash": "BIGINT",
         "_op": "VARCHAR",
         "_before": struct_of(columns),
-        "_hash_before": "BIGINT",
+        "_tidemark_hash_before": "BIGINT",
     }
 
 

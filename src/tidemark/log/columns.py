@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tidemark.lake.sqltext import OWN
+
 INTEGERS = {"smallint": "SMALLINT", "integer": "INTEGER", "bigint": "BIGINT"}
 # The types that a model sees, for columns that are neither integer nor numeric; all other columns are text.
 TYPED = {
@@ -21,8 +23,9 @@ MOMENTS = {"date", "timestamp without time zone", "timestamp with time zone"}
 PADDED = {"character", "bpchar"}
 WIDEST_DECIMAL_DIGITS = 38
 # The columns that the log and latest add to a row.
-RESERVED = {"_op", "_before", "_hash", "_hash_before"}
+RESERVED = {"_op", "_before", "_hash"}
 UNCONSTRAINED_DECIMAL = "DECIMAL(38, 18)"
+OTHER_NAMES = "rename them, or read the table through a view that gives them other names"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ class Column:
         return INTEGERS.get(self.type) or TYPED.get(self.base_type, "VARCHAR")
 
 
+def is_reserved(name: str) -> bool:
+    """Say whether a column of a user cannot have this name, because Tidemark puts columns of such names beside it.
+
+    This is the one rule for a source table's columns and for those of a SELECT. Upper and lower case are the same here,
+    as they are for Delta tables and for DuckDB.
+    """
+    return name.lower() in RESERVED or name.lower().startswith(OWN)
+
+
 def broken_terms(
     table: str, key: Sequence[str], moments: Sequence[str], found: Sequence[Column], before: Sequence[Column] = ()
 ) -> list[str]:
@@ -87,9 +99,12 @@ def broken_terms(
     ]
     # For Delta tables and for DuckDB, names that differ only in case are the same.
     lower = [name.lower() for name in now]
-    taken = [name for name in now if name.lower() in RESERVED or lower.count(name.lower()) > 1]
+    twice = [name for name in now if lower.count(name.lower()) > 1]
+    if twice:
+        broken.append(f"source table {table!r} has columns {twice}, whose names differ only in case: {OTHER_NAMES}")
+    taken = [name for name in now if is_reserved(name)]
     if taken:
-        broken.append(f"source table {table!r} has columns {taken}, which the lake takes for other columns or its own")
+        broken.append(f"source table {table!r} has columns {taken}, which Tidemark adds to a row: {OTHER_NAMES}")
     for name in key if then else ():
         if name not in then:
             broken.append(f"{table}.{name} is in the model's key and was no column yet in the last batch")

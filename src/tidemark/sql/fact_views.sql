@@ -19,13 +19,13 @@ comment on view {view} is {text};
 -- name: as_of
 -- The rows as they stood at a moment, in UTC. The function is not strict and has no settings of its own, so that the
 -- planner inlines its body and a condition on the key reaches the index. The body is a string with `*`, so that a
--- column that is added later appears.
+-- column that is added later appears. It has the moment as $1: a column of the fact named `at` would come first.
 create or replace function {function}(at timestamp) returns setof {fact}
 language sql stable
 as $as_of$
     select *
     from {fact}
-    where valid_from <= at and (valid_to > at or valid_to is null) and not is_deleted
+    where valid_from <= $1 and (valid_to > $1 or valid_to is null) and not is_deleted
 $as_of$;
 
 -- name: comment_on_as_of

@@ -1,7 +1,7 @@
 -- name: breaches
 -- The first rows that break a law, and how many do.
 select
-    count(*) over () as _total,
+    count(*) over () as _tidemark_total,
     found.*
 from (
     {breaches}
@@ -11,10 +11,10 @@ limit {most};
 -- name: reference
 -- A reference that finds no row, whether or not the foreign keys are still there.
 select
-    {table_name}::text as table,
+    {table_name}::text as _tidemark_table,
     fact.{key}::text as {key},
-    {column_name}::text as "column",
-    fact.{column}::text as missing
+    {column_name}::text as _tidemark_column,
+    fact.{column}::text as _tidemark_missing
 from {fact} as fact
 where
     fact.{column} is not null
@@ -27,25 +27,25 @@ where
 -- name: intervals
 -- A version that does not end where the next one of its key begins, or a newest version that ends.
 select
-    {table_name}::text as table,
+    {table_name}::text as _tidemark_table,
     versions.*
 from (
     select
         {source_key},
         valid_from,
         valid_to,
-        lead(valid_from) over (partition by {source_key} order by valid_from) as next_valid_from
+        lead(valid_from) over (partition by {source_key} order by valid_from) as _tidemark_next_valid_from
     from {fact}
 ) as versions
-where valid_to is distinct from next_valid_from or valid_to <= valid_from
+where valid_to is distinct from _tidemark_next_valid_from or valid_to <= valid_from
 order by {source_key}, valid_from;
 
 -- name: current_versions
 -- A key that has no newest version, or several.
 select
-    {table_name}::text as table,
+    {table_name}::text as _tidemark_table,
     {source_key},
-    count(*) filter (where valid_to is null) as current_versions
+    count(*) filter (where valid_to is null) as _tidemark_current_versions
 from {fact}
 group by {source_key}
 having count(*) filter (where valid_to is null) <> 1
@@ -62,13 +62,13 @@ where c.oid = to_regclass(%(view)s);
 -- name: current_rows
 -- A row that the view shows but should not, does not show but should, or shows more than once.
 select
-    {table_name}::text as table,
+    {table_name}::text as _tidemark_table,
     coalesce(shown.{key}, live.{key}) as {key},
-    coalesce(shown._times, 0) as shown
+    coalesce(shown._tidemark_times, 0) as _tidemark_shown
 from (
     select
         {key},
-        count(*) as _times
+        count(*) as _tidemark_times
     from {view}
     group by {key}
 ) as shown
@@ -77,11 +77,11 @@ full join (
     from {fact}
     where valid_to is null and not is_deleted
 ) as live on shown.{key} = live.{key}
-where live.{key} is null or shown._times is distinct from 1
+where live.{key} is null or shown._tidemark_times is distinct from 1
 order by {key};
 
 -- name: named_days
-select distinct {column}::date as _day
+select distinct {column}::date as _tidemark_day
 from {fact}
 where isfinite({column}::date);
 
@@ -92,18 +92,21 @@ with named as (
 ),
 
 wanted as (
-    select generate_series(_first, _first + interval '1 year' - interval '1 day', interval '1 day')::date as _day
+    select
+        generate_series(
+            _tidemark_first, _tidemark_first + interval '1 year' - interval '1 day', interval '1 day'
+        )::date as _tidemark_day
     from (
-        select distinct date_trunc('year', _day::timestamp) as _first
+        select distinct date_trunc('year', _tidemark_day::timestamp) as _tidemark_first
         from named
     ) as years
 )
 
 select
-    {table_name}::text as table,
-    coalesce(wanted._day, calendar.{key}) as {key},
-    case when calendar.{key} is null then 'missing' else 'no fact names its year' end as why
+    {table_name}::text as _tidemark_table,
+    coalesce(wanted._tidemark_day, calendar.{key}) as {key},
+    case when calendar.{key} is null then 'missing' else 'no fact names its year' end as _tidemark_why
 from wanted
-full join {calendar} as calendar on wanted._day = calendar.{key}
-where wanted._day is null or calendar.{key} is null
+full join {calendar} as calendar on wanted._tidemark_day = calendar.{key}
+where wanted._tidemark_day is null or calendar.{key} is null
 order by {key};

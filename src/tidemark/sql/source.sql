@@ -235,15 +235,13 @@ copy (
 
 -- name: hashes_in_ranges
 copy (
-    select
-        {key},
-        _hash
+    select found.*
     from unnest({lows}, {highs}) as wanted (low, high)
     cross join lateral (
         select
             {key},
             {hash} as _hash
-        from {table}
+        from {table} as t
         where {key} between wanted.low and wanted.high
         offset 0
     ) as found

@@ -29,39 +29,39 @@ from {copied};
 
 -- name: totals
 select
-    _bucket as bucket,
+    _tidemark_bucket as bucket,
     count(*) as row_count,
-    sum(_hash) as hash_sum
+    sum(_tidemark_hash) as hash_sum
 from (
     select
-        {bucket} as _bucket,
-        {hash} as _hash
+        {bucket} as _tidemark_bucket,
+        {hash} as _tidemark_hash
     from {rows}
 ) as hashed
-group by _bucket;
+group by _tidemark_bucket;
 
 -- name: differences
 -- The rows of the buckets that differ, compared as multisets and joined by their key.
 with in_star as (
     select
         {key},
-        array[{key_texts}] as _key,
-        array[{texts}] as _texts,
-        count(*) as _times
+        array[{key_texts}] as _tidemark_key,
+        array[{texts}] as _tidemark_texts,
+        count(*) as _tidemark_times
     from {star}
     where {bucket} in ({buckets})
-    group by {key}, _key, _texts
+    group by {key}, _tidemark_key, _tidemark_texts
 ),
 
 in_warehouse as (
     select
         {key},
-        array[{key_texts}] as _key,
-        array[{texts}] as _texts,
-        count(*) as _times
+        array[{key_texts}] as _tidemark_key,
+        array[{texts}] as _tidemark_texts,
+        count(*) as _tidemark_times
     from {warehouse}
     where {bucket} in ({buckets})
-    group by {key}, _key, _texts
+    group by {key}, _tidemark_key, _tidemark_texts
 ),
 
 only_star as (
@@ -78,16 +78,16 @@ only_warehouse as (
 
 select
     case
-        when w._times is null then 'missing'
-        when s._times is null then 'surplus'
-        when s._texts = w._texts then 'repeated'
+        when w._tidemark_times is null then 'missing'
+        when s._tidemark_times is null then 'surplus'
+        when s._tidemark_texts = w._tidemark_texts then 'repeated'
         else 'differs'
     end as kind,
-    coalesce(s._key, w._key) as key,
-    s._texts as star,
-    w._texts as warehouse,
+    coalesce(s._tidemark_key, w._tidemark_key) as key,
+    s._tidemark_texts as star,
+    w._tidemark_texts as warehouse,
     count(*) over () as total
 from only_star as s
-full join only_warehouse as w on s._key = w._key
+full join only_warehouse as w on s._tidemark_key = w._tidemark_key
 order by {order}
 limit {most};

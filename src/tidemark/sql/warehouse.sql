@@ -206,41 +206,43 @@ on conflict ({key}) do nothing;
 
 -- name: close_versions
 update {table} as old
-set valid_to = closed.valid_to
+set valid_to = closed._tidemark_valid_to
 from (
     select
-        old.{surrogate} as surrogate,
-        min(new.valid_from) as valid_to
+        old.{surrogate} as _tidemark_surrogate,
+        min(new.valid_from) as _tidemark_valid_to
     from {table} as old
     inner join {staging} as new on {matches}
     where old.valid_from < new.valid_from and (old.valid_to is null or old.valid_to > new.valid_from)
     group by old.{surrogate}
 ) as closed
-where old.{surrogate} = closed.surrogate;
+where old.{surrogate} = closed._tidemark_surrogate;
 
 -- name: order_versions
 update {staging} as new
-set valid_to = followed.next_from
+set valid_to = followed._tidemark_next_from
 from (
     select
-        each_version.surrogate,
-        lead(each_version.valid_from) over (partition by {source_key} order by each_version.valid_from) as next_from
+        each_version._tidemark_surrogate,
+        lead(each_version.valid_from) over (
+            partition by {source_key} order by each_version.valid_from
+        ) as _tidemark_next_from
     from (
         select
-            old.{surrogate} as surrogate,
+            old.{surrogate} as _tidemark_surrogate,
             old.valid_from,
             {old_key}
         from {table} as old
         where ({old_key}) in (select {source_key} from {staging})
         union all
         select
-            new.{surrogate} as surrogate,
+            new.{surrogate} as _tidemark_surrogate,
             new.valid_from,
             {new_key}
         from {staging} as new
     ) as each_version
 ) as followed
-where new.{surrogate} = followed.surrogate and followed.next_from is not null;
+where new.{surrogate} = followed._tidemark_surrogate and followed._tidemark_next_from is not null;
 
 -- name: insert_versions
 insert into {table} ({columns}, valid_to)

@@ -146,7 +146,7 @@ def _in_turns(fact: _Fact, tables: WorkingTables, part: Rows) -> Sequence[Rows]:
         return [part]
     keys = listed(canonical(fact.columns[name], quoted(name)) for name in fact.table.key)
     turns = tables.of(select("star", "in_turns", rows=part, keys=keys))
-    if not fact.batch.engine.count(turns, Condition("_turn > 1")):
+    if not fact.batch.engine.count(turns, Condition("_tidemark_turn > 1")):
         return [part]
     return [select("star", "turn", turns=turns, turn=number(turn)).rows for turn in (1, 2)]
 
@@ -226,7 +226,7 @@ def _take_turns(fact: _Fact, retried: Table, before: Sequence[AddAction]) -> lis
     added: list[AddAction] = []
     total = batch.engine.count(retried)
     for turn in range(1, int(str(batch.engine.value(select("quarantine", "last_turn", retried=retried)))) + 1):
-        part = select("quarantine", "turn", retried=retried, where=Condition(f"_turn = {turn}"))
+        part = select("quarantine", "turn", retried=retried, where=Condition(f"_tidemark_turn = {turn}"))
         action = _take(fact, part.rows, [*before, *added])
         added += [action] if action else []
     taken, lay_before = sum(map(_rows, added)), Condition(f"ordinal < {fact.state.entry.first_ordinal}")

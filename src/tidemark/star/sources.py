@@ -14,9 +14,11 @@ from tidemark.lake.sqltext import (
     Rows,
     empty,
     from_json,
+    hidden,
     names,
     numbered_parquet,
     select,
+    shown,
     union_all,
 )
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
@@ -32,11 +34,12 @@ class Part:
 
     source: LogObject
     path: Path
+    columns: Sequence[str]
 
     @property
     def rows(self) -> Rows:
-        """Give the object's lines with `_op` and `_position`, which counts from 0."""
-        return select("star", "part", rows=numbered_parquet(self.path)).rows
+        """Give the object's lines with `_op` and `_tidemark_position`, which counts from 0."""
+        return select("star", "part", fields=shown(self.columns), rows=numbered_parquet(self.path)).rows
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,10 @@ def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, ba
     operation = Expression("'insert'" if batch == 1 else "_op")
     with engine.working_on(each.key):
         engine.write_parquet(
-            select("star", "lines_of_log", fields=names(types), operation=operation, lines=lines), path
+            select("star", "lines_of_log", fields=hidden(types), operation=operation, lines=lines), path
         )
     copy.unlink(missing_ok=True)
-    return Part(each, path)
+    return Part(each, path, list(types))
 
 
 def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequence[Part], batch: int) -> Rows:

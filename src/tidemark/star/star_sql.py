@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tidemark.lake.sqltext import (
+    OWN,
     Expression,
     Fields,
     Rows,
@@ -30,7 +31,7 @@ from tidemark.star.limits import Limit
 HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGINT"}
 BATCH = {"batch_id": "BIGINT"}
 # The prefix of a column that was converted into the star's type.
-AS = "_as_"
+AS = f"{OWN}as_"
 
 
 def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Select:
@@ -77,8 +78,8 @@ def judged(
         references: for each column that refers to a dimension, a SELECT of the keys that are there.
 
     Returns:
-        The rows with two more columns: `_wrong` names a value that does not fit, `_missing` a reference that finds no
-        row. The converted columns are added as well.
+        The rows with two more columns: `_tidemark_wrong` names a value that does not fit, `_tidemark_missing` a
+        reference that finds no row. The converted columns are added as well.
     """
     converted = _converted(found, limits)
     as_converted = {name: quoted(AS + name if name in converted else name) for name in found}
@@ -117,17 +118,17 @@ def neighbours(
 ) -> Select:
     """Write a SELECT of the changes in `part` whose key has other versions, and of the versions next to each change.
 
-    Its columns are `_ordinal`, the moments at which the version before and the next one begin (`_previous_from`,
-    `_next_from`), and how many rows in quarantine belong between these versions and the change (`_reserved_before`,
-    `_reserved_after`).
+    Its columns are `_tidemark_ordinal`, the moments at which the version before and the next one begin
+    (`_tidemark_previous_from`, `_tidemark_next_from`), and how many rows in quarantine belong between these versions
+    and the change (`_tidemark_reserved_before`, `_tidemark_reserved_after`).
 
     Args:
         fact_rows: the fact.
         star: the fact's description.
-        part: the changes, with `_ordinal`.
+        part: the changes, with `_tidemark_ordinal`.
         table: the fact's driving table.
         columns: the driving table's columns, by name.
-        aside: `_ordinal` and the source key of the rows in quarantine; None when there are none.
+        aside: `_tidemark_ordinal` and the source key of the rows in quarantine; None when there are none.
     """
     # The driving table's key may have another type by now than in the fact's files.
     key_types = zip(table.key, star.source_key, strict=True)
@@ -151,7 +152,7 @@ def neighbours(
 def versions(
     part: Rows, star: StarTable, table: SourceTable, columns: Mapping[str, Column], model: Model, beside: Rows
 ) -> Select:
-    """Write a SELECT of source key, `_ordinal`, `valid_from` and `is_deleted` for each change.
+    """Write a SELECT of source key, `_tidemark_ordinal`, `valid_from` and `is_deleted` for each change.
 
     `valid_from` is the row's `updated` in UTC. It is the snapshot's time where `updated` is null, infinite or in the
     future, or where the row was deleted. Where the result is not after the version before, `valid_from` is the
@@ -160,7 +161,7 @@ def versions(
     microsecond stays free, so that every one of them finds its place, in whatever order they come back.
 
     Args:
-        part: the changes, with `_op`, `_ordinal` and `_captured_at`.
+        part: the changes, with `_op`, `_tidemark_ordinal` and `_tidemark_captured_at`.
         star: the fact.
         table: its driving table.
         columns: the driving table's columns, by name.

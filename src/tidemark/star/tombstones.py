@@ -30,7 +30,7 @@ DELETION = Condition("op = 'delete'")
 
 
 def parsed(open_rows: Rows, table: SourceTable, columns: Mapping[str, Column], where: Condition) -> Select:
-    """Write the SELECT of some rows of quarantine as changes of the log; `_turn` numbers the versions of each key.
+    """Write the SELECT of some rows of quarantine as changes of the log; `_tidemark_turn` numbers the versions of a key.
 
     Each row is parsed once, because it may hold megabytes. The numbers are computed apart from the parsed rows.
     """
@@ -42,7 +42,7 @@ def parsed(open_rows: Rows, table: SourceTable, columns: Mapping[str, Column], w
 
 def has_tombstone(star: StarTable, written: Rows) -> Condition:
     """Write the condition that a deletion of quarantine, once it is parsed, has its tombstone in the fact already."""
-    return Condition(f"_op = 'delete' and _ordinal in ({_surrogates(star, written)})")
+    return Condition(f"_op = 'delete' and _tidemark_ordinal in ({_surrogates(star, written)})")
 
 
 def without_tombstone(
@@ -87,14 +87,14 @@ def tombstones(  # noqa: PLR0913, PLR0917 -- what dates a version
         model: gives the time zone of naive times.
         deletions: refused deletions that have no version of their own.
         written: the fact.
-        open_keys: `_ordinal` and source key of the rows that lay in quarantine before, if there were any.
+        open_keys: `_tidemark_ordinal` and source key of the rows that lay in quarantine before, if there were any.
         fields: the fact's columns.
         batch: the batch that brings the tombstones.
     """
     beside = star_sql.neighbours(written, star, deletions, table, columns, open_keys)
     history = star_sql.versions(deletions, star, table, columns, model, beside.rows)
     own = {
-        star.key[0]: quoted("_ordinal", "h."),
+        star.key[0]: quoted("_tidemark_ordinal", "h."),
         "valid_from": quoted("valid_from", "h."),
         "is_deleted": Expression("true"),
         "batch_id": number(batch),

@@ -46,7 +46,7 @@ from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed
 from tidemark.star.star_sql import BATCH, gone, typed
 from tidemark.verification.causes import STAR, explained
-from tidemark.verification.matching import compare, differences, judge, stage, verdicts
+from tidemark.verification.matching import KEY, compare, differences, judge, stage, verdicts
 from tidemark.verification.proving import proofs
 from tidemark.verification.records import first_to_read, read_records
 from tidemark.verification.result import NO_BATCH, NOT_TRANSFORMED, Edge, TableProof
@@ -236,11 +236,13 @@ class StarEdge:
         aside = tables.of(select("verification", "keys_set_aside", keys=keys, open_rows=rows))
         columns = self._columns(star)
         is_same = all_of(
-            Condition(f"{_as_key(columns.get(name), own, 'k.')} = {_as_key(columns.get(name), name, 'a.')}")
+            Condition(f"{_as_key(columns.get(name), own, f'{KEY}.')} = {_as_key(columns.get(name), name, 'a.')}")
             for own, name in zip(mine, source, strict=True)
         )
-        is_excused = Condition(f"{is_same} and (kind <> 'surplus' or a._last_op is distinct from 'delete')")
-        judge(self.engine, found, "set aside", exists(aside, "a", is_excused))
+        # `kind` stands outside: a key of that name would come first within.
+        judge(self.engine, found, "set aside", Condition(f"kind <> 'surplus' and {exists(aside, 'a', is_same)}"))
+        is_live = all_of([is_same, Condition("a._tidemark_last_op is distinct from 'delete'")])
+        judge(self.engine, found, "set aside", exists(aside, "a", is_live))
 
     def _columns(self, star: StarTable) -> dict[str, Column]:
         """Give the columns of a fact's driving table by name."""

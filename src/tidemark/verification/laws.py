@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from tidemark.lake.sqltext import OWN
 from tidemark.model import Model, StarTable
 from tidemark.postgres.queries import query
 from tidemark.report import Progress, quiet
@@ -93,10 +94,12 @@ def _breaches(statement: sql.Composable, connection: psycopg.Connection) -> tupl
         names = [column.name for column in cursor.description or ()]
         rows = range(result.ntuples if result else 0)
         texts = [[result.get_value(row, at) for at in range(len(names))] for row in rows] if result else []
-    found = [dict(zip(names, (None if each is None else each.decode() for each in row), strict=True)) for row in texts]
-    return (int(found[0].pop("_total") or 0) if found else 0), [
-        {name: value for name, value in row.items() if name != "_total"} for row in found
-    ]
+    # What a law adds to a user's columns is shown without the prefix that keeps the two apart.
+    plain = [name.removeprefix(OWN) for name in names]
+    shown = [name if other in names else other for name, other in zip(names, plain, strict=True)]
+    found = [[None if each is None else each.decode() for each in row] for row in texts]
+    # The first column counts the rows.
+    return (int(found[0][0] or 0) if found else 0), [dict(zip(shown[1:], row[1:], strict=True)) for row in found]
 
 
 @dataclass(frozen=True)
@@ -175,4 +178,6 @@ class _Tables:
 def _union(statements: Iterable[sql.Composable]) -> sql.Composable:
     """Join statements with `union all`; without any, write one that yields no day."""
     listed = list(statements)
-    return sql.SQL("\nunion all\n").join(listed) if listed else sql.SQL("select null::date as _day where false")
+    return (
+        sql.SQL("\nunion all\n").join(listed) if listed else sql.SQL("select null::date as _tidemark_day where false")
+    )

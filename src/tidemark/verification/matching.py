@@ -12,6 +12,7 @@ from tidemark.capture.poll import BEFORE_ROWS, split_lines
 from tidemark.errors import DataError
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import (
+    OWN,
     Condition,
     Expression,
     Fields,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUCKETS = 1024
+KEY, LEFT, RIGHT = f"{OWN}key", f"{OWN}left", f"{OWN}right"
 PART_BYTES = 64 << 20
 EVERYTHING = Fields("*")
 
@@ -44,8 +46,9 @@ EVERYTHING = Fields("*")
 class Match:
     """Two compared sides; where they differ, the working table `found` says how.
 
-    Its columns: `k` is the key, `l` and `r` are the row on the left and on the right (null where there is none), `n`
-    and `m` how often the row is there, then `kind`, and `verdict`, which is `real` at first.
+    Its columns: the key as `KEY`, the row on the left and the one on the right as `LEFT` and `RIGHT` (null where there
+    is none), how often each row is there as `n` and `m`, then `kind`, and `verdict`, which is `real` at first. The
+    first three have names that no column of a user has: a verdict looks at them from within a subquery over these.
     """
 
     left: Side

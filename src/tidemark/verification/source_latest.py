@@ -12,6 +12,7 @@ from tidemark.capture.poll import hashed_by
 from tidemark.capture.source import Snapshot
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import (
+    OWN,
     Condition,
     Rows,
     Table,
@@ -29,11 +30,11 @@ from tidemark.log.columns import Column
 from tidemark.log.latest import HASH, LatestTable, columns_of, open_latest_as_of
 from tidemark.model import SourceTable
 from tidemark.objects import Objects
-from tidemark.verification.matching import Match, compare, differences, judge, stage_lines, verdicts
+from tidemark.verification.matching import KEY, LEFT, RIGHT, Match, compare, differences, judge, stage_lines, verdicts
 from tidemark.verification.records import totals_of
 from tidemark.verification.result import TableProof
 
-SEEN = "_seen"
+SEEN = f"{OWN}seen"
 MISSING, DIFFERS, SURPLUS = (Condition(f"kind = '{kind}'") for kind in ("missing", "differs", "surplus"))
 PENDING = ("pending insert", "pending update", "pending delete")
 
@@ -122,12 +123,12 @@ class _Found:
         if self.is_same_hash:
             # A row restored from the log has no hash until the next sweep, so only its text is compared.
             fields = [name for name in columns_of(self.entry.columns) if name != HASH]
-            is_same = identical(fields, "l.", "r.")
-            self._give("unhashed", Condition(f"kind = 'differs' and r.{HASH} is null and {is_same}"))
+            is_same = identical(fields, f"{LEFT}.", f"{RIGHT}.")
+            self._give("unhashed", Condition(f"kind = 'differs' and {RIGHT}.{HASH} is null and {is_same}"))
         if self.is_same_hash and self.table.sweep == "rows" and _agrees(totals, self.entry):
             self._give("pending insert", MISSING)
             hashed = self._hash_what_changed()
-            is_hashed = Condition(f"{same(self.table.key, 'h.', 'k.')} and h.{HASH} = r.{HASH}")
+            is_hashed = Condition(f"{same(self.table.key, 'h.', f'{KEY}.')} and h.{HASH} = {RIGHT}.{HASH}")
             is_genuine = exists(hashed, "h", is_hashed)
             self._give("pending update", Condition(f"{DIFFERS} and {self._has_other_hash} and {is_genuine}"))
             self._give("pending delete", Condition(f"{SURPLUS} and {is_genuine}"))
@@ -138,7 +139,7 @@ class _Found:
                 self._give(verdict, kind)
             return
         seen = self._ask_who_was_seen()
-        unseen = exists(seen, "s", Condition(f"not s.{SEEN} and {same(self.table.key, 's.', 'k.')}"))
+        unseen = exists(seen, "s", Condition(f"not s.{SEEN} and {same(self.table.key, 's.', f'{KEY}.')}"))
         self._give("pending insert", Condition(f"{MISSING} and {unseen}"))
         # With sweep = "keys" the hash says nothing about the other columns.
         may_differ = "true" if self.table.sweep == "keys" else self._has_other_hash
@@ -148,7 +149,7 @@ class _Found:
 
     @property
     def _has_other_hash(self) -> Condition:
-        return Condition(f"l.{HASH} is distinct from r.{HASH}" if self.is_same_hash else "true")
+        return Condition(f"{LEFT}.{HASH} is distinct from {RIGHT}.{HASH}" if self.is_same_hash else "true")
 
     def _give(self, verdict: str, where: Condition) -> None:
         judge(self.edge.engine, self.differences, verdict, where)
@@ -157,7 +158,7 @@ class _Found:
         """Let Postgres hash latest's text of the rows that changed in the source, because that text may be altered."""
         types = columns_of(self.entry.columns)
         changed = Condition(f"{SURPLUS} or ({DIFFERS} and {self._has_other_hash})")
-        rows = self._texts([column.name for column in self.entry.columns], "r.", changed)
+        rows = self._texts([column.name for column in self.entry.columns], f"{RIGHT}.", changed)
         lines = self.edge.snapshot.hashes_of_texts(self.table, rows)
         return self._staged(lines, {name: types[name] for name in (*self.table.key, HASH)})
 
@@ -165,7 +166,7 @@ class _Found:
         """Ask for each row of the source that differs whether the last batch's snapshot saw it."""
         types = {name: kind for name, kind in columns_of(self.entry.columns).items() if name in self.table.key}
         # All keys are read before the first is sent, because the answers are staged over the same connection.
-        keys = self._texts(self.table.key, "k.", Condition("l is not null"))
+        keys = self._texts(self.table.key, f"{KEY}.", Condition(f"{LEFT} is not null"))
         lines = self.edge.snapshot.keys_seen_by(self.table, keys, self.edge.head.snapshot)
         return self._staged(lines, types | {SEEN: "BOOLEAN"})
 

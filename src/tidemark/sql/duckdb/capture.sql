@@ -45,22 +45,22 @@ where _op <> 'rehash';
 -- name: lines
 select
     {keys},
-    {line} as _line
+    {line} as _tidemark_line
 from {change}
 where _op <> 'rehash';
 
 -- name: size_of_lines
-select coalesce(sum(strlen(_line)), 0)
+select coalesce(sum(strlen(_tidemark_line)), 0)
 from {lines};
 
 -- name: lines_by_part
 select
     *,
-    ntile({parts}) over (order by {keys}) as _part
+    ntile({parts}) over (order by {keys}) as _tidemark_part
 from {lines};
 
 -- name: lines_of_part
-select _line
+select _tidemark_line
 from {lines}
 where {where}
 order by {keys};

@@ -17,7 +17,7 @@ select
         else 'rehash'
     end as _op,
     case when not {is_new} then {before} end as _before,
-    l._hash as _hash_before
+    l._hash as _tidemark_hash_before
 from {staged} as s
 left join known as l on {same}
 where {is_new} or ({differs}) or s._hash is distinct from l._hash;
@@ -29,7 +29,7 @@ select
     l._hash,
     'delete' as _op,
     {before},
-    l._hash as _hash_before
+    l._hash as _tidemark_hash_before
 from {latest} as l
 anti join {present} using ({keys});
 
@@ -41,7 +41,7 @@ select
     l._hash,
     'delete' as _op,
     {before},
-    l._hash as _hash_before
+    l._hash as _tidemark_hash_before
 from {latest} as l
 anti join {change} using ({keys})
 where
@@ -56,7 +56,7 @@ update {change} as i
 set
     _op = 'update',
     _before = d._before,
-    _hash_before = d._hash_before
+    _tidemark_hash_before = d._tidemark_hash_before
 from (
     select *
     from {change}
@@ -95,7 +95,7 @@ from (
     select
         {bucket_before} as bucket,
         -1 as row_count,
-        -coalesce(_hash_before::hugeint, 0) as hash_sum
+        -coalesce(_tidemark_hash_before::hugeint, 0) as hash_sum
     from {change}
     where _op <> 'insert'
     union all

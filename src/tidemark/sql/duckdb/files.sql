@@ -12,7 +12,7 @@ from {rows}
 order by {keys};
 
 -- name: span
-select *
+select {fields}
 from {rows}
 where {where}
 order by file_row_number;

@@ -5,7 +5,7 @@ select
     null as _hash,
     {operation} as _op,
     {before} as _before,
-    null as _hash_before
+    null as _tidemark_hash_before
 from {lines};
 
 -- name: under_both_texts

@@ -32,7 +32,7 @@ from (
 order by {keys};
 
 -- name: touched_files
-select distinct _file
+select distinct _tidemark_file
 from {files}
 semi join (
     select {keys}

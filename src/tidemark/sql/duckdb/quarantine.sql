@@ -46,27 +46,27 @@ limit 1;
 -- name: refused_changes
 insert into {aside}
 select
-    p._ordinal,
+    p._tidemark_ordinal,
     {key} as key,
     p._op,
     r.reason,
     r.waits,
-    p._captured_at::varchar as captured_at,
+    p._tidemark_captured_at::varchar as captured_at,
     {row} as row
 from {part} as p
-inner join {refused} as r on p._ordinal = r.ordinal;
+inner join {refused} as r on p._tidemark_ordinal = r.ordinal;
 
 -- name: judged_wrong
 select
     {surrogate} as ordinal,
-    coalesce(_wrong, _missing) as reason,
-    _wrong is null as waits
+    coalesce(_tidemark_wrong, _tidemark_missing) as reason,
+    _tidemark_wrong is null as waits
 from {rows}
-where _wrong is not null or _missing is not null;
+where _tidemark_wrong is not null or _tidemark_missing is not null;
 
 -- name: unreadable_changes
 select
-    _ordinal as ordinal,
+    _tidemark_ordinal as ordinal,
     {reason} as reason,
     false as waits
 from {part}
@@ -74,12 +74,12 @@ where {reason} is not null;
 
 -- name: changes_without_row
 select
-    _ordinal as ordinal,
+    _tidemark_ordinal as ordinal,
     'the SELECT yields no row for it any more' as reason,
     false as waits
 from {retried}
 where
-    _ordinal not in (
+    _tidemark_ordinal not in (
         select {surrogate}
         from {written}
         union all
@@ -93,16 +93,16 @@ select
     null as ordinal,
     {key} as key,
     'update' as op,
-    _wrong,
+    _tidemark_wrong,
     false as waits,
     {captured_at} as captured_at,
     {row} as row
 from {rows}
-where _wrong is not null;
+where _tidemark_wrong is not null;
 
 -- name: open_keys
 select
-    ordinal as _ordinal,
+    ordinal as _tidemark_ordinal,
     {keys}
 from {open_rows};
 
@@ -110,12 +110,12 @@ from {open_rows};
 select
     {values},
     r.op as _op,
-    r.ordinal as _ordinal,
-    r.key as _key,
-    r.captured_at::timestamp as _captured_at,
-    r.reason as _reason,
-    r.waits as _waits,
-    t.turn as _turn
+    r.ordinal as _tidemark_ordinal,
+    r.key as _tidemark_key,
+    r.captured_at::timestamp as _tidemark_captured_at,
+    r.reason as _tidemark_reason,
+    r.waits as _tidemark_waits,
+    t.turn as _tidemark_turn
 from (
     select
         * exclude (row),
@@ -165,7 +165,7 @@ from (
 where op = 'delete';
 
 -- name: last_turn
-select coalesce(max(_turn), 0)
+select coalesce(max(_tidemark_turn), 0)
 from {retried};
 
 -- name: without
@@ -174,30 +174,31 @@ from {rows}
 where not ({where});
 
 -- name: turn
-select * exclude (_turn, _key, _reason, _waits)
+select * exclude (_tidemark_turn, _tidemark_key, _tidemark_reason, _tidemark_waits)
 from {retried}
 where {where};
 
 -- name: staying_changes
-select r._ordinal
+select r._tidemark_ordinal
 from {retried} as r
-inner join {aside} as a on r._ordinal = a.ordinal and r._reason = a.reason and r._waits = a.waits;
+inner join {aside} as a
+    on r._tidemark_ordinal = a.ordinal and r._tidemark_reason = a.reason and r._tidemark_waits = a.waits;
 
 -- name: drop_staying_changes
 delete from {aside}
 where ordinal in (
-    select _ordinal
+    select _tidemark_ordinal
     from {staying}
 );
 
 -- name: leaving_changes
 select
-    _ordinal as ordinal,
-    _key as key
+    _tidemark_ordinal as ordinal,
+    _tidemark_key as key
 from {retried}
 where
-    _ordinal not in (
-        select _ordinal
+    _tidemark_ordinal not in (
+        select _tidemark_ordinal
         from {staying}
     );
 

@@ -27,15 +27,16 @@ from {lines};
 
 -- name: part
 select
-    * exclude (file_row_number),
-    file_row_number as _position
+    {fields},
+    _op,
+    file_row_number as _tidemark_position
 from {rows};
 
 -- name: judged
 select
     *,
-    {wrong} as _wrong,
-    {missing} as _missing
+    {wrong} as _tidemark_wrong,
+    {missing} as _tidemark_missing
 from (
     select {converted}
     from {rows}
@@ -44,7 +45,7 @@ from (
 -- name: fitting
 select {fields}
 from {rows}
-where _wrong is null and _missing is null;
+where _tidemark_wrong is null and _tidemark_missing is null;
 
 -- name: differing
 select distinct {key}
@@ -60,7 +61,7 @@ from (
 select
     * replace (
         coalesce(
-            _wrong,
+            _tidemark_wrong,
             case
                 when
                     exists (
@@ -70,22 +71,22 @@ select
                     )
                     then {reason}
             end
-        ) as _wrong
+        ) as _tidemark_wrong
     )
 from {rows} as j;
 
 -- name: beside
 select
-    p._ordinal,
+    p._tidemark_ordinal,
     {keys_of_part},
-    max({surrogate}) filter ({surrogate} < p._ordinal) as _previous,
-    max(f.valid_from) filter ({surrogate} < p._ordinal) as _previous_from,
-    min({surrogate}) filter ({surrogate} > p._ordinal) as _next,
-    min(f.valid_from) filter ({surrogate} > p._ordinal) as _next_from
+    max({surrogate}) filter ({surrogate} < p._tidemark_ordinal) as _tidemark_previous,
+    max(f.valid_from) filter ({surrogate} < p._tidemark_ordinal) as _tidemark_previous_from,
+    min({surrogate}) filter ({surrogate} > p._tidemark_ordinal) as _tidemark_next,
+    min(f.valid_from) filter ({surrogate} > p._tidemark_ordinal) as _tidemark_next_from
 from (
     select
         {source_keys},
-        p._ordinal
+        p._tidemark_ordinal
     from {part} as p
 ) as p
 inner join {fact_rows} as f using ({keys})
@@ -93,22 +94,22 @@ group by all;
 
 -- name: neighbours
 select
-    _ordinal,
-    _previous,
-    _previous_from,
-    _next_from,
-    0 as _reserved_before,
-    0 as _reserved_after
+    _tidemark_ordinal,
+    _tidemark_previous,
+    _tidemark_previous_from,
+    _tidemark_next_from,
+    0 as _tidemark_reserved_before,
+    0 as _tidemark_reserved_after
 from {beside};
 
 -- name: neighbours_with_reserved
 select
-    b._ordinal,
-    b._previous,
-    b._previous_from,
-    b._next_from,
-    count(a._ordinal) filter (a._ordinal > b._previous and a._ordinal < b._ordinal) as _reserved_before,
-    count(a._ordinal) filter (a._ordinal > b._ordinal and a._ordinal < b._next) as _reserved_after
+    b._tidemark_ordinal,
+    b._tidemark_previous,
+    b._tidemark_previous_from,
+    b._tidemark_next_from,
+    count(a._tidemark_ordinal) filter (a._tidemark_ordinal > b._tidemark_previous and a._tidemark_ordinal < b._tidemark_ordinal) as _tidemark_reserved_before,
+    count(a._tidemark_ordinal) filter (a._tidemark_ordinal > b._tidemark_ordinal and a._tidemark_ordinal < b._tidemark_next) as _tidemark_reserved_after
 from {beside} as b
 left join {aside} as a on {same}
 group by all;
@@ -121,52 +122,60 @@ from {rows};
 with changed as (
     select
         {source_keys},
-        p._ordinal,
-        p._captured_at,
+        p._tidemark_ordinal,
+        p._tidemark_captured_at,
         p._op = 'delete' as is_deleted,
-        {stamp} as _stamp
+        {stamp} as _tidemark_stamp
     from {part} as p
 ),
 
 capped as (
     select
-        * exclude (_stamp),
+        * exclude (_tidemark_stamp),
         case
-            when is_deleted or _stamp is null or not isfinite(_stamp) or _stamp > _captured_at then _captured_at
-            else _stamp
-        end as _since
+            when
+                is_deleted
+                or _tidemark_stamp is null
+                or not isfinite(_tidemark_stamp)
+                or _tidemark_stamp > _tidemark_captured_at
+                then _tidemark_captured_at
+            else _tidemark_stamp
+        end as _tidemark_since
     from changed
 ),
 
 bounded as (
     select
         c.*,
-        b._previous_from + to_microseconds(1 + b._reserved_before) as _earliest,
-        b._next_from - to_microseconds(1 + b._reserved_after) as _latest
+        b._tidemark_previous_from + to_microseconds(1 + b._tidemark_reserved_before) as _tidemark_earliest,
+        b._tidemark_next_from - to_microseconds(1 + b._tidemark_reserved_after) as _tidemark_latest
     from capped as c
-    left join {beside} as b on c._ordinal = b._ordinal
+    left join {beside} as b on c._tidemark_ordinal = b._tidemark_ordinal
 ),
 
 grown as (
     select
-        * exclude (_since),
+        * exclude (_tidemark_since),
         case
-            when _earliest is null or _since >= _earliest then _since
-            else greatest(_captured_at, _earliest)
-        end as _since
+            when _tidemark_earliest is null or _tidemark_since >= _tidemark_earliest then _tidemark_since
+            else greatest(_tidemark_captured_at, _tidemark_earliest)
+        end as _tidemark_since
     from bounded
 )
 
 select
     {keys},
-    _ordinal,
+    _tidemark_ordinal,
     is_deleted,
-    case when _latest is null or _since <= _latest then _since else _latest end as valid_from
+    case
+        when _tidemark_latest is null or _tidemark_since <= _tidemark_latest then _tidemark_since
+        else _tidemark_latest
+    end as valid_from
 from grown;
 
 -- name: fact_rows
 select
-    h._ordinal as {surrogate},
+    h._tidemark_ordinal as {surrogate},
     {fields},
     h.valid_from,
     h.is_deleted,
@@ -178,21 +187,21 @@ inner join {history} as h on {same};
 -- Of two deletions after one version the first ends it.
 select {fields}
 from {history} as h
-inner join {beside} as b on h._ordinal = b._ordinal
-inner join {written} as f on b._previous = {surrogate}
+inner join {beside} as b on h._tidemark_ordinal = b._tidemark_ordinal
+inner join {written} as f on b._tidemark_previous = {surrogate}
 where not f.is_deleted
-qualify row_number() over (partition by b._previous order by h._ordinal) = 1;
+qualify row_number() over (partition by b._tidemark_previous order by h._tidemark_ordinal) = 1;
 
 -- name: numbered
 select
     *,
-    _position + {first} as _ordinal,
-    {captured_at} as _captured_at
+    _tidemark_position + {first} as _tidemark_ordinal,
+    {captured_at} as _tidemark_captured_at
 from {rows};
 
 -- name: in_turns
 -- The first of the two numbers goes to the deletion, so that the version after it is the last.
-select * replace (_ordinals[_turn] as _ordinal)
+select * replace (_tidemark_ordinals[_tidemark_turn] as _tidemark_ordinal)
 from (
     select
         *,
@@ -200,16 +209,16 @@ from (
             partition by {keys}
             order by
                 _op <> 'delete',
-                _ordinal
-        ) as _turn,
-        list_sort(list(_ordinal) over (partition by {keys})) as _ordinals
+                _tidemark_ordinal
+        ) as _tidemark_turn,
+        list_sort(list(_tidemark_ordinal) over (partition by {keys})) as _tidemark_ordinals
     from {rows}
 );
 
 -- name: turn
-select * exclude (_turn, _ordinals)
+select * exclude (_tidemark_turn, _tidemark_ordinals)
 from {turns}
-where _turn = {turn};
+where _tidemark_turn = {turn};
 
 -- name: years
 select distinct year({column}) as y

@@ -15,7 +15,7 @@ group by {bucket};
 with l as (
     select
         {fields},
-        count(*) as _times
+        count(*) as _tidemark_times
     from {left}
     where {where}
     group by {fields}
@@ -24,7 +24,7 @@ with l as (
 r as (
     select
         {fields},
-        count(*) as _times
+        count(*) as _tidemark_times
     from {right}
     where {where}
     group by {fields}
@@ -32,9 +32,9 @@ r as (
 
 lo as (
     select
-        {key} as k,
-        {row} as _row,
-        _times
+        {key} as _tidemark_key,
+        {row} as _tidemark_row,
+        _tidemark_times
     from (
         select *
         from l
@@ -46,9 +46,9 @@ lo as (
 
 ro as (
     select
-        {key} as k,
-        {row} as _row,
-        _times
+        {key} as _tidemark_key,
+        {row} as _tidemark_row,
+        _tidemark_times
     from (
         select *
         from r
@@ -59,20 +59,20 @@ ro as (
 )
 
 select
-    coalesce(lo.k, ro.k) as k,
-    lo._row as l,
-    ro._row as r,
-    lo._times as n,
-    ro._times as m,
+    coalesce(lo._tidemark_key, ro._tidemark_key) as _tidemark_key,
+    lo._tidemark_row as _tidemark_left,
+    ro._tidemark_row as _tidemark_right,
+    lo._tidemark_times as n,
+    ro._tidemark_times as m,
     case
-        when ro._row is null then 'missing'
-        when lo._row is null then 'surplus'
-        when (lo._row is not distinct from ro._row) then 'repeated'
+        when ro._tidemark_row is null then 'missing'
+        when lo._tidemark_row is null then 'surplus'
+        when (lo._tidemark_row is not distinct from ro._tidemark_row) then 'repeated'
         else 'differs'
     end as kind,
     'real' as verdict
 from lo
-full join ro on lo.k is not distinct from ro.k;
+full join ro on lo._tidemark_key is not distinct from ro._tidemark_key;
 
 -- name: judge
 update {found}
@@ -89,12 +89,12 @@ group by verdict;
 -- name: first_real
 select
     kind,
-    k,
-    l,
-    r
+    _tidemark_key,
+    _tidemark_left,
+    _tidemark_right
 from {found}
 where verdict = 'real'
-order by k
+order by _tidemark_key
 limit {most};
 
 -- name: texts_of_found
@@ -105,8 +105,10 @@ where {where};
 -- name: real_totals
 select
     count(*) filter (where kind = 'missing') as missing,
-    coalesce(sum(l._hash) filter (where kind = 'missing'), 0)::varchar as dropped,
-    coalesce(sum(l._hash::hugeint - r._hash::hugeint) filter (where kind = 'differs'), 0)::varchar as altered
+    coalesce(sum(_tidemark_left._hash) filter (where kind = 'missing'), 0)::varchar as dropped,
+    coalesce(
+        sum(_tidemark_left._hash::hugeint - _tidemark_right._hash::hugeint) filter (where kind = 'differs'), 0
+    )::varchar as altered
 from {found}
 where verdict = 'real';
 
@@ -139,6 +141,6 @@ where not is_deleted;
 -- name: keys_set_aside
 select
     {keys},
-    arg_max(op, ordinal) as _last_op
+    arg_max(op, ordinal) as _tidemark_last_op
 from {open_rows}
 group by all;
