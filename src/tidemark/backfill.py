@@ -119,8 +119,10 @@ class Backfill:
             for name in names
             if name in sources and not sources[name].moments
         ]
+        if not any(table.moments for table in sources.values()):
+            problems = ["no source table of the model has a created or an updated column: a poll compares each whole"]
         if problems:
-            raise ConfigError.of(problems)
+            raise ConfigError.of(problems, advice="run tidemark ingest, which finds all that differs")
         return {name: table for name, table in sources.items() if table.moments and (name in names or not names)}
 
     def _head(self, engine: Engine, log: ChangeLog, *, dry_run: bool) -> Manifest:

@@ -14,7 +14,7 @@ from tidemark.errors import ConfigError, OvertakenError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import MERGED_BYTES, data_files, groups_to_rewrite, rewrite_files, unneeded_files
-from tidemark.lake.table import LakeTable, open_as_of, open_table
+from tidemark.lake.table import LakeTable, first_batch, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
 from tidemark.model import Model
@@ -207,5 +207,6 @@ def _oldest_needed(stars: StarLog, loaded: int, transformed: int) -> dict[str, i
 
 
 def _as_of(objects: Objects, path: str, batch: int) -> int:
-    lake = open_as_of(objects, path, batch) if batch else None
+    # A table that is new in the model begins with a later batch, so all of its versions may be needed.
+    lake = open_as_of(objects, path, batch) if batch and first_batch(objects, path) <= batch else None
     return lake.version if lake else 0

@@ -105,7 +105,8 @@ class Ingest:
         progress: Progress,
     ) -> dict[str, Captured]:
         columns = agreed_columns(self.model.sources, poll.snapshot, head)
-        require_readable(poll.engine, self.model, columns, _reshaped(columns, head))
+        new = columns.keys() - (head.tables.keys() if head else ())
+        require_readable(poll.engine, self.model, columns, _reshaped(columns, head), new)
         entries = entries_before(poll.engine, poll.log, self.model, head, self.clock())
         opened = open_tables(poll.engine, poll.log, self.model, entries, head, columns, self.clock())
         polls = pointer.polls if pointer else 0

@@ -6,9 +6,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.drift import build_shop, shop
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
+from tidemark.doctor import Finding, examine
+from tidemark.pipeline import wire
+from tidemark.settings import Settings
+from tidemark.warehouse.schema import init
 
 
 @pytest.fixture
@@ -30,6 +35,7 @@ def test_doctor_passes_a_sound_pipeline(loaded: Site) -> None:
     assert {each["area"] for each in found["findings"]} == {
         "versions",
         "settings",
+        "model",
         "source",
         "ingestion",
         "processed",
@@ -86,3 +92,50 @@ def test_doctor_names_every_bad_setting(site: Site) -> None:
     found = site.json("doctor", "--lag", "soon", "--pointer", "ssm:x", expect=2)
 
     assert [each["area"] for each in found["findings"] if each["outcome"] == "failure"] == ["settings", "settings"]
+
+
+def failures(source: str, warehouse: str, folder: Path, model: str) -> list[Finding]:
+    """Examine a pipeline in this process, and give what is no pass."""
+    places = {name: str(folder / name) for name in ("ingestion", "processed", "pointer.json")}
+    settings = Settings(
+        source, warehouse, places["ingestion"], places["processed"], places["pointer.json"], model=model
+    )
+    return [each for each in examine(lambda: wire(settings)) if each.outcome != "pass"]
+
+
+def test_doctor_binds_each_select_against_source_and_warehouse(
+    new_database: Callable[..., str], postgres: Postgres, tmp_path: Path
+) -> None:
+    source = new_database(postgres.template("shop", build_shop))
+    folder, warehouse = tmp_path / "shop", new_database()
+    init(warehouse, shop(types={"note": "money"}, note="note").write(folder))
+
+    def found(select: str) -> list[str]:
+        (folder / "fact" / "purchase.sql").write_text(select)
+        wrong = failures(source, warehouse, tmp_path, str(folder))
+        return [each.found for each in wrong if each.outcome == "failure"]
+
+    columns = "purchase_id, customer_id, amount, quantity, gift, bought_on"
+    assert found(f"select {columns}, note from purchase") == []
+    # DuckDB knows no money, so it is the warehouse that says which columns the table has.
+    (lacking,) = found(f"select {columns} from purchase")
+    assert "fact/purchase.sql does not yield note, which fact_purchase has: add it to the SELECT" in lacking
+    assert found(f"select {columns}, note, 1 as more from purchase") == [
+        "fact/purchase.sql yields more, which fact_purchase in warehouse.sql does not have"
+    ]
+    (unbound,) = found(f"select {columns}, ntoe as note from purchase")
+    assert 'cannot read the source: Binder Error: Referenced column "ntoe" not found' in unbound
+    (unknown,) = found(f"select {columns}, no_such(note) as note from purchase")
+    assert "Scalar Function with name no_such does not exist" in unknown
+
+
+def test_doctor_says_that_the_default_model_is_in_use(
+    new_database: Callable[..., str], postgres: Postgres, tmp_path: Path
+) -> None:
+    source = new_database(postgres.template("shop", build_shop))
+
+    found = failures(source, new_database(), tmp_path, Settings.model)
+
+    assert [each.advice for each in found if "no model is named, so it is 'totesys'" in each.found] == [
+        "if the source is another database, name its model: TIDEMARK_MODEL"
+    ]

@@ -32,7 +32,7 @@ TABLES = st.lists(st.builds(Column, NAMES, TYPES, st.booleans()), unique_by=lamb
         ("timestamp without time zone", "VARCHAR", "TIMESTAMP"),
         ("timestamp(3) without time zone", "VARCHAR", "TIMESTAMP"),
         ("timestamp(6) with time zone", "VARCHAR", "TIMESTAMPTZ"),
-        ("real", "VARCHAR", "REAL"),
+        ("real", "VARCHAR", "FLOAT"),
         ("double precision", "VARCHAR", "DOUBLE"),
         ('"My Type"', "VARCHAR", "VARCHAR"),
         ("other.date", "VARCHAR", "VARCHAR"),

@@ -26,7 +26,9 @@ def init(
 
     Example: `tidemark init --dry-run | psql postgresql://owner@db/warehouse`
     """
-    from tidemark.warehouse import schema  # noqa: PLC0415 -- `--help` does without psycopg
+    # The imports are here because `--help` does without psycopg and DuckDB.
+    from tidemark.star.shape import require_shapes  # noqa: PLC0415
+    from tidemark.warehouse import schema  # noqa: PLC0415
 
     called = invocation(ctx)
     if new_source:
@@ -34,6 +36,7 @@ def init(
         return
     pipeline = called.pipeline()
     pipeline.require("warehouse")
+    require_shapes(pipeline.model)
     with waiting("comparing the warehouse with the model"):
         prepare = schema.plan_init if dry_run else schema.init
         statements = prepare(pipeline.warehouse_url, pipeline.model)

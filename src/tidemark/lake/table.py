@@ -26,6 +26,8 @@ APPLICATION = "tidemark"
 UNFIT_FOR_DELTA = re.compile(r"[#?\\]|%[0-9a-fA-F]{2}")
 # The Delta log must outlive every batch that has not been transformed or loaded yet; `compact` removes only data files.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
+# DuckDB has several names for these; it answers with the ones above, and so does a Delta table.
+OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 # How much of a message of delta-rs is shown: some quote whole records and stack traces.
 FIRST_CHARACTERS = 300
 DELTA_TYPES = {
@@ -35,7 +37,6 @@ DELTA_TYPES = {
     "BOOLEAN": "boolean",
     "VARCHAR": "string",
     "DATE": "date",
-    "REAL": "float",
     "FLOAT": "float",
     "DOUBLE": "double",
     "TIMESTAMP": "timestamp_ntz",
@@ -206,7 +207,7 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
             configuration=CONFIGURATION,
             storage_options=objects.storage_options(),
         )
-    return LakeTable(objects, path, dict(columns), delta)
+    return LakeTable(objects, path, _columns_of(delta), delta)
 
 
 def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
@@ -261,14 +262,19 @@ def _beginning(exc: Exception) -> str:
     return " ".join(str(exc).split())[:FIRST_CHARACTERS]
 
 
+def can_hold(kind: str) -> bool:
+    """Say whether a Delta table can have a column of this DuckDB type."""
+    return kind.startswith("DECIMAL(") or kind in DELTA_TYPES or kind in OTHER_NAMES
+
+
 def _delta_type(kind: str) -> str:
     if kind.startswith("DECIMAL"):
         return kind.lower().replace(" ", "")
-    return DELTA_TYPES[kind]
+    return DELTA_TYPES[OTHER_NAMES.get(kind, kind)]
 
 
 def _columns_of(delta: DeltaTable) -> dict[str, str]:
-    kinds = {delta_type: kind for kind, delta_type in DELTA_TYPES.items() if kind != "FLOAT"}
+    kinds = {delta_type: kind for kind, delta_type in DELTA_TYPES.items()}
     found = {}
     for each in delta.schema().fields:
         kind = str(getattr(each.type, "type", each.type))

@@ -14,7 +14,7 @@ INTEGERS = {"smallint": "SMALLINT", "integer": "INTEGER", "bigint": "BIGINT"}
 TYPED = {
     "boolean": "BOOLEAN",
     "date": "DATE",
-    "real": "REAL",
+    "real": "FLOAT",
     "double precision": "DOUBLE",
     "timestamp without time zone": "TIMESTAMP",
     "timestamp with time zone": "TIMESTAMPTZ",

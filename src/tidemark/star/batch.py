@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
+from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import Expression, text
 from tidemark.lake.table import Change, LakeTable
@@ -12,6 +13,7 @@ from tidemark.model import Model, StarTable
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.limits import Limit
 from tidemark.star.quarantine import Quarantine
+from tidemark.star.shape import faults_of_select
 from tidemark.star.sources import SourceTables
 from tidemark.star.star_manifest import StarEntry, loaded_columns
 from tidemark.star.writer import StarWriter
@@ -53,8 +55,15 @@ class Batch:
     def open(
         self, star: StarTable, before: Mapping[str, str], yielded: Mapping[str, str], after: Mapping[str, str]
     ) -> LakeTable:
-        """Open a star table with the columns `before`, those that its SELECT yields, and `after`; see `StarWriter`."""
+        """Open a star table with the columns `before`, those that its SELECT yields, and `after`; see `StarWriter`.
+
+        Raises:
+            ConfigError: the SELECT does not fit the table.
+        """
         limits = self.limits[star.name]
+        wrong = faults_of_select(star, yielded, limits)
+        if wrong:
+            raise ConfigError.of(wrong, advice="mend the model")
         mine = {name: limits[name].lake_type if name in limits else kind for name, kind in yielded.items()}
         return self.writer.open(star, {**before, **mine, **after})
 

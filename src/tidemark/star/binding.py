@@ -5,6 +5,7 @@ SQL.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -14,6 +15,7 @@ from tidemark.lake.sqltext import Expression, Select, converted, listed, named_a
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.star.limits import Limit, limits_of
+from tidemark.star.shape import faults_of_select, faults_of_tables
 
 INTEGRAL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 # The types that can be converted into each type with no silent loss. Transform sets aside a value that does not fit.
@@ -34,8 +36,24 @@ SAMPLES = {
 }
 
 
+@dataclass(frozen=True)
+class Binding:
+    """The columns that each SELECT yields, and what is wrong with the SELECTs, in one sentence each.
+
+    `found` lies in the source as it is now, `mistakes` in the model whatever the source looks like.
+    """
+
+    yielded: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    found: list[str] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+
+
 def require_readable(
-    engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]], changed: Collection[str]
+    engine: Engine,
+    model: Model,
+    columns: Mapping[str, Sequence[Column]],
+    changed: Collection[str],
+    new: Collection[str] = (),
 ) -> None:
     """Check that every SELECT of the model can read the source's tables.
 
@@ -45,33 +63,54 @@ def require_readable(
         columns: the source tables' columns in this snapshot.
         changed: the tables whose columns are not those of the last batch. A SELECT that reads one is checked further:
             it runs, and its types must fit the star's.
+        new: the tables that the last batch does not have. A SELECT that reads one must fit its table in warehouse.sql.
 
     Raises:
         ContractError: a SELECT cannot read the source as it is now; the message names every reason.
         ConfigError: a SELECT is wrong whatever the source looks like.
     """
-    found: list[str] = []
-    mistakes: list[str] = []
-    worker = engine.worker("the model's SELECTs")
-    try:
-        _present(worker, model, columns)
-        limits = limits_of(model) if changed else {}
-        for star in model.stars.values():
-            try:
-                yielded = worker.describe(Select(star.sql))
-                if any(name in changed for name in star.reads):
-                    worker.execute(select("files", "all", rows=Select(star.sql).rows)).fetchall()
-                    found += _unfit(star, yielded, limits[star.name])
-            except (duckdb.ParserException, duckdb.CatalogException) as exc:
-                mistakes.append(f"{star.path}.sql: {first_line(exc)}")
-            except duckdb.Error as exc:
-                found.append(f"{star.path}.sql cannot read the source: {first_line(exc)}")
-    finally:
-        worker.connection.close()
+    limits = limits_of(model) if changed or new else {}
+    bound = bind(engine, model, columns, limits, changed, new)
+    mistakes = [*(faults_of_tables(model, limits) if new else ()), *bound.mistakes]
     if mistakes:
         raise ConfigError.of(mistakes, advice="mend the model")
-    if found:
-        raise contract_error(found)
+    if bound.found:
+        raise contract_error(bound.found)
+
+
+def bind(
+    engine: Engine,
+    model: Model,
+    columns: Mapping[str, Sequence[Column]],
+    limits: Mapping[str, Mapping[str, Limit]],
+    changed: Collection[str],
+    new: Collection[str],
+) -> Binding:
+    """Bind the SELECTs against source tables with these columns; see `require_readable`.
+
+    A SELECT that reads a table without columns is passed over, because that table is missing.
+    """
+    worker = engine.worker("the model's SELECTs")
+    bound = Binding()
+    try:
+        _present(worker, model, {name: found for name, found in columns.items() if found})
+        for star in model.stars.values():
+            if not all(columns.get(name) for name in star.reads):
+                continue
+            try:
+                yielded = bound.yielded[star.name] = worker.describe(Select(star.sql))
+                if new and (star.kind == "calendar" or any(name in new for name in star.reads)):
+                    bound.mistakes.extend(faults_of_select(star, yielded, limits[star.name]))
+                if any(name in changed for name in star.reads):
+                    worker.execute(select("files", "all", rows=Select(star.sql).rows)).fetchall()
+                    bound.found.extend(_unfit(star, yielded, limits[star.name]))
+            except (duckdb.ParserException, duckdb.CatalogException) as exc:
+                bound.mistakes.append(f"{star.path}.sql: {first_line(exc)}")
+            except duckdb.Error as exc:
+                bound.found.append(f"{star.path}.sql cannot read the source: {first_line(exc)}")
+    finally:
+        worker.connection.close()
+    return bound
 
 
 def fits(kind: str, limit: Limit) -> bool:
@@ -93,7 +132,7 @@ def _unfit(star: StarTable, yielded: Mapping[str, str], limits: Mapping[str, Lim
 
 
 def _is_number(kind: str) -> bool:
-    return kind in INTEGRAL or kind.startswith(("DECIMAL", "FLOAT", "REAL", "DOUBLE"))
+    return kind in INTEGRAL or kind.startswith(("DECIMAL", "FLOAT", "DOUBLE"))
 
 
 def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]]) -> None:

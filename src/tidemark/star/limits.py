@@ -51,11 +51,15 @@ COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 @dataclass(frozen=True)
 class Limit:
-    """What a column can hold: a DuckDB type, whether a value is required, and a text's most characters (0: any)."""
+    """What a column can hold: a DuckDB type, whether a value is required, and a text's most characters (0: any).
+
+    `has_default` says that the warehouse itself fills the column where nothing else does.
+    """
 
     type: str
     is_required: bool
     longest: int = 0
+    has_default: bool = False
 
     @property
     def lake_type(self) -> str:
@@ -138,6 +142,7 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
     connection = duckdb.connect()
     lengths: dict[tuple[str, str], int] = {}
     known: dict[str, str] = {}
+    texts: dict[str, str] = {}
     try:
         for statement in split_statements(model.warehouse_sql):
             bare = COMMENT.sub(" ", statement).strip()
@@ -147,13 +152,15 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
             elif ENUM.match(bare):
                 connection.execute(bare)
             elif made and made[0] == "table":
+                texts[made[1].lower()] = bare
                 for column, length in LENGTH.findall(bare):
                     lengths[made[1], column.strip('"').replace('""', '"')] = int(length)
                 _make(connection, made[1], bare, known)
         found: dict[str, dict[str, Limit]] = {}
-        for table, column, kind, is_nullable in connection.execute(select("limits", "columns")).fetchall():
-            limit = Limit(kind, not is_nullable, lengths.get((table, column), 0))
-            found.setdefault(table, {})[column] = limit
+        for table, column, kind, is_nullable, has_default in connection.execute(select("limits", "columns")).fetchall():
+            limit = Limit(kind, not is_nullable, lengths.get((table, column), 0), has_default)
+            text = texts.get(table.lower(), "")
+            found.setdefault(_folded(table, text), {})[_folded(column, text)] = limit
         return {name: found.get(name, {}) for name in model.stars}
     finally:
         connection.close()
@@ -176,3 +183,8 @@ def _make(connection: duckdb.DuckDBPyConnection, table: str, statement: str, kno
             statement = re.sub(name, rf"\1{base}", statement, flags=re.IGNORECASE)
         else:
             return
+
+
+def _folded(name: str, statement: str) -> str:
+    """Give a name as PostgreSQL reads it: DuckDB keeps the capitals of a name that is not in quotes."""
+    return name if quoted(name) in statement else name.lower()

@@ -30,7 +30,7 @@ DELETION = Condition("op = 'delete'")
 
 
 def parsed(open_rows: Rows, table: SourceTable, columns: Mapping[str, Column], where: Condition) -> Select:
-    """Write the SELECT of some rows of quarantine as changes of the log; `_tidemark_turn` numbers the versions of a key.
+    """Write the SELECT of rows of quarantine as changes of the log; `_tidemark_turn` numbers the versions of a key.
 
     Each row is parsed once, because it may hold megabytes. The numbers are computed apart from the parsed rows.
     """

@@ -163,7 +163,7 @@ class StarEdge:
 
     def _naming(self, calendar: StarTable) -> Iterator[tuple[str, Rows]]:
         """Give the columns that refer to the calendar, each with the rows of its fact."""
-        for fact in self.model.facts:
+        for fact in (each for each in self.model.facts if each.name in self.done.tables):
             lake = open_as_of(self.stars.objects, fact.path, self.done.batch)
             for column, dimension in (fact.references or {}).items():
                 if lake and dimension == calendar.name and column in lake.columns:

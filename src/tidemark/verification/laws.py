@@ -50,7 +50,7 @@ def laws_of_warehouse(model: Model, warehouse: WarehouseSnapshot, progress: Prog
 def laws(model: Model, warehouse: WarehouseSnapshot) -> Iterator[Law]:
     """Give the laws of a model: those that follow from its tables, then its own."""
     tables = _Tables(model, warehouse)
-    yield Law("references", [tables.references(fact) for fact in model.facts if fact.references])
+    yield Law("references", [tables.references(fact) for fact in model.facts if tables.referred(fact)])
     yield Law("intervals", [tables.versions("intervals", fact) for fact in model.facts])
     yield Law("current versions", [tables.versions("current_versions", fact) for fact in model.facts])
     obstacles = {fact.name: tables.obstacle(fact) for fact in model.facts}
@@ -121,8 +121,16 @@ class _Tables:
                 dimension=self._named(dimension),
                 dimension_key=sql.Identifier(self.model.stars[dimension].key[0]),
             )
-            for column, dimension in fact.references.items()
+            for column, dimension in self.referred(fact).items()
         )
+
+    def referred(self, fact: StarTable) -> Mapping[str, str]:
+        """Give a fact's references, without those to a dimension that is new in the model and not loaded yet."""
+        loaded = [row.checksums or row.row_counts for row in self.warehouse.ledger]
+        # A ledger without rows, or a row that names no table, says nothing about what is loaded.
+        if not loaded or not all(loaded):
+            return fact.references
+        return {column: name for column, name in fact.references.items() if any(name in tables for tables in loaded)}
 
     def versions(self, law: str, fact: StarTable) -> sql.Composable:
         """Write the statement of a law over the versions that a fact has of each key."""

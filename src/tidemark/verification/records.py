@@ -123,6 +123,9 @@ class Rows:
         In a dimension a later batch replaces rows of earlier ones, so only its newest batch is compared by checksum.
         """
         last = max(processed)
+        if not any(star.name in each.tables for each in processed.values()):
+            # It is new in the model, and the next batch brings it.
+            return
         lake = open_as_of(self.processed, star.path, last)
         if lake is None:
             yield Difference("missing", {"table": star.name})

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from tidemark.errors import ConfigError, DataError, StateError
-from tidemark.lake.table import open_as_of
+from tidemark.lake.table import first_batch, open_as_of
 from tidemark.log.columns import Column
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
@@ -131,23 +131,26 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
         if found := misfits(warehouse.connection, list(model.stars.values())):
             raise misfit_error(found, warehouse.what)
         return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
-    require_together(reach_of_star(StarLog(processed).newest()), warehouse.reach)
+    stars = StarLog(processed)
+    require_together(reach_of_star(stars.newest()), warehouse.reach)
     warehouse.require_staging()
     proofs = []
     for star in model.stars.values():
         started = time.perf_counter()
         progress(f"verify {WAREHOUSE}", star.name, 0, 0, 0.0)
-        proofs.append(_prove(star, processed, warehouse))
+        proofs.append(_prove(star, stars, warehouse))
         rows = proofs[-1].left.rows if proofs[-1].left else 0
         progress(f"verify {WAREHOUSE}", star.name, rows, 0, time.perf_counter() - started)
     return Edge(WAREHOUSE, warehouse.batch, tuple(proofs))
 
 
-def _prove(star: StarTable, processed: Objects, warehouse: WarehouseSnapshot) -> TableProof:
+def _prove(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot) -> TableProof:
     """Compare one table."""
     known = warehouse.columns(star.name)
     try:
-        lake = open_as_of(processed, star.path, warehouse.batch)
+        if _comes_later(star, stars, warehouse.batch):
+            return TableProof(star.name, note="not in the warehouse yet: the batch that brings it is not loaded")
+        lake = open_as_of(stars.objects, star.path, warehouse.batch)
         if lake is None:
             return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
         loaded = loaded_columns(star, lake.columns)
@@ -165,6 +168,16 @@ def _prove(star: StarTable, processed: Objects, warehouse: WarehouseSnapshot) ->
     except DataError as exc:
         problem = f"the star holds what the warehouse cannot take: {exc.message}"
         return TableProof(star.name, problem=problem, cause="the star was altered", advice="tidemark rebuild star")
+
+
+def _comes_later(star: StarTable, stars: StarLog, batch: int) -> bool:
+    """Say whether a star table is new in the model, so that it was not in the star yet as of a batch."""
+    try:
+        known = stars.manifest(batch).tables
+    except StateError:
+        # The edge of the records says what is wrong with the manifest.
+        return False
+    return star.name not in known and not 0 < first_batch(stars.objects, star.path) <= batch
 
 
 def _ends(star: StarTable) -> list[str]:

@@ -108,8 +108,12 @@ select
     b._tidemark_previous,
     b._tidemark_previous_from,
     b._tidemark_next_from,
-    count(a._tidemark_ordinal) filter (a._tidemark_ordinal > b._tidemark_previous and a._tidemark_ordinal < b._tidemark_ordinal) as _tidemark_reserved_before,
-    count(a._tidemark_ordinal) filter (a._tidemark_ordinal > b._tidemark_ordinal and a._tidemark_ordinal < b._tidemark_next) as _tidemark_reserved_after
+    count(a._tidemark_ordinal) filter (
+        a._tidemark_ordinal > b._tidemark_previous and a._tidemark_ordinal < b._tidemark_ordinal
+    ) as _tidemark_reserved_before,
+    count(a._tidemark_ordinal) filter (
+        a._tidemark_ordinal > b._tidemark_ordinal and a._tidemark_ordinal < b._tidemark_next
+    ) as _tidemark_reserved_after
 from {beside} as b
 left join {aside} as a on {same}
 group by all;
