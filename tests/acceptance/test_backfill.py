@@ -154,6 +154,9 @@ def test_a_range_or_table_that_is_none_is_refused(rig: Rig, tmp_path: Path) -> N
         backfill(rig, first=END, end=FIRST)
     with pytest.raises(ConfigError, match="there is no source table 'order'"):
         backfill(rig, "order")
+    without = {name: replace(table, created=None, updated=None) for name, table in rig.model.sources.items()}
+    with pytest.raises(ConfigError, match="no source table of the model has a created or an updated column"):
+        backfill(replace(rig, model=replace(rig.model, sources=without)))
     (tmp_path / "lake" / "pointer.json").unlink()
     with pytest.raises(StateError, match="the pointer does not stand at batch 2"):
         backfill(rig, dry_run=True)
