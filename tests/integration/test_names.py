@@ -181,3 +181,54 @@ def test_a_key_of_any_name_is_read_by_its_ranges(new_database: Callable[..., str
         found = [line.partition(b",")[0] for line in map(bytes, snapshot.hashes_in_ranges(table, [(2, 3), (8, 99)]))]
 
     assert found == [b"2", b"3", b"8", b"9"]
+
+
+def test_names_with_an_underscore_and_those_of_the_history_are_free_in_a_source(
+    new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path
+) -> None:
+    names = ["_position", "_ordinal", "_captured_at", "_wrong", "_missing", "_part", "is_deleted", "valid_from"]
+    own, kept = (", ".join(form.format(name) for name in names) for form in ("{0} as its{0}", "its{0} integer"))
+    model = write_model(
+        tmp_path / "model",
+        """
+        [source.item]
+        key = ["_line"]
+        [star.fact_item]
+        kind = "fact"
+        key = ["record"]
+        driving = "item"
+        source_key = ["_line"]
+        reads = ["item"]
+        """,
+        {
+            "warehouse.sql": f"""
+                create table fact_item (
+                    record bigint primary key, _line integer, v real, {kept},
+                    valid_from timestamp not null, is_deleted boolean not null, batch_id bigint not null,
+                    valid_to timestamp
+                );
+            """,
+            "fact/item.sql": f"select _line, v, {own} from item",
+        },
+    )
+    columns = ", ".join(f"{name} integer default 77" for name in names)
+
+    def build(url: str) -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute(f"create table item (_line integer primary key, v real, {columns})".encode())
+            connection.execute("insert into item values (1, 0.1), (2, 0.2)")
+
+    rig = new_rig(postgres.template("underscores", build), model=str(model.directory))
+    rig.run()
+    rig.change("update item set v = 5 where _line = 1", "delete from item where _line = 2")
+    rig.run()
+
+    assert rig.warehouse(
+        "select record, _line, v, its_position, itsis_deleted, is_deleted from fact_item order by 1"
+    ) == [
+        (1, 1, pytest.approx(0.1), 77, 77, False),
+        (2, 2, pytest.approx(0.2), 77, 77, False),
+        (3, 1, 5.0, 77, 77, False),
+        (4, 2, pytest.approx(0.2), 77, 77, True),
+    ]
+    assert unproven(verify(rig, deep=True)) == set()

@@ -109,6 +109,17 @@ def test_a_column_that_the_warehouse_fills_itself_may_have_any_type(model: NewMo
     assert bound(own).mistakes == []
 
 
+def test_a_name_in_capitals_is_read_as_postgresql_reads_it(model: NewModel) -> None:
+    capitals = model(f'RECORD bigint, id integer, Kind text, "AMOUNT" varchar(3), {HISTORY.upper()}')
+
+    assert set(limits_of(capitals)["fact_item"]) == {
+        *("record", "id", "kind", "AMOUNT", "valid_from", "is_deleted", "batch_id", "valid_to")
+    }
+    assert faults_of_tables(capitals, limits_of(capitals)) == []
+    assert limits_of(capitals)["fact_item"]["AMOUNT"].longest == 3
+    assert [each for each in bound(capitals).mistakes if "yields amount" in each or "does not yield AMOUNT" in each]
+
+
 @pytest.mark.parametrize(
     ("select", "expected"),
     [

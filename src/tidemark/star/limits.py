@@ -158,9 +158,10 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
                 _make(connection, made[1], bare, known)
         found: dict[str, dict[str, Limit]] = {}
         for table, column, kind, is_nullable, has_default in connection.execute(select("limits", "columns")).fetchall():
-            limit = Limit(kind, not is_nullable, lengths.get((table, column), 0), has_default)
             text = texts.get(table.lower(), "")
-            found.setdefault(_folded(table, text), {})[_folded(column, text)] = limit
+            name = _folded(table, text)
+            limit = Limit(kind, not is_nullable, lengths.get((name, column), 0), has_default)
+            found.setdefault(name, {})[_folded(column, text)] = limit
         return {name: found.get(name, {}) for name in model.stars}
     finally:
         connection.close()
