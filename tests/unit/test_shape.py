@@ -127,6 +127,7 @@ def test_a_name_in_capitals_is_read_as_postgresql_reads_it(model: NewModel) -> N
         ("select id, kind, no_such(amount) as amount from item", "fact/item.sql: Catalog Error"),
         ("select id, kind, amount, 1 as more from item", "fact/item.sql yields more, which fact_item in warehouse.sql"),
         ("select id, kind from item", "fact/item.sql does not yield amount, which fact_item has"),
+        ("select id, kind, amount, 7 as ID from item", "fact/item.sql: a SELECT yields two columns id"),
         ("select kind, amount from item", "fact/item.sql does not yield id, which fact_item has"),
         ("select id, kind, id > 1 as amount from item", "fact/item.sql yields BOOLEAN for amount"),
         *(

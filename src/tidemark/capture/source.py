@@ -108,7 +108,9 @@ class Source:
             self._connection.execute(query("source", "lock", tables=names))
         except (errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType) as exc:
             message = f"a source table of the model is missing or has become something else: {exc.diag.message_primary}"
-            raise ContractError(message, advice="bring it back, or mend the model") from exc
+            raise ContractError(
+                message, advice="bring it back, mend the model, or name another one: TIDEMARK_MODEL"
+            ) from exc
 
 
 class Snapshot:

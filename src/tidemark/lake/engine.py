@@ -10,6 +10,7 @@ import logging
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -277,8 +278,14 @@ class Engine:
         self.execute(_copied("into_small_parquet", select, path))
 
     def describe(self, select: Select) -> dict[str, str]:
-        """Give the columns of a SELECT with their DuckDB types."""
-        return {row[0]: row[1] for row in self.execute(statement("engine", "describe", select=select)).fetchall()}
+        """Give the columns of a SELECT with their DuckDB types; ConfigError when two columns have one name."""
+        rows = self.execute(statement("engine", "describe", select=select)).fetchall()
+        counts = Counter(row[0].lower() for row in rows)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            message = f"a SELECT yields two columns {', '.join(twice)}"
+            raise ConfigError(message, advice="give one of them another name: upper and lower case are the same")
+        return {row[0]: row[1] for row in rows}
 
 
 def _copied(name: str, select: Select, path: Path, **options: Sql) -> Statement:

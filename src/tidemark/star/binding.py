@@ -106,6 +106,8 @@ def bind(
                     bound.found.extend(_unfit(star, yielded, limits[star.name]))
             except (duckdb.ParserException, duckdb.CatalogException) as exc:
                 bound.mistakes.append(f"{star.path}.sql: {first_line(exc)}")
+            except ConfigError as exc:
+                bound.mistakes.append(f"{star.path}.sql: {exc.message}")
             except duckdb.Error as exc:
                 bound.found.append(f"{star.path}.sql cannot read the source: {first_line(exc)}")
     finally:
