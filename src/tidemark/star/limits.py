@@ -45,6 +45,8 @@ DOMAIN = re.compile(
     r"create\s+domain\s+(\S+)\s+(?:as\s+)?(.+?)\s*(?:\b(?:not|null|check|default|constraint|collate)\b.*)?$",
     re.IGNORECASE | re.DOTALL,
 )
+# PostgreSQL fills such a column itself; here any default says so.
+SERIALS = {"smallserial": "smallint default 0", "serial": "integer default 0", "bigserial": "bigint default 0"}
 UNKNOWN_TYPE = re.compile(r"Type with name (\S+) does not exist")
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
@@ -141,7 +143,7 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
     """Give the limits of each star table's columns, in the order of the warehouse's columns."""
     connection = duckdb.connect()
     lengths: dict[tuple[str, str], int] = {}
-    known: dict[str, str] = {}
+    known = dict(SERIALS)
     texts: dict[str, str] = {}
     try:
         for statement in split_statements(model.warehouse_sql):
