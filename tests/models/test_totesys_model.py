@@ -207,7 +207,7 @@ def test_a_currency_with_an_unknown_code_is_not_taken(few_rows: duckdb.DuckDBPyC
     select = MODEL.stars["dim_currency"].sql
     found = dict(zip(COLUMNS["dim_currency"], ("INTEGER", "VARCHAR", "VARCHAR"), strict=True))
     rows = judged(Select(select), found, LIMITS["dim_currency"], {}).rows
-    refused = f"select currency_code, _wrong from {rows} where _wrong <> ''"
+    refused = f"select currency_code, _tidemark_wrong from {rows} where _tidemark_wrong <> ''"
 
     assert few_rows.execute(refused).fetchall() == [("QQQ", "currency_name is null, and the star has none there")]
 

@@ -207,7 +207,7 @@ def test_a_moment_with_a_zone_is_taken_in_iso_form(
 ) -> None:
     limit = Limit("TIMESTAMP WITH TIME ZONE", is_required=True)
     rows = judged(Select(f"select '{value}' as v"), {"v": "VARCHAR"}, {"v": limit}, {})
-    assert duck.execute(f"select _wrong is null from ({rows})").fetchall() == [(fits,)]
+    assert duck.execute(f"select _tidemark_wrong is null from ({rows})").fetchall() == [(fits,)]
 
 
 def test_a_null_is_taken_where_the_star_may_have_one(duck: duckdb.DuckDBPyConnection) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from tidemark.lake.sqltext import Condition, Expression, all_of, any_of, converted, quoted, text, tried
 from tidemark.log.columns import UNCONSTRAINED_DECIMAL, Column
 
-FLOATING = {"real": "REAL", "double precision": "DOUBLE"}
+FLOATING = {"real": "FLOAT", "double precision": "DOUBLE"}
 
 
 def has_variants(key: Sequence[str], columns: Sequence[Column]) -> bool:
