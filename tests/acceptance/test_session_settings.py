@@ -14,7 +14,7 @@ from tests.support.postgres import Postgres
 from tests.support.small_source import SmallSource, write_model
 from tidemark.errors import ConfigError, DataError
 from tidemark.postgres.connection import connect
-from tidemark.postgres.session import SETTINGS
+from tidemark.postgres.session_settings import SETTINGS
 from tidemark.verification.verify import Verify
 from tidemark.warehouse.history import find_fact, read_history
 from tidemark.warehouse.schema import init

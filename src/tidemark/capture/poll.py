@@ -18,7 +18,7 @@ from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry, o
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable
 from tidemark.model import Model, SourceTable
-from tidemark.postgres.session import ENCODING, SETTINGS
+from tidemark.postgres.session_settings import ENCODING, SETTINGS
 
 if TYPE_CHECKING:
     # Verifications of the star use `split_lines` too, where no driver of PostgreSQL is installed.
