@@ -12,7 +12,7 @@ locals {
     }
     transform = {
       ingestion = { put = [], delete = [] }
-      processed = { put = ["batches", "dimension", "fact", "quarantine"], delete = ["quarantine"] }
+      processed = { put = ["batches", "dimension", "fact", "quarantine", "rebuilds"], delete = ["quarantine"] }
     }
     load = {
       processed = { put = [], delete = [] }

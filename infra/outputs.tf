@@ -34,10 +34,11 @@ output "put_secret_commands" {
 }
 
 output "run_commands" {
-  description = "The commands that start a run, a backfill, a verification and a compaction by hand, and one that says how far the log is."
+  description = "The commands that start a run, a backfill, a rebuild, a verification and a compaction by hand, and one that says how far the log is."
   value = {
     run      = "${local.start_command} --input '{}'"
     backfill = "${local.start_command} --input '{\"backfill\": {\"from\": \"2024-11-01\", \"to\": \"2024-11-08\"}}'"
+    rebuild  = "${local.start_command} --input '{\"rebuild\": \"star\"}'"
     verify   = "${local.start_command} --input '{\"verify\": true}'"
     compact  = "aws lambda invoke --region ${local.region} --function-name ${local.function_names["compact"]} --cli-read-timeout 0 /dev/stdout"
     status   = "aws ssm get-parameter --region ${local.region} --name ${local.pointer_name} --query Parameter.Value --output text"

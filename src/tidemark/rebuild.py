@@ -11,7 +11,8 @@ from datetime import datetime
 
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import drop_old_files
-from tidemark.lake.replacement import Replacement, TableRebuild
+from tidemark.lake.rebuilt import RebuildReport
+from tidemark.lake.replacement import Replacement
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import ChangeLog, Manifest, new_id
 from tidemark.log.fold import Fold, scratch_copy
@@ -24,22 +25,6 @@ from tidemark.star.quarantine_replacement import QuarantineReplacement
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry, star_statistics
 from tidemark.transform import Transform
-
-
-@dataclass(frozen=True)
-class RebuildReport:
-    """What a rebuild found and did: its last batch, its tables by name, and the reasons not to put it in place."""
-
-    what: str
-    batch: int
-    tables: Mapping[str, TableRebuild]
-    is_in_place: bool
-    reasons: tuple[str, ...] = ()
-
-    @property
-    def differences(self) -> int:
-        """Count the rows that differ."""
-        return sum(table.missing + table.surplus for table in self.tables.values())
 
 
 @dataclass(frozen=True)

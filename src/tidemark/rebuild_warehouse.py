@@ -10,14 +10,13 @@ from functools import partial
 import psycopg
 
 from tidemark.errors import StateError
-from tidemark.lake.replacement import TableRebuild
+from tidemark.lake.rebuilt import RebuildReport, TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.load import ledger_entry
 from tidemark.log.reach import Reach, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import translated
-from tidemark.rebuild import RebuildReport
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog, reach_of_star

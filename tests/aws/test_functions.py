@@ -17,6 +17,7 @@ from tests.support.kept import small_template
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
+from tests.support.tampering import alter_database, rewrite
 
 PASSWORD = "correct horse"  # noqa: S105 -- of no server
 FUNCTION = "arn:aws:lambda:eu-west-2:123456789012:function:shop-"
@@ -325,6 +326,19 @@ def test_a_difference_is_named(functions: Functions, rig: Rig) -> None:
     assert failed.text.startswith(
         "load: star = warehouse does not hold as of batch 1: dim_staff: 1 keys differ, such as staff_id 3"
     )
+
+
+@after(1)
+def test_each_function_makes_again_what_it_writes(functions: Functions, rig: Rig) -> None:
+    rewrite(rig.ingestion, "latest/design", "design_id = 1", design_name="'forged'")
+    rewrite(rig.processed, "dimension/design", "design_id = 2", design_name="'forged'")
+    alter_database(rig.warehouse_url, "update dim_design set design_name = 'forged' where design_id = 3")
+
+    for stage, what in (("ingest", "latest"), ("transform", "star"), ("load", "warehouse")):
+        done = functions.invoke(stage, {"rebuild": what})
+        assert (done.error, done.result.get("rebuilt"), done.result.get("differences")) == ("", what, 2), done.text
+        assert functions.invoke(stage, {"rebuild": what}).result["differences"] == 0
+        assert functions.invoke(stage, {"verify": True}).result["verified"]
 
 
 @after(2)

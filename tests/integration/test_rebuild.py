@@ -17,10 +17,11 @@ from tests.support.pipeline import Rig, Row, clock
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import write_file
+from tidemark.lake.rebuilt import RebuildReport
 from tidemark.lake.sqltext import Select
 from tidemark.lake.table import Change, open_table
 from tidemark.model import load_model
-from tidemark.rebuild import Rebuild, RebuildReport
+from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.settings import PREFIX
 from tidemark.star.star_log import StarLog

@@ -28,6 +28,12 @@ def test_an_event_may_ask_for_a_range_of_time() -> None:
     assert read_request(asked) == read_request({"input": asked}) == expected
 
 
+def test_an_event_may_ask_for_a_rebuild() -> None:
+    assert read_request({"rebuild": "star"}) == Request(rebuilds="star")
+    asked = {"rebuild": "latest", "accept_differences": True}
+    assert read_request({"input": asked}) == Request(rebuilds="latest", accepts=True)
+
+
 def test_an_event_of_the_state_machine_brings_what_went_before() -> None:
     event = {"input": {"verify": True}, "execution": "morning", "ingested": {"batch": 7}}
 
@@ -52,8 +58,10 @@ def test_an_event_of_the_state_machine_brings_what_went_before() -> None:
         ),
         (
             {"verify": True, "backfill": {"from": "2024-11-01", "to": "2024-11-02"}},
-            ["backfill and verify at once: start one after the other"],
+            ["backfill, rebuild and verify at once: start one after the other"],
         ),
+        ({"rebuild": "lake"}, ["rebuild is 'lake': expected one of latest, star, warehouse"]),
+        ({"accept_differences": True}, ["accept_differences without rebuild: expected both"]),
     ],
 )
 def test_everything_wrong_with_an_event_is_named(event: object, problems: list[str]) -> None:

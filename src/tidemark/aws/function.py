@@ -217,6 +217,8 @@ def _cut(text: str, longest_bytes: int) -> str:
 def _shown(request: Request) -> dict[str, object]:
     if request.span:
         return {"backfill": [each.isoformat() for each in request.span], "tables": list(request.tables)}
+    if request.rebuilds:
+        return {"rebuild": request.rebuilds, "accept_differences": request.accepts}
     return {"verify": True} if request.verifies else {}
 
 

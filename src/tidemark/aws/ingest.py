@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 import tidemark.ingest  # noqa: F401 -- loaded while Lambda starts the function, and not in its first run
 from tidemark.aws.function import Invocation, invoke
 from tidemark.aws.proof import verified
+from tidemark.aws.rebuilding import rebuilt_if_asked
 from tidemark.errors import OvertakenError, TransientError
 from tidemark.log.changelog import newest_batch
 from tidemark.report import StageReport, TableReport
@@ -18,7 +19,10 @@ BACKFILL_ATTEMPTS = 3
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Poll the source, read a range of time again, or prove that the source and latest hold the same."""
+    """Poll the source, read a range of time again, or prove that the source and latest hold the same.
+
+    Where the event asks for it, latest is then made again.
+    """
     return invoke(STAGE, event, context, _work)
 
 
@@ -27,13 +31,16 @@ def _work(invocation: Invocation) -> dict[str, Any]:
     if request.verifies:
         return verified(invocation, pipeline.verify.source_latest)
     report = _backfill(invocation, request.span) if request.span else pipeline.ingest.run(invocation.progress)
+    rebuilt = rebuilt_if_asked(
+        invocation, "latest", lambda progress: pipeline.rebuild(dry_run=False, accepts=request.accepts).latest(progress)
+    )
     counts = {
         kind: sum(getattr(table, kind) for table in report.tables.values())
         for kind in ("inserted", "updated", "deleted")
     }
     # A backfill reads a range of time only, so it says nothing about how fresh everything else is.
     checked_at = report.captured_at.isoformat() if report.captured_at else None
-    return invocation.concluded(report, **counts, warnings=report.drifts, checked_at=checked_at)
+    return {**invocation.concluded(report, **counts, warnings=report.drifts, checked_at=checked_at), **rebuilt}
 
 
 def _backfill(invocation: Invocation, span: tuple[datetime, datetime]) -> StageReport:

@@ -10,6 +10,7 @@ import tidemark.load  # noqa: F401 -- loaded while Lambda starts the function, a
 from tidemark.aws.function import Invocation, invoke
 from tidemark.aws.metrics import put_freshness
 from tidemark.aws.proof import verified
+from tidemark.aws.rebuilding import rebuilt_if_asked
 from tidemark.report import StageReport
 from tidemark.verification.star_warehouse import verify_warehouse
 
@@ -17,21 +18,28 @@ STAGE = "load"
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Load the batches that are new in the star, or prove that the star and the warehouse hold the same."""
+    """Load the batches that are new in the star, or prove that the star and the warehouse hold the same.
+
+    Where the event asks for it, the warehouse is made again first.
+    """
     return invoke(STAGE, event, context, _work)
 
 
 def _work(invocation: Invocation) -> dict[str, Any]:
+    pipeline = invocation.pipeline
     if invocation.request.verifies:
-        pipeline = invocation.pipeline
         return verified(
             invocation, partial(verify_warehouse, pipeline.model, pipeline.processed, pipeline.warehouse_url)
         )
-    report = invocation.pipeline.load.run(invocation.progress)
+    # First, because a load refuses tables that do not belong to the ledger.
+    rebuilt = rebuilt_if_asked(
+        invocation, "warehouse", lambda progress: pipeline.rebuild_warehouse(dry_run=False).run(progress)
+    )
+    report = pipeline.load.run(invocation.progress)
     seconds = _freshness_seconds(invocation, report)
     if seconds is not None:
         put_freshness(seconds)
-    return invocation.concluded(report, freshness_seconds=seconds)
+    return {**invocation.concluded(report, freshness_seconds=seconds), **rebuilt}
 
 
 def _freshness_seconds(invocation: Invocation, report: StageReport) -> float | None:

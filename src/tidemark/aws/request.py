@@ -1,4 +1,4 @@
-"""What an event asks of a function: the stage's own work, a range of time to read again, or a proof."""
+"""What an event asks of a function: the stage's own work, a range of time to read again, a rebuild, or a proof."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,18 +8,28 @@ from typing import Any
 from tidemark.errors import ConfigError
 from tidemark.settings import parse_moment
 
-SHAPE = '{}, {"backfill": {"from": "2024-11-01", "to": "2024-11-08", "tables": ["sales_order"]}} or {"verify": true}'
+SHAPE = (
+    '{}, {"backfill": {"from": "2024-11-01", "to": "2024-11-08", "tables": ["sales_order"]}}, {"rebuild": "star"}'
+    ' or {"verify": true}'
+)
+ASKED = {"backfill", "rebuild", "accept_differences", "verify"}
+REBUILT = ("latest", "star", "warehouse")
 # The console fills the input of a new execution with this.
 IGNORED = {"Comment"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What an event asks for; `ingested` is what this execution's poll returned, empty where there was no poll."""
+    """What an event asks for; `ingested` is what this execution's poll returned, empty where there was no poll.
+
+    `rebuilds` names what is to be made again, and `accepts` puts it in place whatever that undoes; see `Rebuild`.
+    """
 
     span: tuple[datetime, datetime] | None = None
     tables: tuple[str, ...] = ()
     verifies: bool = False
+    rebuilds: str = ""
+    accepts: bool = False
     execution: str = ""
     ingested: Mapping[str, object] = field(default_factory=dict)
 
@@ -35,18 +45,36 @@ def read_request(event: object) -> Request:
     asked: Any = members["input"] if is_wrapped else members
     if not isinstance(asked, dict):
         raise ConfigError(f"input: expected an object, got {asked!r}", advice=f"expected {SHAPE}")
-    problems = [f"unknown {name!r}" for name in sorted(asked.keys() - IGNORED - {"backfill", "verify"})]
-    verifies = asked.get("verify", False)
-    if not isinstance(verifies, bool):
-        problems.append(f"verify is {verifies!r}: expected true or false")
+    problems = [f"unknown {name!r}" for name in sorted(asked.keys() - IGNORED - ASKED)]
+    verifies, accepts = (_flag(asked, name, problems) for name in ("verify", "accept_differences"))
     span, tables = _backfill(asked["backfill"], problems) if "backfill" in asked else (None, ())
-    if verifies and span:
-        problems.append("backfill and verify at once: start one after the other")
+    rebuilds = asked.get("rebuild", "")
+    if "rebuild" in asked and rebuilds not in REBUILT:
+        problems.append(f"rebuild is {rebuilds!r}: expected one of {', '.join(REBUILT)}")
+    if accepts and not rebuilds:
+        problems.append("accept_differences without rebuild: expected both")
+    if sum(map(bool, (verifies, span, rebuilds))) > 1:
+        problems.append("backfill, rebuild and verify at once: start one after the other")
     if problems:
         raise ConfigError.of([f"input: {problem}" for problem in problems], advice=f"expected {SHAPE}")
     ingested = members.get("ingested") if is_wrapped else None
     execution = str(members.get("execution", "")) if is_wrapped else ""
-    return Request(span, tables, bool(verifies), execution, ingested if isinstance(ingested, dict) else {})
+    return Request(
+        span=span,
+        tables=tables,
+        verifies=verifies,
+        rebuilds=str(rebuilds),
+        accepts=accepts,
+        execution=execution,
+        ingested=ingested if isinstance(ingested, dict) else {},
+    )
+
+
+def _flag(asked: Mapping[str, object], name: str, problems: list[str]) -> bool:
+    found = asked.get(name, False)
+    if not isinstance(found, bool):
+        problems.append(f"{name} is {found!r}: expected true or false")
+    return found is True
 
 
 def _backfill(asked: object, problems: list[str]) -> tuple[tuple[datetime, datetime] | None, tuple[str, ...]]:

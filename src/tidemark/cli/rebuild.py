@@ -10,7 +10,7 @@ from tidemark.cli.progress import progress_shown
 from tidemark.errors import DataError
 
 if TYPE_CHECKING:
-    from tidemark.rebuild import RebuildReport
+    from tidemark.lake.rebuilt import RebuildReport
 
 
 def rebuild(

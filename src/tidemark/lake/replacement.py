@@ -11,31 +11,13 @@ from tidemark.errors import ConfigError, StateError, TidemarkError, TransientErr
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.files import add_file, batch_of, write_file
+from tidemark.lake.rebuilt import TableRebuild
 from tidemark.lake.sqltext import Select, identical, named_as, names, quoted, select
 from tidemark.lake.table import LakeTable, create_table, open_table
 from tidemark.objects import Objects
 
 # How much of an error's text a report's note holds.
 NOTE_CHARACTERS = 200
-
-
-@dataclass(frozen=True)
-class TableRebuild:
-    """What a rebuilt table holds, and how it differs from the present one.
-
-    `missing` rows are only in the rebuilt table, `surplus` rows only in the present one; a row with another value
-    counts once in each. `note` says why the present one could not be compared.
-    """
-
-    rows: int
-    missing: int
-    surplus: int
-    note: str = ""
-
-    @property
-    def is_different(self) -> bool:
-        """Say whether the present table is not what the log makes of it."""
-        return bool(self.missing or self.surplus or self.note)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tidemark.lake.replacement import TableRebuild
+from tidemark.lake.rebuilt import TableRebuild
 from tidemark.objects import Objects
 from tidemark.star.quarantine import QUARANTINE, batch_of
 
