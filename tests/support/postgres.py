@@ -16,6 +16,7 @@ from tidemark.embedded import EmbeddedServer
 FAST_AND_VOLATILE = {
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
+    "file_copy_method": "clone",
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_senders": "0",
@@ -29,8 +30,9 @@ FAST_AND_VOLATILE = {
 class Postgres:
     """A running server whose databases are made, cloned and dropped by name."""
 
-    def __init__(self, server: EmbeddedServer) -> None:
+    def __init__(self, server: EmbeddedServer, administrator: psycopg.Connection) -> None:
         self._server = server
+        self._administrator = administrator
         self._numbers = itertools.count(1)
         self._templates: dict[str, str] = {}
 
@@ -41,13 +43,14 @@ class Postgres:
     def create(self, template: str | None = None, *, name: str | None = None) -> str:
         """Create a database as a copy of `template`, to which nobody may be connected, and return its name."""
         name = name or f"test_{next(self._numbers)}"
-        self._server.create_database(name, if_missing=False, template=template)
+        # Copying the files takes a quarter of the time in which the server would copy and log each block.
+        statement = sql.SQL("create database {} template {} strategy file_copy")
+        self._administrator.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template1")))
         return name
 
     def drop(self, name: str) -> None:
         """Drop a database whoever is connected to it."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        self._administrator.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     def template(self, name: str, build: Callable[[str], object]) -> str:
         """Return the database that `build`, given its address, has filled; it is built once for a name."""
@@ -71,4 +74,5 @@ def running_postgres() -> Iterator[Postgres]:
                 connection.execute(sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value)))
         server.stop()  # some of them are read at the start alone
         server.start()
-        yield Postgres(server)
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            yield Postgres(server, connection)
