@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.s3 import S3, read_descriptions_once, running_s3
+from tests.support.scratch import GIBIBYTE, folder_in_memory
 
 if TYPE_CHECKING:
     from tests.support.deployment import Begun
@@ -29,6 +31,9 @@ hypothesis.settings.register_profile("tidemark", deadline=None)
 hypothesis.settings.load_profile("tidemark")
 
 read_descriptions_once()
+
+if in_memory := folder_in_memory(12 * GIBIBYTE, executes=True):
+    tempfile.tempdir = ENVIRONMENT["TMPDIR"] = in_memory
 
 
 def pytest_unconfigure() -> None:

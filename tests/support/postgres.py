@@ -11,16 +11,16 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
+from tests.support.scratch import GIBIBYTE, folder_in_memory
 from tidemark.embedded import EmbeddedServer
 
 FAST_AND_VOLATILE = {
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
-    "file_copy_method": "clone",
     "fsync": "off",
     "full_page_writes": "off",
     "max_wal_senders": "0",
-    "max_wal_size": "4GB",
+    "max_wal_size": "1GB",
     "wal_level": "minimal",
     "max_prepared_transactions": "20",
     "max_connections": "100",
@@ -66,7 +66,9 @@ def running_postgres() -> Iterator[Postgres]:
     """Run a server in a directory of its own; both are gone afterwards."""
     # Not below pytest's own: as root, another pytest that starts closes that to the user that the server runs as.
     with (
-        tempfile.TemporaryDirectory(prefix="tidemark-pg-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(
+            prefix="tidemark-pg-", dir=folder_in_memory(4 * GIBIBYTE), ignore_cleanup_errors=True
+        ) as folder,
         EmbeddedServer(folder) as server,
     ):
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
