@@ -147,7 +147,7 @@ run "with_defaults" {
       ]) if strcontains(policy.policy, "s3:PutObject")
       } == {
       "ingest/ingestion"    = [for folder in ["baseline", "batches", "changes", "latest"] : "${local.bucket_names.ingestion}/${folder}/*"]
-      "transform/processed" = [for folder in ["batches", "dimension", "fact", "quarantine"] : "${local.bucket_names.processed}/${folder}/*"]
+      "transform/processed" = [for folder in ["batches", "dimension", "fact", "quarantine", "rebuilds"] : "${local.bucket_names.processed}/${folder}/*"]
       "compact/ingestion"   = ["${local.bucket_names.ingestion}/latest/*"]
       "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
     }
