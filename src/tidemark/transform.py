@@ -79,8 +79,8 @@ class Transform:
                         quarantine=Quarantine(engine, stars, manifest.batch, before),
                         writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),
                     )
-                    entries = self._put_all(batch, progress, totals)
-                before = self._commit(manifest, entries)
+                    outcomes = self._put_all(batch, progress, totals)
+                before = self._commit(manifest, {name: outcome.entry for name, outcome in outcomes.items()})
         return StageReport(
             "transform",
             tuple(range(done + 1, last + 1)),
@@ -118,15 +118,14 @@ class Transform:
         order = ("dimension", "fact", "calendar")
         return sorted(self.model.stars.values(), key=lambda star: order.index(star.kind))
 
-    def _put_all(self, batch: Batch, progress: Progress, totals: dict[str, TableReport]) -> dict[str, StarEntry]:
-        """Put a batch into every star table, add the outcome to the totals, and return the entries for the manifest."""
-        entries: dict[str, StarEntry] = {}
+    def _put_all(self, batch: Batch, progress: Progress, totals: dict[str, TableReport]) -> dict[str, Outcome]:
+        """Put a batch into every star table, add the outcomes to the totals, and return them by table."""
+        outcomes: dict[str, Outcome] = {}
         years: set[int] = set()
         for star in self._ordered:
             started = time.perf_counter()
             progress("transform", star.name, 0, 0, 0.0, batch.number)
-            outcome = _put(batch, star, entries, years)
-            entries[star.name] = outcome.entry
+            outcome = outcomes[star.name] = _put(batch, star, outcomes, years)
             years |= outcome.years
             report = TableReport(
                 rows=outcome.entry.rows,
@@ -136,22 +135,22 @@ class Transform:
             )
             progress("transform", star.name, report.rows, report.bytes, report.seconds, batch.number)
             totals[star.name] = _sum(totals.get(star.name, TableReport()), report)
-        return entries
+        return outcomes
 
 
-def _put(batch: Batch, star: StarTable, entries: Mapping[str, StarEntry], years: Collection[int]) -> Outcome:
+def _put(batch: Batch, star: StarTable, outcomes: Mapping[str, Outcome], years: Collection[int]) -> Outcome:
     """Put a batch into a star table.
 
     Args:
         batch: the batch.
         star: the star table.
-        entries: the entries of the star tables that this batch was put into before.
+        outcomes: what the batch did to the star tables that it was put into before.
         years: the years that its facts name.
     """
     try:
         with batch.engine.working_on(star.name):
             if star.kind == "fact":
-                return put_fact(batch, star, entries)
+                return put_fact(batch, star, outcomes)
             if star.kind == "calendar":
                 return put_calendar(batch, star, years)
             return put_dimension(batch, star)

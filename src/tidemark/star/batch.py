@@ -23,11 +23,15 @@ NO_YEARS: frozenset[int] = frozenset()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a batch did to one star table: its entry for the manifest, the bytes written, the years in its rows."""
+    """What a batch did to one star table: its entry for the manifest, the bytes written, the years in its rows.
+
+    `lake` is the table as the batch left it.
+    """
 
     entry: StarEntry
     size_bytes: int
     years: frozenset[int]
+    lake: LakeTable
 
 
 @dataclass(frozen=True)
@@ -95,4 +99,4 @@ class Batch:
             open=self.quarantine.open_count(star) + set_aside - released,
             checksum=found.checksum,
         )
-        return Outcome(entry, sum(action.size for change in changes for action in change.added), years)
+        return Outcome(entry, sum(action.size for change in changes for action in change.added), years, lake)

@@ -27,16 +27,14 @@ from tidemark.lake.sqltext import (
     text,
     union_all,
 )
-from tidemark.lake.table import Change, LakeTable, open_table
+from tidemark.lake.table import Change, LakeTable
 from tidemark.log.columns import Column
 from tidemark.log.keys import canonical, has_variants
 from tidemark.log.reading import read_as
 from tidemark.model import Model, SourceTable, StarTable
-from tidemark.objects import Objects
 from tidemark.star import star_sql, tombstones
 from tidemark.star.batch import Batch, Outcome
 from tidemark.star.sources import SourceState
-from tidemark.star.star_manifest import StarEntry
 from tidemark.star.unreadable_values import present_and_doubt, sample_of
 
 logger = logging.getLogger(__name__)
@@ -69,7 +67,7 @@ class _Fact:
         return _columns(self.state)
 
 
-def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry]) -> Outcome:
+def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -> Outcome:
     """Add a batch's versions to a fact, and replace the files of an earlier attempt at this batch.
 
     Args:
@@ -94,7 +92,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, StarEntry])
             state,
             lake,
             yielded,
-            _references(batch.model, batch.writer.processed, star),
+            _references(batch.model, star, dimensions),
             [file for file in lake.files if file not in own],
             batch.quarantine.nothing_aside(tables),
             open_rows,
@@ -198,7 +196,7 @@ def _open_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column
 
 
 def _retry(
-    fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEntry], before: Sequence[AddAction]
+    fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, Outcome], before: Sequence[AddAction]
 ) -> tuple[list[AddAction], int, int]:
     """Take up again the open rows that this batch names, and those that wait, if the batch may bring what they need.
 
@@ -241,11 +239,11 @@ def _take_turns(fact: _Fact, retried: Table, before: Sequence[AddAction]) -> lis
     return added
 
 
-def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, StarEntry]) -> Table | None:
+def _retried(fact: _Fact, tables: WorkingTables, dimensions: Mapping[str, Outcome]) -> Table | None:
     """Make the table of the open rows to take up again; None when no row is open."""
     if fact.open_rows is None:
         return None
-    brings = any(dimensions[name].rows for name in fact.star.references.values() if name in dimensions)
+    brings = any(dimensions[name].entry.rows for name in fact.star.references.values() if name in dimensions)
     named = among(quoted("ordinal"), map(int, fact.batch.manifest.replay.get(fact.star.name, ())))
     wanted = any_of([named, Condition("waits")] if brings else [named])
     return tables.of(tombstones.parsed(fact.open_rows, fact.table, fact.columns, wanted))
@@ -294,16 +292,11 @@ def _require_all(fact: _Fact, found: int, expected: int, what: str) -> None:
         raise DataError(message, advice=advice, table=fact.star.name)
 
 
-def _references(model: Model, processed: Objects, star: StarTable) -> dict[str, Select]:
+def _references(model: Model, star: StarTable, dimensions: Mapping[str, Outcome]) -> dict[str, Select]:
     """Give for each column that refers to a dimension a SELECT of its keys; a calendar is filled after the facts."""
-    dimensions = {each.name: each for each in model.dimensions if each.kind == "dimension"}
-    found = {}
-    for column, name in star.references.items():
-        if name in dimensions:
-            lake = open_table(processed, dimensions[name].path)
-            found[column] = (
-                select("files", "fields", fields=names(dimensions[name].key), rows=lake.rows())
-                if lake
-                else select("files", "nothing", fields=Expression("null"))
-            )
-    return found
+    keys = {each.name: names(each.key) for each in model.dimensions if each.kind == "dimension"}
+    return {
+        column: select("files", "fields", fields=keys[name], rows=dimensions[name].lake.rows())
+        for column, name in star.references.items()
+        if name in keys
+    }

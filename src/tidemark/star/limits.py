@@ -4,6 +4,7 @@ DuckDB runs the model's own `create table` statements, so that a type or a `not 
 whose statement DuckDB cannot run has no limits here: only the warehouse judges its rows.
 """
 
+import functools
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -141,12 +142,18 @@ class Limit:
 
 def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
     """Give the limits of each star table's columns, in the order of the warehouse's columns."""
+    found = _limits(model.warehouse_sql)
+    return {name: found.get(name, {}) for name in model.stars}
+
+
+@functools.lru_cache(maxsize=8)
+def _limits(warehouse_sql: str) -> Mapping[str, Mapping[str, Limit]]:
     connection = duckdb.connect()
     lengths: dict[tuple[str, str], int] = {}
     known = dict(SERIALS)
     texts: dict[str, str] = {}
     try:
-        for statement in split_statements(model.warehouse_sql):
+        for statement in split_statements(warehouse_sql):
             bare = COMMENT.sub(" ", statement).strip()
             made = created(statement)
             if domain := DOMAIN.match(bare):
@@ -164,7 +171,7 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
             name = _folded(table, text)
             limit = Limit(kind, not is_nullable, lengths.get((name, column), 0), has_default)
             found.setdefault(name, {})[_folded(column, text)] = limit
-        return {name: found.get(name, {}) for name in model.stars}
+        return found
     finally:
         connection.close()
 
