@@ -125,7 +125,7 @@ class Load:
 
 def _require_same(manifest: Processed, warehouse: Warehouse) -> None:
     """Check that star and warehouse mean the same batch by a number; one that was restored may have made another."""
-    loaded = warehouse.captured_at().get(manifest.batch)
+    loaded = warehouse.captured_at(manifest.batch).get(manifest.batch)
     if loaded is not None and loaded != manifest.captured_at:
         message = (
             f"batch {manifest.batch} of the star is of {_shown(manifest.captured_at)}, that of the warehouse is of"

@@ -77,7 +77,8 @@ limit 1;
 select
     batch,
     captured_at
-from tidemark.batch;
+from tidemark.batch
+where batch >= %(first)s;
 
 -- name: record_batch
 insert into tidemark.batch (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums, tables)

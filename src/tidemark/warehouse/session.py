@@ -70,10 +70,10 @@ class Warehouse:
             row = cursor.execute(query("warehouse", "newest_in_ledger")).fetchone()
         return (row["batch"], row["pipeline_id"]) if row else (0, None)
 
-    def captured_at(self) -> dict[int, datetime]:
-        """Give the moment of each batch that was loaded."""
+    def captured_at(self, first: int = 1) -> dict[int, datetime]:
+        """Give the moment of each batch that was loaded, from the batch `first` on."""
         with translated(self._what):
-            return dict(self.connection.execute(query("warehouse", "captured_at")).fetchall())
+            return dict(self.connection.execute(query("warehouse", "captured_at"), {"first": first}).fetchall())
 
     def ledger(self) -> list[LedgerRow]:
         """List the batches that were loaded."""
