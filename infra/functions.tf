@@ -6,6 +6,9 @@ locals {
   # What `make package` wrote down about the packages; null if they were made in another way.
   made = fileexists("${local.package_directory}/packages.json") ? jsondecode(file("${local.package_directory}/packages.json")) : null
 
+  # Where `make package SSLROOTCERT=…` puts the certificate authorities.
+  packed_certificates = "/var/task/rds-ca.pem"
+
   ingestion_url = "s3://${local.bucket_names.ingestion}"
   processed_url = "s3://${local.bucket_names.processed}"
 
@@ -86,6 +89,10 @@ resource "aws_s3_object" "package" {
       )
       error_message = "${each.value} was not made for ${var.runtime} on ${var.architecture}, as packages.json beside it says: run `make package RUNTIME=${var.runtime} ARCHITECTURE=${var.architecture}`."
     }
+    precondition {
+      condition     = local.made == null || var.sslrootcert != local.packed_certificates || try(local.made.certificates, false)
+      error_message = "${each.value} holds no certificate authorities, so a function could not tell the databases from somebody else: run `make package SSLROOTCERT=global-bundle.pem` with AWS's bundle for RDS (docs/aws.md). If the databases have no certificates, set sslrootcert = null: connections are then encrypted if the server offers it, and nothing proves who is at the other end."
+    }
   }
 
   # Without this, the first upload would have no version.
@@ -97,6 +104,7 @@ resource "aws_cloudwatch_log_group" "function" {
 
   name              = "/aws/lambda/${local.function_names[each.key]}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_lambda_function" "this" {

@@ -3,42 +3,59 @@
 # state.
 
 locals {
-  # The folders of a bucket to which a function writes and from which it deletes; it may read the whole bucket. Only
-  # these are deleted: the log's orphans, files that a compaction has made superfluous, and what an earlier attempt at a
-  # batch set aside under another model. Nothing may delete a manifest in batches, because the manifests make the log.
+  # The folders of a bucket in which a function makes objects, holds Delta tables, and from which it deletes; it may read
+  # the whole bucket. Only these are deleted: files that a compaction has made superfluous, and what an earlier attempt
+  # at a batch set aside under another model. Nothing may delete from baseline, changes and batches, which are the log.
   folders = {
     ingest = {
-      ingestion = { put = ["baseline", "batches", "changes", "latest"], delete = [] }
+      ingestion = { create = ["baseline", "batches", "changes", "latest"], tables = ["latest"], delete = [] }
     }
     transform = {
-      ingestion = { put = [], delete = [] }
-      processed = { put = ["batches", "dimension", "fact", "quarantine", "rebuilds"], delete = ["quarantine"] }
+      ingestion = { create = [], tables = [], delete = [] }
+      processed = {
+        create = ["batches", "dimension", "fact", "quarantine", "rebuilds"]
+        tables = ["dimension", "fact"]
+        delete = ["quarantine"]
+      }
     }
     load = {
-      processed = { put = [], delete = [] }
+      processed = { create = [], tables = [], delete = [] }
     }
     compact = {
-      ingestion = { put = ["latest"], delete = ["baseline", "changes", "latest"] }
-      processed = { put = ["dimension", "fact"], delete = ["dimension", "fact"] }
+      ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest"] }
+      processed = { create = ["dimension", "fact"], tables = ["dimension", "fact"], delete = ["dimension", "fact"] }
     }
   }
+  # A put must say `If-None-Match: *`, so it makes an object and overwrites none. Only a Delta log's checkpoints, and the
+  # file that names the last one, are put again: they hold nothing that the log's commits do not.
+  never_overwrite = { Null = { "s3:if-none-match" = "false" } }
+  checkpoints     = ["_last_checkpoint", "*.checkpoint*"]
   bucket_statements = {
     for function, buckets in local.folders : function => {
       for bucket, folders in buckets : bucket => [
-        for statement in [
-          # Without ListBucket, S3 refuses a request for a missing object, and does not say that it is missing.
-          { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arns[bucket]] },
-          { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arns[bucket]}/*"] },
-          { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = [for folder in folders.put : "${local.bucket_arns[bucket]}/${folder}/*"] },
-          { Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [for folder in folders.delete : "${local.bucket_arns[bucket]}/${folder}/*"] },
-        ] : statement if length(statement.Resource) > 0
+        for statement in concat(
+          [
+            # Without ListBucket, S3 refuses a request for a missing object, and does not say that it is missing.
+            { Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arns[bucket]] },
+            { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arns[bucket]}/*"] },
+            { Effect = "Allow", Action = ["s3:PutObject"], Resource = [for folder in folders.create : "${local.bucket_arns[bucket]}/${folder}/*"], Condition = local.never_overwrite },
+            { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = [for each in setproduct(folders.tables, local.checkpoints) : "${local.bucket_arns[bucket]}/${each[0]}/*/_delta_log/${each[1]}"] },
+            { Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [for folder in folders.delete : "${local.bucket_arns[bucket]}/${folder}/*"] },
+          ],
+          [for key_arn in compact([var.kms_key_arn]) : {
+            Effect    = "Allow"
+            Action    = length(folders.create) > 0 ? ["kms:Decrypt", "kms:GenerateDataKey"] : ["kms:Decrypt"]
+            Resource  = [key_arn]
+            Condition = { StringEquals = { "kms:ViaService" = "s3.${local.region}.${data.aws_partition.current.dns_suffix}" } }
+          }],
+        ) : statement if length(statement.Resource) > 0
       ]
     }
   }
 
   secrets = {
-    source    = { arn = local.source_secret_arn, kms_key_arn = var.source_secret_kms_key_arn }
-    warehouse = { arn = local.warehouse_secret_arn, kms_key_arn = var.warehouse_secret_kms_key_arn }
+    source    = { arn = local.source_secret_arn, kms_key_arn = local.secret_kms_key_arns.source }
+    warehouse = { arn = local.warehouse_secret_arn, kms_key_arn = local.secret_kms_key_arns.warehouse }
   }
   secret_statements = {
     for database, secret in local.secrets : database => concat(
@@ -130,9 +147,15 @@ locals {
     "state-machine/stages" = [
       { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [for stage in local.stages : local.function_arns[stage]] },
     ]
-    "state-machine/notices" = [
-      { Effect = "Allow", Action = ["sns:Publish"], Resource = [aws_sns_topic.notices.arn] },
-    ]
+    "state-machine/notices" = concat(
+      [{ Effect = "Allow", Action = ["sns:Publish"], Resource = [aws_sns_topic.notices.arn] }],
+      [for key_arn in compact([var.kms_key_arn]) : {
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = [key_arn]
+        Condition = { StringEquals = { "kms:ViaService" = "sns.${local.region}.${data.aws_partition.current.dns_suffix}" } }
+      }],
+    )
     # The delivery of logs belongs to no resource: AWS's documentation asks for the asterisk.
     "state-machine/logs" = [
       {

@@ -61,6 +61,30 @@ output "cli_environment" {
   ])
 }
 
+output "kms_key_statements" {
+  description = "Statements that the policy of kms_key_arn needs before the apply that names it, so that logs are kept and alarms reach the topic. Roles get their rights on the key from their own policies."
+  value = jsonencode([
+    {
+      Sid       = "TidemarkLogs"
+      Effect    = "Allow"
+      Principal = { Service = "logs.${local.region}.${data.aws_partition.current.dns_suffix}" }
+      Action    = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+      Resource  = "*"
+      Condition = {
+        ArnLike = { "kms:EncryptionContext:aws:logs:arn" = "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:*" }
+      }
+    },
+    {
+      Sid       = "TidemarkAlarms"
+      Effect    = "Allow"
+      Principal = { Service = "cloudwatch.amazonaws.com" }
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      Resource  = "*"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+    },
+  ])
+}
+
 output "buckets" {
   description = "Names of the buckets."
   value       = { for key, bucket in aws_s3_bucket.this : key => bucket.id }

@@ -193,10 +193,13 @@ def build(function: str, target: Target, folder: Path, extras: Extras | None = N
     return f"{path}: {target.runtime} on {target.architecture}, {sizes}\n  {_largest(parts)}"
 
 
-def write_record(target: Target, folder: Path) -> None:
-    """Write down for Terraform the packages' target and hashes, by which it sees that a package is an older one."""
+def write_record(target: Target, folder: Path, *, certificates: bool) -> None:
+    """Write down for Terraform the packages' target and hashes, by which it sees that a package is an older one.
+
+    `certificates` says whether they hold certificate authorities.
+    """
     names = [f"{function}.zip" for function in FUNCTIONS]
-    made = {"runtime": target.runtime, "architecture": target.architecture}
+    made = {"runtime": target.runtime, "architecture": target.architecture, "certificates": certificates}
     hashes = {name: _sha256(folder / name) for name in names}
     (folder / RECORD).write_text(json.dumps(made | {"packages": hashes}, indent=2) + "\n", "utf-8")
 
@@ -298,7 +301,7 @@ def main() -> None:
     try:
         for function in FUNCTIONS:
             print(build(function, target, given.output, extras), flush=True)
-        write_record(target, given.output)
+        write_record(target, given.output, certificates=extras.certificates is not None)
     except PackageError as exc:
         sys.exit(f"package: {exc}")
 

@@ -34,8 +34,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
     }
+    # One key of the bucket for many objects: otherwise each put and get is a request to KMS, which costs.
+    bucket_key_enabled = var.kms_key_arn != null
   }
 }
 
@@ -125,7 +128,7 @@ resource "aws_secretsmanager_secret" "source" {
 
   name_prefix             = "${var.name}/source-"
   description             = "How ${var.name} reaches its source: host, port, dbname, username, password."
-  kms_key_id              = var.source_secret_kms_key_arn
+  kms_key_id              = local.secret_kms_key_arns.source
   recovery_window_in_days = 7
 }
 
@@ -134,11 +137,16 @@ resource "aws_secretsmanager_secret" "warehouse" {
 
   name_prefix             = "${var.name}/warehouse-"
   description             = "How ${var.name} reaches its warehouse: host, port, dbname, username, password."
-  kms_key_id              = var.warehouse_secret_kms_key_arn
+  kms_key_id              = local.secret_kms_key_arns.warehouse
   recovery_window_in_days = 7
 }
 
 locals {
   source_secret_arn    = var.source_secret_arn == null ? aws_secretsmanager_secret.source[0].arn : var.source_secret_arn
   warehouse_secret_arn = var.warehouse_secret_arn == null ? aws_secretsmanager_secret.warehouse[0].arn : var.warehouse_secret_arn
+  # A secret that is made here has the key of everything, unless it has a key of its own.
+  secret_kms_key_arns = {
+    source    = var.source_secret_arn == null && var.source_secret_kms_key_arn == null ? var.kms_key_arn : var.source_secret_kms_key_arn
+    warehouse = var.warehouse_secret_arn == null && var.warehouse_secret_kms_key_arn == null ? var.kms_key_arn : var.warehouse_secret_kms_key_arn
+  }
 }

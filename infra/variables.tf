@@ -46,6 +46,17 @@ variable "tags" {
   }
 }
 
+variable "kms_key_arn" {
+  description = "ARN of the customer's key that encrypts buckets, logs, mails on their way, and the secrets that are made here. Null: AWS's own keys, and no encryption of the topic. The output kms_key_statements says what its policy needs."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key (not of an alias), or null."
+  }
+}
+
 # --------------------------------------------------------------------------------------------------------- the pipeline
 
 variable "model" {
@@ -73,9 +84,9 @@ variable "lag" {
 }
 
 variable "sslrootcert" {
-  description = "TIDEMARK_SSLROOTCERT: path, in the packages, of the file of certificate authorities that sign the databases' certificates. Null: not set."
+  description = "TIDEMARK_SSLROOTCERT: path, in the packages, of the file of certificate authorities by which the databases must prove who they are; `make package SSLROOTCERT=...` puts it there. Null: they need not prove it."
   type        = string
-  default     = null
+  default     = "/var/task/rds-ca.pem"
 
   validation {
     condition     = var.sslrootcert == null || try(trimspace(var.sslrootcert) != "", false)
@@ -121,7 +132,7 @@ variable "warehouse_secret_arn" {
 }
 
 variable "source_secret_kms_key_arn" {
-  description = "ARN of the customer's key that encrypts the source's secret. Null: it is encrypted with AWS's own key."
+  description = "ARN of the customer's key that encrypts the source's secret. Null: kms_key_arn if the secret is made here, otherwise AWS's own key."
   type        = string
   default     = null
 
@@ -132,7 +143,7 @@ variable "source_secret_kms_key_arn" {
 }
 
 variable "warehouse_secret_kms_key_arn" {
-  description = "ARN of the customer's key that encrypts the warehouse's secret. Null: it is encrypted with AWS's own key."
+  description = "ARN of the customer's key that encrypts the warehouse's secret. Null: kms_key_arn if the secret is made here, otherwise AWS's own key."
   type        = string
   default     = null
 

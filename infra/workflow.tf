@@ -49,9 +49,13 @@ locals {
       errors = ["Runtime.ExitError", "Runtime.OutOfMemory", "Lambda.Unknown"]
       advice = "The function's process died. Most likely it lacked memory (${var.memory_mb} MB) or room in /tmp (${var.scratch_mb} MB). The last lines of its log say which: raise memory_mb or scratch_mb."
     }
+    MissingFunction = {
+      errors = ["Lambda.ResourceNotFoundException"]
+      advice = "The function is not there: somebody or something removed it. `terraform apply` makes it again, and the next run goes on from where the last one ended."
+    }
     Unexpected = {
       errors = []
-      advice = "Tidemark does not know this error: its name and the text say whether AWS refused something (rights, limits, a function that is missing) or Tidemark has a mistake (UnexpectedError). The log has the traceback."
+      advice = "Tidemark does not know this error: its name and the text say whether AWS refused something (rights, limits) or Tidemark has a mistake (UnexpectedError). The log has the traceback."
     }
   }
 
@@ -99,6 +103,7 @@ resource "aws_sfn_state_machine" "run" {
 resource "aws_cloudwatch_log_group" "state_machine" {
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_scheduler_schedule" "run" {
@@ -150,11 +155,12 @@ resource "aws_scheduler_schedule" "compact" {
   depends_on = [aws_iam_role_policy.service]
 }
 
-# Not encrypted at rest: alarms could publish to an encrypted topic only if the key were a customer's, which costs money
-# each month.
+# Encrypted at rest only with a customer's key, which costs money each month: alarms cannot publish to a topic that is
+# encrypted with AWS's own key.
 resource "aws_sns_topic" "notices" {
-  name         = "${var.name}-notices"
-  display_name = "Tidemark ${var.name}"
+  name              = "${var.name}-notices"
+  display_name      = "Tidemark ${var.name}"
+  kms_master_key_id = var.kms_key_arn
 }
 
 resource "aws_sns_topic_policy" "notices" {

@@ -26,6 +26,7 @@ run "every_variable_refuses_nonsense" {
     model                        = " "
     lag                          = "five"
     sslrootcert                  = ""
+    kms_key_arn                  = "alias/mine"
     log_level                    = "ERROR" # Lambda would drop the metrics
     source_secret_arn            = "my-secret"
     warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:*"
@@ -58,6 +59,7 @@ run "every_variable_refuses_nonsense" {
     var.model,
     var.lag,
     var.sslrootcert,
+    var.kms_key_arn,
     var.log_level,
     var.source_secret_arn,
     var.warehouse_secret_arn,
@@ -170,6 +172,17 @@ run "packages_for_another_runtime" {
 
   variables {
     runtime = "python3.12"
+  }
+
+  expect_failures = [aws_s3_object.package]
+}
+
+run "packages_without_the_authorities_that_the_functions_need" {
+  command = plan
+
+  variables {
+    architecture      = "arm64"
+    package_directory = "tests/packages_arm64"
   }
 
   expect_failures = [aws_s3_object.package]

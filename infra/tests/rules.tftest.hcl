@@ -116,11 +116,11 @@ run "with_defaults" {
   }
 
   assert {
-    # Of logs, an asterisk stands for the streams of one group; of buckets, for the objects of one.
+    # Of logs, an asterisk stands for the streams of one group; of buckets, for the objects of one folder.
     condition = alltrue(flatten([
       for key, policy in merge(aws_iam_role_policy.function, aws_iam_role_policy.service) : [
         for statement in jsondecode(policy.policy).Statement : [
-          for resource in statement.Resource : !strcontains(trimsuffix(trimsuffix(resource, "/*"), ":*"), "*")
+          for resource in statement.Resource : !strcontains(trimsuffix(split("/*", resource)[0], ":*"), "*")
         ]
       ] if key != "state-machine/logs"
     ]))
@@ -143,7 +143,7 @@ run "with_defaults" {
     condition = {
       for key, policy in aws_iam_role_policy.function : key => flatten([
         for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":::", resource)[1]]
-        if contains(statement.Action, "s3:PutObject")
+        if contains(statement.Action, "s3:PutObject") && jsonencode(try(statement.Condition, {})) == jsonencode({ Null = { "s3:if-none-match" = "false" } })
       ]) if strcontains(policy.policy, "s3:PutObject")
       } == {
       "ingest/ingestion"    = [for folder in ["baseline", "batches", "changes", "latest"] : "${local.bucket_names.ingestion}/${folder}/*"]
@@ -158,14 +158,29 @@ run "with_defaults" {
     condition = {
       for key, policy in aws_iam_role_policy.function : key => flatten([
         for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":::", resource)[1]]
+        if contains(statement.Action, "s3:PutObject") && !can(statement.Condition)
+      ]) if strcontains(policy.policy, "s3:PutObject")
+      } == {
+      "ingest/ingestion"    = [for file in ["_last_checkpoint", "*.checkpoint*"] : "${local.bucket_names.ingestion}/latest/*/_delta_log/${file}"]
+      "transform/processed" = [for each in setproduct(["dimension", "fact"], ["_last_checkpoint", "*.checkpoint*"]) : "${local.bucket_names.processed}/${each[0]}/*/_delta_log/${each[1]}"]
+      "compact/ingestion"   = [for file in ["_last_checkpoint", "*.checkpoint*"] : "${local.bucket_names.ingestion}/latest/*/_delta_log/${file}"]
+      "compact/processed"   = [for each in setproduct(["dimension", "fact"], ["_last_checkpoint", "*.checkpoint*"]) : "${local.bucket_names.processed}/${each[0]}/*/_delta_log/${each[1]}"]
+    }
+    error_message = "A function can overwrite more than the checkpoints of a Delta log."
+  }
+
+  assert {
+    condition = {
+      for key, policy in aws_iam_role_policy.function : key => flatten([
+        for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":::", resource)[1]]
         if contains(statement.Action, "s3:DeleteObject")
       ]) if strcontains(policy.policy, "s3:Delete")
       } == {
       "transform/processed" = ["${local.bucket_names.processed}/quarantine/*"]
-      "compact/ingestion"   = [for folder in ["baseline", "changes", "latest"] : "${local.bucket_names.ingestion}/${folder}/*"]
+      "compact/ingestion"   = ["${local.bucket_names.ingestion}/latest/*"]
       "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
     }
-    error_message = "A function can delete what nobody may, such as a manifest, or not what it has to."
+    error_message = "A function can delete what nobody may, such as an object of the log, or not what it has to."
   }
 
   assert {
@@ -212,6 +227,7 @@ run "with_defaults" {
       for function in aws_lambda_function.this : function.memory_size == 2048 && function.timeout == 900
       && function.ephemeral_storage[0].size == 4096 && function.runtime == "python3.13" && function.architectures == tolist(["x86_64"])
       && lookup(function.environment[0].variables, "TIDEMARK_MEMORY_LIMIT", "1024MB") == "1024MB"
+      && function.environment[0].variables.TIDEMARK_SSLROOTCERT == "/var/task/rds-ca.pem"
     ])
     error_message = "The functions' defaults are not those of docs/aws.md."
   }
@@ -275,7 +291,7 @@ run "in_a_vpc_with_secrets_that_are_there" {
     warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:shop/warehouse-AbCdEf"
     source_secret_kms_key_arn    = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
     warehouse_secret_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/22222222-2222-2222-2222-222222222222"
-    sslrootcert                  = "/var/task/rds-ca.pem"
+    sslrootcert                  = "/var/task/ca.pem"
     reserved_concurrency         = 2
     architecture                 = "arm64"
     package_directory            = "tests/packages_arm64"
@@ -316,13 +332,68 @@ run "in_a_vpc_with_secrets_that_are_there" {
   }
 
   assert {
-    condition     = alltrue([for function in aws_lambda_function.this : function.environment[0].variables.TIDEMARK_SSLROOTCERT == "/var/task/rds-ca.pem" && function.reserved_concurrent_executions == 2 && function.architectures == tolist(["arm64"]) && function.logging_config[0].application_log_level == "DEBUG"])
+    condition     = alltrue([for function in aws_lambda_function.this : function.environment[0].variables.TIDEMARK_SSLROOTCERT == "/var/task/ca.pem" && function.reserved_concurrent_executions == 2 && function.architectures == tolist(["arm64"]) && function.logging_config[0].application_log_level == "DEBUG"])
     error_message = "A variable does not reach the functions."
   }
 
   assert {
     condition     = aws_scheduler_schedule.run.state == "DISABLED" && aws_scheduler_schedule.compact.state == "DISABLED" && length(aws_cloudwatch_metric_alarm.no_success) == 0
     error_message = "With the schedule off something starts by itself, or an alarm waits for it."
+  }
+}
+
+run "with_a_customers_key" {
+  variables {
+    kms_key_arn               = "arn:aws:kms:eu-west-2:123456789012:key/33333333-3333-3333-3333-333333333333"
+    source_secret_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
+    sslrootcert               = null
+  }
+
+  assert {
+    condition = alltrue(concat(
+      [for bucket in aws_s3_bucket_server_side_encryption_configuration.this : alltrue([
+        for rule in bucket.rule : rule.bucket_key_enabled
+        && rule.apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms"
+        && rule.apply_server_side_encryption_by_default[0].kms_master_key_id == var.kms_key_arn
+      ])],
+      [for group in aws_cloudwatch_log_group.function : group.kms_key_id == var.kms_key_arn],
+      [
+        aws_cloudwatch_log_group.state_machine.kms_key_id == var.kms_key_arn,
+        aws_sns_topic.notices.kms_master_key_id == var.kms_key_arn,
+        aws_secretsmanager_secret.source[0].kms_key_id == var.source_secret_kms_key_arn,
+        aws_secretsmanager_secret.warehouse[0].kms_key_id == var.kms_key_arn,
+      ],
+    ))
+    error_message = "Something is encrypted with another key than the customer's."
+  }
+
+  assert {
+    condition = {
+      for key, policy in merge(aws_iam_role_policy.function, aws_iam_role_policy.service) : key => flatten([
+        for statement in jsondecode(policy.policy).Statement : [
+          [for action in statement.Action : trimprefix(action, "kms:")],
+          split(".", statement.Condition.StringEquals["kms:ViaService"])[0],
+          substr(statement.Resource[0], -1, 1),
+        ] if startswith(statement.Action[0], "kms:")
+      ]) if strcontains(policy.policy, "kms:")
+      } == {
+      "ingest/ingestion"      = ["Decrypt", "GenerateDataKey", "s3", "3"]
+      "ingest/source"         = ["Decrypt", "secretsmanager", "1"]
+      "transform/ingestion"   = ["Decrypt", "s3", "3"]
+      "transform/processed"   = ["Decrypt", "GenerateDataKey", "s3", "3"]
+      "load/processed"        = ["Decrypt", "s3", "3"]
+      "load/warehouse"        = ["Decrypt", "secretsmanager", "3"]
+      "compact/ingestion"     = ["Decrypt", "GenerateDataKey", "s3", "3"]
+      "compact/processed"     = ["Decrypt", "GenerateDataKey", "s3", "3"]
+      "compact/warehouse"     = ["Decrypt", "secretsmanager", "3"]
+      "state-machine/notices" = ["Decrypt", "GenerateDataKey", "sns", "3"]
+    }
+    error_message = "A role can use the key for what is none of its business, or not for what is."
+  }
+
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : !can(function.environment[0].variables.TIDEMARK_SSLROOTCERT)])
+    error_message = "The databases must prove who they are, though nobody asked for it."
   }
 }
 

@@ -90,10 +90,11 @@ class Compact:
     loaded: Callable[[], int] | None
     retention: timedelta = RETENTION
 
-    def run(self, *, dry_run: bool = False, progress: Progress = quiet) -> CompactReport:
+    def run(self, *, dry_run: bool = False, keep_orphans: bool = False, progress: Progress = quiet) -> CompactReport:
         """Compact every table of latest and of the star, then remove unneeded files that are older than the retention.
 
         Orphans of the log and leftovers of killed puts are removed too, if they are older than the retention.
+        `keep_orphans` only counts the orphans, for who has no right to delete from the log.
         """
         if self.retention < SHORTEST_RETENTION:
             message = f"expected a retention of an hour or more, got {self.retention}"
@@ -107,7 +108,7 @@ class Compact:
                 with engine.working_on(place.path):
                     tables[place.path] = self._compact(engine, place, cutoff, dry_run=dry_run)
         orphans = self._orphans(cutoff)
-        if orphans and not dry_run:
+        if orphans and not dry_run and not keep_orphans:
             with effect("orphans"):
                 self.ingestion.delete(each.key for each in orphans)
         stores = (self.ingestion, self.processed)

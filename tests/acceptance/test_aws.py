@@ -240,6 +240,17 @@ def test_compaction_leaves_everything_as_it_is(pipeline: Deployment) -> None:
     assert pipeline.rig.warehouse_rows() == before
 
 
+def test_nothing_but_checkpoints_of_a_delta_log_may_be_overwritten(pipeline: Deployment) -> None:
+    buckets = [pipeline.outputs["buckets"][name] for name in ("ingestion", "processed")]
+    puts = [(path, is_new) for path, is_new in pipeline.aws.puts() if path.split("/", 2)[1] in buckets]
+    objects = [(path.split("/", 2)[2], is_new) for path, is_new in puts if path.count("/") > 1]
+    checkpoint = re.compile(r".*/_delta_log/(_last_checkpoint|.*\.checkpoint.*)")
+
+    assert len(objects) > 100
+    # The functions' roles may put again what this pattern names, and nothing else (infra/iam.tf).
+    assert [key for key, is_new in objects if not is_new and not checkpoint.fullmatch(key)] == []
+
+
 @pytest.mark.parametrize("function", ["ingest", "transform", "load"])
 def test_each_line_of_a_log_is_json_and_names_invocation_and_batch(pipeline: Deployment, function: str) -> None:
     found = [each for each in pipeline.aws.invocations(f"tidemark-{function}") if not each["error"]]

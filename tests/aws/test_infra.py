@@ -102,13 +102,15 @@ def test_terraforms_own_tests_pass() -> None:
     assert (tested.status, tested.passed) == ("pass", runs)
 
 
-@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
-def test_terraforms_own_tests_read_what_make_package_writes(architecture: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("architecture", "certificates"), [("x86_64", True), ("arm64", False)])
+def test_terraforms_own_tests_read_what_make_package_writes(
+    architecture: str, certificates: bool, tmp_path: Path
+) -> None:
     packages = INFRA / "tests" / ("packages" if architecture == "x86_64" else f"packages_{architecture}")
     for function in FUNCTIONS:
         shutil.copy(packages / f"{function}.zip", tmp_path)
 
-    write_record(Target(architecture=architecture), tmp_path)
+    write_record(Target(architecture=architecture), tmp_path, certificates=certificates)
 
     assert (tmp_path / RECORD).read_text() == (packages / RECORD).read_text()
 
@@ -195,6 +197,19 @@ def test_an_input_that_is_no_object_ends_in_a_mail(run: Callable[[object], Execu
     assert f"with the input {json.dumps(given)}\n" in mail["Message"]
 
 
+def test_a_missing_function_ends_in_a_mail_that_says_how_to_make_it(run: Callable[[object], Execution], s3: S3) -> None:
+    aws = AWS(s3)
+    inbox = aws.subscribe("arn:aws:sns:eu-west-2:123456789012:tidemark-notices")
+    s3.client("lambda").delete_function(FunctionName="tidemark-transform")
+
+    ended = run({"ingest": {"batches": 0}})
+
+    assert (ended.status, ended.error) == ("FAILED", "Lambda.ResourceNotFoundException")
+    [mail] = aws.messages(inbox)
+    assert mail["Subject"] == "Tidemark tidemark: transform failed (Lambda.ResourceNotFoundException)"
+    assert "`terraform apply` makes it again" in mail["Message"]
+
+
 def test_every_stage_is_repeated_and_caught_alike(states: Mapping[str, Mapping[str, Any]]) -> None:
     first = states["Ingest"]
     assert {error for retrier in first["Retry"] for error in retrier["ErrorEquals"] if "." not in error} == {
@@ -243,11 +258,11 @@ def test_the_table_of_policies_has_a_row_for_each_statement() -> None:
     _, state = mocked_apply()
     rows = [line.strip("| ").split(" | ") for line in policy_table(state).splitlines()[2:]]
     assert ["load", "processed", "`s3:GetObject`", "`arn:aws:s3:::tidemark-processed-<account>-<region>/*`"] in rows
-    assert rows[3:5] == [
+    assert rows[4:6] == [
         ["ingest", "logs", "`logs:CreateLogStream`, `logs:PutLogEvents`", LOG_STREAMS],
         ["ingest", "pointer", "`ssm:GetParameter`, `ssm:PutParameter`", POINTER],
     ]
-    assert rows[5] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
+    assert rows[6] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
     policies = [each for each in state["values"]["root_module"]["resources"] if each["type"] == "aws_iam_role_policy"]
     assert len(rows) == sum(len(json.loads(each["values"]["policy"])["Statement"]) for each in policies)
 

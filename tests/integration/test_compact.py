@@ -49,9 +49,11 @@ def compact(
     now: Callable[[], datetime] = clock,
     retention: timedelta = WEEK,
     dry_run: bool = False,
+    keep_orphans: bool = False,
 ) -> CompactReport:
     newest = None if loaded is None else lambda: loaded
-    return Compact(rig.model, rig.ingestion, rig.processed, now, newest, retention).run(dry_run=dry_run)
+    compact = Compact(rig.model, rig.ingestion, rig.processed, now, newest, retention)
+    return compact.run(dry_run=dry_run, keep_orphans=keep_orphans)
 
 
 def differences_of(rig: Rig) -> int:
@@ -228,8 +230,12 @@ def test_orphans_and_leftovers_go_after_the_retention(rig: Rig, tmp_path: Path) 
     assert (young.orphans, young.leftovers) == (0, 0)
     assert all(rig.ingestion.exists(key) for key in orphans)
 
+    counted = compact(rig, now=in_eight_days, keep_orphans=True)
+    assert (counted.orphans, counted.leftovers) == (2, 2)
+    assert all(rig.ingestion.exists(key) for key in orphans)
+
     old = compact(rig, now=in_eight_days)
-    assert (old.orphans, old.orphan_bytes, old.leftovers) == (2, 6, 2)
+    assert (old.orphans, old.orphan_bytes, old.leftovers) == (2, 6, 0)
     assert not any(rig.ingestion.exists(key) for key in orphans)
     assert not rig.processed.exists(f"{SALES}/{9:010d}-killed.parquet")
     assert not any(path.exists() for path in leftovers)

@@ -90,6 +90,11 @@ class AWS:
         found: list[dict[str, Any]] = json.loads(self.server.request("GET", "/test-api/invocations"))
         return [each for each in found if function in {None, each["function"]}]
 
+    def puts(self) -> list[tuple[str, bool]]:
+        """Give all puts to S3 so far: the path with its bucket, and whether S3 was told to overwrite nothing."""
+        found: list[list[Any]] = json.loads(self.server.request("GET", "/test-api/puts"))
+        return [(path, is_new) for path, is_new in found]
+
     def log(self, function: str) -> list[dict[str, Any]]:
         """Give the JSON lines that a function wrote, metrics included, as CloudWatch Logs has them."""
         logs = self.server.client("logs")

@@ -2,7 +2,7 @@
 
 `python -m tests.support.aws_server <port> <folder>`. State machines run; Lambda functions run in processes of their own
 (lambdas.py); Step Functions' ValidateStateMachineDefinition and ListStateMachineVersions are answered. A test steers it
-below /test-api: it lists invocations there and lets one fail.
+below /test-api: it lists invocations and puts to S3 there, and lets an invocation fail.
 """
 
 import functools
@@ -47,6 +47,7 @@ class Server:
     def __init__(self, port: int, folder: Path) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.lambdas = Lambdas(folder, reaching(port), _keep_log)
+        self.puts: list[tuple[str, bool]] = []
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -70,6 +71,8 @@ class Server:
             if path.endswith("/invocations"):
                 name = unquote(path.removeprefix(FUNCTIONS).removesuffix("/invocations").strip("/"))
                 return self._invoke(name, Request(environ))
+        if environ["REQUEST_METHOD"] == "PUT" and "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+            self.puts.append((path, environ.get("HTTP_IF_NONE_MATCH") == "*"))
         if path.startswith("/test-api/"):
             return self._steer(path.removeprefix("/test-api/"), Request(environ))
         if "policy" in environ.get("QUERY_STRING", ""):
@@ -80,6 +83,8 @@ class Server:
 
     def _invoke(self, name: str, request: Request) -> Response:
         function = _function(name, _region(request))
+        if function is None:
+            return _refusal(404, "ResourceNotFoundException", f"Function not found: {name}")
         event = request.get_data()
         way = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if way == "DryRun":
@@ -114,13 +119,18 @@ class Server:
         if what == "faults":
             for function, fault in request.get_json().items():
                 self.lambdas.faults[function].append(fault)
-        return Response(json.dumps(self.lambdas.invocations), mimetype="application/json")
+        seen = self.puts if what == "puts" else self.lambdas.invocations
+        return Response(json.dumps(seen), mimetype="application/json")
 
 
-def _function(name: str, region: str) -> Function:
+def _function(name: str, region: str) -> Function | None:
+    from moto.awslambda.exceptions import UnknownFunctionException  # noqa: PLC0415 -- as below
     from moto.awslambda.models import lambda_backends  # noqa: PLC0415 -- slow, and most tests need S3 alone
 
-    found: Any = lambda_backends[DEFAULT_ACCOUNT_ID][region].get_function(name, None)
+    try:
+        found: Any = lambda_backends[DEFAULT_ACCOUNT_ID][region].get_function(name, None)
+    except UnknownFunctionException:
+        return None
     return Function(
         arn=found.function_arn,
         name=found.function_name,
