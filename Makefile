@@ -133,6 +133,13 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 			--output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
 
+.PHONY: audit
+audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
+	@for name in build runtime ingest transform load dev; do \
+		echo "requirements/$$name.txt" && \
+		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
+	done
+
 .PHONY: clean
 clean: ## remove what these commands made; .tidemark, which may hold your change log, stays
 	@rm -rf .venv .venv-* build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
@@ -166,4 +173,9 @@ $(VENV)/.package: pyproject.toml $(VENV)/.runtime
 .venv-lock/.made: $(VENV)/.made
 	@$(VENV)/bin/python -m venv --clear .venv-lock
 	@.venv-lock/bin/python -m pip --quiet --disable-pip-version-check install pip-tools
+	@touch $@
+
+.venv-audit/.made: $(VENV)/.made
+	@$(VENV)/bin/python -m venv --clear .venv-audit
+	@.venv-audit/bin/python -m pip --quiet --disable-pip-version-check install pip-audit
 	@touch $@

@@ -104,7 +104,7 @@ def test_terraforms_own_tests_pass() -> None:
 
 @pytest.mark.parametrize(("architecture", "certificates"), [("x86_64", True), ("arm64", False)])
 def test_terraforms_own_tests_read_what_make_package_writes(
-    architecture: str, certificates: bool, tmp_path: Path
+    architecture: str, *, certificates: bool, tmp_path: Path
 ) -> None:
     packages = INFRA / "tests" / ("packages" if architecture == "x86_64" else f"packages_{architecture}")
     for function in FUNCTIONS:
