@@ -25,11 +25,13 @@ from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect, is_local, translated, where
+from tidemark.postgres.equality import unlike_text
 from tidemark.postgres.queries import query
 from tidemark.settings import Settings
 from tidemark.star.binding import bind
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.shape import faults_of_tables
+from tidemark.warehouse.column_types import WRITE_TEXT, faults_of_keys
 from tidemark.warehouse.schema import plan_init
 from tidemark.warehouse.session import misfit_of
 
@@ -164,6 +166,7 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
             yield Finding("source", "hint", found, "restore it into a database with the encoding that its text has")
         yield from _source_visibility(cursor, _name(server["role"]))
         yield from _source_tables(cursor, pipeline.model, _name(server["role"]), is_superuser=server["is_superuser"])
+        yield from _source_keys(cursor.connection, pipeline.model)
 
 
 def _source_visibility(cursor: psycopg.Cursor[dict[str, Any]], role: str) -> Iterator[Finding]:
@@ -253,6 +256,18 @@ def _source_tables(
         yield Finding("source", "hint", found, advice)
 
 
+def _source_keys(connection: psycopg.Connection, model: Model) -> Iterator[Finding]:
+    """Name the keys of which the source calls two texts equal that are two keys of the log."""
+    keys = [(table.schema, table.name, name) for table in model.sources.values() for name in table.key]
+    for each in unlike_text(connection, keys):
+        named = _name(model.sources[each.table].schema, each.table, each.column)
+        found = (
+            f"two texts of the key {named} are two keys here, though the source may call them equal: it {each.reason}"
+        )
+        advice = "nothing is lost: the row of the one text ends, that of the other begins; write text in warehouse.sql"
+        yield Finding("source", "hint", found, advice)
+
+
 def _kind(name: str, row: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     found = obstacle(name, row["kind"], is_populated=row["is_populated"]) if row else ""
     return [(found, "name a table, or a materialised view with a unique index")] if found else []
@@ -330,6 +345,7 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
             found = f"the database has the encoding {server['encoding']}: a character that it lacks ends a load"
             yield Finding("warehouse", "hint", found, "make the warehouse in a database with the encoding UTF8")
         rows = _tables(cursor, (*model.stars, LEDGER))
+        unfit = faults_of_keys(cursor.connection, model, server["schema_name"])
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
     if missing:
@@ -340,7 +356,9 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     if missing or closed:
         return
     yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
-    yield from _tables_of_the_model(url, model, may_compare=server["may_create_schema"])
+    yield from (Finding("warehouse", "failure", fault, WRITE_TEXT) for fault in unfit)
+    if not unfit:
+        yield from _tables_of_the_model(url, model, may_compare=server["may_create_schema"])
 
 
 def _tables_of_the_model(url: str, model: Model, *, may_compare: bool) -> Iterator[Finding]:
