@@ -27,6 +27,7 @@ from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect, is_local, translated, where
 from tidemark.postgres.equality import unlike_text
 from tidemark.postgres.queries import query
+from tidemark.postgres.role_writes import possible_writes
 from tidemark.settings import Settings
 from tidemark.star.binding import bind
 from tidemark.star.limits import Limit, limits_of
@@ -161,6 +162,8 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
             advice = f"grant execute on function pg_control_system() to {_name(server['role'])}"
             yield Finding("source", "failure", "the role may not ask which server this is", advice)
         yield from _too_much("source", cursor, server)
+        if not server["is_superuser"]:
+            yield from _source_writes(url, _name(server["role"]))
         if server["encoding"] == "SQL_ASCII":
             found = "the database has the encoding SQL_ASCII, which checks nothing: bytes that are no UTF-8 end a poll"
             yield Finding("source", "hint", found, "restore it into a database with the encoding that its text has")
@@ -206,6 +209,14 @@ def _too_much(
     if not connection.pgconn.ssl_in_use and not is_local(connection.info.host):
         found = "the connection is not encrypted: anybody on the way can read it"
         yield Finding(area, "hint", found, "take sslmode out of the URL, or set it to verify-full")
+
+
+def _source_writes(url: str, role: str) -> Iterator[Finding]:
+    found, remedies = possible_writes(url, role, "tidemark doctor")
+    if found:
+        yield Finding("source", "hint", f"the role may {' and '.join(found)}, which a poll never does", remedies)
+    else:
+        yield Finding("source", "pass", "what the role tries to write is refused")
 
 
 def _source_tables(
