@@ -24,7 +24,8 @@ from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects
 from tidemark.pipeline import Pipeline
-from tidemark.postgres.connection import connect, is_local, translated, where
+from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.encryption import is_local
 from tidemark.postgres.equality import unlike_text
 from tidemark.postgres.queries import query
 from tidemark.postgres.role_writes import possible_writes
@@ -206,7 +207,8 @@ def _too_much(
     if server["is_superuser"]:
         found = f"the role {role} is a superuser, which may do anything at all"
         yield Finding(area, "hint", found, f"tidemark doctor --sql {area} prints a role with just the rights it needs")
-    if not connection.pgconn.ssl_in_use and not is_local(connection.info.host):
+    # The address itself, whatever name was given for it; empty for a socket.
+    if not connection.pgconn.ssl_in_use and not is_local(connection.info.hostaddr):
         found = "the connection is not encrypted: anybody on the way can read it"
         yield Finding(area, "hint", found, "take sslmode out of the URL, or set it to verify-full")
 

@@ -19,7 +19,8 @@ from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.errors import ConfigError
 from tidemark.model import load_model
-from tidemark.postgres.connection import connect, demanded_encryption, proven_by
+from tidemark.postgres.connection import connect
+from tidemark.postgres.encryption import demanded_encryption, proven_by
 from tidemark.postgres.role_writes import possible_writes
 from tidemark.verification.laws import laws_of_warehouse
 from tidemark.verification.star_warehouse import open_snapshot
@@ -248,6 +249,9 @@ def eventually(url: str) -> psycopg.Connection:
         ("postgresql://u:p@10.0.0.7:5433/shop", {"sslmode": "require"}),
         ("postgresql://u@/shop?host=db.example", {"sslmode": "require"}),
         ("postgresql://u@localhost,db.example/shop", {"sslmode": "require"}),
+        ("postgresql://u@localhost/shop?hostaddr=10.0.0.7", {"sslmode": "require"}),
+        ("postgresql://u@/shop?host=/var/run/postgresql&hostaddr=10.0.0.7", {"sslmode": "require"}),
+        ("postgresql://u@localhost,localhost/shop?hostaddr=127.0.0.1,10.0.0.7", {"sslmode": "require"}),
         ("postgresql://u@db.example/shop?sslrootcert=/ca.pem", {"sslmode": "require"}),
         ("postgresql://u@db.example/shop?hostaddr=127.0.0.1", {"sslmode": "require"}),
         ("postgresql://u@db.example/shop?sslmode=disable", {}),
@@ -273,6 +277,7 @@ def test_a_connection_to_another_host_is_encrypted_unless_its_url_says_otherwise
         ("postgresql://u:p@db.example/shop", "?sslmode=verify-full&sslrootcert={file}"),
         ("postgresql://u:p@db.example/shop?sslmode=require", "&sslrootcert={file}"),
         ("postgresql://u@db.example/shop?sslmode=disable&sslrootcert=/other", ""),
+        ("postgresql://u@localhost/shop?hostaddr=10.0.0.7", "&sslmode=verify-full&sslrootcert={file}"),
         ("postgresql://u@localhost/shop", ""),
         ("postgresql://u@/shop?host=/var/run/postgresql", ""),
     ],
