@@ -24,12 +24,16 @@ from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects
 from tidemark.pipeline import Pipeline
-from tidemark.postgres.connection import connect, is_local, translated, where
+from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.encryption import is_local
+from tidemark.postgres.equality import unlike_text
 from tidemark.postgres.queries import query
+from tidemark.postgres.role_writes import possible_writes
 from tidemark.settings import Settings
 from tidemark.star.binding import bind
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.shape import faults_of_tables
+from tidemark.warehouse.column_types import WRITE_TEXT, faults_of_keys
 from tidemark.warehouse.schema import plan_init
 from tidemark.warehouse.session import misfit_of
 
@@ -159,11 +163,14 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
             advice = f"grant execute on function pg_control_system() to {_name(server['role'])}"
             yield Finding("source", "failure", "the role may not ask which server this is", advice)
         yield from _too_much("source", cursor, server)
+        if not server["is_superuser"]:
+            yield from _source_writes(url, _name(server["role"]))
         if server["encoding"] == "SQL_ASCII":
             found = "the database has the encoding SQL_ASCII, which checks nothing: bytes that are no UTF-8 end a poll"
             yield Finding("source", "hint", found, "restore it into a database with the encoding that its text has")
         yield from _source_visibility(cursor, _name(server["role"]))
         yield from _source_tables(cursor, pipeline.model, _name(server["role"]), is_superuser=server["is_superuser"])
+        yield from _source_keys(cursor.connection, pipeline.model)
 
 
 def _source_visibility(cursor: psycopg.Cursor[dict[str, Any]], role: str) -> Iterator[Finding]:
@@ -200,9 +207,18 @@ def _too_much(
     if server["is_superuser"]:
         found = f"the role {role} is a superuser, which may do anything at all"
         yield Finding(area, "hint", found, f"tidemark doctor --sql {area} prints a role with just the rights it needs")
-    if not connection.pgconn.ssl_in_use and not is_local(connection.info.host):
+    # The address itself, whatever name was given for it; empty for a socket.
+    if not connection.pgconn.ssl_in_use and not is_local(connection.info.hostaddr):
         found = "the connection is not encrypted: anybody on the way can read it"
         yield Finding(area, "hint", found, "take sslmode out of the URL, or set it to verify-full")
+
+
+def _source_writes(url: str, role: str) -> Iterator[Finding]:
+    found, remedies = possible_writes(url, role, "tidemark doctor")
+    if found:
+        yield Finding("source", "hint", f"the role may {' and '.join(found)}, which a poll never does", remedies)
+    else:
+        yield Finding("source", "pass", "what the role tries to write is refused")
 
 
 def _source_tables(
@@ -250,6 +266,18 @@ def _source_tables(
         named = ", ".join(name for _, name in sorted(without_index, reverse=True))
         found = f"there is no index for the cursor, so every poll reads these from end to end: {named}"
         advice = f"for large tables: create index concurrently on {max(without_index)[1]}"
+        yield Finding("source", "hint", found, advice)
+
+
+def _source_keys(connection: psycopg.Connection, model: Model) -> Iterator[Finding]:
+    """Name the keys of which the source calls two texts equal that are two keys of the log."""
+    keys = [(table.schema, table.name, name) for table in model.sources.values() for name in table.key]
+    for each in unlike_text(connection, keys):
+        named = _name(model.sources[each.table].schema, each.table, each.column)
+        found = (
+            f"two texts of the key {named} are two keys here, though the source may call them equal: it {each.reason}"
+        )
+        advice = "nothing is lost: the row of the one text ends, that of the other begins; write text in warehouse.sql"
         yield Finding("source", "hint", found, advice)
 
 
@@ -330,6 +358,7 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
             found = f"the database has the encoding {server['encoding']}: a character that it lacks ends a load"
             yield Finding("warehouse", "hint", found, "make the warehouse in a database with the encoding UTF8")
         rows = _tables(cursor, (*model.stars, LEDGER))
+        unfit = faults_of_keys(cursor.connection, model, server["schema_name"])
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
     if missing:
@@ -340,7 +369,9 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     if missing or closed:
         return
     yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
-    yield from _tables_of_the_model(url, model, may_compare=server["may_create_schema"])
+    yield from (Finding("warehouse", "failure", fault, WRITE_TEXT) for fault in unfit)
+    if not unfit:
+        yield from _tables_of_the_model(url, model, may_compare=server["may_create_schema"])
 
 
 def _tables_of_the_model(url: str, model: Model, *, may_compare: bool) -> Iterator[Finding]:

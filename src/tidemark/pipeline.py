@@ -231,7 +231,7 @@ def _trusting(url: str, sslrootcert: str | None) -> str:
     """Demand that a server on another host proves its identity by these certificates, unless the URL says how."""
     if sslrootcert is None:
         return url
-    from tidemark.postgres.connection import proven_by
+    from tidemark.postgres.encryption import proven_by
 
     return proven_by(url, sslrootcert)
 

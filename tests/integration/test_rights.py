@@ -19,7 +19,9 @@ from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.errors import ConfigError
 from tidemark.model import load_model
-from tidemark.postgres.connection import connect, demanded_encryption, proven_by
+from tidemark.postgres.connection import connect
+from tidemark.postgres.encryption import demanded_encryption, proven_by
+from tidemark.postgres.role_writes import possible_writes
 from tidemark.verification.laws import laws_of_warehouse
 from tidemark.verification.star_warehouse import open_snapshot
 from tidemark.warehouse.roles import ROLES, role_sql
@@ -86,8 +88,24 @@ def test_the_roles_may_do_all_that_a_run_needs(limited: Rig) -> None:
     ],
 )
 def test_the_reader_may_change_nothing(limited: Rig, statement: str) -> None:
-    with psycopg.connect(limited.source_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    # Even in a session that turns off what the role begins with.
+    options = "-c default_transaction_read_only=off"
+    connection = psycopg.connect(limited.source_url, options=options)
+    with connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement.encode())
+
+
+def test_the_readers_sessions_refuse_what_everybody_may_write(limited: Rig, new_database: Callable[..., str]) -> None:
+    def refuses(session: psycopg.Connection) -> None:
+        for statement in (b"create temporary table mine ()", b"select lo_create(0)"):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), session.transaction():
+                session.execute(statement)
+
+    with psycopg.connect(limited.source_url) as theirs:
+        refuses(theirs)
+    # The transactions of a poll refuse it whatever the role is.
+    with closing(connect(new_database(), application="test", only_reads=True)) as ours:
+        refuses(ours)
 
 
 @pytest.mark.parametrize(
@@ -136,15 +154,21 @@ def test_doctor_says_what_a_role_may_do_too_much(site: Site, dropped_roles: list
     site.run("init")
     dropped_roles += [site.source, site.warehouse]
     run_script(site.source, site.run("doctor", "--sql", "source").stdout)
+    reader = replace(site, source=as_role(site.source, ROLES["source"]))
     run_script(site.source, f"grant update on payment to {ROLES['source']}")
+    run_script(site.source, f"alter role {ROLES['source']} reset default_transaction_read_only")
 
-    found = replace(site, source=as_role(site.source, ROLES["source"])).json("doctor")["findings"]
+    found = reader.json("doctor")["findings"]
 
     hints = {each["found"]: each["advice"] for each in found if each["outcome"] == "hint"}
     assert hints["the role may also write public.payment, which a poll never does"] == (
         f"revoke insert, update, delete, truncate on public.payment from {ROLES['source']}"
     )
     assert "the role postgres is a superuser, which may do anything at all" in hints
+    writes = "the role may make temporary tables and write large objects, which a poll never does"
+    assert hints[writes] == f"alter role {ROLES['source']} set default_transaction_read_only = on"
+    run_script(reader.source, hints[writes])
+    assert possible_writes(reader.source, ROLES["source"], "test") == ([], "")
 
 
 def test_names_with_sql_in_them_are_quoted_in_the_scripts(tmp_path: Path) -> None:
@@ -225,6 +249,9 @@ def eventually(url: str) -> psycopg.Connection:
         ("postgresql://u:p@10.0.0.7:5433/shop", {"sslmode": "require"}),
         ("postgresql://u@/shop?host=db.example", {"sslmode": "require"}),
         ("postgresql://u@localhost,db.example/shop", {"sslmode": "require"}),
+        ("postgresql://u@localhost/shop?hostaddr=10.0.0.7", {"sslmode": "require"}),
+        ("postgresql://u@/shop?host=/var/run/postgresql&hostaddr=10.0.0.7", {"sslmode": "require"}),
+        ("postgresql://u@localhost,localhost/shop?hostaddr=127.0.0.1,10.0.0.7", {"sslmode": "require"}),
         ("postgresql://u@db.example/shop?sslrootcert=/ca.pem", {"sslmode": "require"}),
         ("postgresql://u@db.example/shop?hostaddr=127.0.0.1", {"sslmode": "require"}),
         ("postgresql://u@db.example/shop?sslmode=disable", {}),
@@ -250,6 +277,7 @@ def test_a_connection_to_another_host_is_encrypted_unless_its_url_says_otherwise
         ("postgresql://u:p@db.example/shop", "?sslmode=verify-full&sslrootcert={file}"),
         ("postgresql://u:p@db.example/shop?sslmode=require", "&sslrootcert={file}"),
         ("postgresql://u@db.example/shop?sslmode=disable&sslrootcert=/other", ""),
+        ("postgresql://u@localhost/shop?hostaddr=10.0.0.7", "&sslmode=verify-full&sslrootcert={file}"),
         ("postgresql://u@localhost/shop", ""),
         ("postgresql://u@/shop?host=/var/run/postgresql", ""),
     ],

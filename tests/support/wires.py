@@ -4,6 +4,7 @@ import http.client
 import select
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.support.s3 import HOST, S3
 
 BLOCK_BYTES = 1 << 16
+SSL_REQUEST_BYTES = 8
 ANSWER_HEADERS = {"etag", "content-type", "content-range", "last-modified", "x-amzn-requestid"}
 
 
@@ -24,7 +26,8 @@ class Wire:
     """A way to a PostgreSQL server: `url` goes through it; with `breaks_after_bytes` it breaks once so many bytes came.
 
     `on_query` is asked for each block from the client, and breaks the connection once the block has been passed on.
-    `alters` changes what the server says.
+    `alters` changes what the server says. With `tls` the wire speaks TLS to the client, as a server would whose
+    certificate that is; the server of the tests cannot.
     """
 
     url: str
@@ -33,6 +36,7 @@ class Wire:
     breaks: int = 0
     on_query: Callable[[bytes], bool] = lambda _: False
     alters: Callable[[bytes], bytes] = lambda block: block
+    tls: ssl.SSLContext | None = None
 
 
 @contextmanager
@@ -45,7 +49,8 @@ def wire_to(url: str) -> Iterator[Wire]:
         def handle(self) -> None:
             with closing(socket.socket(socket.AF_UNIX)) as server, suppress(OSError):
                 server.connect(path)
-                _pass_on(wire, self.request, server)
+                with closing(_encrypted(self.request, wire.tls) if wire.tls else self.request) as client:
+                    _pass_on(wire, client, server)
 
     with _serving(Handler) as port:
         wire = Wire(f"postgresql://{parts['user']}@{HOST}:{port}/{parts['dbname']}?sslmode=disable")
@@ -131,6 +136,12 @@ def _serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
             yield int(server.server_address[1])
         finally:
             server.shutdown()
+
+
+def _encrypted(client: socket.socket, tls: ssl.SSLContext) -> socket.socket:
+    client.recv(SSL_REQUEST_BYTES, socket.MSG_WAITALL)
+    client.sendall(b"S")
+    return tls.wrap_socket(client, server_side=True)
 
 
 def _pass_on(wire: Wire, client: socket.socket, server: socket.socket) -> None:

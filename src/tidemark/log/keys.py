@@ -4,7 +4,7 @@ The source decides that by its own equality: it has one row under the numeric ke
 log and latest hold the text. So each type whose equal values can differ in text has one canonical form, and it is here.
 
 Types that are not here are told apart by their text. For most of them that is the source's equality too. For citext and
-for texts of a nondeterministic collation only the source could tell: see decision 0018.
+for texts of a nondeterministic collation only the source could tell: see decision 0018. `tidemark doctor` names them.
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,16 +8,14 @@ otherwise.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import psycopg
-from psycopg import errors, pq
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import errors
 
 from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
+from tidemark.postgres.encryption import NO_TLS, advice_on_certificate, demanded_encryption, named_elsewhere
 from tidemark.postgres.session import Session
 from tidemark.postgres.sqlstates import AGAIN, CHECK_URL, Family, family_of
 
@@ -29,9 +27,6 @@ REFUSED = re.compile(
     r"|no password supplied"
 )
 AWAY = " is away, busy or full: "
-NO_TLS = "server does not support SSL"
-# libpq's default: use TLS if the server offers it, and do without TLS if somebody hides that offer.
-LIBPQ_SSLMODE = "prefer"
 
 
 def connect(url: str, *, application: str, only_reads: bool = False, keeps_snapshot: bool = False) -> Session:
@@ -59,10 +54,10 @@ def connect(url: str, *, application: str, only_reads: bool = False, keeps_snaps
                 **demanded,
             )
     except TransientError as exc:
-        raise _refusal(exc, is_demanded=bool(demanded)) or exc from exc.__cause__
+        raise _refusal(exc, url) or exc from exc.__cause__
 
 
-def _refusal(exc: TransientError, *, is_demanded: bool) -> TidemarkError | None:
+def _refusal(exc: TransientError, url: str) -> TidemarkError | None:
     """Give the error of a server that refuses us; None if the server is away.
 
     When a connection fails, libpq passes on the server's words but no SQLSTATE. If the words are not in English, a
@@ -71,71 +66,22 @@ def _refusal(exc: TransientError, *, is_demanded: bool) -> TidemarkError | None:
     facts: dict[str, Any] = dict(exc.facts)
     if facts.get("sqlstate"):
         return None
-    if NO_TLS in exc.message and is_demanded:
+    if NO_TLS in exc.message:
         advice = "TLS is demanded of another host: turn it on in the server, or say ?sslmode=disable in the URL"
         message = exc.message.replace(AWAY, " offers no TLS: ")
         return ConfigError(message, advice=advice, **facts)
+    if advice := advice_on_certificate(url, exc.message):
+        return ConfigError(exc.message.replace(AWAY, " does not prove who it is: "), advice=advice, **facts)
     if REFUSED.search(exc.message):
         message = exc.message.replace(AWAY, " refuses: ")
         return ConfigError(message, advice=CHECK_URL, is_refusal=True, **facts)
     return None
 
 
-def demanded_encryption(url: str) -> dict[str, Any]:
-    """Give what to add to a URL so that the connection is encrypted: `sslmode`, unless somebody has chosen one.
-
-    Nothing is added if the server is on this machine, or if it would weaken what libpq's variables or a root
-    certificate demand.
-    """
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        # Connecting raises the same error, and there it is translated.
-        return {}
-    defaults = {each.keyword.decode(): (each.val or b"").decode() for each in pq.Conninfo.get_defaults()}
-    hosts = str(given.get("host") or given.get("hostaddr") or defaults.get("host", "")).split(",")
-    is_chosen = "sslmode" in given or defaults.get("sslmode", LIBPQ_SSLMODE) != LIBPQ_SSLMODE
-    # With the system's certificates, libpq accepts nothing weaker than verify-full.
-    is_strict = "system" in {given.get("sslrootcert"), defaults.get("sslrootcert")}
-    if is_chosen or is_strict or all(map(is_local, hosts)):
-        return {}
-    return {"sslmode": "require"}
-
-
-def proven_by(url: str, sslrootcert: str) -> str:
-    """Add to a URL that its server must prove its identity by these certificates, unless it is on this machine.
-
-    What the URL itself says about encryption stays.
-
-    Raises:
-        ConfigError: there is no such file; libpq would report this only as a connection that failed.
-    """
-    if sslrootcert != "system" and not Path(sslrootcert).is_file():
-        message = f"expected a file with the certificates of authorities, got {sslrootcert!r}, which is no file"
-        advice = "set TIDEMARK_SSLROOTCERT or --sslrootcert; `system` means the certificates that this machine trusts"
-        raise ConfigError(message, advice=advice)
-    given = conninfo_to_dict(url)
-    if all(map(is_local, str(given.get("host") or given.get("hostaddr") or "").split(","))):
-        return url
-    added = {"sslmode": "verify-full", "sslrootcert": sslrootcert}
-    missing = {name: value for name, value in added.items() if name not in given}
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(missing)}" if missing else url
-
-
-def is_local(host: str) -> bool:
-    """Say whether a host of a connection is this machine: a socket, or an address that never leaves it."""
-    if not host or host.startswith(("/", "@")) or host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def where(url: str) -> str:
     """Name a database by host and name only, for messages: no user, no password."""
     parts = urlsplit(url)
-    host = parts.hostname or "local socket"
+    host = parts.hostname or named_elsewhere(url) or "local socket"
     return f"{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 

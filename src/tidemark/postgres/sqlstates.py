@@ -26,6 +26,12 @@ _AWAY = Family(TransientError, " is away, busy or full: ", AGAIN)
 _NOT_NOW = Family(TransientError, " cannot answer at present: ", AGAIN)
 _REFUSES_US = Family(ConfigError, " refuses: ", CHECK_URL)
 _ROW = Family(DataError, " refuses a row: ", UNWRITTEN)
+_TWICE = Family(
+    DataError,
+    " refuses a row: ",
+    f"{UNWRITTEN}. `tidemark doctor` names a key column that calls two texts equal, and says what to write. "
+    "A unique rule beside the model's keys has to go",
+)
 _CODE = Family(DataError, " has a function, trigger or view that fails: ", f"mend it or the rows; {UNWRITTEN}")
 _LIMIT = Family(DataError, " reaches a limit of PostgreSQL: ", f"shorten the value or drop its index; {UNWRITTEN}")
 _SHAPE = Family(
@@ -61,6 +67,7 @@ FAMILIES = {
     "22021": _ENCODING,
     "22P05": _ENCODING,
     "23": _ROW,
+    "23505": _TWICE,
     "25006": _NOT_NOW,
     "25P03": _NOT_NOW,
     "25P04": _NOT_NOW,

@@ -13,6 +13,23 @@ select
     current_schema()::text as schema_name,
     current_setting('server_encoding') as encoding;
 
+-- name: writes
+-- What a session of this role could write that Tidemark does not begin itself. Before version 16, a transaction that
+-- only reads may write large objects.
+select
+    current_setting('transaction_read_only')::boolean as is_read_only,
+    has_database_privilege(current_database(), 'temporary') as temporary_tables,
+    has_database_privilege(current_database(), 'create') or exists (
+        select from pg_namespace
+        where has_schema_privilege(oid, 'create') and nspname !~ '^pg_'
+    ) as tables,
+    has_function_privilege('lo_creat(integer)', 'execute')
+    or has_function_privilege('lo_create(oid)', 'execute')
+    or has_function_privilege('lo_from_bytea(oid, bytea)', 'execute') as large_objects;
+
+-- name: write
+create temporary table tidemark_doctor () on commit drop;
+
 -- name: prepared
 select
     gid,

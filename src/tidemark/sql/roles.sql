@@ -15,6 +15,11 @@ grant select on {tables} to {role};
 -- To see when the other transactions began; without it every poll sweeps every table.
 grant pg_read_all_stats to {role};
 
+-- So that whoever has its password writes nothing by mistake either. It binds new sessions only, and a session can turn
+-- it off. The right to make temporary tables comes from PUBLIC; if nobody else needs it, take it from all:
+-- revoke temporary on database … from public;
+alter role {role} set default_transaction_read_only = on;
+
 -- name: warehouse
 -- What a load needs of the warehouse, and no more. Run it as the owner of the tables, after tidemark init.
 do $$ begin

@@ -160,9 +160,13 @@ select
     a.attname::text as column_name,
     format_type(a.atttypid, a.atttypmod) as type,
     a.attnotnull as is_not_null,
+    case when a.attcollation <> t.typcollation then a.attcollation::regcollation::text end as collation,
+    coalesce(o.collisdeterministic, true) as is_deterministic,
     pg_get_expr(d.adbin, d.adrelid) as default_expression
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+inner join pg_type as t on a.atttypid = t.oid
+left join pg_collation as o on a.attcollation = o.oid
 left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
 where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('r', 'p')
 order by c.relname, a.attnum;

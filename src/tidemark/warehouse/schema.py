@@ -4,7 +4,6 @@ To find out what the model's file asks for, it is run in a schema of its own, wh
 beside its table is generated. Nothing else that a warehouse holds is ever dropped.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,12 +18,12 @@ from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
+from tidemark.warehouse.column_types import made_exact, require_keys, typed, widens
 from tidemark.warehouse.fact_views import Generated, generated
 from tidemark.warehouse.marks import require_fit, require_path
 from tidemark.warehouse.model_file import Present, located, needed, recorded
 
 SCRATCH = "tidemark_plan"
-WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,7 @@ def make_ready(connection: psycopg.Connection, model: Model) -> list[str]:
     for statement in statements:
         with located(model, statement):
             connection.execute(statement.encode())
+    require_keys(connection, model, _current_schema(connection))
     return statements
 
 
@@ -91,7 +91,9 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
     tables = {
         made[1] for each in split_statements(model.warehouse_sql) if (made := created(each)) and made[0] == "table"
     }
-    upgrades = [] if present.tables.isdisjoint(tables) else _upgrades(connection, present, _wanted(connection, model))
+    upgrades = (
+        [] if present.tables.isdisjoint(tables) else _upgrades(connection, model, present, _wanted(connection, model))
+    )
     changes_type = any(each.startswith("alter table") and " type " in each for each in upgrades)
     file = needed(
         model,
@@ -178,6 +180,7 @@ def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
             for statement in _in_order(model):
                 with located(model, statement):
                     connection.execute(statement.encode())
+            require_keys(connection, model, SCRATCH)
             return _catalog(connection, SCRATCH)
     except psycopg.errors.InsufficientPrivilege as exc:
         message = "comparing the warehouse with the model needs the right to create a schema, which is rolled back"
@@ -220,9 +223,10 @@ def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
     )
 
 
-def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalog) -> list[str]:
+def _upgrades(connection: psycopg.Connection, model: Model, present: _Catalog, wanted: _Catalog) -> list[str]:
     statements: list[str] = []
     problems: list[str] = []
+    exact = made_exact(connection, model, present.columns, wanted.columns)
     for name, labels in wanted.labels.items():
         statements += _add_labels(name, present.labels.get(name, labels), labels)
     for (table, name), column in wanted.columns.items():
@@ -233,12 +237,13 @@ def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalo
         change = _add_column(table, name, column, found)
         if before is not None:
             found = []
-            change = list(_alter_column(table, name, before, column, found))
+            change = list(_alter_column((table, name), before, column, found, is_made_exact=(table, name) in exact))
         # Where there are no rows, none can be lost.
         problems += found if found and not _is_empty(connection, table) else []
         statements += change
     # By what they say: a table that was copied has its constraints under other names.
     there = {(table, definition) for (table, _), definition in present.constraints.items()}
+    statements = _between_references(statements, present, wanted) if exact else statements
     for (table, name), definition in wanted.constraints.items():
         known = present.constraints.get((table, name))
         if table in present.tables and (table, definition) not in there:
@@ -248,6 +253,22 @@ def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalo
     if problems:
         raise ConfigError.of(problems, advice="change warehouse.sql, or make a new warehouse from the log")
     return statements
+
+
+def _between_references(statements: Sequence[str], present: _Catalog, wanted: _Catalog) -> list[str]:
+    """Take the foreign keys away meanwhile: a text cannot refer to a column that is none yet, nor the other way round.
+
+    They come back as they were.
+    """
+    known = {(table, definition) for (table, _), definition in wanted.constraints.items()}
+    apart = [
+        (_quoted(table), _quoted(name), definition)
+        for (table, name), definition in present.constraints.items()
+        if definition.startswith("FOREIGN KEY") and (table, definition) in known
+    ]
+    drops = [f"alter table {table} drop constraint {name}" for table, name, _ in apart]
+    adds = [f"alter table {table} add constraint {name} {definition}" for table, name, definition in apart]
+    return [*drops, *statements, *adds]
 
 
 def _is_empty(connection: psycopg.Connection, table: str) -> bool:
@@ -268,42 +289,29 @@ def _add_column(table: str, name: str, column: Mapping[str, object], problems: l
     if column["is_not_null"] and not default:
         problems.append(f"{table}.{name} is new and not null: give it a default, or let it be null")
     not_null = " not null" if column["is_not_null"] else ""
-    return [f"alter table {_quoted(table)} add column {_quoted(name)} {column['type']}{default}{not_null}"]
+    return [f"alter table {_quoted(table)} add column {_quoted(name)} {typed(column)}{default}{not_null}"]
 
 
 def _alter_column(
-    table: str,
-    name: str,
+    at: tuple[str, str],
     before: Mapping[str, object],
     column: Mapping[str, object],
     problems: list[str],
+    *,
+    is_made_exact: bool,
 ) -> Iterator[str]:
+    table, name = at
     alter = f"alter table {_quoted(table)} alter column {_quoted(name)}"
-    if before["type"] != column["type"]:
-        if _widens(str(before["type"]), str(column["type"])):
-            yield f"{alter} type {column['type']}"
+    if is_made_exact:
+        yield f"{alter} type {typed(column)}"
+    elif before["type"] != column["type"]:
+        if widens(str(before["type"]), str(column["type"])):
+            yield f"{alter} type {typed(column)}"
         else:
             problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
             yield f"{alter} type {column['type']} using {_quoted(name)}::text::{column['type']}"
     if before["is_not_null"] != column["is_not_null"]:
         yield f"{alter} {'set' if column['is_not_null'] else 'drop'} not null"
-
-
-def _widens(before: str, after: str) -> bool:
-    base_before, base_after = before.partition("(")[0], after.partition("(")[0]
-    if base_after in WIDER.get(before, set()) and "(" not in after:
-        return True
-    if base_before == "character varying" and after in ("character varying", "text"):
-        return True
-    if base_before != base_after or "(" not in before:
-        return False
-    if "(" not in after:
-        return True
-    old, new = ([int(part) for part in re.findall(r"\d+", kind)] for kind in (before, after))
-    if base_before == "numeric":
-        (old_digits, old_scale), (new_digits, new_scale) = (*old, 0)[:2], (*new, 0)[:2]
-        return new_scale >= old_scale and new_digits - new_scale >= old_digits - old_scale
-    return new[0] >= old[0]
 
 
 def _quoted(name: str) -> str:
