@@ -17,8 +17,9 @@ from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import LOCKABLE, MATERIALIZED, obstacle
 from tidemark.capture.sweep import Bucketing, Sum
+from tidemark.capture.table_locks import locked
 from tidemark.capture.watermark import Floor, Span
-from tidemark.errors import ConfigError, ContractError
+from tidemark.errors import ConfigError
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
 from tidemark.postgres.connection import connect, translated, where
@@ -32,7 +33,7 @@ Row = TypeVar("Row")
 # A relation's kind, and whether it holds rows that can be read.
 Kind = tuple[str, bool]
 # What shuts a poll out for longer than this is a migration: who runs it is said, and the next run tries again.
-LOCK_TIMEOUT = "15s"
+LOCK_TIMEOUT_SECONDS = 15.0
 KEYS_PER_REQUEST = 10_000
 
 
@@ -91,9 +92,9 @@ class Source:
         kinds = self._kinds(wanted)
         names = [_identifier(table).as_string() for table in wanted]
         waiting = naming_holders(self._connection, self._what, names, AGAINST_READERS)
-        with translated(self._what), waiting, self._connection.transaction(force_rollback=True):
+        lockable = [_identifier(table) for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE]
+        with translated(self._what), waiting, locked(self._connection, lockable, LOCK_TIMEOUT_SECONDS):
             try:
-                self._lock([table for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE])
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
                 with giving_way(self._connection, self._url, self._what, self._yield_after):
@@ -108,18 +109,6 @@ class Source:
         with translated(self._what):
             rows = self._connection.execute(query("source", "kinds"), _places(tables)).fetchall()
         return {name: (kind, is_populated) for name, kind, is_populated in rows}
-
-    def _lock(self, tables: Sequence[SourceTable]) -> None:
-        if not tables:
-            return
-        names = sql.SQL(", ").join(_identifier(table) for table in tables)
-        try:
-            self._connection.execute(query("source", "lock", tables=names))
-        except (errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType) as exc:
-            message = f"a source table of the model is missing or has become something else: {exc.diag.message_primary}"
-            raise ContractError(
-                message, advice="bring it back, mend the model, or name another one: TIDEMARK_MODEL"
-            ) from exc
 
 
 class Snapshot:
@@ -321,7 +310,7 @@ class Snapshot:
 def open_source(url: str, yield_after: timedelta | None = None) -> Iterator[Source]:
     """Connect to the source for the length of a block; see `Source`."""
     with closing(connect(url, application="tidemark ingest", only_reads=True, keeps_snapshot=True)) as session:
-        session.lock_timeout = LOCK_TIMEOUT
+        session.lock_timeout = f"{LOCK_TIMEOUT_SECONDS:g}s"
         with translated(f"the source at {where(url)}"):
             schemas = [name for (name,) in session.execute(query("source", "schemas_of_extensions"))]
         session.search_path = ["public", *schemas]
