@@ -1,6 +1,7 @@
 """Giving way: who waits for a lock of ours does not wait for long, whatever our session is doing."""
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -156,6 +157,23 @@ def test_an_onlooker_that_cannot_connect_says_so_once_and_the_reading_goes_on(
     (record,) = caplog.records
     assert "too many connections for role" in record.getMessage()
     assert "so we give way to nobody" in record.getMessage()
+
+
+def test_an_onlooker_that_gets_no_answer_says_so_and_keeps_nobody_waiting(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    with (
+        closing(connect(url, application="test", keeps_snapshot=True)) as session,
+        socket.create_server(("", 0)) as dumb,
+    ):
+        nobody = f"postgresql://127.0.0.1:{dumb.getsockname()[1]}/x"
+        with session.transaction(), giving_way(session, nobody, "the source", SOON):
+            time.sleep(2 * SOON.total_seconds())
+        assert [each.getMessage() for each in caplog.records if "a pooler may have no second one" in each.getMessage()]
+    for each in threading.enumerate():
+        if each.name == "tidemark onlooker":
+            each.join()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ LONGEST_PERIOD_SECONDS = 1.0
 # A connection of the onlooker that fails is made again after this time.
 AGAIN_SECONDS = 5.0
 # Only an onlooker that hangs in the network, or in the queue of a pooler, takes longer to end; it ends by itself.
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 1.0
+TOLD = "%s: whether somebody waits for our locks cannot be seen, so we give way to nobody: %s"
 ONLOOKER_LOCK_TIMEOUT = "1s"
 # A migration often has several statements, each with a wait of its own: let it come through.
 RETRY_AFTER_SECONDS = 30.0
@@ -84,8 +85,12 @@ class _Onlooker(threading.Thread):
 
     def end(self) -> None:
         """Let it end, and wait until it has."""
+        if self._is_over.is_set():
+            return
         self._is_over.set()
         self.join(PATIENCE_SECONDS)
+        if self.is_alive():
+            logger.warning(TOLD, self._what, "its connection does not answer (a pooler may have no second one for it)")
 
     def run(self) -> None:
         """Look until the transaction is over, or has been ended."""
@@ -98,8 +103,7 @@ class _Onlooker(threading.Thread):
                     return
             except (psycopg.Error, TidemarkError) as exc:
                 if not is_told and not self._is_over.is_set():
-                    told = "%s: whether somebody waits for our locks cannot be seen, so we give way to nobody: %s"
-                    logger.warning(told, self._what, str(exc).strip().split("\n")[0])
+                    logger.warning(TOLD, self._what, str(exc).strip().split("\n")[0])
                 is_told, pause_seconds = True, AGAIN_SECONDS
 
     def _look(self, session: Session) -> None:
