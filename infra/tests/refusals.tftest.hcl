@@ -25,6 +25,7 @@ run "every_variable_refuses_nonsense" {
     tags                         = { "aws:no" = "no" }
     model                        = " "
     lag                          = "five"
+    yield_after                  = "0s"
     sslrootcert                  = ""
     log_level                    = "ERROR" # Lambda would drop the metrics
     source_secret_arn            = "my-secret"
@@ -57,6 +58,7 @@ run "every_variable_refuses_nonsense" {
     var.tags,
     var.model,
     var.lag,
+    var.yield_after,
     var.sslrootcert,
     var.log_level,
     var.source_secret_arn,
