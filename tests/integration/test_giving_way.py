@@ -159,6 +159,25 @@ def test_an_onlooker_that_cannot_connect_says_so_once_and_the_reading_goes_on(
     assert "so we give way to nobody" in record.getMessage()
 
 
+def test_who_may_not_end_sessions_says_so_and_the_reading_goes_on(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.05)
+    with psycopg.connect(url, autocommit=True) as owner, ExitStack() as later:
+        owner.execute("revoke execute on function pg_terminate_backend from public")
+        owner.execute(f"create role {ROLE} login; grant select on plan to {ROLE}")
+        with reading(url.replace("postgres@", f"{ROLE}@", 1)) as session:
+            (wait,) = later.enter_context(waiting(url, ALTERS))
+            time.sleep(4 * SOON.total_seconds())
+            assert not wait.done()
+            session.execute("select from plan")
+        later.close()
+        owner.execute(f"drop owned by {ROLE}; drop role {ROLE}")
+
+    (record,) = caplog.records
+    assert "permission denied for function pg_terminate_backend" in record.getMessage()
+
+
 def test_an_onlooker_that_gets_no_answer_says_so_and_keeps_nobody_waiting(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

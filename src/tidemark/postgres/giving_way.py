@@ -115,12 +115,21 @@ class _Onlooker(threading.Thread):
                 if not row["is_seen"]:
                     message = "the connection leads to another server than the one before"
                     raise TransientError(message)
-                if row["pid"] is not None:
-                    error = self._error(row)
-                    if cursor.execute(query("waits", "end_transaction"), values).fetchone() == {"is_ended": True}:
-                        self.error = error
+                if row["pid"] is not None and self._ended(cursor, values, self._error(row)):
                     return
                 self._is_over.wait(period_seconds)
+
+    def _ended(self, cursor: psycopg.Cursor[dict[str, Any]], values: Mapping[str, Any], error: TransientError) -> bool:
+        """End the transaction; its thread may meet the end before we hear of it, so the error is there before."""
+        self.error = error
+        try:
+            row = cursor.execute(query("waits", "end_transaction"), values).fetchone()
+        except psycopg.Error:
+            self.error = None
+            raise
+        if row != {"is_ended": True}:
+            self.error = None
+        return self.error is not None
 
     def _error(self, row: Mapping[str, Any]) -> TransientError:
         who = "the replay of the primary's changes" if row["is_replay"] else described(row)
