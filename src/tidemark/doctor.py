@@ -159,6 +159,9 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
             advice = f"grant execute on function pg_control_system() to {_name(server['role'])}"
             yield Finding("source", "failure", "the role may not ask which server this is", advice)
         yield from _too_much("source", cursor, server)
+        if server["connection_limit"] == 1:
+            found = "the role may have one connection only: a long poll cannot see who waits for its locks"
+            yield Finding("source", "hint", found, f"alter role {_name(server['role'])} connection limit 2")
         if server["encoding"] == "SQL_ASCII":
             found = "the database has the encoding SQL_ASCII, which checks nothing: bytes that are no UTF-8 end a poll"
             yield Finding("source", "hint", found, "restore it into a database with the encoding that its text has")
