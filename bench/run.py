@@ -68,8 +68,8 @@ class Site:
         with psycopg.connect(self.server.url(self.name)) as connection:
             increment(connection, updates=UPDATES, inserts=INSERTS, deletes=DELETES, seed=self.seed)
 
-    def call(self, command: str) -> Measured:
-        """Run one command as a process of its own."""
+    def command(self, command: str) -> list[str]:
+        """Give a command as a process of its own."""
         settings = {
             "source-url": self.server.url(self.name),
             "warehouse-url": self.server.url(self.warehouse),
@@ -79,8 +79,12 @@ class Site:
             "model": self.model,
         }
         flags = [f"--{name}={value}" for name, value in settings.items()]
+        return [sys.executable, "-m", "tidemark", command, "--json", *flags]
+
+    def call(self, command: str) -> Measured:
+        """Run one command to its end."""
         server_is_calm(self.server)
-        measured, text = run_process([sys.executable, "-m", "tidemark", command, "--json", *flags])
+        measured, text = run_process(self.command(command))
         stages = json.loads(text).get("stages", [])
         return Measured(**{**asdict(measured), "rows": sum(stage["rows"] for stage in stages)})
 

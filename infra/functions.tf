@@ -34,6 +34,7 @@ locals {
         TIDEMARK_INGESTION     = local.ingestion_url
         TIDEMARK_POINTER       = "ssm:${local.pointer_name}"
         TIDEMARK_LAG           = var.lag
+        TIDEMARK_YIELD_AFTER   = var.yield_after
         TIDEMARK_MEMORY_LIMIT  = local.memory_limit
       }
     }

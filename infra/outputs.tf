@@ -57,6 +57,7 @@ output "cli_environment" {
       TIDEMARK_SOURCE_SECRET    = local.source_secret_arn
       TIDEMARK_WAREHOUSE_SECRET = local.warehouse_secret_arn
       TIDEMARK_LAG              = var.lag
+      TIDEMARK_YIELD_AFTER      = var.yield_after
     } : "export ${key}='${value}'"
   ])
 }

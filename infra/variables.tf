@@ -83,6 +83,18 @@ variable "lag" {
   }
 }
 
+variable "yield_after" {
+  description = "TIDEMARK_YIELD_AFTER: how long others may wait for a lock that a poll holds in the source, such as 2s, or off."
+  type        = string
+  default     = "2s"
+  nullable    = false
+
+  validation {
+    condition     = var.yield_after == "off" || can(regex("^[0-9]+([.][0-9]+)?(us|ms|s|m|h|d)$", var.yield_after)) && can(regex("[1-9]", var.yield_after))
+    error_message = "yield_after must be off, or a number above zero with us, ms, s, m, h or d behind it, such as 2s."
+  }
+}
+
 variable "sslrootcert" {
   description = "TIDEMARK_SSLROOTCERT: path, in the packages, of the file of certificate authorities by which the databases must prove who they are; `make package SSLROOTCERT=...` puts it there. Null: they need not prove it."
   type        = string

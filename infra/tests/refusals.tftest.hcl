@@ -25,6 +25,7 @@ run "every_variable_refuses_nonsense" {
     tags                         = { "aws:no" = "no" }
     model                        = " "
     lag                          = "five"
+    yield_after                  = "0s"
     sslrootcert                  = ""
     kms_key_arn                  = "alias/mine"
     log_level                    = "ERROR" # Lambda would drop the metrics
@@ -58,6 +59,7 @@ run "every_variable_refuses_nonsense" {
     var.tags,
     var.model,
     var.lag,
+    var.yield_after,
     var.sslrootcert,
     var.kms_key_arn,
     var.log_level,

@@ -8,7 +8,7 @@ been no backfill. It finds nothing new in that range, because only what differs 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from tidemark.capture.comparison import Reread, reread
@@ -59,6 +59,7 @@ class Backfill:
     pointer: PointerStore
     clock: Callable[[], datetime]
     new_id: Callable[[], str] = new_id
+    yield_after: timedelta | None = None
 
     def run(
         self,
@@ -93,7 +94,7 @@ class Backfill:
         log = ChangeLog(self.ingestion)
         with open_engine([self.ingestion]) as engine:
             head = self._head(engine, log, dry_run=dry_run)
-            with open_source(self.source_url) as source:
+            with open_source(self.source_url, self.yield_after) as source:
                 identity = source.identity()
                 check_identity(head, identity)
                 with source.snapshot(chosen.values()) as snapshot:

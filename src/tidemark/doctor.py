@@ -165,6 +165,9 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _too_much("source", cursor, server)
         if not server["is_superuser"]:
             yield from _source_writes(url, _name(server["role"]))
+        if server["connection_limit"] == 1:
+            found = "the role may have one connection only: a long poll cannot see who waits for its locks"
+            yield Finding("source", "hint", found, f"alter role {_name(server['role'])} connection limit 2")
         if server["encoding"] == "SQL_ASCII":
             found = "the database has the encoding SQL_ASCII, which checks nothing: bytes that are no UTF-8 end a poll"
             yield Finding("source", "hint", found, "restore it into a database with the encoding that its text has")

@@ -37,7 +37,11 @@ FLOOR_HELD_TOO_LONG = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Ingest:
-    """The parts that a poll works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text."""
+    """The parts that a poll works with.
+
+    `clock` gives the present time in UTC, `new_id` a fresh uuid as text. `yield_after` is how long others may wait for
+    a lock of the poll; None for as long as it takes.
+    """
 
     model: Model
     source_url: str
@@ -46,6 +50,7 @@ class Ingest:
     lag: timedelta
     clock: Callable[[], datetime]
     new_id: Callable[[], str] = new_id
+    yield_after: timedelta | None = None
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Poll once.
@@ -57,6 +62,7 @@ class Ingest:
             ContractError: a source table changed shape; nothing was written.
             OvertakenError: another poll committed this batch first; nothing is lost.
             StateError: the pointer, the manifests and the source do not belong together.
+            TransientError: the source is away or busy, or somebody waited too long for a lock of the poll.
         """
         started = time.perf_counter()
         log = ChangeLog(self.ingestion)
@@ -66,7 +72,7 @@ class Ingest:
                 # With a second thread, DuckDB's JSON writer spends more time on passing rows between threads than it
                 # saves, and Postgres keeps the other core busy.
                 engine.execute(Statement("set threads = 1"))
-            with open_source(self.source_url) as source:
+            with open_source(self.source_url, self.yield_after) as source:
                 identity = source.identity()
                 check_identity(head, identity)
                 floor = source.floor()

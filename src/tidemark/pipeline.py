@@ -99,14 +99,16 @@ class Pipeline:
         """The first stage."""
         from tidemark.ingest import Ingest
 
-        return Ingest(self.model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
+        parts = (self.model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
+        return Ingest(*parts, yield_after=self.settings.yield_after)
 
     @cached_property
     def backfill(self) -> Backfill:
         """The reading of a range of time again."""
         from tidemark.backfill import Backfill
 
-        return Backfill(self.model, self.source_url, self.ingestion, self.pointer, self.clock)
+        parts = (self.model, self.source_url, self.ingestion, self.pointer, self.clock)
+        return Backfill(*parts, yield_after=self.settings.yield_after)
 
     @cached_property
     def new_source(self) -> NewSource:
@@ -149,6 +151,7 @@ class Pipeline:
             self.source_url if self._is_configured("source") else None,
             self.warehouse_url if self._is_configured("warehouse") else None,
             self.clock,
+            self.settings.yield_after,
         )
 
     def renewed(self) -> Pipeline | None:

@@ -21,6 +21,9 @@ PREFIX = "TIDEMARK_"
 # Only for tests: it ends the process at a fault point (faults.py). It is no setting, so it has neither flag nor field.
 FAULT = "TIDEMARK_TEST_FAULT"
 
+# What stands for no duration at all; zero would mean "at once" to one reader and "never" to another.
+OFF = "off"
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|m|h|d)")
 _SIZE = re.compile(r"[1-9][0-9]*\s*[KMGT]i?B")
 _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -87,6 +90,7 @@ class Settings:
     warehouse_secret: str | None = None
     model: str = "totesys"
     lag: timedelta = field(default=timedelta(seconds=5))
+    yield_after: timedelta | None = field(default=timedelta(seconds=2))
     memory_limit: str = DEFAULT_MEMORY_LIMIT
     sslrootcert: str | None = None
 
@@ -205,6 +209,18 @@ def _parse_pointer(text: str) -> str:
     return text
 
 
+def _parse_yield_after(text: str) -> timedelta | None:
+    if text == OFF:
+        return None
+    try:
+        found = parse_duration(text)
+    except ConfigError:
+        found = timedelta()
+    if not found:
+        raise ConfigError(f"expected a duration above zero such as 500ms or 2s, or {OFF} for never, got {text!r}")
+    return found
+
+
 def _parse_size(text: str) -> str:
     if not _SIZE.fullmatch(text):
         raise ConfigError(f"expected a size such as 256MB or 1GB, got {text!r}")
@@ -218,5 +234,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "processed": _parse_place,
     "pointer": _parse_pointer,
     "lag": parse_duration,
+    "yield_after": _parse_yield_after,
     "memory_limit": _parse_size,
 }

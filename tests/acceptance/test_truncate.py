@@ -55,13 +55,17 @@ def wait_until_a_poll_waits(source: SmallSource) -> None:
 
 
 @contextmanager
-def changed_meanwhile(source: SmallSource, statements: str) -> Iterator[None]:
-    """Make changes of which a poll in the block comes to know when they commit, while it is on its way."""
+def changed_meanwhile(source: SmallSource, statements: str, then: str = "") -> Iterator[None]:
+    """Make changes of which a poll in the block comes to know when they commit, while it is on its way.
+
+    `then` is done in the same transaction, once the poll waits.
+    """
     with source.connect(autocommit=False) as writer, ThreadPoolExecutor(max_workers=1) as executor:
         writer.execute(statements.encode())
 
         def commit() -> None:
             wait_until_a_poll_waits(source)
+            writer.execute(then.encode())
             writer.commit()
 
         committed = executor.submit(commit)
@@ -109,10 +113,18 @@ def test_a_truncate_that_stays_is_a_delete_of_every_row(source: SmallSource) -> 
     assert source.latest("plan") == []
 
 
+def test_a_migration_of_two_tables_and_a_poll_do_not_wait_for_each_other(source: SmallSource) -> None:
+    with changed_meanwhile(source, "alter table other add name text", then="alter table plan add price integer"):
+        manifest = source.ingest()
+
+    assert manifest is not None
+    assert {column.name for column in manifest.tables["plan"].columns} == {"plan_id", "name", "price"}
+
+
 def test_a_poll_that_waits_too_long_for_a_lock_writes_nothing(
     source: SmallSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_module, "LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr(source_module, "LOCK_TIMEOUT_SECONDS", 0.2)
     objects = [each.key for each in source.objects.list()]
     pointer = source.pointer.read()
 

@@ -53,7 +53,7 @@ def test_doctor_passes_a_sound_pipeline(loaded: Site) -> None:
 def test_doctor_says_what_to_grant_and_ends_with_2(site: Site, postgres: Postgres) -> None:
     role = "doctor_reader"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(f"drop role if exists {role}; create role {role} login".encode())
+        connection.execute(f"drop role if exists {role}; create role {role} login connection limit 1".encode())
     try:
         site.query(
             site.source,
@@ -74,6 +74,7 @@ def test_doctor_says_what_to_grant_and_ends_with_2(site: Site, postgres: Postgre
     assert any(area == "warehouse" and "tables are missing" in text for area, text in failures)
     assert f"grant select on public.payment to {role}" in advice
     assert f"grant pg_read_all_stats to {role}" in advice
+    assert f"alter role {role} connection limit 2" in advice
     assert "run tidemark init" in advice
 
 

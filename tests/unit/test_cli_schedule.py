@@ -51,6 +51,19 @@ def test_work_is_tried_again_after_growing_pauses() -> None:
     assert pauses == [1, 2, 4]
 
 
+def test_work_that_gave_way_is_tried_again_after_the_pause_that_its_error_asks_for() -> None:
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    gave_way = TransientError("is needed by others", retry_after_seconds=30.0)
+
+    assert attempted(failing(2, gave_way), name="ingest", attempts=4, wait=wait) == "done"
+    assert pauses == [30, 30]
+
+
 def test_work_that_another_run_overtook_is_done_again_at_once() -> None:
     overtaken = OvertakenError("a table was changed at the same time")
 

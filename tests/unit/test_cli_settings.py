@@ -35,6 +35,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "source_url": "postgresql://h/x",
         "warehouse_url": "postgresql://h/x",
         "lag": "7s",
+        "yield_after": "7s",
         "memory_limit": "1GB",
     }.get(name, "given")
 

@@ -194,10 +194,11 @@ def test_every_setting_that_the_docs_name_exists() -> None:
 
 def test_the_reference_lists_every_setting_with_its_default() -> None:
     defaults = {name: getattr(Settings(), name) for name in NAMES}
-    shown = {
-        f"`{variable(name)}`": "none" if value is None else f"`{'5s' if value == timedelta(seconds=5) else value}`"
+    texts = {
+        name: f"{value.total_seconds():g}s" if isinstance(value, timedelta) else value
         for name, value in defaults.items()
     }
+    shown = {f"`{variable(name)}`": "none" if value is None else f"`{value}`" for name, value in texts.items()}
 
     assert {row[0]: row[2] for row in tables(REFERENCE) if row[0].startswith("`TIDEMARK_")} == shown
 

@@ -27,6 +27,7 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         warehouse_secret=None,
         model="totesys",
         lag=timedelta(seconds=5),
+        yield_after=timedelta(seconds=2),
         memory_limit="256MB",
         sslrootcert=None,
     )
@@ -38,11 +39,12 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "source_url": "postgresql://{}/db",
         "warehouse_url": "postgresql://{}/db",
         "lag": "{}s",
+        "yield_after": "{}s",
         "pointer": "ssm:/{}",
         "memory_limit": "{}GB",
     }
     in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))
-    parsed = parse_duration if name == "lag" else str
+    parsed = parse_duration if name in {"lag", "yield_after"} else str
     (tmp_path / "tidemark.toml").write_text(f'{name} = "{in_file}"\n')
     environ = {variable(name): in_environment, "HOME": "/root"}
 
@@ -55,6 +57,13 @@ def test_the_environment_is_that_of_the_process(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("TIDEMARK_MODEL", "other")
 
     assert load({}, directory=tmp_path).model == "other"
+
+
+def test_giving_way_may_be_turned_off_but_zero_which_could_mean_at_once_is_refused(tmp_path: Path) -> None:
+    assert load({"yield_after": "off"}, environ={}, directory=tmp_path).yield_after is None
+    for text in ("0s", "0", "never"):
+        with pytest.raises(ConfigError, match="above zero such as 500ms or 2s, or off for never"):
+            load({"yield_after": text}, environ={}, directory=tmp_path)
 
 
 def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ snapshot. TRUNCATE and ALTERs that rewrite a table are not MVCC-safe: a snapshot
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,11 +17,13 @@ from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import LOCKABLE, MATERIALIZED, obstacle
 from tidemark.capture.sweep import Bucketing, Sum
+from tidemark.capture.table_locks import locked
 from tidemark.capture.watermark import Floor, Span
-from tidemark.errors import ConfigError, ContractError
+from tidemark.errors import ConfigError
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
 from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.giving_way import giving_way
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 from tidemark.postgres.session import Session
@@ -31,7 +33,7 @@ Row = TypeVar("Row")
 # A relation's kind, and whether it holds rows that can be read.
 Kind = tuple[str, bool]
 # What shuts a poll out for longer than this is a migration: who runs it is said, and the next run tries again.
-LOCK_TIMEOUT = "15s"
+LOCK_TIMEOUT_SECONDS = 15.0
 KEYS_PER_REQUEST = 10_000
 
 
@@ -45,10 +47,13 @@ class SourceIdentity:
 
 
 class Source:
-    """An open connection to the source."""
+    """An open connection to the source.
 
-    def __init__(self, connection: Session) -> None:
-        self._connection = connection
+    `yield_after` is how long others may wait for a lock that a snapshot holds; None for as long as it takes.
+    """
+
+    def __init__(self, connection: Session, url: str, yield_after: timedelta | None) -> None:
+        self._connection, self._url, self._yield_after = connection, url, yield_after
         self._what = f"the source ({connection.info.host or 'local socket'}/{connection.info.dbname})"
 
     def identity(self) -> SourceIdentity:
@@ -78,17 +83,22 @@ class Source:
 
     @contextmanager
     def snapshot(self, tables: Iterable[SourceTable]) -> Iterator["Snapshot"]:
-        """Lock the tables against rewriting, take one snapshot and hold it until the block ends."""
+        """Lock the tables against rewriting, take one snapshot and hold it until the block ends.
+
+        Raises:
+            TransientError: a lock was not to be had, or somebody waited too long for a lock that the snapshot holds.
+        """
         wanted = list(tables)
         kinds = self._kinds(wanted)
         names = [_identifier(table).as_string() for table in wanted]
         waiting = naming_holders(self._connection, self._what, names, AGAINST_READERS)
-        with translated(self._what), waiting, self._connection.transaction(force_rollback=True):
+        lockable = [_identifier(table) for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE]
+        with translated(self._what), waiting, locked(self._connection, lockable, LOCK_TIMEOUT_SECONDS):
             try:
-                self._lock([table for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE])
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
-                yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"], kinds)
+                with giving_way(self._connection, self._url, self._what, self._yield_after):
+                    yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"], kinds)
             finally:
                 if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
                     # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds
@@ -99,18 +109,6 @@ class Source:
         with translated(self._what):
             rows = self._connection.execute(query("source", "kinds"), _places(tables)).fetchall()
         return {name: (kind, is_populated) for name, kind, is_populated in rows}
-
-    def _lock(self, tables: Sequence[SourceTable]) -> None:
-        if not tables:
-            return
-        names = sql.SQL(", ").join(_identifier(table) for table in tables)
-        try:
-            self._connection.execute(query("source", "lock", tables=names))
-        except (errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType) as exc:
-            message = f"a source table of the model is missing or has become something else: {exc.diag.message_primary}"
-            raise ContractError(
-                message, advice="bring it back, mend the model, or name another one: TIDEMARK_MODEL"
-            ) from exc
 
 
 class Snapshot:
@@ -309,14 +307,14 @@ class Snapshot:
 
 
 @contextmanager
-def open_source(url: str) -> Iterator[Source]:
-    """Connect to the source for the length of a block."""
+def open_source(url: str, yield_after: timedelta | None = None) -> Iterator[Source]:
+    """Connect to the source for the length of a block; see `Source`."""
     with closing(connect(url, application="tidemark ingest", only_reads=True, keeps_snapshot=True)) as session:
-        session.lock_timeout = LOCK_TIMEOUT
+        session.lock_timeout = f"{LOCK_TIMEOUT_SECONDS:g}s"
         with translated(f"the source at {where(url)}"):
             schemas = [name for (name,) in session.execute(query("source", "schemas_of_extensions"))]
         session.search_path = ["public", *schemas]
-        yield Source(session)
+        yield Source(session, url, yield_after)
 
 
 def _places(tables: Iterable[SourceTable]) -> dict[str, list[str]]:

@@ -63,6 +63,7 @@ def _shared(
     pointer: Annotated[str | None, _setting("PLACE", "ssm:/path or a file.")] = None,
     model: Annotated[str | None, _setting("MODEL", "A model's directory, or the name of one that ships.")] = None,
     lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
+    yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for our locks, or off.")] = None,
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
     sslrootcert: Annotated[str | None, _setting("FILE", "Certificates that prove the databases' servers.")] = None,
 ) -> None:

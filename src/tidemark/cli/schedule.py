@@ -64,6 +64,8 @@ def stopped_by_signals() -> Iterator[Stop]:
 def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Callable[[float], bool]) -> Result:
     """Do the work, and try again: after 1, 2, 4 … seconds while something outside is away, at once when overtaken.
 
+    An error whose facts have `retry_after_seconds` asks for a longer pause.
+
     Args:
         work: may raise anything; it is tried again only after a TransientError or an OvertakenError.
         name: what the log calls the work.
@@ -75,7 +77,7 @@ def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Cal
         try:
             return work()
         except TransientError as exc:
-            pause_seconds = pause_after(attempt)
+            pause_seconds = max(pause_after(attempt), _asked_pause(exc))
             if attempt == attempts:
                 raise
             logger.warning(
@@ -115,6 +117,11 @@ def repeated(
             due = max(due, now + pause_after(failures))
             logger.warning("next attempt in %.0f s", due - now)
         stop.wait(due - now)
+
+
+def _asked_pause(exc: TransientError) -> float:
+    asked = exc.facts.get("retry_after_seconds")
+    return asked if isinstance(asked, float) else 0.0
 
 
 def pause_after(failures: int) -> float:

@@ -159,7 +159,8 @@ def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int, *, 
                 logger.warning("%s: %s", stage, exc.message)
             except TransientError as exc:
                 # The later stages still run, because they may have batches of earlier rounds to bring in.
-                logger.error("%s: %s", stage, exc.message)  # noqa: TRY400 -- foreseen, no traceback
+                # With its advice, because a schedule shows an error nowhere else.
+                logger.error("%s: %s", stage, exc)  # noqa: TRY400 -- foreseen, no traceback
                 went_well = False
         compacted = _compacted(pipeline, progress) if _is_due(reports, compact_after) and not stop.requested else None
     if called.as_json:

@@ -23,6 +23,12 @@ class Family:
 
 
 _AWAY = Family(TransientError, " is away, busy or full: ", AGAIN)
+_CONFLICT = Family(
+    TransientError,
+    " ended the transaction for the sake of others: ",
+    f"{AGAIN}; a replica that does so again and again needs hot_standby_feedback = on, or a higher"
+    " max_standby_streaming_delay",
+)
 _NOT_NOW = Family(TransientError, " cannot answer at present: ", AGAIN)
 _REFUSES_US = Family(ConfigError, " refuses: ", CHECK_URL)
 _ROW = Family(DataError, " refuses a row: ", UNWRITTEN)
@@ -80,6 +86,7 @@ FAMILIES = {
     "3D": _REFUSES_US,
     "3F": _SHAPE,
     "40": _AWAY,
+    "40001": _CONFLICT,
     "42": _UNFIT,
     "42501": Family(ConfigError, " denies a right: ", "`tidemark doctor` names the rights that are missing"),
     "42703": _SHAPE,

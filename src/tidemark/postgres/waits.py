@@ -62,7 +62,8 @@ def described(row: Mapping[str, Any]) -> str:
         return f"the prepared transaction {row['gid']!r} ({since})"
     statement = row["statement"] or ""
     shown = "its statement is hidden from this role" if statement == HIDDEN else f"`{first_words(statement)}`"
-    facts = [f"application {row['application_name'] or 'unnamed'!r}", since, shown if statement else ""]
+    role = f"role {row['role']!r}" if row.get("role") else ""
+    facts = [f"application {row['application_name'] or 'unnamed'!r}", role, since, shown if statement else ""]
     return f"the session with pid {row['pid']} ({', '.join(filter(None, facts))})"
 
 

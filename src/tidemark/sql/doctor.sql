@@ -10,6 +10,10 @@ select
         select rolsuper from pg_roles
         where rolname = current_user
     ) as is_superuser,
+    (
+        select rolconnlimit from pg_roles
+        where rolname = current_user
+    ) as connection_limit,
     current_schema()::text as schema_name,
     current_setting('server_encoding') as encoding;
 

@@ -64,3 +64,77 @@ where
         select d.oid from pg_database as d
         where d.datname = current_database()
     );
+
+-- name: own_transaction
+-- Behind a pooler the session's own pid is another one than libpq knows.
+select
+    pid,
+    virtualtransaction as transaction_name
+from pg_locks
+where pid = pg_backend_pid() and locktype = 'virtualxid' and granted;
+
+-- name: waiter
+-- Who has waited longest, and long enough, for a lock of a transaction that only reads. Such a transaction shuts out
+-- AccessExclusiveLock alone: whoever waits for another mode waits for somebody else. ShareLock on its own number is
+-- awaited by who needs all older snapshots gone, such as CREATE INDEX CONCURRENTLY. Autovacuum waits for neither. There
+-- is no pg_blocking_pids in it, since that stops every other use of the locks for a moment.
+with locks as materialized (
+    select
+        locktype,
+        database,
+        relation,
+        virtualxid,
+        pid,
+        virtualtransaction,
+        mode,
+        granted,
+        waitstart
+    from pg_locks
+    where locktype in ('relation', 'virtualxid')
+),
+
+held as (
+    select
+        locktype,
+        database,
+        relation,
+        virtualxid
+    from locks
+    where pid = %(pid)s and virtualtransaction = %(transaction_name)s and granted
+),
+
+waiting as (
+    select
+        w.pid,
+        w.mode,
+        w.relation::regclass::text as locked,
+        w.waitstart as since,
+        a.application_name,
+        a.usename as role,
+        a.query as statement,
+        null as gid,
+        pg_is_in_recovery() and a.usename is null as is_replay
+    from held as h
+    inner join locks as w
+        on
+            h.locktype = w.locktype
+            and ((h.database = w.database and h.relation = w.relation) or h.virtualxid = w.virtualxid)
+    left join pg_stat_activity as a on w.pid = a.pid
+    where
+        not w.granted
+        and (w.mode = 'AccessExclusiveLock' or w.locktype = 'virtualxid')
+        and w.waitstart <= clock_timestamp() - make_interval(secs => %(seconds)s)
+    order by w.waitstart
+    limit 1
+)
+
+select
+    seen.is_seen,
+    w.*
+from (select exists(select from held) as is_seen) as seen
+left join waiting as w on seen.is_seen;
+
+-- name: end_transaction
+select pg_terminate_backend(pid) as is_ended
+from pg_locks
+where pid = %(pid)s and virtualtransaction = %(transaction_name)s and locktype = 'virtualxid' and granted;

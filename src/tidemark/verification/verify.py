@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import duckdb
@@ -61,6 +61,7 @@ class Verify:
     source_url: str | None
     warehouse_url: str | None
     clock: Callable[[], datetime]
+    yield_after: timedelta | None = None
 
     def run(self, *, deep: bool = False, progress: Progress = quiet) -> Verification:
         """Verify every edge that can be verified.
@@ -163,7 +164,7 @@ class _Work:
         """Compare the source with latest."""
         if self.verify.source_url is None:
             return Edge(SOURCE, skipped="no source is configured", advice="set TIDEMARK_SOURCE_URL")
-        with open_source(self.verify.source_url) as source:
+        with open_source(self.verify.source_url, self.verify.yield_after) as source:
             identity = source.identity()
             check_identity(head, identity)
             sources = self.model.sources
