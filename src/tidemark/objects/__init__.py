@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tidemark.errors import ConfigError
 from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects
-from tidemark.objects.directory import DirectoryObjects
+from tidemark.objects.directory import DirectoryObjects, local_places
 
-__all__ = ["ObjectExistsError", "ObjectMeta", "ObjectMissingError", "Objects", "open_objects"]
+__all__ = ["ObjectExistsError", "ObjectMeta", "ObjectMissingError", "Objects", "local_places", "open_objects"]
 
 
 def open_objects(url: str) -> Objects:

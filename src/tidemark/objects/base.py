@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -109,6 +109,10 @@ class Objects(ABC):
     @abstractmethod
     def url(self, key: str) -> str:
         """Return where an object or a table lies, as delta-rs and DuckDB take it."""
+
+    @abstractmethod
+    def places(self) -> Sequence[str]:
+        """Return the directories, or the URL, below which all objects lie: each directory also with links followed."""
 
     @abstractmethod
     def storage_options(self) -> dict[str, str]:

@@ -34,6 +34,12 @@ class DirectoryObjects(Objects):
         """Return the object's absolute path."""
         return str(self.local_path(key))
 
+    def places(self) -> list[str]:
+        """Return the directory, and where its links lead; a table's folder may be such a link, to another disk."""
+        folders = [self._root, *_folders(self._root)]
+        links = (link for folder in folders for link in _folders(folder) if link.is_symlink())
+        return [place for path in (self._root, *links) for place in local_places(path)]
+
     def storage_options(self) -> dict[str, str]:
         """Return no options, because delta-rs opens a path without any."""
         return {}
@@ -149,6 +155,17 @@ class DirectoryObjects(Objects):
                 raise ConfigError(message, advice="name another directory") from exc
             message = f"directory {self._root} did not work: {exc}"
             raise TransientError(message, advice="check the disk, then run it again") from exc
+
+
+def local_places(directory: Path) -> list[str]:
+    """Give a directory as it is named and as it is found when all links are followed, once if these are the same."""
+    return [str(path) for path in dict.fromkeys([directory, directory.resolve()])]
+
+
+def _folders(above: Path) -> list[Path]:
+    with suppress(OSError), os.scandir(above) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir()]
+    return []
 
 
 def _meta(key: str, stat: os.stat_result) -> ObjectMeta:
