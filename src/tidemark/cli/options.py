@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from tidemark.cli.privacy import share_with_group
+
 if TYPE_CHECKING:
     from tidemark.pipeline import Pipeline
     from tidemark.settings import Settings
@@ -136,6 +138,7 @@ class Invocation:
         """Wire a pipeline from the settings."""
         from tidemark.pipeline import wire  # noqa: PLC0415 -- as above
 
+        share_with_group(self.settings)
         return wire(self.settings)
 
 

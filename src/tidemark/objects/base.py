@@ -97,6 +97,10 @@ class Objects(ABC):
         """Delete objects; one that is not there counts as deleted."""
         self._delete(checked(key) for key in keys)
 
+    def make_folder(self, key: str) -> None:
+        """Make the folder in which a library is to write; S3 has no folders."""
+        checked(key)
+
     def remove_leftovers(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove what killed puts left behind before a moment, and count it; on S3 nobody ever sees half a put."""
         del before, dry_run
