@@ -193,9 +193,10 @@ def test_every_setting_that_the_docs_name_exists() -> None:
 
 
 def test_the_reference_lists_every_setting_with_its_default() -> None:
+    written = {timedelta(seconds=5): "5s", False: "false"}
     defaults = {name: getattr(Settings(), name) for name in NAMES}
     shown = {
-        f"`{variable(name)}`": "none" if value is None else f"`{'5s' if value == timedelta(seconds=5) else value}`"
+        f"`{variable(name)}`": "none" if value is None else f"`{written.get(value, value)}`"
         for name, value in defaults.items()
     }
 

@@ -67,6 +67,7 @@ def _shared(
     lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
     sslrootcert: Annotated[str | None, _setting("FILE", "Certificates that prove the databases' servers.")] = None,
+    show_values: Annotated[str | None, _setting("BOOL", "true: errors and logs quote the values of rows.")] = None,
 ) -> None:
     pass
 

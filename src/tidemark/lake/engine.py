@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import duckdb
 
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
 from tidemark.lake.access import shut
 from tidemark.lake.sqltext import (
@@ -143,6 +144,11 @@ def _out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int
 
 def first_line(exc: BaseException) -> str:
     """Give the first line of an error of DuckDB or delta-rs: the other lines quote statements and stack traces."""
+    return told(exc)
+
+
+def _beginning(exc: duckdb.Error) -> str:
+    """Give the first line of an error about a seed as it is: a seed is a part of the model, and has no rows."""
     return " ".join(str(exc).strip().partition("\n")[0].split())
 
 
@@ -261,7 +267,7 @@ class Engine:
                 rows = from_seed(copy, columns)
                 self.execute(statement("engine", "create_seed", name=quoted(name), rows=rows))
             except duckdb.Error as exc:
-                message = f"the seed {path} is no CSV with a header and as many fields in each line: {first_line(exc)}"
+                message = f"the seed {path} is no CSV with a header and as many fields in each line: {_beginning(exc)}"
                 raise ConfigError(message, advice="separate fields by commas, and quote with double quotes") from exc
 
     def new_file(self, suffix: str) -> Path:
