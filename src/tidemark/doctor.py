@@ -5,11 +5,13 @@ A failure stops a run. What a hint names makes a run slower or less certain; the
 
 import platform
 import re
+import shlex
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
@@ -22,7 +24,7 @@ from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.engine import open_engine
 from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable
-from tidemark.objects import ObjectExistsError, Objects
+from tidemark.objects import ObjectExistsError, Objects, is_open
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.encryption import is_local
@@ -333,6 +335,8 @@ def _bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Finding]:
     else:
         advice = "use S3, or a store that honours If-None-Match: without it two runs could overwrite each other"
         yield Finding(area, "failure", "a put that must only make a new object replaced one", advice)
+    if batches := bucket.local_path("batches"):
+        yield from _privacy(area, batches.parent)
     try:
         bucket.delete([key])
     except TidemarkError as exc:
@@ -340,9 +344,17 @@ def _bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Finding]:
 
 
 def _pointer(pipeline: Pipeline) -> Iterator[Finding]:
+    if not pipeline.settings.pointer.startswith("ssm:"):
+        yield from _privacy("pointer", Path(pipeline.settings.pointer).expanduser().absolute())
     pointer = pipeline.pointer.read()
     found = f"{pipeline.settings.pointer}: batch {pointer.batch}" if pointer else "none yet: the first run makes it"
     yield Finding("pointer", "pass", found)
+
+
+def _privacy(area: str, place: Path) -> Iterator[Finding]:
+    if is_open(place):
+        found = f"every user of this machine can read {place}, which holds what the source holds"
+        yield Finding(area, "hint", found, f"chmod -R go-rwx {shlex.quote(str(place))}")
 
 
 def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:

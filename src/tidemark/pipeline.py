@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
+from tidemark.disclosure import show_values
 from tidemark.errors import ConfigError
 from tidemark.faults import arm
 from tidemark.memory import limit_memory
@@ -208,6 +209,7 @@ def wire(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Pipelin
     if fault:
         arm(fault)
     limit_memory(settings.memory_limit)
+    show_values(wanted=settings.show_values)
     return Pipeline(settings, clock)
 
 

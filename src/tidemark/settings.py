@@ -93,6 +93,7 @@ class Settings:
     yield_after: timedelta | None = field(default=timedelta(seconds=2))
     memory_limit: str = DEFAULT_MEMORY_LIMIT
     sslrootcert: str | None = None
+    show_values: bool = False
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.masked().items())
@@ -108,6 +109,8 @@ class Settings:
 
 
 NAMES = tuple(each.name for each in fields(Settings))
+# A file may say true without quotes.
+CHOICES = ("show_values",)
 
 
 def variable(name: str) -> str:
@@ -161,6 +164,8 @@ def armed_fault() -> str | None:
 
 
 def _take(given: dict[str, tuple[str, str]], name: str, value: object, place: str, problems: list[str]) -> None:
+    if name in CHOICES and isinstance(value, bool):
+        value = str(value).lower()
     if name not in NAMES:
         problems.append(f"{place} is not a setting; there are {', '.join(NAMES)}")
     elif not isinstance(value, str) or not value:
@@ -227,6 +232,12 @@ def _parse_size(text: str) -> str:
     return text
 
 
+def _parse_choice(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ConfigError(f"expected true or false, got {text!r}")
+    return text == "true"
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "source_url": _parse_postgres_url,
     "warehouse_url": _parse_postgres_url,
@@ -236,4 +247,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "lag": parse_duration,
     "yield_after": _parse_yield_after,
     "memory_limit": _parse_size,
+    "show_values": _parse_choice,
 }

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import duckdb
 
+from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
 from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
 from tidemark.lake.engine import open_engine
@@ -155,11 +156,12 @@ def _put(batch: Batch, star: StarTable, outcomes: Mapping[str, Outcome], years: 
                 return put_calendar(batch, star, years)
             return put_dimension(batch, star)
     except duckdb.BinderException as exc:
-        message = f"batch {batch.number}: {star.path}.sql cannot read the source's tables: {exc}"
+        message = f"batch {batch.number}: {star.path}.sql cannot read the source's tables: {told(exc)}"
         raise ContractError(message, advice="mend the model, and run again", table=star.name) from exc
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as exc:
-        message = f"batch {batch.number}: the SELECT of {star.name} cannot convert a value: {exc}"
+        message = f"batch {batch.number}: the SELECT of {star.name} cannot convert a value: {told(exc)}"
         advice = f"take the cast out of {star.path}.sql, so that the row is set aside, or make it a try_cast"
+        advice = advice if are_values_shown() else f"{advice}; {HOW_TO_SEE}"
         raise DataError(message, advice=advice, table=star.name) from exc
 
 

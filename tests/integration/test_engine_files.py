@@ -59,9 +59,9 @@ def test_a_seed_that_is_no_such_csv_is_named(tmp_path: Path, body: str) -> None:
         engine.seeds({"names": path})
 
 
-def read_as_long(engine: Engine, folder: Path) -> object:
+def read_as_long(engine: Engine) -> object:
     """Read a line as if it might be of 140 MB, for which DuckDB takes 280 MB of memory."""
-    path = folder / "lines.jsonl"
+    path = engine.new_file(".jsonl")
     path.write_bytes(LINE)
     return engine.value(Sql(f"select n from {from_json([str(path)], {'n': 'BIGINT'}, 140_000_000)}"))
 
@@ -75,19 +75,19 @@ def keeps_limit() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("keeps_limit")
-def test_a_long_row_takes_more_than_the_default_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_row_takes_more_than_the_default_memory(caplog: pytest.LogCaptureFixture) -> None:
     limit_memory(DEFAULT)
     with open_engine([]) as engine:
-        assert read_as_long(engine.worker("purchase"), tmp_path) == 1
+        assert read_as_long(engine.worker("purchase")) == 1
     assert "purchase: a row or a step needs more than 256MB of memory: the engine may take" in caplog.text
 
 
 @pytest.mark.usefixtures("keeps_limit")
-def test_a_memory_limit_that_somebody_set_is_kept(tmp_path: Path) -> None:
+def test_a_memory_limit_that_somebody_set_is_kept() -> None:
     limit_memory("200MB")
     with open_engine([]) as engine, engine.working_on("purchase"):
         with pytest.raises(ConfigError, match=r"^purchase needs more memory than the 200MB that the engine may take"):
-            read_as_long(engine, tmp_path)
+            read_as_long(engine)
         assert engine.value(Sql("select 1")) == 1
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -73,7 +72,7 @@ def test_every_key_that_differs_is_named_and_no_other(engine: Engine, left: list
                 assert key in keys[each.kind == "surplus"]
 
 
-def test_lines_are_read_byte_for_byte_or_not_at_all(engine: Engine, tmp_path: Path) -> None:
+def test_lines_are_read_byte_for_byte_or_not_at_all(engine: Engine) -> None:
     types = {"code": "VARCHAR", "n": "BIGINT", "is_new": "BOOLEAN"}
     lines = [b"\xef\xbb\xbfabc\t1\tt\n", b"\t\\N\tf\n", b' "a"\\t\\\\N,\t-5\t\\N\n', b"#\\n\\\\\\n\t007\tt\n"]
     staged = stage_lines(engine, lines, types)
@@ -86,7 +85,7 @@ def test_lines_are_read_byte_for_byte_or_not_at_all(engine: Engine, tmp_path: Pa
 
     # The first row is passed over, and a line without fields is.
     for before in (b"", BEFORE_ROWS + b"\n"):
-        lost = tmp_path / "lines"
+        lost = engine.new_file(".lines")
         lost.write_bytes(before + b"".join(lines))
         with pytest.raises(DataError, match="and the engine read"):
             require_whole(engine, lost, types, 0)

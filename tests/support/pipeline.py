@@ -4,6 +4,7 @@ import atexit
 import functools
 import importlib.util
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -177,7 +178,7 @@ def an_engine_for(objects: Objects) -> Iterator[Engine]:
 def _engine_for_directories() -> Engine:
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(open_engine([]))
+    return stack.enter_context(open_engine([open_objects(tempfile.gettempdir())]))
 
 
 def open_rig(model: Model, source_url: str, warehouse_url: str, place: str) -> Rig:

@@ -37,6 +37,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "lag": "7s",
         "yield_after": "7s",
         "memory_limit": "1GB",
+        "show_values": "true",
     }.get(name, "given")
 
     behind, _, _ = called_with("probe", flag(name), value)

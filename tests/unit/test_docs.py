@@ -195,7 +195,7 @@ def test_every_setting_that_the_docs_name_exists() -> None:
 def test_the_reference_lists_every_setting_with_its_default() -> None:
     defaults = {name: getattr(Settings(), name) for name in NAMES}
     texts = {
-        name: f"{value.total_seconds():g}s" if isinstance(value, timedelta) else value
+        name: "false" if value is False else f"{value.total_seconds():g}s" if isinstance(value, timedelta) else value
         for name, value in defaults.items()
     }
     shown = {f"`{variable(name)}`": "none" if value is None else f"`{value}`" for name, value in texts.items()}

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from tidemark.errors import ConfigError
 from tidemark.pipeline import Pipeline, utc_now
-from tidemark.settings import NAMES, Settings, flag, load, mask_password, parse_duration, parse_moment, variable
+from tidemark.settings import (
+    CHOICES,
+    NAMES,
+    Settings,
+    flag,
+    load,
+    mask_password,
+    parse_duration,
+    parse_moment,
+    variable,
+)
 
 SOURCE = "postgresql://reader:s3cr3t@db.example:5432/totesys"
 
@@ -30,6 +40,7 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         yield_after=timedelta(seconds=2),
         memory_limit="256MB",
         sslrootcert=None,
+        show_values=False,
     )
 
 
@@ -44,7 +55,10 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "memory_limit": "{}GB",
     }
     in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))
-    parsed = parse_duration if name in {"lag", "yield_after"} else str
+    if name in CHOICES:
+        in_file, in_environment, in_flag = ("true", "false", "true")
+    durations = dict.fromkeys(("lag", "yield_after"), parse_duration)
+    parsed = {**durations, **dict.fromkeys(CHOICES, "true".__eq__)}.get(name, str)
     (tmp_path / "tidemark.toml").write_text(f'{name} = "{in_file}"\n')
     environ = {variable(name): in_environment, "HOME": "/root"}
 
@@ -214,6 +228,13 @@ def test_a_moment_is_in_utc(text: str, expected: datetime) -> None:
 def test_what_is_no_moment_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected a time such as 2024-11-01 .* got 'yesterday'"):
         parse_moment("yesterday")
+
+
+def test_a_choice_is_true_or_false_and_in_the_file_also_without_quotes(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text("show_values = true\n")
+    assert load({}, environ={}, directory=tmp_path).show_values
+    with pytest.raises(ConfigError, match="--show-values: expected true or false, got 'yes'"):
+        load({"show_values": "yes"}, environ={}, directory=tmp_path)
 
 
 @pytest.mark.parametrize("text", ["256", "0MB", "-1GB", "half", "1 GB "])

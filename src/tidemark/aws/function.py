@@ -21,6 +21,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tidemark.aws.metrics import put_report
 from tidemark.aws.request import Request, read_request
+from tidemark.disclosure import told, traceback_of, visible
 from tidemark.errors import TidemarkError, family_of, mask_passwords
 from tidemark.pipeline import Pipeline, wire
 from tidemark.report import StageReport
@@ -175,14 +176,15 @@ def _fail(stage: str, exc: Exception, context: LambdaContext, logger: Logger) ->
         family = family_of(exc)
         logger.error("%s: %s", stage, exc.message, extra={"family": family.__name__, "advice": exc.advice})
         raise family(failure_text(stage, exc.message, exc.advice, batch, link)) from None
-    logger.error("%s: %s", stage, type(exc).__name__, exc_info=exc)
+    logger.error("%s: %s", stage, type(exc).__name__, extra={"exception": traceback_of(exc)})
     advice = "this is a mistake in Tidemark: please report it with the traceback, which the log has"
-    message = mask_passwords(f"{type(exc).__name__}: {exc}")
+    message = mask_passwords(f"{type(exc).__name__}: {told(exc)}")
     raise UnexpectedError(failure_text(stage, message, advice, batch, link)) from None
 
 
 def failure_text(stage: str, message: str, advice: str, batch: object, link: str) -> str:
     """Write for people what went wrong, in at most 8 KiB; a text that is too long loses the end of its message."""
+    message = visible(message)
     rest = "\n".join(
         [
             *([f"batch: {batch}"] if batch else []),

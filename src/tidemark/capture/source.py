@@ -19,6 +19,7 @@ from tidemark.capture.kinds import LOCKABLE, MATERIALIZED, obstacle
 from tidemark.capture.sweep import Bucketing, Sum
 from tidemark.capture.table_locks import locked
 from tidemark.capture.watermark import Floor, Span
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
@@ -298,9 +299,8 @@ class Snapshot:
                 yield from copy  # type: ignore[misc]
         except (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter) as exc:
             encoding = self._connection.info.parameter_status("server_encoding")
-            first = str(exc).strip().split("\n")[0]
             message = (
-                f"source table {table.name!r} holds what is no text in UTF8 (the database has {encoding}): {first}"
+                f"source table {table.name!r} holds what is no text in UTF8 (the database has {encoding}): {told(exc)}"
             )
             advice = "correct these rows in the source, or restore it into a database with the encoding that they have"
             raise ConfigError(message, advice=advice, table=table.name) from exc

@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from tidemark.cli.app import app
 from tidemark.cli.failures import show_error, show_unexpected, show_usage
 from tidemark.cli.logs import configure_logging
+from tidemark.cli.privacy import keep_private
 from tidemark.errors import TidemarkError
 
 __all__ = ["main"]
@@ -24,6 +25,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command that this process was started with, and end the process with its exit code."""
+    keep_private()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,11 +1,11 @@
 """Errors as a person sees them: one block on stderr or, with `--json`, one object on stdout."""
 
-import traceback
 from collections.abc import Mapping
 
 from typer.exceptions import TyperException
 
 from tidemark.cli.output import err, masked, print_json
+from tidemark.disclosure import in_one_block, told, traceback_of
 from tidemark.errors import ConfigError, TidemarkError, family_of
 
 UNEXPECTED = 1
@@ -36,11 +36,10 @@ def show_unexpected(exc: Exception, *, as_json: bool, verbose: bool) -> int:
     """Show an unexpected error; return 1."""
     if verbose:
         _show_traceback(exc)
-    first = str(exc).strip().split("\n")[0]
     advice = "this is a mistake in Tidemark: please report it with the traceback"
     if not verbose:
         advice += ", which the same command with --verbose prints"
-    _show("unexpected", f"{type(exc).__name__}: {first}", advice, {}, as_json=as_json)
+    _show("unexpected", f"{type(exc).__name__}: {told(exc)}", advice, {}, as_json=as_json)
     return UNEXPECTED
 
 
@@ -50,11 +49,11 @@ def _show(family: str, message: str, advice: str, facts: Mapping[str, object], *
         print_json({"error": {"family": family, "message": message, "advice": advice, "facts": facts}})
         return
     err().print("error: ", style="bold red", end="")
-    err().print(message, markup=False, soft_wrap=True)
+    err().print(in_one_block(message), markup=False, soft_wrap=True)
     if advice:
         err().print("what to do: ", style="bold", end="")
-        err().print(advice, markup=False, soft_wrap=True)
+        err().print(in_one_block(advice), markup=False, soft_wrap=True)
 
 
 def _show_traceback(exc: BaseException) -> None:
-    err().print(masked("".join(traceback.format_exception(exc))), markup=False, soft_wrap=True)
+    err().print(masked(traceback_of(exc)), markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import new_table, out, print_json, shown_count
 from tidemark.cli.progress import waiting
 from tidemark.cli.schedule import repeated, stopped_by_signals
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, TransientError
 from tidemark.settings import parse_duration
 
@@ -84,7 +85,7 @@ def _work(url: str, rows: int, seed: int) -> "Activity":
             try:
                 return activity(connection, rows=rows, seed=seed)
             except (errors.UndefinedTable, errors.UndefinedColumn) as exc:
-                message = f"the source at {where(url)} is no totesys: {str(exc).splitlines()[0]}"
+                message = f"the source at {where(url)} is no totesys: {told(exc)}"
                 raise ConfigError(message, advice="`tidemark demo` makes one with rows in it") from exc
     finally:
         connection.close()

@@ -4,6 +4,7 @@ import logging
 import time
 
 from tidemark.cli.output import err, masked
+from tidemark.disclosure import in_one_block
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -11,7 +12,7 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 class _ConsoleHandler(logging.Handler):
     # The line goes through the console that shows the progress. Otherwise the progress would overwrite it.
     def emit(self, record: logging.LogRecord) -> None:
-        err().print(masked(self.format(record)), markup=False, highlight=False, soft_wrap=True)
+        err().print(in_one_block(masked(self.format(record))), markup=False, highlight=False, soft_wrap=True)
 
 
 def configure_logging(*, verbose: bool) -> None:

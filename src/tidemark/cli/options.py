@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from tidemark.cli.privacy import share_with_group
+
 if TYPE_CHECKING:
     from tidemark.pipeline import Pipeline
     from tidemark.settings import Settings
@@ -66,6 +68,7 @@ def _shared(
     yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for our locks, or off.")] = None,
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
     sslrootcert: Annotated[str | None, _setting("FILE", "Certificates that prove the databases' servers.")] = None,
+    show_values: Annotated[str | None, _setting("BOOL", "true: errors and logs quote the values of rows.")] = None,
 ) -> None:
     pass
 
@@ -137,6 +140,7 @@ class Invocation:
         """Wire a pipeline from the settings."""
         from tidemark.pipeline import wire  # noqa: PLC0415 -- as above
 
+        share_with_group(self.settings)
         return wire(self.settings)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tidemark.disclosure import escaped_in_json, visible
 from tidemark.errors import mask_passwords
 
 if TYPE_CHECKING:
@@ -24,17 +25,28 @@ _KIB = 1024
 @cache
 def out() -> "Console":
     """Return the console of results."""
-    from rich.console import Console  # noqa: PLC0415 -- `--json` does without
-
-    return Console(width=None if sys.stdout.isatty() else UNLIMITED, highlight=False)
+    return _console(width=None if sys.stdout.isatty() else UNLIMITED)
 
 
 @cache
 def err() -> "Console":
     """Return the console of logs, progress and errors."""
-    from rich.console import Console  # noqa: PLC0415 -- as above
+    return _console(stderr=True, width=None if sys.stderr.isatty() else UNLIMITED)
 
-    return Console(stderr=True, width=None if sys.stderr.isatty() else UNLIMITED, highlight=False)
+
+def _console(**options: Any) -> "Console":  # noqa: ANN401 -- passed on
+    """Make a console that shows control characters as escapes, whatever text they come in.
+
+    A value, a name or another program's words may hold an escape sequence, which a terminal would obey.
+    """
+    from rich.console import Console  # noqa: PLC0415 -- `--json` does without
+
+    class VisibleConsole(Console):
+        def render(self, *args: Any, **rest: Any) -> Iterator[Any]:  # noqa: ANN401 -- Rich's own signature
+            for segment in super().render(*args, **rest):
+                yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+    return VisibleConsole(highlight=False, **options)
 
 
 def masked(text: str) -> str:
@@ -47,7 +59,8 @@ def masked(text: str) -> str:
 
 def print_json(document: object, *, in_one_line: bool = False) -> None:
     """Print one JSON document: times in ISO 8601, decimals as text, durations in seconds."""
-    typer.echo(json.dumps(document, default=_plain, indent=None if in_one_line else 2, ensure_ascii=False))
+    written = json.dumps(document, default=_plain, indent=None if in_one_line else 2, ensure_ascii=False)
+    typer.echo(escaped_in_json(written))
 
 
 def new_table(*columns: str, numbers: tuple[str, ...] = (), title: str | None = None) -> "Table":
@@ -61,7 +74,13 @@ def new_table(*columns: str, numbers: tuple[str, ...] = (), title: str | None = 
 
     class PlainTable(Table):
         def add_row(self, *cells: Any, **rest: Any) -> None:  # noqa: ANN401 -- Rich's own signature
-            super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **rest)
+            super().add_row(*map(_cell, cells), **rest)
+
+    def _cell(cell: Any) -> Any:  # noqa: ANN401 -- whatever Rich can show
+        # Escaped before the table measures it: the console would escape it too, and then cut it to its width.
+        if isinstance(cell, Text) and visible(cell.plain) != cell.plain:
+            return Text(visible(cell.plain), style=cell.style)
+        return Text(visible(cell)) if isinstance(cell, str) else cell
 
     shown = Text(title) if title else None
     table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False, title=shown, title_justify="left", title_style="bold")

@@ -23,6 +23,7 @@ from tidemark.embedded.server import EmbeddedServer
 from tidemark.embedded.signals import Signals
 from tidemark.errors import ConfigError
 from tidemark.log.changelog import ChangeLog
+from tidemark.objects import make_directory
 from tidemark.pipeline import Pipeline, wire
 from tidemark.postgres.connection import connect
 from tidemark.postgres.queries import query
@@ -224,7 +225,7 @@ class _Run:
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         file = (directory / "lock").open("w", encoding="utf-8")
     except OSError as exc:
         message = f"the demo needs a directory and cannot use {str(directory)!r}: {exc.strerror}"
@@ -263,7 +264,7 @@ def _write_commands(directory: Path, server: EmbeddedServer, settings: Settings)
     psql = directory / "psql"
     command = server.psql_command("").removesuffix(" ''")
     psql.write_text(f'#!/bin/sh\n[ $# -gt 0 ] || set -- {WAREHOUSE}\nexec {command} "$@"\n', encoding="utf-8")
-    psql.chmod(0o755)
+    psql.chmod(0o700)
     names = ("source_url", "warehouse_url", "ingestion", "processed", "pointer")
     # A JSON string is a TOML string too.
     lines = [f"{name} = {json.dumps(getattr(settings, name))}\n" for name in names]

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,9 @@ from typing import Any, Self
 
 import duckdb
 
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
+from tidemark.lake.access import shut
 from tidemark.lake.sqltext import (
     SCHEMA,
     Condition,
@@ -38,7 +40,7 @@ from tidemark.lake.sqltext import (
     text,
 )
 from tidemark.memory import memory_limit, more_memory
-from tidemark.objects import Objects
+from tidemark.objects import Objects, local_places
 
 logger = logging.getLogger(__name__)
 PROBE = "probe"
@@ -48,12 +50,19 @@ FILE_OF_TABLE = ".parquet"
 # DuckDB's default.
 ROW_GROUP_ROWS = 122_880
 EVERY = Condition("true")
+OUTSIDE_ADVICE = (
+    "if a model's SELECT reads this file, make a seed of it; if it is a part of the lake, let the link be the lake's"
+    " directory itself or one of its folders down to those of the tables"
+)
 MEGABYTE = 1_000_000
 
 
 @contextmanager
-def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Engine"]:
-    """Open an engine that can read the files of `stores`, with a scratch directory that is removed with it."""
+def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["Engine"]:
+    """Open an engine that can read the files of `stores`, with a scratch directory that is removed with it.
+
+    It can read no other file, whatever a model's SELECT asks for.
+    """
     scratch = Path(tempfile.mkdtemp(prefix="tidemark-"))
     connection = duckdb.connect()
     failures: list[TidemarkError] = []
@@ -62,10 +71,10 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Eng
         connection.execute("set memory_limit = ?", [memory_limit()])
         connection.execute("set temp_directory = ?", [str(scratch / "spill")])
         connection.execute("set timezone = 'UTC'")
-        connection.execute("set autoinstall_known_extensions = false")
         connection.execute(statement("engine", "create_schema"))
         connection.execute(statement("copy", "create_unescaped"))
         _register(connection, stores, failures)
+        shut(connection, [*local_places(scratch), *(place for store in stores for place in store.places())])
         with _translated(scratch, failures):
             yield Engine(connection, scratch, failures)
     finally:
@@ -85,6 +94,9 @@ def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[No
         yield
     except duckdb.OutOfMemoryException as exc:
         raise _out_of_memory(exc, "", 0) from exc
+    except duckdb.PermissionException as exc:
+        message = f"the engine may use only the files of the lake and its own scratch files: {first_line(exc)}"
+        raise ConfigError(message, advice=OUTSIDE_ADVICE) from exc
     except duckdb.Error as exc:
         # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
         is_broken = type(exc) is duckdb.Error or (
@@ -132,6 +144,11 @@ def _out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int
 
 def first_line(exc: BaseException) -> str:
     """Give the first line of an error of DuckDB or delta-rs: the other lines quote statements and stack traces."""
+    return told(exc)
+
+
+def _beginning(exc: duckdb.Error) -> str:
+    """Give the first line of an error about a seed as it is: a seed is a part of the model, and has no rows."""
     return " ".join(str(exc).strip().partition("\n")[0].split())
 
 
@@ -244,11 +261,13 @@ class Engine:
         for name, path in paths.items():
             with path.open(encoding="utf-8-sig", newline="") as file:
                 columns = next(csv.reader(file), [])
+            # The engine can read only what lies in its scratch directory.
+            copy = Path(shutil.copyfile(path, self.new_file(".csv")))
             try:
-                rows = from_seed(path, columns)
+                rows = from_seed(copy, columns)
                 self.execute(statement("engine", "create_seed", name=quoted(name), rows=rows))
             except duckdb.Error as exc:
-                message = f"the seed {path} is no CSV with a header and as many fields in each line: {first_line(exc)}"
+                message = f"the seed {path} is no CSV with a header and as many fields in each line: {_beginning(exc)}"
                 raise ConfigError(message, advice="separate fields by commas, and quote with double quotes") from exc
 
     def new_file(self, suffix: str) -> Path:

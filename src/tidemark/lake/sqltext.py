@@ -265,10 +265,14 @@ def named_parquet(uris: Iterable[str]) -> Rows:
     )
 
 
+def as_pattern(address: str) -> str:
+    """Give the pattern that matches an address and nothing else."""
+    return PATTERN.sub(r"[\g<0>]", address)
+
+
 def _files(addresses: Iterable[str]) -> str:
     """List files, each by a pattern that no other file matches, because DuckDB takes every address for a pattern."""
-    patterns = (PATTERN.sub(r"[\g<0>]", each) for each in addresses)
-    return f"[{listed(map(text, patterns))}]"
+    return f"[{listed(map(text, map(as_pattern, addresses)))}]"
 
 
 def _struct(columns: Mapping[str, str]) -> str:

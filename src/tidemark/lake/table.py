@@ -200,6 +200,7 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
         message = f"there can be no Delta table at {place!r}: it must not hold #, ?, \\, or % before two hex digits"
         raise ConfigError(message, advice="name another directory, or read the table through a view with another name")
     with _translated(path), effect_on(path, "table"):
+        objects.make_folder(f"{path}/_delta_log")
         delta = DeltaTable.create(
             objects.url(path),
             _schema(columns),

@@ -30,9 +30,12 @@ ATTEMPTS = 5
 
 
 @contextmanager
-def scratch_copy(purpose: str) -> Iterator[Objects]:
-    """Open a scratch directory on this machine as a bucket, for the length of a block; its name says the purpose."""
-    folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{purpose}-"))
+def scratch_copy(purpose: str, within: Path | None = None) -> Iterator[Objects]:
+    """Open a scratch directory on this machine as a bucket, for the length of a block; its name says the purpose.
+
+    An engine that is open already can read it only `within` its own scratch directory.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{purpose}-", dir=within))
     try:
         yield open_objects(str(folder))
     finally:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect
+from tidemark.objects import make_directory
 
 _SSM = "ssm:"
 # A parameter cannot be empty. Terraform makes it with this text before the first poll, so that it also removes it.
@@ -93,9 +94,9 @@ class FilePointer:
         """Put the pointer in the place of the one before."""
         temporary = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             try:
-                with temporary.open("w", encoding="utf-8") as file:
+                with open(temporary, "x", encoding="utf-8", opener=_privately) as file:
                     file.write(pointer.encode() + "\n")
                     file.flush()
                     os.fsync(file.fileno())
@@ -139,6 +140,10 @@ class ParameterPointer:
             self._client.put_parameter(
                 Name=self._name, Value=pointer.encode(), Type="String", Tier="Standard", Overwrite=True
             )
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _decode(text: str | bytes, place: str, remedy: str) -> Pointer | None:

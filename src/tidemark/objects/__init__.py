@@ -13,8 +13,19 @@ from pathlib import Path
 from tidemark.errors import ConfigError
 from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects
 from tidemark.objects.directory import DirectoryObjects
+from tidemark.objects.folders import is_open, is_shared, local_places, make_directory
 
-__all__ = ["ObjectExistsError", "ObjectMeta", "ObjectMissingError", "Objects", "open_objects"]
+__all__ = [
+    "ObjectExistsError",
+    "ObjectMeta",
+    "ObjectMissingError",
+    "Objects",
+    "is_open",
+    "is_shared",
+    "local_places",
+    "make_directory",
+    "open_objects",
+]
 
 
 def open_objects(url: str) -> Objects:

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,6 +97,10 @@ class Objects(ABC):
         """Delete objects; one that is not there counts as deleted."""
         self._delete(checked(key) for key in keys)
 
+    def make_folder(self, key: str) -> None:
+        """Make the folder in which a library is to write; S3 has no folders."""
+        checked(key)
+
     def remove_leftovers(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove what killed puts left behind before a moment, and count it; on S3 nobody ever sees half a put."""
         del before, dry_run
@@ -109,6 +113,10 @@ class Objects(ABC):
     @abstractmethod
     def url(self, key: str) -> str:
         """Return where an object or a table lies, as delta-rs and DuckDB take it."""
+
+    @abstractmethod
+    def places(self) -> Sequence[str]:
+        """Return the directories, or the URL, below which all objects lie: each directory also with links followed."""
 
     @abstractmethod
     def storage_options(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from typing import BinaryIO
 
 from tidemark.errors import ConfigError, TransientError
 from tidemark.objects.base import CHUNK_BYTES, ObjectMeta, Objects, checked
+from tidemark.objects.folders import folders_in, local_places, make_directory, sync_directory
 
 
 class DirectoryObjects(Objects):
@@ -34,9 +36,20 @@ class DirectoryObjects(Objects):
         """Return the object's absolute path."""
         return str(self.local_path(key))
 
+    def places(self) -> list[str]:
+        """Return the directory, and where its links lead; a table's folder may be such a link, to another disk."""
+        above = [self._root, *folders_in(self._root)]
+        links = (link for folder in above for link in folders_in(folder) if link.is_symlink())
+        return [place for path in (self._root, *links) for place in local_places(path)]
+
     def storage_options(self) -> dict[str, str]:
         """Return no options, because delta-rs opens a path without any."""
         return {}
+
+    def make_folder(self, key: str) -> None:
+        """Make a directory as private as the others; delta-rs would make one by the umask."""
+        with self._errors():
+            make_directory(self.local_path(key), self._root)
 
     def remove_leftovers(self, before: datetime, *, dry_run: bool = False) -> int:
         """Remove the temporary files of killed puts."""
@@ -72,14 +85,15 @@ class DirectoryObjects(Objects):
 
     def _link(self, path: Path, key: str) -> bool:
         target = self.local_path(key)
-        _make_directory(target.parent)
+        make_directory(target.parent, self._root)
         try:
+            _give_to_group(path, target.parent)
             target.hardlink_to(path)
         except FileExistsError:
             if target.is_dir():
                 raise
             return False
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
         return True
 
     def _chunks(self, key: str) -> Iterator[bytes]:
@@ -129,7 +143,7 @@ class DirectoryObjects(Objects):
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
         directory = self._root / self._TEMPORARY
-        _make_directory(directory)
+        make_directory(directory, self._root)
         path = directory / uuid.uuid4().hex
         try:
             yield path
@@ -151,8 +165,15 @@ class DirectoryObjects(Objects):
             raise TransientError(message, advice="check the disk, then run it again") from exc
 
 
-def _meta(key: str, stat: os.stat_result) -> ObjectMeta:
-    return ObjectMeta(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+def _give_to_group(path: Path, directory: Path) -> None:
+    """Give a file that is to be linked into a directory to the group of what is made there, as the system does."""
+    status = directory.stat()
+    if status.st_mode & stat.S_ISGID and path.stat().st_gid != status.st_gid:
+        os.chown(path, -1, status.st_gid)
+
+
+def _meta(key: str, status: os.stat_result) -> ObjectMeta:
+    return ObjectMeta(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def _modified(path: Path) -> datetime:
@@ -162,23 +183,6 @@ def _modified(path: Path) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _make_directory(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_directory(path.parent)
-
-
 def _sync_file(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    """Make a new name durable: on POSIX, a file's fsync does not reach the directory that names the file."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -46,6 +46,10 @@ class S3Objects(Objects):
         """Return the URL that all objects' URLs begin with."""
         return f"s3://{self._bucket}/{self._prefix}"
 
+    def places(self) -> list[str]:
+        """Return the URL that all objects' URLs begin with."""
+        return [self.root]
+
     def storage_options(self) -> dict[str, str]:
         """Return endpoint, region and credentials as boto3 found them, so that delta-rs reaches the same bucket."""
         credentials = frozen_credentials(self._session)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors
 
+from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_of_rows, told
 from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
 from tidemark.postgres.encryption import NO_TLS, advice_on_certificate, demanded_encryption, named_elsewhere
 from tidemark.postgres.session import Session
@@ -27,6 +28,8 @@ REFUSED = re.compile(
     r"|no password supplied"
 )
 AWAY = " is away, busy or full: "
+# Their detail names a key: a reference without its row, a key that is there already.
+OF_KEYS = (errors.ForeignKeyViolation.sqlstate, errors.UniqueViolation.sqlstate)
 
 
 def connect(url: str, *, application: str, only_reads: bool = False, keeps_snapshot: bool = False) -> Session:
@@ -103,18 +106,30 @@ def _of_family(exc: psycopg.Error, what: str) -> TidemarkError | None:
     family = family_of(code) if code else _without_code(exc)
     if family is None:
         return None
-    details = [str(exc).strip().split("\n")[0]]
+    details = [told(exc)]
     if issubclass(family.error, DataError):
-        details.append(exc.diag.message_detail or "")
+        details.append(detail_of(exc))
     facts: dict[str, Any] = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
     if code.startswith(CREDENTIALS):
         facts["is_refusal"] = True
-    advice = family.advice
+    advice = f"{family.advice}; {HOW_TO_SEE}" if hides(exc) else family.advice
     if isinstance(exc, errors.QueryCanceled):
         details += [f"({note})" for note in getattr(exc, "__notes__", ())]
         advice = f"find out who cancels Tidemark's statements (pg_cancel_backend, a pooler's timeout); {AGAIN}"
     message = f"{what}{family.words}{' '.join(filter(None, details))}"
     return family.error(message, advice=advice, **facts)
+
+
+def detail_of(exc: psycopg.Error) -> str:
+    """Give what the server adds to an error: a key that is missing or there twice, else only if values are shown."""
+    is_known = are_values_shown() or not is_of_rows(exc) or exc.sqlstate in OF_KEYS
+    return "; ".join((exc.diag.message_detail or "").splitlines()) if is_known else ""
+
+
+def hides(exc: psycopg.Error) -> bool:
+    """Say whether the text of an error is shown without the values that it quotes."""
+    said = (told(exc), detail_of(exc)) != (exc.diag.message_primary or told(exc), exc.diag.message_detail or "")
+    return is_of_rows(exc) and not are_values_shown() and said
 
 
 def _without_code(exc: psycopg.Error) -> Family | None:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
+from tidemark.disclosure import without_literals
 from tidemark.errors import TransientError
 from tidemark.postgres.queries import query
 from tidemark.postgres.session import Session, first_words
@@ -61,7 +62,11 @@ def described(row: Mapping[str, Any]) -> str:
     if row["gid"] is not None:
         return f"the prepared transaction {row['gid']!r} ({since})"
     statement = row["statement"] or ""
-    shown = "its statement is hidden from this role" if statement == HIDDEN else f"`{first_words(statement)}`"
+    shown = (
+        "its statement is hidden from this role"
+        if statement == HIDDEN
+        else f"`{first_words(without_literals(statement))}`"
+    )
     role = f"role {row['role']!r}" if row.get("role") else ""
     facts = [f"application {row['application_name'] or 'unnamed'!r}", role, since, shown if statement else ""]
     return f"the session with pid {row['pid']} ({', '.join(filter(None, facts))})"

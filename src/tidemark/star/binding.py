@@ -15,6 +15,7 @@ from tidemark.lake.sqltext import Expression, Select, converted, listed, named_a
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.star.limits import Limit, limits_of
+from tidemark.star.selects import yielded_by
 from tidemark.star.shape import faults_of_select, faults_of_tables
 
 INTEGRAL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
@@ -98,7 +99,7 @@ def bind(
             if not all(columns.get(name) for name in star.reads):
                 continue
             try:
-                yielded = bound.yielded[star.name] = worker.describe(Select(star.sql))
+                yielded = bound.yielded[star.name] = yielded_by(worker, model, star)
                 if new and (star.kind == "calendar" or any(name in new for name in star.reads)):
                     bound.mistakes.extend(faults_of_select(star, yielded, limits[star.name]))
                 if any(name in changed for name in star.reads):
@@ -107,7 +108,7 @@ def bind(
             except (duckdb.ParserException, duckdb.CatalogException) as exc:
                 bound.mistakes.append(f"{star.path}.sql: {first_line(exc)}")
             except ConfigError as exc:
-                bound.mistakes.append(f"{star.path}.sql: {exc.message}")
+                bound.mistakes.extend(exc.problems)
             except duckdb.Error as exc:
                 bound.found.append(f"{star.path}.sql cannot read the source: {first_line(exc)}")
     finally:

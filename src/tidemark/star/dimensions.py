@@ -25,6 +25,7 @@ from tidemark.lake.table import Change, LakeTable
 from tidemark.model import StarTable
 from tidemark.star import star_sql
 from tidemark.star.batch import Batch, Outcome
+from tidemark.star.selects import yielded_by
 from tidemark.star.unreadable_values import present_and_doubt, sample_of
 
 # Two rows in quarantine that agree in this are the same row, set aside for the same reason.
@@ -96,7 +97,7 @@ def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outco
 
 
 def _opened(batch: Batch, star: StarTable, tables: WorkingTables) -> tuple[_Dimension, LakeTable]:
-    yielded = batch.engine.describe(Select(star.sql))
+    yielded = yielded_by(batch.engine, batch.model, star)
     lake = batch.open(star, {}, yielded, star_sql.BATCH)
     return _Dimension(batch, star, yielded, batch.quarantine.nothing_aside(tables)), lake
 

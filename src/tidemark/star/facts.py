@@ -34,6 +34,7 @@ from tidemark.log.reading import read_as
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.star import star_sql, tombstones
 from tidemark.star.batch import Batch, Outcome
+from tidemark.star.selects import yielded_by
 from tidemark.star.sources import SourceState
 from tidemark.star.unreadable_values import present_and_doubt, sample_of
 
@@ -80,7 +81,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -
     """
     with batch.engine.working_tables() as tables:
         batch.sources.present(star, {})
-        yielded = batch.engine.describe(Select(star.sql))
+        yielded = yielded_by(batch.engine, batch.model, star)
         lake = batch.open(star, {star.key[0]: "BIGINT"}, yielded, star_sql.HISTORY)
         own = [file for file in lake.files if batch_of(file) == batch.number]
         table, state = batch.model.sources[star.driving], batch.sources.states[star.driving]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from tidemark.lake.access import shut
 from tidemark.lake.sqltext import Condition, Expression, any_of, converted, quoted, select, text, tried
 from tidemark.model import Model
 from tidemark.postgres.statements import created, split_statements
@@ -149,6 +150,7 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
 @functools.lru_cache(maxsize=8)
 def _limits(warehouse_sql: str) -> Mapping[str, Mapping[str, Limit]]:
     connection = duckdb.connect()
+    shut(connection)
     lengths: dict[tuple[str, str], int] = {}
     known = dict(SERIALS)
     texts: dict[str, str] = {}

@@ -5,10 +5,13 @@ holds, so a rebuild fills and empties it in the same way. The surrogate key iden
 dimension's.
 """
 
+import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tidemark.disclosure import HIDDEN, are_values_shown
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import Rows, Select, Table, empty, from_json, names, number, packed, select
@@ -34,6 +37,8 @@ RELEASED = {"batch": "BIGINT", "ordinal": "BIGINT", "key": "JSON"}
 # How a reason begins when the row that is set aside depends on an unreadable value.
 DOUBT = "it is made with a value that cannot be read"
 LONGEST_KEY_BYTES = 1 << 20
+# The value may hold any text, so it reaches to the last words that follow one.
+QUOTED_VALUE = re.compile(r" is '.*', which ", re.DOTALL)
 
 
 def object_key(star: StarTable, batch: int, *, released: bool = False) -> str:
@@ -44,6 +49,14 @@ def object_key(star: StarTable, batch: int, *, released: bool = False) -> str:
 def batch_of(key: str) -> int:
     """Read from an object's name which batch wrote it."""
     return int(key.rpartition("/")[2].partition(".")[0])
+
+
+def reason_in_log(reason: str) -> str:
+    """Give a reason as a log line may quote it: without the value, which the record and `quarantine show` have.
+
+    A key that is not in its dimension stays.
+    """
+    return reason if are_values_shown() else QUOTED_VALUE.sub(f" is {HIDDEN}, which ", reason)
 
 
 def open_rows(stars: StarLog, star: StarTable, newest: Processed | None) -> Rows:
@@ -95,8 +108,9 @@ class Quarantine:
         lines = select("quarantine", "lines_set_aside", line=packed(COLUMNS), batch=number(self.batch), aside=aside)
         count = self._write(object_key(star, self.batch), lines)
         if count:
-            sample = str(self.engine.value(select("quarantine", "sample_reason", aside=aside)))
-            shown = " ".join(sample.split())
+            [(key, reason)] = self.engine.execute(select("quarantine", "sample", aside=aside)).fetchall()
+            named = ", ".join(f"{name} {value}" for name, value in json.loads(key).items())
+            shown = " ".join(f"{named}: {reason_in_log(reason)}".split())
             logger.error("%s: %d rows set aside in batch %d, such as: %s", star.name, count, self.batch, shown)
         return count
 

@@ -42,6 +42,7 @@ from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
 from tidemark.star.quarantine import open_rows
+from tidemark.star.selects import yielded_by
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed
 from tidemark.star.star_sql import BATCH, gone, typed
@@ -110,7 +111,7 @@ class StarEdge:
         if not known.keys() >= set(star.reads):
             return TableProof(star.name, note="it reads a table that is not in the log yet")
         self._present(star)
-        yielded = self.engine.describe(Select(star.sql))
+        yielded = yielded_by(self.engine, self.model, star)
         columns = [name for name in lake.columns if name in yielded]
         # A fact that joins other tables shows these as they were when its row changed: only folding the log can tell.
         is_frozen = star.kind == "fact" and len(star.reads) > 1
@@ -156,6 +157,7 @@ class StarEdge:
         named = [(star.key[0], lake.rows()), *self._naming(star)]
         years = {year for column, rows in named for year in self._years(column, rows)}
         self.engine.view("calendar", select("star", "days_of_years", years=numbers(sorted(years))))
+        yielded_by(self.engine, self.model, star)
         columns = [name for name in lake.columns if name not in BATCH]
         wanted = self._wanted(star, {name: lake.columns[name] for name in columns})
         found = self._up_to_batch(lake, columns).rows

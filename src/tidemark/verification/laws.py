@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from tidemark.disclosure import told
 from tidemark.lake.sqltext import OWN
 from tidemark.model import Model, StarTable
 from tidemark.postgres.queries import query
@@ -78,7 +79,7 @@ def checked(law: Law, warehouse: WarehouseSnapshot) -> TableProof:
     except psycopg.OperationalError:
         raise
     except psycopg.Error as exc:
-        problem = f"cannot be checked: {str(exc).strip().partition(chr(10))[0]}"
+        problem = f"cannot be checked: {told(exc)}"
         cause = "the role may not read what it needs, or the tables are not those of the model"
         return TableProof(law.name, problem=problem, cause=cause, advice="tidemark doctor")
     return TableProof(law.name, count=count, differences=tuple(found[:MOST_DIFFERENCES]), note=law.note)

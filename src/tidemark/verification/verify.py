@@ -220,7 +220,7 @@ class _Work:
         return Edge(RECORDS, head.batch, self._proofs(RECORDS, proofs))
 
     def _log_edges(self, head: Manifest) -> list[Edge]:
-        with scratch_copy("verify") as copy:
+        with scratch_copy("verify", self.engine.scratch) as copy:
             parts = self.verify
             log = LogEdges(self.engine, self.model, parts.ingestion, parts.processed, copy, parts.clock)
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError
 from tidemark.model import Model
+from tidemark.postgres.connection import detail_of
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import bare, created, defined, made_type, made_view, replaces, split_statements
 
@@ -115,9 +117,9 @@ def located(model: Model, statement: str) -> Iterator[None]:
         code = exc.sqlstate or ""
         if not code.startswith(BY_STATEMENT) or code == RIGHTS:
             raise
-        message = f"{_place(model, statement, exc)}: {exc.diag.message_primary}"
-        if exc.diag.message_detail:
-            message += f" ({'; '.join(exc.diag.message_detail.splitlines())})"
+        message = f"{_place(model, statement, exc)}: {told(exc)}"
+        if detail := detail_of(exc):
+            message += f" ({detail})"
         hint = exc.diag.message_hint or "mend it there"
         if code.startswith("2B") or "view or rule" in message:
             hint = "drop what depends on it, run tidemark init, and make it again"

@@ -35,8 +35,10 @@ select to_json(struct_pack(batch := {batch}::bigint, ordinal := ordinal, key := 
 from {released}
 order by line;
 
--- name: sample_reason
-select reason
+-- name: sample
+select
+    key,
+    reason
 from {aside}
 order by
     ordinal,

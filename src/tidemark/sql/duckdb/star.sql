@@ -261,3 +261,6 @@ left join (
     semi join {made} as n using ({keys})
 ) as d on {same}
 where {is_new} or {differs};
+
+-- name: tree
+select json_serialize_sql(?::varchar);
