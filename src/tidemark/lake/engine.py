@@ -7,12 +7,11 @@ it.
 import csv
 import itertools
 import logging
-import shutil
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +19,7 @@ from typing import Any, Self
 import duckdb
 
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
+from tidemark.lake.scratch import scratch_folder
 from tidemark.lake.sqltext import (
     SCHEMA,
     Condition,
@@ -54,10 +54,9 @@ MEGABYTE = 1_000_000
 @contextmanager
 def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Engine"]:
     """Open an engine that can read the files of `stores`, with a scratch directory that is removed with it."""
-    scratch = Path(tempfile.mkdtemp(prefix="tidemark-"))
-    connection = duckdb.connect()
     failures: list[TidemarkError] = []
-    try:
+    # The connection is closed before the folder is removed: DuckDB writes there.
+    with scratch_folder("engine") as scratch, closing(duckdb.connect()) as connection:
         connection.execute("set threads = ?", [threads])
         connection.execute("set memory_limit = ?", [memory_limit()])
         connection.execute("set temp_directory = ?", [str(scratch / "spill")])
@@ -68,9 +67,6 @@ def open_engine(stores: Iterable[Objects], *, threads: int = 2) -> Iterator["Eng
         _register(connection, stores, failures)
         with _translated(scratch, failures):
             yield Engine(connection, scratch, failures)
-    finally:
-        connection.close()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

@@ -4,19 +4,17 @@ Rows that are taken from the log have no hash, because the log holds no hashes.
 """
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.merge import stage_merge
+from tidemark.lake.scratch import remove_leftovers, scratch_folder
 from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, select, statement
 from tidemark.lake.table import Change, open_table
 from tidemark.log.change import change_columns, struct_of
@@ -42,11 +40,10 @@ ATTEMPTS = 5
 @contextmanager
 def scratch_copy(purpose: str) -> Iterator[Objects]:
     """Open a scratch directory on this machine as a bucket, for the length of a block; its name says the purpose."""
-    folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{purpose}-"))
-    try:
+    # What a killed command left may be as large as this will be.
+    remove_leftovers()
+    with scratch_folder(purpose) as folder:
         yield open_objects(str(folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
