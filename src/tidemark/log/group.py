@@ -13,14 +13,15 @@ from pathlib import Path
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import (
-    Fields,
+    Expression,
+    Select,
     Table,
     from_json,
     hidden,
     listed,
     names,
-    number,
     numbered_parquet,
+    numbers,
     select,
     shown,
     text,
@@ -141,28 +142,40 @@ def _changes(
     if has_variants(source.key, columns):
         beside["_before"] = struct_of({name: types[name] for name in source.key})
     path, numbered = engine.new_file(".jsonl"), engine.new_file(".parquet")
-    spans, place = [], 0
+    places = [0]
     with path.open("wb") as file:
         bodies = _bodies(engine, log, [each for _, entry in entries for each in entry.objects])
         for (manifest, entry), body in zip(entries, bodies, strict=True):
             if not body.endswith(b"\n") or body.count(b"\n") != entry.changes:
                 raise ApartError(manifest.batch)
             file.write(body)
-            moment = text(manifest.captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
-            spans.append(listed([number(place), number(manifest.batch), number(entry.first_ordinal), moment]))
-            place += entry.changes
+            places.append(places[-1] + entry.changes)
     lines = from_json([str(path)], types | beside, longest_line_bytes([path]))
     fields = listed([hidden(types), names(beside)])
     engine.write_parquet(select("files", "fields", fields=fields, rows=lines), numbered)
     parts = {
         "fields": listed([shown(types), names(beside)]),
         "rows": numbered_parquet(numbered),
-        "spans": listed(Fields(f"({span})") for span in spans),
+        "spans": _spans(entries, places).rows,
     }
     changes = tables.of(select("group", "changes", **parts))
     for each in (path, numbered):
         each.unlink()
     return changes
+
+
+def _spans(entries: Sequence[tuple[Manifest, TableEntry]], places: Sequence[int]) -> Select:
+    """Write the SELECT that says which of the lines are of which batch."""
+    moments = (manifest.captured_at.astimezone(UTC).replace(tzinfo=None) for manifest, _ in entries)
+    return select(
+        "group",
+        "spans",
+        places=numbers(places[:-1]),
+        last_places=numbers(place - 1 for place in places[1:]),
+        batches=numbers(manifest.batch for manifest, _ in entries),
+        ordinals=numbers(entry.first_ordinal for _, entry in entries),
+        moments=Expression(f"[{listed(text(moment.isoformat(sep=' ')) for moment in moments)}]"),
+    )
 
 
 def _changes_of(manifest: Manifest, table: str) -> int:

@@ -240,7 +240,7 @@ class StarGroup:
             before = self.tables.of(made) if is_whole else into
             for batch in batches:
                 self.engine.execute(statement("group", "set_batch", batch=number(batch)))
-                parts = {"into": into, "batch": number(batch), "made": made.rows}
+                parts = {"target": into, "batch": number(batch), "made": made.rows}
                 if not is_whole:
                     self.engine.execute(statement("group", "make", **parts))
                     continue
@@ -293,7 +293,7 @@ class StarGroup:
         elif has_variants(source.key, self.group.entries[name].columns):
             raise ApartError(self.group.batches_with([name])[0])
         keys = names(source.key)
-        parts = {"fields": names(fields), "there": there, "changes": changes, "keys": keys, "end": END}
+        parts = {"fields": names(fields), "there": there, "changes": changes, "keys": keys, "last": END}
         return self.tables.of(select("group", "states", **parts))
 
     def _opened(self, star: StarTable) -> LakeTable:

@@ -3,9 +3,17 @@ select
     {fields},
     s.batch as _tidemark_batch,
     s.ordinal + r.file_row_number - s.place as _tidemark_ordinal,
-    s.captured_at::timestamp as _tidemark_captured_at
+    s.captured_at as _tidemark_captured_at
 from {rows} as r
-asof inner join (values {spans}) as s (place, batch, ordinal, captured_at) on r.file_row_number >= s.place;
+inner join {spans} as s on r.file_row_number between s.place and s.last_place;
+
+-- name: spans
+select
+    unnest({places}::bigint[]) as place,
+    unnest({last_places}::bigint[]) as last_place,
+    unnest({batches}::bigint[]) as batch,
+    unnest({ordinals}::bigint[]) as ordinal,
+    unnest({moments}::timestamp[]) as captured_at;
 
 -- name: last_changes
 -- What many changes of a key come to: a row that came and went again is no change at all.
@@ -50,7 +58,7 @@ where getvariable('tidemark_batch') between _tidemark_first and _tidemark_last;
 select
     {fields},
     0 as _tidemark_first,
-    coalesce(c._tidemark_first - 1, {end}) as _tidemark_last
+    coalesce(c._tidemark_first - 1, {last}) as _tidemark_last
 from {there} as l
 left join (
     select
@@ -71,9 +79,9 @@ select
                     partition by {keys}
                     order by _tidemark_ordinal
                 ) - 1,
-                {end}
+                {last}
             )
-    end
+    end as _tidemark_last
 from {changes};
 
 -- name: no_changes
@@ -93,16 +101,16 @@ from {made}
 limit 0;
 
 -- name: make
-insert into {into}
+insert into {target}
 select
-    {batch},
+    {batch} as _tidemark_batch,
     *
 from {made};
 
 -- name: make_what_differs
-insert into {into}
+insert into {target}
 select
-    {batch},
+    {batch} as _tidemark_batch,
     s.*
 from {made} as s
 anti join {before} as p on {identical};
@@ -138,7 +146,7 @@ with seen as (
     union all
     select
         {fields},
-        0
+        0 as _tidemark_batch
     from {there}
     semi join {made} using ({keys})
 )
@@ -147,15 +155,17 @@ select
     *,
     min(_tidemark_batch) over (partition by {keys}) > 0 as _tidemark_is_new
 from seen
-window by_batch as (
-    partition by {keys}
-    order by _tidemark_batch
-)
 qualify
     _tidemark_batch > 0
     and (
-        row_number() over by_batch = 1
-        or row({fields}) is distinct from lag(row({fields})) over by_batch
+        row_number() over (
+            partition by {keys}
+            order by _tidemark_batch
+        ) = 1
+        or row({fields}) is distinct from lag(row({fields})) over (
+            partition by {keys}
+            order by _tidemark_batch
+        )
     );
 
 -- name: last_steps
@@ -229,7 +239,7 @@ grown as (
         case
             when d._tidemark_since >= g.valid_from + interval 1 microsecond then d._tidemark_since
             else greatest(d._tidemark_captured_at, g.valid_from + interval 1 microsecond)
-        end
+        end as valid_from
     from {dated} as d
     inner join grown as g on d._tidemark_turn = g._tidemark_turn + 1 and {same}
 )
@@ -261,7 +271,7 @@ from (
         union all
         select
             _tidemark_batch,
-            -1
+            -1 as n
         from {rows}
     )
     group by _tidemark_batch
