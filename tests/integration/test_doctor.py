@@ -7,11 +7,11 @@ import psycopg
 import pytest
 
 from tests.support.drift import build_shop, shop
+from tests.support.leftovers import left_behind
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.doctor import Finding, examine
-from tidemark.lake.scratch import MARK
 from tidemark.pipeline import wire
 from tidemark.settings import Settings
 from tidemark.warehouse.schema import init
@@ -30,10 +30,7 @@ def loaded(small_totesys: Callable[..., Rig], tmp_path: Path) -> Site:
 
 
 def test_doctor_passes_a_sound_pipeline(loaded: Site, tmp_path: Path) -> None:
-    left = tmp_path / "temporary" / "tidemark-rebuild-left"
-    left.mkdir(mode=0o700, parents=True)
-    (left / MARK).touch()
-    (left / "part").write_bytes(bytes(2_000_000))
+    left = left_behind(tmp_path / "temporary", size_bytes=2_000_000)
 
     found = loaded.json("doctor", TMPDIR=str(left.parent))
 

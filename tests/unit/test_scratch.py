@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.leftovers import left_behind
 from tidemark.lake import scratch
 from tidemark.lake.scratch import MARK, UNFINISHED_MARK, Leftovers, remove_leftovers, scratch_folder
 
@@ -37,16 +38,6 @@ def owner(place: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
         assert process.stdout
         yield process, Path(process.stdout.readline().strip())
         process.kill()
-
-
-def left_behind(place: Path, *, name: str = "tidemark-rebuild-left", mode: int = 0o700) -> Path:
-    """Make a folder that looks as if a killed process had left it."""
-    folder = place / name
-    folder.mkdir()
-    folder.chmod(mode)
-    (folder / MARK).touch()
-    (folder / "part").write_bytes(b"rows")
-    return folder
 
 
 def removed(place: Path) -> int:
@@ -176,3 +167,14 @@ def test_the_file_system_is_that_of_the_mount_above_it(
     monkeypatch.setattr(scratch, "MOUNTS", written)
 
     assert remove_leftovers(place).removed == int(is_removed)
+
+
+def test_a_full_temporary_directory_is_cleared_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Python's own search passes over a directory in which nothing can be written.
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", lambda: "/")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = left_behind(tmp_path)
+
+    assert remove_leftovers(is_local=True) == Leftovers(tmp_path, removed=1, size_bytes=4)
+    assert not folder.exists()

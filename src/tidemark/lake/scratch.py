@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidemark.settings import temporary_directory
+
 logger = logging.getLogger(__name__)
 PREFIX = "tidemark-"
 MEGABYTE = 1_000_000
@@ -60,10 +62,12 @@ def remove_leftovers(place: Path | None = None, *, is_local: bool | None = None)
     """Remove the scratch folders of this user that no living process owns.
 
     Args:
-        place: where to look; the temporary directory if it is not given.
+        place: where to look; the temporary directory if it is not given, even if it is full.
         is_local: whether the locks there are those of every machine; if it is not given, the file system decides.
     """
-    place = Path(tempfile.gettempdir()) if place is None else place
+    place = place or (Path(tempfile.tempdir) if tempfile.tempdir else temporary_directory())
+    if place is None:
+        return Leftovers(Path())
     is_local = _is_local(place) if is_local is None else is_local
     removed = size_bytes = 0
     unsure = []
