@@ -10,7 +10,7 @@ from tests.support.proof import keys, proof, unproven
 from tests.support.tampering import rewrite
 from tests.support.written_log import Changes, Row, WrittenLog
 
-LOGGER = "tidemark.verification.log_star"
+LOGGER = "tidemark.log.group"
 TAKEN_ALONE = re.compile(r"batch (\d+) has to be taken alone")
 
 

@@ -1,5 +1,6 @@
 """Where the batches of a log are cut into groups."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from tidemark.log.changelog import LogObject, Manifest, TableEntry
 from tidemark.log.columns import Column
-from tidemark.log.group import MOST_BATCHES, MOST_BYTES, ApartError, cut
+from tidemark.log.group import FEWEST_TRIED, MOST_BATCHES, MOST_BYTES, ApartError, cut, take
 
 COLUMNS = (Column("id", "integer"),)
 SMALL = LogObject("changes/t/1.jsonl", 1, 100, "")
@@ -44,12 +45,29 @@ def test_a_group_is_no_larger_than_what_is_read_at_once() -> None:
     assert [len(run) for run in cut(map(manifest, range(1, 2 * MOST_BATCHES)))] == [1, MOST_BATCHES, MOST_BATCHES - 2]
 
 
-@given(st.integers(2, 30), st.data())
-def test_a_group_is_parted_at_a_batch_with_nothing_lost(length: int, data: st.DataObject) -> None:
+@given(st.integers(1, 60), st.sets(st.integers(5, 65)))
+def test_each_batch_is_taken_once_and_in_order(length: int, apart: set[int]) -> None:
     run = [manifest(batch) for batch in range(5, 5 + length)]
-    batch = data.draw(st.integers(5, 4 + length))
+    taken: list[Manifest] = []
+    tried: list[int] = []
 
-    parts = ApartError(batch).parts(run)
+    def together(part: Sequence[Manifest]) -> None:
+        tried.append(len(part))
+        found = [each.batch for each in part if each.batch in apart]
+        if found:
+            raise ApartError(min(found))
+        taken.extend(part)
 
-    assert [each for part in parts for each in part] == run
-    assert [each.batch for each in next(part for part in parts if part[0].batch == batch)] == [batch]
+    take(run, together, taken.append)
+
+    assert taken == run
+    # Nothing is tried again and again, however many have to be taken alone.
+    assert sum(tried) <= length + (2 * FEWEST_TRIED + 2) * len(run)
+
+
+def test_batches_that_fit_are_taken_at_once() -> None:
+    taken: list[int] = []
+
+    take([manifest(batch) for batch in range(5, 500)], lambda part: taken.append(len(part)), lambda _: taken.append(1))
+
+    assert taken == [495]

@@ -19,7 +19,7 @@ from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, 
 from tidemark.lake.table import Change, open_table
 from tidemark.log.change import change_columns, struct_of
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
-from tidemark.log.group import ApartError, Group, cut, read_group
+from tidemark.log.group import Group, cut, read_group, take
 from tidemark.log.keys import has_variants
 from tidemark.log.latest import (
     LatestTable,
@@ -72,18 +72,11 @@ class Fold:
         """Apply the next batches, small ones many at once; `told` is called with the first of each group."""
         for run in cut(manifests):
             told(run[0])
-            self._add_run(run)
+            take(run, self._add_together, self.add)
 
-    def _add_run(self, run: Sequence[Manifest]) -> None:
-        if len(run) == 1:
-            self.add(run[0])
-            return
-        try:
-            with self.engine.working_tables() as tables:
-                self.add_group(read_group(self.engine, self.log, run, self.model.sources, tables))
-        except ApartError as exc:
-            for part in exc.parts(run):
-                self._add_run(part)
+    def _add_together(self, run: Sequence[Manifest]) -> None:
+        with self.engine.working_tables() as tables:
+            self.add_group(read_group(self.engine, self.log, run, self.model.sources, tables))
 
     def add_group(self, group: Group) -> None:
         """Apply the batches of a group, which come next: each row is written once, however often it changed."""

@@ -4,10 +4,12 @@ A group has no batch that needs care: not the first one, none with another shape
 rows of quarantine, and none with more rows than are read at once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC
+from itertools import takewhile
 from pathlib import Path
 
 from tidemark.lake.engine import Engine, WorkingTables
@@ -31,9 +33,11 @@ from tidemark.log.changelog import READERS, ChangeLog, LogObject, Manifest, Tabl
 from tidemark.log.keys import has_variants
 from tidemark.model import SourceTable
 
+logger = logging.getLogger(__name__)
 MOST_BATCHES = 1000
 # The lines of a group are read into memory, and the engine holds them once more.
 MOST_BYTES = 8 << 20
+FEWEST_TRIED = 8
 
 
 class ApartError(Exception):
@@ -42,12 +46,6 @@ class ApartError(Exception):
     def __init__(self, batch: int) -> None:
         super().__init__(f"batch {batch} has to be taken alone")
         self.batch = batch
-
-    def parts(self, manifests: Sequence[Manifest]) -> list[Sequence[Manifest]]:
-        """Part a group at the batch: what lies before it, itself, what lies behind it."""
-        place = self.batch - manifests[0].batch
-        parts = (manifests[:place], manifests[place : place + 1], manifests[place + 1 :])
-        return [part for part in parts if part]
 
 
 @dataclass(frozen=True)
@@ -109,6 +107,35 @@ def cut(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:
             taken_bytes += size_bytes
     if run:
         yield run
+
+
+def take(
+    run: Sequence[Manifest], together: Callable[[Sequence[Manifest]], None], alone: Callable[[Manifest], object]
+) -> None:
+    """Have the batches of a run taken in their order: together, but for those that have to be taken alone.
+
+    After each of these, fewer batches are tried at once, so that a try that fails does not cost more than it can gain.
+
+    Args:
+        run: the batches.
+        together: takes some of them. If it raises ApartError, it has done nothing.
+        alone: takes one of them.
+    """
+    rest, most, apart = list(run), len(run), set[int]()
+    while rest:
+        part = list(takewhile(lambda each: each.batch not in apart, rest[:most]))
+        if len(part) <= 1:
+            alone(rest.pop(0))
+            continue
+        try:
+            together(part)
+        except ApartError as exc:
+            logger.debug("%s", exc)
+            apart.add(exc.batch)
+            most = max(exc.batch - part[0].batch, FEWEST_TRIED)
+        else:
+            del rest[: len(part)]
+            most *= 2
 
 
 def read_group(

@@ -4,7 +4,6 @@ Only this comparison sees a change that was made to latest and star alike, and a
 copy is a directory of this machine that holds a latest and a star.
 """
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +14,7 @@ from tidemark.lake.sqltext import Rows, names, number, select
 from tidemark.lake.table import open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.fold import Fold
-from tidemark.log.group import ApartError, Group, cut, read_group
+from tidemark.log.group import Group, cut, read_group, take
 from tidemark.log.latest import open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
@@ -29,7 +28,6 @@ from tidemark.transform import Transform
 from tidemark.verification.matching import compare, differences, verdicts
 from tidemark.verification.result import TableProof
 
-logger = logging.getLogger(__name__)
 Proofs = Iterator[tuple[str, Callable[[], TableProof]]]
 
 
@@ -124,19 +122,18 @@ class _Folding:
 
     def add(self, run: Sequence[Manifest]) -> None:
         """Put batches into latest and star: at once, or one by one where one of them has to be taken alone."""
+        take(run, self._together, self._alone)
+
+    def _together(self, run: Sequence[Manifest]) -> None:
         shaped = [with_later_shape(each, self.newest) for each in run]
-        if len(run) == 1:
-            self.before = self.transform.put(self.engine, self.limits, (run[0], shaped[0]), self.before, {})
-            return
-        try:
-            with self.engine.working_tables() as tables:
-                group = read_group(self.engine, self.log, shaped, self.edges.model.sources, tables)
-                self._star(group, tables).put()
-                self.fold.add_group(replace(group, manifests=run))
-        except ApartError as exc:
-            logger.debug("%s", exc)
-            for part in exc.parts(run):
-                self.add(part)
+        with self.engine.working_tables() as tables:
+            group = read_group(self.engine, self.log, shaped, self.edges.model.sources, tables)
+            self._star(group, tables).put()
+            self.fold.add_group(replace(group, manifests=run))
+
+    def _alone(self, batch: Manifest) -> None:
+        shaped = with_later_shape(batch, self.newest)
+        self.before = self.transform.put(self.engine, self.limits, (batch, shaped), self.before, {})
 
     def _star(self, group: Group, tables: WorkingTables) -> StarGroup:
         model, copy = self.edges.model, self.edges.copy
