@@ -122,7 +122,7 @@ def temporary_directory() -> Path | None:
     Python's `tempfile` passes over a directory that is full, so it would look for what fills the disk anywhere else.
     """
     named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    places = (Path(each) for each in (*named, "/tmp", "/var/tmp") if each)  # noqa: S108 -- as tempfile does it
+    places = (Path(each) for each in (*named, "/tmp", "/var/tmp") if each)  # noqa: S108 # nosec B108 -- as tempfile
     return next((place for place in places if place.is_dir()), None)
 
 
