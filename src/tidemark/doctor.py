@@ -22,6 +22,7 @@ from tidemark import __version__
 from tidemark.capture.kinds import MATERIALIZED, obstacle
 from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.engine import open_engine
+from tidemark.lake.scratch import MEGABYTE, Leftovers, remove_leftovers
 from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectExistsError, Objects, is_open
@@ -67,6 +68,7 @@ def examine(make_pipeline: Callable[[], Pipeline]) -> Iterator[Finding]:
         yield from (Finding("settings", "failure", problem, exc.advice) for problem in exc.problems)
         return
     yield from _guarded("settings", _settings(pipeline))
+    yield from _scratch(remove_leftovers())
     yield from _guarded("model", _shapes(pipeline.model))
     yield from _guarded("source", _source(pipeline))
     yield from _guarded("model", _selects(pipeline))
@@ -94,6 +96,21 @@ def _settings(pipeline: Pipeline) -> Iterator[Finding]:
     model = pipeline.model
     tables = f"{len(model.sources)} source tables, {len(model.stars)} star tables"
     yield Finding("settings", "pass", f"model {model.name} at {model.directory}: {tables}")
+
+
+def _scratch(left: Leftovers) -> Iterator[Finding]:
+    """Say what commands that were killed left in the temporary directory, and that it was removed."""
+    if left.removed:
+        freed = f"{left.size_bytes / MEGABYTE:.1f} MB"
+        found = f"removed {left.removed} scratch folders of killed commands from {left.place}: {freed}"
+        yield Finding("scratch", "pass", found)
+    elif not left.unsure:
+        yield Finding("scratch", "pass", f"{left.place} holds nothing of killed commands")
+    if left.unsure:
+        found = f"{left.place} is no file system of this machine, so nothing tells whether these scratch folders are"
+        found += f" in use: {', '.join(left.unsure)}"
+        advice = "set TMPDIR to a directory on a local disk; remove the folders once no Tidemark runs on any machine"
+        yield Finding("scratch", "hint", found, advice)
 
 
 def _shapes(model: Model) -> Iterator[Finding]:

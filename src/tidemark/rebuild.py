@@ -57,9 +57,11 @@ class Rebuild:
             return RebuildReport("latest", 0, {}, is_in_place=False)
         with scratch_copy("rebuild") as copy, open_engine([self.ingestion, copy]) as engine:
             fold = Fold(engine, log, self.model, copy, self.clock)
-            for manifest in log.manifests(1, head.batch):
+
+            def told(manifest: Manifest) -> None:
                 progress("rebuild", f"latest: batch {manifest.batch} of {head.batch}", 0, 0, 0.0)
-                fold.add(manifest)
+
+            fold.add_all(log.manifests(1, head.batch), told)
             pairs = {}
             for name, source in self.model.sources.items():
                 if name in head.tables:

@@ -123,6 +123,16 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def temporary_directory() -> Path | None:
+    """Return where scratch files are to lie, whether or not they can be written there now; None for nowhere.
+
+    Python's `tempfile` passes over a directory that is full, so it would look for what fills the disk anywhere else.
+    """
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    places = (Path(each) for each in (*named, "/tmp", "/var/tmp") if each)  # noqa: S108 # nosec B108 -- as tempfile
+    return next((place for place in places if place.is_dir()), None)
+
+
 def load(flags: Mapping[str, str | None], *, environ: Mapping[str, str] | None = None, directory: Path) -> Settings:
     """Return the settings: flags win over the environment, the environment over `tidemark.toml` in the directory.
 

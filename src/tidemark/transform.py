@@ -14,7 +14,7 @@ import duckdb
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
 from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
-from tidemark.lake.engine import open_engine
+from tidemark.lake.engine import Engine, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
 from tidemark.log.reach import reach_of_log, require_together
 from tidemark.model import Model, StarTable
@@ -23,7 +23,7 @@ from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.batch import Batch, Outcome
 from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
-from tidemark.star.limits import limits_of
+from tidemark.star.limits import Limit, limits_of
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.sources import source_tables
 from tidemark.star.star_log import StarLog, reach_of_star
@@ -69,19 +69,7 @@ class Transform:
             engine.seeds(self.model.seeds if done < last else {})
             limits = limits_of(self.model) if done < last else {}
             for found, manifest in self._to_do(log, done, last):
-                latest = self.latest_of(found) if self.latest_of else self.ingestion
-                with source_tables(engine, self.model.sources, self._ordered, manifest, log, latest) as sources:
-                    batch = Batch(
-                        model=self.model,
-                        manifest=manifest,
-                        engine=engine,
-                        sources=sources,
-                        limits=limits,
-                        quarantine=Quarantine(engine, stars, manifest.batch, before),
-                        writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),
-                    )
-                    outcomes = self._put_all(batch, progress, totals)
-                before = self._commit(manifest, {name: outcome.entry for name, outcome in outcomes.items()})
+                before = self.put(engine, limits, (found, manifest), before, totals, progress)
         return StageReport(
             "transform",
             tuple(range(done + 1, last + 1)),
@@ -91,6 +79,40 @@ class Transform:
             captured_at=before.captured_at if before else None,
             set_aside=sum(count_set_aside(before).values()),
         )
+
+    def put(
+        self,
+        engine: Engine,
+        limits: Mapping[str, Mapping[str, Limit]],
+        manifests: tuple[Manifest, Manifest],
+        before: Processed | None,
+        totals: dict[str, TableReport],
+        progress: Progress = quiet,
+    ) -> Processed:
+        """Transform one batch.
+
+        Args:
+            engine: has the model's seeds.
+            limits: what the star's columns hold.
+            manifests: the batch as it was written, and as the model reads it.
+            before: the processed manifest of the batch before.
+            totals: what was done to each star table, to which this batch is added.
+            progress: told of each star table.
+        """
+        found, manifest = manifests
+        log, latest = ChangeLog(self.ingestion), self.latest_of(found) if self.latest_of else self.ingestion
+        with source_tables(engine, self.model.sources, self._ordered, manifest, log, latest) as sources:
+            batch = Batch(
+                model=self.model,
+                manifest=manifest,
+                engine=engine,
+                sources=sources,
+                limits=limits,
+                quarantine=Quarantine(engine, StarLog(self.processed), manifest.batch, before),
+                writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),
+            )
+            outcomes = self._put_all(batch, progress, totals)
+        return self._commit(manifest, {name: outcome.entry for name, outcome in outcomes.items()})
 
     def _to_do(self, log: ChangeLog, done: int, last: int) -> Iterator[tuple[Manifest, Manifest]]:
         """Yield the manifests of the batches to transform, each as it was written and as the model reads it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.imports import HEAVY, imports_of
+from tests.support.leftovers import left_behind
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
@@ -44,8 +45,10 @@ def test_a_run_brings_everything_and_the_next_one_finds_nothing(site: Site) -> N
     site.run("init")
 
     first = site.json("run")["stages"]
-    second = site.json("run")["stages"]
+    left = left_behind(site.folder / "temporary")
+    second = site.json("run", TMPDIR=str(left.parent))["stages"]
 
+    assert list(left.parent.iterdir()) == []
     assert [(stage["stage"], stage["batches"]) for stage in first] == [
         ("ingest", [1]),
         ("transform", [1]),

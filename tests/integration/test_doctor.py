@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from tests.support.drift import build_shop, shop
+from tests.support.leftovers import left_behind
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
@@ -28,13 +29,19 @@ def loaded(small_totesys: Callable[..., Rig], tmp_path: Path) -> Site:
     return Site(rig.source_url, rig.warehouse_url, tmp_path)
 
 
-def test_doctor_passes_a_sound_pipeline(loaded: Site) -> None:
-    found = loaded.json("doctor")
+def test_doctor_passes_a_sound_pipeline(loaded: Site, tmp_path: Path) -> None:
+    left = left_behind(tmp_path / "temporary", size_bytes=2_000_000)
 
+    found = loaded.json("doctor", TMPDIR=str(left.parent))
+
+    freed = f"removed 1 scratch folders of killed commands from {left.parent}: 2.0 MB"
+    assert [each["found"] for each in found["findings"] if each["area"] == "scratch"] == [freed]
+    assert not left.exists()
     assert found["failures"] == 0
     assert {each["area"] for each in found["findings"]} == {
         "versions",
         "settings",
+        "scratch",
         "model",
         "source",
         "ingestion",

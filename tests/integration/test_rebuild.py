@@ -18,6 +18,7 @@ from tidemark.errors import OvertakenError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.files import write_file
 from tidemark.lake.rebuilt import RebuildReport
+from tidemark.lake.scratch import remove_leftovers
 from tidemark.lake.sqltext import Select
 from tidemark.lake.table import Change, open_table
 from tidemark.model import load_model
@@ -290,6 +291,9 @@ def test_a_rebuild_that_is_killed_has_done_nothing(rig: Rig, tmp_path: Path) -> 
         process.send_signal(signal.SIGKILL)
 
     assert rig.objects() == before
+    # The scratch copy is as large as latest and star: whoever comes next clears it away, with both engines' folders.
+    assert remove_leftovers(tmp_path, is_local=True).removed == 3
+    assert list(tmp_path.glob("tidemark-*")) == []
     assert rebuild(rig).star().differences == 0
 
 

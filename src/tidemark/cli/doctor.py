@@ -26,7 +26,8 @@ def doctor(
 ) -> None:
     """Check settings, connections, rights and versions: each line is a pass, a hint or a failure with what to do.
 
-    It ends with 2 when there is a failure. It writes one small object into each bucket and deletes it again.
+    It ends with 2 when there is a failure. It writes one small object into each bucket and deletes it again,
+    and removes what commands that were killed left in the temporary directory.
 
     Example: `tidemark doctor`
     """

@@ -119,6 +119,7 @@ def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: "Datab
 
 
 def _run_once(called: Invocation, stages: Sequence[str], attempts: int, *, fails: bool) -> None:
+    _clear_up()
     pipeline = called.pipeline()
     with progress_shown() as progress:
         # Ctrl-C ends the wait like everything else.
@@ -132,6 +133,13 @@ def _run_once(called: Invocation, stages: Sequence[str], attempts: int, *, fails
     else:
         show_reports(reports)
     _warn_of_quarantine(reports, fails=fails)
+
+
+def _clear_up() -> None:
+    """Remove the scratch folders of commands that were killed."""
+    from tidemark.lake.scratch import remove_leftovers  # noqa: PLC0415 -- a command imports what it needs when it runs
+
+    remove_leftovers()
 
 
 def _warn_of_quarantine(reports: Sequence["StageReport"], *, fails: bool) -> None:
@@ -149,6 +157,7 @@ def _warn_of_quarantine(reports: Sequence["StageReport"], *, fails: bool) -> Non
 def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int, *, fails: bool) -> bool:
     # The pipeline is wired anew each time, because a password in Secrets Manager may have changed or a token expired.
     pipeline = called.pipeline()
+    _clear_up()
     reports, went_well = [], True
     with progress_shown() as progress:
         for stage in ("ingest", "transform", "load"):

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,7 @@ import duckdb
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
 from tidemark.lake.access import shut
+from tidemark.lake.scratch import scratch_folder
 from tidemark.lake.sqltext import (
     SCHEMA,
     Condition,
@@ -63,10 +64,9 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
 
     It can read no other file, whatever a model's SELECT asks for.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="tidemark-"))
-    connection = duckdb.connect()
     failures: list[TidemarkError] = []
-    try:
+    # The connection is closed before the folder is removed: DuckDB writes there.
+    with scratch_folder("engine") as scratch, closing(duckdb.connect()) as connection:
         connection.execute("set threads = ?", [threads])
         connection.execute("set memory_limit = ?", [memory_limit()])
         connection.execute("set temp_directory = ?", [str(scratch / "spill")])
@@ -77,9 +77,6 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
         shut(connection, [*local_places(scratch), *(place for store in stores for place in store.places())])
         with _translated(scratch, failures):
             yield Engine(connection, scratch, failures)
-    finally:
-        connection.close()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

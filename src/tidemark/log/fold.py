@@ -4,9 +4,7 @@ Rows that are taken from the log have no hash, because the log holds no hashes.
 """
 
 import logging
-import shutil
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +14,23 @@ from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
 from tidemark.lake.json_lines import longest_line_bytes
-from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, statement
+from tidemark.lake.merge import stage_merge
+from tidemark.lake.scratch import remove_leftovers, scratch_folder
+from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, select, statement
 from tidemark.lake.table import Change, open_table
 from tidemark.log.change import change_columns, struct_of
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
+from tidemark.log.group import Group, cut, read_group, take
 from tidemark.log.keys import has_variants
-from tidemark.log.latest import LatestTable, columns_of, open_latest, path_of, stage_changes, statistics_of
+from tidemark.log.latest import (
+    LatestTable,
+    columns_of,
+    open_latest,
+    path_of,
+    stage_changes,
+    statistics_of,
+    under_both_texts,
+)
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects, open_objects
 
@@ -35,11 +44,10 @@ def scratch_copy(purpose: str, within: Path | None = None) -> Iterator[Objects]:
 
     An engine that is open already can read it only `within` its own scratch directory.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{purpose}-", dir=within))
-    try:
+    # What a killed command left may be as large as this will be.
+    remove_leftovers()
+    with scratch_folder(purpose, within) as folder:
         yield open_objects(str(folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
@@ -64,10 +72,40 @@ class Fold:
         self.done = manifest.batch
         return self.copy
 
-    def finish(self, last: int) -> None:
-        """Apply the batches that are left, up to the last."""
-        for manifest in self.log.manifests(self.done + 1, last):
-            self.add(manifest)
+    def add_all(self, manifests: Iterable[Manifest], told: Callable[[Manifest], None] = lambda _: None) -> None:
+        """Apply the next batches, small ones many at once; `told` is called with the first of each group."""
+        for run in cut(manifests):
+            told(run[0])
+            take(run, self._add_together, self.add)
+
+    def _add_together(self, run: Sequence[Manifest]) -> None:
+        with self.engine.working_tables() as tables:
+            self.add_group(read_group(self.engine, self.log, run, self.model.sources, tables))
+
+    def add_group(self, group: Group) -> None:
+        """Apply the batches of a group, which come next: each row is written once, however often it changed."""
+        for name, changes in group.changes.items():
+            table, entry = self.model.sources[name], group.manifests[-1].tables[name]
+            latest = open_latest(self.copy, table, entry.columns)
+            now_milliseconds = int(self.clock().timestamp() * 1000)
+            with self.engine.working_on(name), self.engine.working_tables() as tables:
+                apart = changes
+                if has_variants(table.key, entry.columns):
+                    apart = under_both_texts(self.engine, tables, changes, table)
+                fields, keys = names(column.name for column in entry.columns), names(table.key)
+                last = tables.of(select("group", "last_changes", fields=fields, change=apart, keys=keys))
+                merged = stage_merge(
+                    self.engine,
+                    latest.lake,
+                    table.key,
+                    last,
+                    batch=group.last,
+                    now_milliseconds=now_milliseconds,
+                    statistics=statistics_of(table, latest.lake.columns),
+                )
+                latest.lake.commit(merged, batch=group.last)
+            drop_old_files(self.copy, path_of(table))
+        self.done = group.last
 
     def _cut_up(self, table: SourceTable) -> None:
         """Split the large files that a baseline has written, because later batches would have to rewrite them whole."""

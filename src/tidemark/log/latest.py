@@ -8,7 +8,7 @@ and learns their hashes.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tidemark.lake.engine import Engine
+from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.merge import stage_merge
 from tidemark.lake.sqltext import Condition, Rows, Table, listed, named_as, quoted, select
 from tidemark.lake.table import (
@@ -105,22 +105,27 @@ def stage_changes(engine: Engine, latest: LatestTable, change: Table, *, batch: 
 
     An update may have given the key another text. It then removes the row under the old text and adds the new row.
     """
-    key = latest.source.key
-    has_other_text = keys.has_other_text(key, "", "_before.")
     with engine.working_tables() as tables:
-        if engine.count(change, Condition(f"_op = 'update' and ({has_other_text})")):
-            before = listed(named_as(quoted(name, "_before."), name) for name in key)
-            parts = {"change": change, "has_other_text": has_other_text, "keys_before": before}
-            change = tables.of(select("log", "under_both_texts", **parts))
+        change = under_both_texts(engine, tables, change, latest.source)
         return stage_merge(
             engine,
             latest.lake,
-            key,
+            latest.source.key,
             change,
             batch=batch,
             now_milliseconds=now_milliseconds,
             statistics=statistics_of(latest.source, latest.lake.columns),
         )
+
+
+def under_both_texts(engine: Engine, tables: WorkingTables, change: Table, source: SourceTable) -> Table:
+    """Give changes with each update that gave a key another text as a deletion and an insertion."""
+    has_other_text = keys.has_other_text(source.key, "", "_before.")
+    if not engine.count(change, Condition(f"_op = 'update' and ({has_other_text})")):
+        return change
+    before = listed(named_as(quoted(name, "_before."), name) for name in source.key)
+    parts = {"change": change, "has_other_text": has_other_text, "keys_before": before}
+    return tables.of(select("log", "under_both_texts", **parts))
 
 
 def has_integer_key(table: SourceTable, columns: Sequence[Column]) -> bool:

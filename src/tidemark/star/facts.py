@@ -97,7 +97,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -
             [file for file in lake.files if file not in own],
             batch.quarantine.nothing_aside(tables),
             open_rows,
-            tables.of(_open_keys(star, table, _columns(state), open_rows)) if open_rows else None,
+            tables.of(open_keys(star, table, _columns(state), open_rows)) if open_rows else None,
         )
         added, repeated = _put_changes(fact)
         returned, released, stood = _retry(fact, tables, dimensions, added)
@@ -190,7 +190,8 @@ def _note(fact: _Fact, part: Rows, refused: Select) -> None:
     )
 
 
-def _open_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column], open_rows: Table) -> Select:
+def open_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column], open_rows: Table) -> Select:
+    """Write the SELECT of `_tidemark_ordinal` and source key of a fact's open rows."""
     key = zip(table.key, star.source_key, strict=True)
     keys = (named_as(read_as(columns[name], Expression(f"(key->>{text(name)})")), alias) for name, alias in key)
     return select("quarantine", "open_keys", keys=listed(keys), open_rows=open_rows)

@@ -130,23 +130,30 @@ def neighbours(
         columns: the driving table's columns, by name.
         aside: `_tidemark_ordinal` and the source key of the rows in quarantine; None when there are none.
     """
-    # The driving table's key may have another type by now than in the fact's files.
-    key_types = zip(table.key, star.source_key, strict=True)
-    as_now = listed(named_as(read_as(columns[name], quoted(alias)), alias) for name, alias in key_types)
     beside = select(
         "star",
         "beside",
         keys_of_part=names(star.source_key, "p."),
         surrogate=quoted(star.key[0], "f."),
-        source_keys=_source_keys(star, table, columns),
+        source_keys=source_keys(star, table, columns),
         part=part,
-        fact_rows=select("star", "keyed", keys=as_now, rows=fact_rows).rows,
+        fact_rows=keyed(fact_rows, star, table, columns).rows,
         keys=names(star.source_key),
     )
     if aside is None:
         return select("star", "neighbours", beside=beside.rows)
     is_same = same(star.source_key, "a.", "b.")
     return select("star", "neighbours_with_reserved", beside=beside.rows, aside=aside, same=is_same)
+
+
+def keyed(fact_rows: Rows, star: StarTable, table: SourceTable, columns: Mapping[str, Column]) -> Select:
+    """Write the SELECT of a fact's rows with its source key as the driving table has it now.
+
+    The driving table's key may have another type by now than in the fact's files.
+    """
+    key_types = zip(table.key, star.source_key, strict=True)
+    as_now = listed(named_as(read_as(columns[name], quoted(alias)), alias) for name, alias in key_types)
+    return select("star", "keyed", keys=as_now, rows=fact_rows)
 
 
 def versions(
@@ -171,8 +178,8 @@ def versions(
     return select(
         "star",
         "versions",
-        source_keys=_source_keys(star, table, columns),
-        stamp=_in_utc(table, columns, model),
+        source_keys=source_keys(star, table, columns),
+        stamp=in_utc(table, columns, model),
         part=part,
         beside=beside,
         keys=names(star.source_key),
@@ -216,7 +223,8 @@ def _unlikely(kind: str) -> str:
     return f"cast('{'7319'[: min(digits - decimals, 1 if decimals else 4)]}.{'7319'[:decimals]}' as {kind})"
 
 
-def _source_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column]) -> Fields:
+def source_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column]) -> Fields:
+    """List the fact's source key as the driving table's rows, `p`, have it."""
     key = zip(table.key, star.source_key, strict=True)
     return listed(named_as(read_as(columns[name], quoted(name, "p.")), alias) for name, alias in key)
 
@@ -225,7 +233,8 @@ def _first(reasons: Sequence[Expression]) -> Expression:
     return Expression(f"coalesce({listed(reasons)})" if reasons else "cast(null as varchar)")
 
 
-def _in_utc(table: SourceTable, columns: Mapping[str, Column], model: Model) -> Expression:
+def in_utc(table: SourceTable, columns: Mapping[str, Column], model: Model) -> Expression:
+    """Write when a driving table's row, `p`, was last changed, in UTC."""
     if table.updated is None:
         return Expression("null::timestamp")
     column = quoted(table.updated, "p.")

@@ -4,20 +4,26 @@ Only this comparison sees a change that was made to latest and star alike, and a
 copy is a directory of this machine that holds a latest and a star.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from tidemark.lake.engine import Engine
+from tidemark.lake.engine import Engine, WorkingTables, open_engine
 from tidemark.lake.sqltext import Rows, names, number, select
 from tidemark.lake.table import open_as_of, open_table
-from tidemark.log.changelog import ChangeLog, Manifest
+from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.fold import Fold
+from tidemark.log.group import Group, cut, read_group, take
 from tidemark.log.latest import open_latest_as_of
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
+from tidemark.star.group import StarGroup
+from tidemark.star.limits import limits_of
+from tidemark.star.quarantine import Quarantine
+from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed
+from tidemark.star.writer import StarWriter
 from tidemark.transform import Transform
 from tidemark.verification.matching import compare, differences, verdicts
 from tidemark.verification.result import TableProof
@@ -36,12 +42,19 @@ class LogEdges:
     copy: Objects
     clock: Callable[[], datetime]
 
-    def fold(self, head: Manifest, done: Processed | None) -> None:
-        """Make the star again up to the last batch that was transformed, and latest up to the newest batch."""
-        fold = Fold(self.engine, ChangeLog(self.ingestion), self.model, self.copy, self.clock)
-        if done is not None:
-            Transform(self.model, self.ingestion, self.copy, self.clock, latest_of=fold.add, until=done.batch).run()
-        fold.finish(head.batch)
+    def fold(self, manifests: Sequence[Manifest], done: Processed | None) -> None:
+        """Make the star again up to the last batch that was transformed, and latest up to the newest batch.
+
+        Args:
+            manifests: those of all batches of the log, in their order.
+            done: the processed manifest of the last batch that was transformed.
+        """
+        last = done.batch if done else 0
+        with open_engine([self.ingestion, self.copy]) as engine:
+            work = _Folding(self, engine, manifests)
+            for run in cut(manifests[:last]):
+                work.add(run)
+            work.fold.add_all(manifests[last:])
 
     def latest(self, head: Manifest) -> Proofs:
         """Compare each table of latest with what folding the log yields."""
@@ -93,3 +106,44 @@ class LogEdges:
             return TableProof(table, match.left, match.right)
         cause = f"{remedy[0]} is not what the log yields: it was altered, or made by another model or an older version"
         return TableProof(table, match.left, match.right, count=count, differences=found, cause=cause, advice=remedy[1])
+
+
+class _Folding:
+    """The folding of the log into the scratch copy; `before` is the manifest of the last batch that was taken alone."""
+
+    def __init__(self, edges: LogEdges, engine: Engine, manifests: Sequence[Manifest]) -> None:
+        self.edges, self.engine, self.newest = edges, engine, manifests[-1]
+        self.log = ChangeLog(edges.ingestion)
+        self.fold = Fold(engine, self.log, edges.model, edges.copy, edges.clock)
+        self.transform = Transform(edges.model, edges.ingestion, edges.copy, edges.clock, latest_of=self.fold.add)
+        self.limits = limits_of(edges.model)
+        self.before: Processed | None = None
+        engine.seeds(edges.model.seeds)
+
+    def add(self, run: Sequence[Manifest]) -> None:
+        """Put batches into latest and star: at once, or one by one where one of them has to be taken alone."""
+        take(run, self._together, self._alone)
+
+    def _together(self, run: Sequence[Manifest]) -> None:
+        shaped = [with_later_shape(each, self.newest) for each in run]
+        with self.engine.working_tables() as tables:
+            group = read_group(self.engine, self.log, shaped, self.edges.model.sources, tables)
+            self._star(group, tables).put()
+            self.fold.add_group(replace(group, manifests=run))
+
+    def _alone(self, batch: Manifest) -> None:
+        shaped = with_later_shape(batch, self.newest)
+        self.before = self.transform.put(self.engine, self.limits, (batch, shaped), self.before, {})
+
+    def _star(self, group: Group, tables: WorkingTables) -> StarGroup:
+        model, copy = self.edges.model, self.edges.copy
+        return StarGroup(
+            engine=self.engine,
+            model=model,
+            group=group,
+            latest=copy,
+            limits=self.limits,
+            quarantine=Quarantine(self.engine, StarLog(copy), group.first, self.before),
+            writer=StarWriter(self.engine, copy, group.last, self.before, model.hash, self.edges.clock),
+            tables=tables,
+        )

@@ -6,7 +6,7 @@ place does not have yet is no difference. Verify only reads.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -125,7 +125,7 @@ class _Work:
         source = self._asked(SOURCE, partial(self.source, self.head))
         edges = [source, star, warehouse, laws, records]
         if self.is_deep:
-            edges += self._log_edges(self.head)
+            edges += self._log_edges(self.head, list(manifests.values()))
         return edges
 
     @property
@@ -219,13 +219,13 @@ class _Work:
         proofs = ((name, partial(concluded, name, *case)) for name, case in cases.items())
         return Edge(RECORDS, head.batch, self._proofs(RECORDS, proofs))
 
-    def _log_edges(self, head: Manifest) -> list[Edge]:
+    def _log_edges(self, head: Manifest, manifests: Sequence[Manifest]) -> list[Edge]:
         with scratch_copy("verify", self.engine.scratch) as copy:
             parts = self.verify
             log = LogEdges(self.engine, self.model, parts.ingestion, parts.processed, copy, parts.clock)
 
             def latest() -> Edge:
-                log.fold(head, self.done)
+                log.fold(manifests, self.done)
                 return Edge(LOG_LATEST, head.batch, self._proofs(LOG_LATEST, log.latest(head)))
 
             def star() -> Edge:

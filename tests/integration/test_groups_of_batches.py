@@ -1,0 +1,89 @@
+"""Small batches that are folded in groups come to what they come to one by one, and what was altered is still found."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.proof import keys, proof, unproven
+from tests.support.tampering import rewrite
+from tests.support.written_log import Changes, Row, WrittenLog
+
+LOGGER = "tidemark.log.group"
+TAKEN_ALONE = re.compile(r"batch (\d+) has to be taken alone")
+
+
+def purchase(amount: str, customer_id: int = 1, day: str = "2024-11-01", changed: str | None = None) -> Row:
+    return {"customer_id": customer_id, "amount": amount, "bought_on": day, "changed": changed}
+
+
+def customer(name: str, region_id: int = 1, born: str | None = None) -> Row:
+    return {"name": name, "region_id": region_id, "born": born}
+
+
+PLAIN: list[Changes] = [
+    {
+        "region": {1: {"label": "north"}, 2: {"label": "south"}},
+        "customer": {1: customer("Ada"), 2: customer("Bea", 2)},
+        "purchase": {1: purchase("1.50"), 2: purchase("2", 2)},
+        "parcel": {"1.5": {"note": "a"}},
+    },
+    # One row changes in each batch, at moments that go back; a joined row changes in between, and changes back.
+    {"purchase": {1: purchase("1.60", changed="2024-11-01 00:15:00")}, "customer": {1: customer("Eve")}},
+    {"purchase": {1: purchase("1.70", changed="2024-11-01 00:10:00")}, "customer": {1: customer("Ada")}},
+    # A key goes and comes again; a customer is new together with the purchase that names it.
+    {"purchase": {2: None, 1: purchase("1.70")}, "region": {1: {"label": "hidden"}}, "customer": {3: customer("Cy")}},
+    {"purchase": {2: purchase("3", 3), 9: purchase("9", 2)}, "customer": {2: None}},
+    # A key gets another text, and a row is gone before the group ends.
+    {"parcel": {"1.5": {"weight": "1.50", "note": "b"}, "7": {"note": None}}, "purchase": {9: None}},
+    {"parcel": {"1.50": None, "7": None}, "region": {1: None, 3: {"label": "east"}}},
+]
+NOT_PLAIN: list[Changes] = [
+    # A purchase waits for a customer of a later batch, and a date is one that no model can see.
+    {"purchase": {20: purchase("1", 7)}},
+    {"purchase": {1: purchase("5")}},
+    {"customer": {7: customer("Flo")}},
+    {"customer": {3: customer("Cy", born="0044-03-15 BC")}},
+    {"purchase": {21: purchase("1", 7, day="2031-05-05")}},
+]
+
+
+def written(folder: Path, batches: list[Changes]) -> WrittenLog:
+    log = WrittenLog(folder)
+    for changes in batches:
+        log.write(changes)
+    log.transform()
+    return log
+
+
+def taken_alone(caplog: pytest.LogCaptureFixture) -> set[int]:
+    return {int(batch) for batch in TAKEN_ALONE.findall(caplog.text)}
+
+
+def test_a_group_comes_to_what_its_batches_come_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    log = written(tmp_path, PLAIN)
+
+    assert (unproven(log.verify()), taken_alone(caplog)) == (set(), set())
+
+    # The same harm to latest and star alike, in the middle of a history, and in a dimension.
+    rewrite(log.processed, "fact/purchase", "purchase_id = 1 and batch_id = 3", customer_name="'Eve'")
+    rewrite(log.processed, "dimension/customer", "customer_id = 3", batch_id="batch_id + 1")
+    rewrite(log.ingestion, "latest/purchase", "purchase_id = 1", amount="'1.71'")
+    found = log.verify()
+
+    assert keys(proof(found, "log = star", "fact_purchase")) == [("differs", {"purchase_record_id": "4"})]
+    assert keys(proof(found, "log = star", "dim_customer")) == [("differs", {"customer_id": "3"})]
+    assert keys(proof(found, "log = latest", "purchase")) == [("differs", {"purchase_id": "1"})]
+    assert taken_alone(caplog) == set()
+
+
+def test_a_batch_that_others_depend_on_is_taken_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    log = written(tmp_path, [PLAIN[0], *NOT_PLAIN])
+
+    found = log.verify()
+
+    assert unproven(found) == set()
+    assert taken_alone(caplog) == {2, 4, 5}
