@@ -386,6 +386,10 @@ def test_small_files_are_gathered_and_large_ones_cut() -> None:
     assert files_to_rewrite(files, 100, None) == [joined]
     assert files_to_rewrite(files, 100, 2) == []
     assert files_to_rewrite([file("e", 1, None), small], 100, 2) == []
+    assert files_to_rewrite([small, file("f", 41)], 100, None) == []
+    assert files_to_rewrite([file("f", 49), small, file("g", 5)], 100, None) == [
+        Rewrite([file("g", 5), small, file("f", 49)], 1)
+    ]
 
 
 def test_a_retention_under_an_hour_is_refused(rig: Rig) -> None:

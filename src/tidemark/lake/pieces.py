@@ -15,6 +15,8 @@ PIECE_BYTES = 16 << 10
 FEW_FILES = 256
 # How many pieces a file is cut into at once, and how many files a change writes one by one.
 PIECES = 16
+# A file that is so many times larger than all that are to be joined with it waits until there is more to join.
+MUCH_LARGER = 4
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,10 @@ def files_to_rewrite(
     free = [
         file for file in files if last_batch is None or (file.last_batch is not None and file.last_batch <= last_batch)
     ]
-    small = [file for file in free if file.size_bytes < target_bytes / 2]
+    small = sorted((file for file in free if file.size_bytes < target_bytes / 2), key=lambda file: file.size_bytes)
+    # Else each compaction would write a file of all earlier rows anew for the few that came since the last one.
+    while small and small[-1].size_bytes > MUCH_LARGER * sum(file.size_bytes for file in small[:-1]):
+        small.pop()
     joined = [Rewrite(small, _parts(small, target_bytes))] if len(small) > 1 else []
     large = [file for file in free if largest_bytes and file.size_bytes > 2 * largest_bytes and file.rows > 1]
     return [*joined, *(Rewrite([file], _parts([file], largest_bytes)) for file in large)]
