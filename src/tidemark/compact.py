@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from tidemark.errors import ConfigError, OvertakenError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.files import MERGED_BYTES, data_files, groups_to_rewrite, rewrite_files, unneeded_files
+from tidemark.lake.files import data_files, rewrite_files, unneeded_files
+from tidemark.lake.pieces import MERGED_BYTES, DataFile, Rewrite, files_to_rewrite, wanted_bytes
 from tidemark.lake.table import LakeTable, first_batch, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
@@ -24,7 +25,7 @@ from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import star_statistics
 
 logger = logging.getLogger(__name__)
-# Rows of a fact are only added, never merged, so its files may be larger than `MERGED_BYTES`.
+# Rows of a fact are only added, never merged, so its files may be larger than those of other tables.
 FACT_BYTES = 64 << 20
 RETENTION = timedelta(days=7)
 SHORTEST_RETENTION = timedelta(hours=1)
@@ -61,18 +62,23 @@ class CompactReport:
 class _Place:
     """A table of the lake: where it lies, how its rows are ordered, and what may be rewritten or removed.
 
-    The rows of batches after `last_batch` may not move; None if all may. `oldest_needed` gives the oldest version that
-    must stay, or None if it is unknown.
+    Changes are merged into it, or its rows are only added. The rows of batches after `last_batch` may not move; None if
+    all may. `oldest_needed` gives the oldest version that must stay, or None if it is unknown.
     """
 
     objects: Objects
     path: str
     key: Sequence[str]
-    target_bytes: int
-    splits: bool
+    is_merged: bool
     statistics: Callable[[LakeTable], list[str]]
     last_batch: int | None
     oldest_needed: Callable[[], int | None]
+
+    def rewrites(self, files: Sequence[DataFile]) -> list[Rewrite]:
+        """Choose which of the table's files to rewrite."""
+        if self.is_merged:
+            return files_to_rewrite(files, wanted_bytes(files), self.last_batch, largest_bytes=MERGED_BYTES)
+        return files_to_rewrite(files, FACT_BYTES, self.last_batch)
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,7 @@ class Compact:
                 self.ingestion,
                 path,
                 source.key,
-                MERGED_BYTES,
-                splits=True,
+                is_merged=True,
                 statistics=lambda lake, source=source: statistics_of(source, lake.columns),  # type: ignore[misc]
                 last_batch=None,
                 oldest_needed=lambda path=path: _as_of(self.ingestion, path, transformed),  # type: ignore[misc]
@@ -137,8 +142,7 @@ class Compact:
                 self.processed,
                 star.path,
                 star.key,
-                FACT_BYTES if is_fact else MERGED_BYTES,
-                splits=not is_fact,
+                is_merged=not is_fact,
                 statistics=lambda _, star=star: star_statistics(star),  # type: ignore[misc]
                 # A batch that is transformed again replaces its own files, which it finds by their names. So only
                 # files of batches that are done may be merged.
@@ -150,16 +154,15 @@ class Compact:
         lake = open_table(place.objects, place.path)
         if lake is None:
             return TableCompaction(skipped="there is no such table yet")
-        groups = groups_to_rewrite(data_files(lake), place.target_bytes, place.last_batch, splits=place.splits)
-        rewritten, written, skipped = sum(map(len, groups)), 0, ""
-        if groups and not dry_run:
+        rewrites = place.rewrites(data_files(lake))
+        rewritten, written, skipped = sum(len(each.files) for each in rewrites), 0, ""
+        if rewrites and not dry_run:
             try:
                 written = rewrite_files(
                     engine,
                     lake,
-                    groups,
+                    rewrites,
                     key=place.key,
-                    target_bytes=place.target_bytes,
                     statistics=place.statistics(lake),
                     now_milliseconds=int(self.clock().timestamp() * 1000),
                 )

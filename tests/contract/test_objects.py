@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.support.objects import KEYS, keys
 from tidemark.errors import ConfigError, StateError
 from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, open_objects
+from tidemark.objects.s3 import S3Objects
 
 if TYPE_CHECKING:
     from tests.support.s3 import S3
@@ -56,6 +57,19 @@ def test_an_empty_object_is_an_object(objects: Objects) -> None:
 
     assert objects.get("empty") == b""
     assert objects.size("empty") == 0
+
+
+@pytest.mark.parametrize("url", ["bucket"], indirect=True)
+def test_the_end_of_an_object_comes_with_its_size(objects: Objects) -> None:
+    assert isinstance(objects, S3Objects)
+    objects.put_new("k", b"0123456789")
+    objects.put_new("empty", b"")
+
+    assert objects.get_end("k", 4) == (10, b"6789")
+    assert objects.get_end("k", 4000) == (10, b"0123456789")
+    assert objects.get_end("empty", 4) == (0, b"")
+    with pytest.raises(ObjectMissingError):
+        objects.get_end("gone", 4)
 
 
 def test_a_file_that_was_put_is_got_and_downloaded(

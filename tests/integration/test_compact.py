@@ -15,7 +15,8 @@ from tests.support.postgres import Postgres
 from tidemark.compact import Compact, CompactReport
 from tidemark.errors import ConfigError, OvertakenError
 from tidemark.lake.engine import open_engine
-from tidemark.lake.files import DataFile, batch_of, data_files, groups_to_rewrite, rewrite_files, write_file
+from tidemark.lake.files import batch_of, data_files, rewrite_files, write_file
+from tidemark.lake.pieces import DataFile, Rewrite, files_to_rewrite
 from tidemark.lake.sqltext import Select
 from tidemark.lake.table import CONFIGURATION, Change, LakeTable, add_columns, create_table, open_as_of, open_table
 from tidemark.objects import Objects
@@ -340,7 +341,7 @@ def test_a_file_that_lacks_a_later_column_is_read_as_null_there(rig: Rig) -> Non
         table = opened(rig, "fact/grown")
         old = [file for file in data_files(table) if batch_of(file.path) != 3]
 
-        rewrite_files(engine, table, [old], key=["k"], target_bytes=1 << 20, statistics=["k"], now_milliseconds=2)
+        rewrite_files(engine, table, [Rewrite(old, 1)], key=["k"], statistics=["k"], now_milliseconds=2)
 
         table = opened(rig, "fact/grown")
         assert engine.execute(Select(f"select * from {table.rows()} order by k")).fetchall() == [
@@ -364,11 +365,9 @@ def test_a_large_file_is_cut_into_files_in_the_order_of_the_key(rig: Rig) -> Non
         assert action is not None
         table.commit(Change((action,)), batch=1)
         table = opened(rig, "fact/large")
-        groups = groups_to_rewrite(data_files(table), 100_000, None, splits=True)
+        rewrites = files_to_rewrite(data_files(table), 0, None, largest_bytes=100_000)
 
-        written = rewrite_files(
-            engine, table, groups, key=["k"], target_bytes=100_000, statistics=["k"], now_milliseconds=2
-        )
+        written = rewrite_files(engine, table, rewrites, key=["k"], statistics=["k"], now_milliseconds=2)
 
         table = opened(rig, "fact/large")
         actions = table.delta.get_add_actions(flatten=True)
@@ -388,10 +387,15 @@ def test_small_files_are_gathered_and_large_ones_cut() -> None:
     small, other, good, large = file("a", 10), file("b", 40, 3), file("c", 120), file("d", 300)
     files = [small, other, good, large]
 
-    assert groups_to_rewrite(files, 100, None, splits=True) == [[small, other], [large]]
-    assert groups_to_rewrite(files, 100, None, splits=False) == [[small, other]]
-    assert groups_to_rewrite(files, 100, 2, splits=False) == []
-    assert groups_to_rewrite([file("e", 1, None), small], 100, 2, splits=False) == []
+    joined, cut = Rewrite([small, other], 1), Rewrite([large], 3)
+    assert files_to_rewrite(files, 100, None, largest_bytes=100) == [joined, cut]
+    assert files_to_rewrite(files, 100, None) == [joined]
+    assert files_to_rewrite(files, 100, 2) == []
+    assert files_to_rewrite([file("e", 1, None), small], 100, 2) == []
+    assert files_to_rewrite([small, file("f", 41)], 100, None) == []
+    assert files_to_rewrite([file("f", 49), small, file("g", 5)], 100, None) == [
+        Rewrite([file("g", 5), small, file("f", 49)], 1)
+    ]
 
 
 def test_a_retention_under_an_hour_is_refused(rig: Rig) -> None:

@@ -8,7 +8,6 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,8 +16,8 @@ from deltalake.transaction import AddAction
 
 from tidemark.errors import StateError
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine
+from tidemark.lake.pieces import DataFile, Rewrite
 from tidemark.lake.sqltext import (
-    OWN,
     Condition,
     Expression,
     Select,
@@ -38,18 +37,6 @@ from tidemark.objects import ObjectMeta, Objects
 
 BATCH_DIGITS = 10
 NAME_OF_A_BATCH = re.compile(rf"([0-9]{{{BATCH_DIGITS}}})-")
-# A merge rewrites each file that it touches, so a table that is merged into keeps its files small.
-MERGED_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A data file of a Delta table; `last_batch` is the highest batch of its rows, None where it is not recorded."""
-
-    path: str
-    size_bytes: int
-    rows: int
-    last_batch: int | None
 
 
 def file_name(batch: int | None) -> str:
@@ -119,17 +106,59 @@ def add_file(
     return AddAction(name, size_bytes, {}, now_milliseconds, data_change=changes, stats=json.dumps(stats))
 
 
-def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of it
+def write_files(  # noqa: PLR0913 -- as `write_file`, and what to cut
+    engine: Engine,
+    table: LakeTable,
+    ordered: Select,
+    *,
+    rows: int,
+    pieces: int,
+    batch: int | None,
+    now_milliseconds: int,
+    statistics: Sequence[str],
+) -> list[AddAction]:
+    """Write the rows of a SELECT, in their order, as several data files of about the same length; see `write_file`.
+
+    Args:
+        engine: runs the SELECT.
+        table: the Delta table that the files are for.
+        ordered: yields the table's columns by name.
+        rows: how many rows that are, at most.
+        pieces: how many files are wanted.
+        batch: see `write_file`.
+        now_milliseconds: see `write_file`.
+        statistics: see `write_file`.
+    """
+
+    def write(piece: Select) -> list[AddAction]:
+        action = write_file(engine, table, piece, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
+        return [action] if action else []
+
+    if pieces == 1:
+        return write(ordered)
+    length = -(-rows // pieces)
+    scratch = engine.new_file(".parquet")
+    # No row group is longer than a new file, so that the rows of a file are found without reading all others.
+    hidden_rows = select("files", "fields", fields=hidden(table.columns), rows=ordered.rows)
+    engine.write_parquet(hidden_rows, scratch, row_group_rows=max(2048, min(length, ROW_GROUP_ROWS)))
+    added: list[AddAction] = []
+    for first in range(0, rows, length):
+        span = Condition(f"file_row_number >= {first} and file_row_number < {first + length}")
+        added += write(select("files", "span", fields=shown(table.columns), rows=numbered_parquet(scratch), where=span))
+    scratch.unlink()
+    return added
+
+
+def rewrite_files(
     engine: Engine,
     lake: LakeTable,
-    groups: Sequence[Sequence[DataFile]],
+    rewrites: Sequence[Rewrite],
     *,
     key: Sequence[str],
-    target_bytes: int,
     statistics: Sequence[str],
     now_milliseconds: int,
 ) -> int:
-    """Replace each group of files by new files of about the wanted size, in the order of the key.
+    """Replace files by new ones in the order of the key.
 
     Returns:
         How many files were written.
@@ -138,28 +167,20 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
         OvertakenError: another run changed the table in between; nothing is lost.
     """
     added: list[AddAction] = []
-    for group in groups:
-        rows, size_bytes = sum(file.rows for file in group), sum(file.size_bytes for file in group)
-        length = -(-rows // max(1, round(size_bytes / target_bytes)))
-        source = select("files", "fields", fields=hidden(lake.columns), rows=lake.rows([file.path for file in group]))
-        ordered = engine.new_file(".parquet")
-        # No row group is longer than a new file, so that the rows of a file are found without reading all others.
-        by_key = select("files", "ordered", rows=source.rows, keys=names(OWN + name for name in key))
-        engine.write_parquet(by_key, ordered, row_group_rows=max(2048, min(length, ROW_GROUP_ROWS)))
-        for first in range(0, rows, length):
-            span = Condition(f"file_row_number >= {first} and file_row_number < {first + length}")
-            action = write_file(
-                engine,
-                lake,
-                select("files", "span", fields=shown(lake.columns), rows=numbered_parquet(ordered), where=span),
-                batch=None,
-                now_milliseconds=now_milliseconds,
-                statistics=statistics,
-            )
-            added += [action] if action else []
-        ordered.unlink()
-    removed = tuple(file.path for group in groups for file in group)
-    before = sum(file.rows for group in groups for file in group)
+    for rewrite in rewrites:
+        rows = lake.rows([file.path for file in rewrite.files])
+        added += write_files(
+            engine,
+            lake,
+            select("files", "ordered", rows=rows, keys=names(key)),
+            rows=sum(file.rows for file in rewrite.files),
+            pieces=rewrite.pieces,
+            batch=None,
+            now_milliseconds=now_milliseconds,
+            statistics=statistics,
+        )
+    removed = tuple(file.path for rewrite in rewrites for file in rewrite.files)
+    before = sum(file.rows for rewrite in rewrites for file in rewrite.files)
     after = sum(rows_of(action) for action in added)
     if before != after:
         message = f"{lake.path}: {before} rows in {len(removed)} files became {after} rows in the new ones"
@@ -170,33 +191,15 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
     return len(added)
 
 
-def data_files(lake: LakeTable) -> list[DataFile]:
-    """List the data files of a table as its log describes them."""
+def data_files(lake: LakeTable, key: Sequence[str] = ()) -> list[DataFile]:
+    """List the data files of a table as its log describes them; `key` are the columns of its key, if that matters."""
     actions = lake.delta.get_add_actions(flatten=True)
     columns = {name: actions[name].to_pylist() for name in ("path", "size_bytes", "num_records")}
-    has_bounds = "max.batch_id" in actions.schema.names
-    bounds = actions["max.batch_id"].to_pylist() if has_bounds else [None] * len(columns["path"])
-    found = zip(*columns.values(), bounds, strict=True)
+    wanted = ["max.batch_id", f"max.{key[0]}" if len(key) == 1 else ""]
+    nothing = [None] * len(columns["path"])
+    bounds = [actions[name].to_pylist() if name in actions.schema.names else nothing for name in wanted]
+    found = zip(*columns.values(), *bounds, strict=True)
     return sorted((DataFile(*each) for each in found), key=lambda file: file.path)
-
-
-def groups_to_rewrite(
-    files: Sequence[DataFile], target_bytes: int, last_batch: int | None, *, splits: bool
-) -> list[list[DataFile]]:
-    """Choose the files to rewrite: the small ones together and, if `splits` is true, each large one alone.
-
-    Args:
-        files: the table's files.
-        target_bytes: the size that files should have.
-        last_batch: the last batch whose rows may move; None if all may.
-        splits: whether a file of more than twice the target is too large.
-    """
-    free = [
-        file for file in files if last_batch is None or (file.last_batch is not None and file.last_batch <= last_batch)
-    ]
-    small = [file for file in free if file.size_bytes < target_bytes / 2]
-    large = [[file] for file in free if splits and file.size_bytes > 2 * target_bytes and file.rows > 1]
-    return [*([small] if len(small) > 1 else []), *large]
 
 
 def drop_old_files(objects: Objects, path: str) -> None:

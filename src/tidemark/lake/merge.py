@@ -1,13 +1,14 @@
 """The merge: apply inserts, updates and deletes to a Delta table by rewriting only the files that they touch.
 
-Each file is rewritten alone and in the order of its key, so memory does not grow with the table.
+Files are rewritten one by one, and in the order of their keys, so memory does not grow with the table.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tidemark.lake.engine import Engine
-from tidemark.lake.files import write_file
+from tidemark.lake.files import data_files, write_files
+from tidemark.lake.pieces import file_for_inserts, groups_to_merge, pieces_of, small_files
 from tidemark.lake.sqltext import (
     Condition,
     Expression,
@@ -28,10 +29,10 @@ from tidemark.lake.table import Change, LakeTable
 if TYPE_CHECKING:
     from deltalake.transaction import AddAction
 
-# A file smaller than this takes in new rows; a larger one is left alone.
-SMALL_FILE_BYTES = 8 << 20
 # More changed rows than this are not held in memory at once.
 FEW_ROWS = 50_000
+# DuckDB's name for a row's place in its file, counted from 0.
+PLACE = "file_row_number"
 
 
 def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
@@ -57,36 +58,60 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
         statistics: see `write_file`.
     """
     known = engine.describe(select("files", "all", rows=change))
+    inserts = engine.count(change, Condition("_op = 'insert'"))
+    is_small = engine.count(change, Condition("_op <> 'insert'")) <= FEW_ROWS
+    files = {file.path: file for file in data_files(lake, key)}
+    touched = _touched(engine, lake, key, change, places=is_small)
+    host = file_for_inserts(list(files.values()), touched, inserts) if inserts else None
+    wanted = [file for path, file in files.items() if path in touched or file == host]
+    groups = groups_to_merge(wanted, len(files))
+    small = small_files(files.values())
+    added: list[AddAction] = []
     inserted = select("merge", "inserted", fields=_columns_of(lake, known), change=change)
-    # If the files hold other types than the table is to have, all of them are rewritten.
-    touched = _touched_files(engine, lake, key, change) if lake.stored is None else set(lake.files)
-    has_inserts = engine.count(change, Condition("_op = 'insert'")) > 0
-    host = _file_for_inserts(lake, touched) if has_inserts else None
-    removed = sorted(touched | ({host} if host else set()))
-    added: list[AddAction | None] = []
 
-    def write(rows: Select) -> None:
-        added.append(
-            write_file(engine, lake, rows, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics),
+    def write(rows: Select, most_rows: int, pieces: int = 1) -> None:
+        added.extend(
+            write_files(
+                engine,
+                lake,
+                rows,
+                rows=most_rows,
+                pieces=pieces,
+                batch=batch,
+                now_milliseconds=now_milliseconds,
+                statistics=statistics,
+            )
         )
 
-    replaced = _replaced if engine.count(change, Condition("_op <> 'insert'")) <= FEW_ROWS else _exchanged
-    for file in removed:
-        rows = replaced(lake, file, key, change, known)
-        if file == host:
-            rows = _ordered(union_all([select("files", "all", rows=rows.rows), inserted]), key)
-        write(rows)
-    if has_inserts and host is None:
-        write(_ordered(inserted, key))
-    return Change(tuple(action for action in added if action), tuple(removed))
+    replaced = _replaced if is_small else _exchanged
+    for group in groups:
+        rows = replaced(lake, [file.path for file in group], key, change, known)
+        most_rows, places = sum(file.rows for file in group), touched.get(group[0].path, [])
+        if host in group:
+            rows = union_all([select("files", "all", rows=rows.rows), inserted])
+            most_rows += inserts
+            if places:
+                # Most new rows come after all others.
+                places = [*places, group[0].rows - 1]
+        if len(group) == 1:
+            pieces = pieces_of(group[0], places, small)
+            small += pieces - 1
+            write(_ordered(rows, key) if host in group else rows, most_rows, pieces)
+        else:
+            write(_ordered(rows, key), most_rows)
+    if inserts and host is None:
+        write(_ordered(inserted, key), inserts)
+    return Change(tuple(added), tuple(sorted(file.path for group in groups for file in group)))
 
 
 def _ordered(rows: Select, key: Sequence[str]) -> Select:
     return select("files", "ordered", rows=rows.rows, keys=names(key))
 
 
-def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: Table, known: Collection[str]) -> Select:
-    """Write the SELECT of a file's rows after the changes, with every row in its place, so nothing has to be sorted.
+def _replaced(
+    lake: LakeTable, files: Sequence[str], key: Sequence[str], change: Table, known: Collection[str]
+) -> Select:
+    """Write the SELECT of rows after the changes; the rows of one file stay in its order, so nothing has to be sorted.
 
     The join holds the changed rows in memory.
     """
@@ -97,17 +122,19 @@ def _replaced(lake: LakeTable, file: str, key: Sequence[str], change: Table, kno
         else named_as(Expression(f"case when c._op is null then {quoted(name, 'o.')} else {value} end"), name)
         for name, value in values.items()
     )
-    return select("merge", "replaced", fields=fields, old=lake.rows([file]), change=change, same=same(key, "o.", "c."))
+    return select("merge", "replaced", fields=fields, old=lake.rows(files), change=change, same=same(key, "o.", "c."))
 
 
-def _exchanged(lake: LakeTable, file: str, key: Sequence[str], change: Table, known: Collection[str]) -> Select:
+def _exchanged(
+    lake: LakeTable, files: Sequence[str], key: Sequence[str], change: Table, known: Collection[str]
+) -> Select:
     """Write the same SELECT for any number of changed rows: the joins hold only keys, and the sort spills to disk."""
     return select(
         "merge",
         "exchanged",
         columns=names(lake.columns),
         fields=_columns_of(lake, known),
-        old=lake.rows([file]),
+        old=lake.rows(files),
         change=change,
         keys=names(key),
     )
@@ -118,17 +145,18 @@ def _columns_of(lake: LakeTable, known: Collection[str]) -> Fields:
     return listed(quoted(name) if name in known else named_as(Expression("null"), name) for name in lake.columns)
 
 
-def _touched_files(engine: Engine, lake: LakeTable, key: Sequence[str], change: Table) -> set[str]:
+def _touched(
+    engine: Engine, lake: LakeTable, key: Sequence[str], change: Table, *, places: bool
+) -> Mapping[str, list[int]]:
+    """Give the files that hold a changed row, with the places of these rows if `places` are wanted and can be had."""
+    if lake.stored is not None or not lake.files:
+        # The files hold other types than the table is to have, so all of them are rewritten.
+        return {file: [] for file in lake.files}
     uris = {lake.uri(file): file for file in lake.files}
-    if not uris:
-        return set()
-    touched = select("merge", "touched_files", files=named_parquet(uris), change=change, keys=names(key))
-    return {uris[row[0]] for row in engine.execute(touched).fetchall()}
-
-
-def _file_for_inserts(lake: LakeTable, touched: set[str]) -> str | None:
-    actions = lake.delta.get_add_actions(flatten=True)
-    sizes = dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
-    small = {path: size for path, size in sizes.items() if size < SMALL_FILE_BYTES}
-    candidates = {path: size for path, size in small.items() if path in touched} or small
-    return min(candidates, key=lambda path: (candidates[path], path)) if candidates else None
+    # DuckDB would add the place under a name that the table has itself.
+    name = "touched_rows" if places and PLACE not in {column.lower() for column in lake.columns} else "touched_files"
+    found = select("merge", name, files=named_parquet(uris), change=change, keys=names(key))
+    touched: dict[str, list[int]] = {}
+    for uri, *place in engine.execute(found).fetchall():
+        touched.setdefault(uris[uri], []).extend(place)
+    return touched

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
-from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
+from tidemark.lake.files import data_files, drop_old_files, rewrite_files
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.merge import stage_merge
+from tidemark.lake.pieces import MERGED_BYTES, files_to_rewrite
 from tidemark.lake.scratch import remove_leftovers, scratch_folder
 from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, select, statement
 from tidemark.lake.table import Change, open_table
@@ -110,15 +111,13 @@ class Fold:
     def _cut_up(self, table: SourceTable) -> None:
         """Split the large files that a baseline has written, because later batches would have to rewrite them whole."""
         lake = open_table(self.copy, path_of(table))
-        large = groups_to_rewrite(data_files(lake), MERGED_BYTES, None, splits=True) if lake else []
-        large = [group for group in large if len(group) == 1]
+        large = files_to_rewrite(data_files(lake), 0, None, largest_bytes=MERGED_BYTES) if lake else []
         if lake and large:
             rewrite_files(
                 self.engine,
                 lake,
                 large,
                 key=table.key,
-                target_bytes=MERGED_BYTES,
                 statistics=statistics_of(table, lake.columns),
                 now_milliseconds=int(self.clock().timestamp() * 1000),
             )

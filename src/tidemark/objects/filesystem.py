@@ -5,6 +5,8 @@ system gives short reads, which DuckDB takes for the end of the file.
 """
 
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,13 +18,17 @@ from tidemark.errors import TidemarkError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LITERAL = re.compile(r"\[([\[*?])\]")
+# How much of a file's end comes with its size: the whole of a small file, the footer of a large one.
+END_BYTES = 64 << 10
+# How much of that is kept for the next statement that reads the file.
+KEPT_BYTES = 16 << 20
 
 
 class RangeReader(Protocol):
     """Read parts of objects by their URL."""
 
-    def size(self, key: str) -> int:
-        """Return the object's size in bytes."""
+    def get_end(self, key: str, length: int) -> tuple[int, bytes]:
+        """Return the object's size and its last bytes, `length` of them at most."""
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
         """Return the bytes from `start` up to but not including `end`."""
@@ -42,8 +48,11 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, roots: Mapping[str, RangeReader], failures: list[TidemarkError]) -> None:
         super().__init__()
         self._roots = roots
-        # DuckDB asks for each file's size several times, and no file ever changes.
+        # DuckDB asks for a file's size several times, and each statement reads its footer again. No file ever changes.
         self._sizes: dict[str, int] = {}
+        self._ends: OrderedDict[str, bytes] = OrderedDict()
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
         self._failures = failures
 
     @contextmanager
@@ -69,8 +78,31 @@ class ObjectFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if name not in self._sizes:
             store, key = self.find_object(path)
             with self.noting_failures():
-                self._sizes[name] = store.size(key)
+                size, end = store.get_end(key, END_BYTES)
+            self._keep(name, size, end)
         return {"name": name, "size": self._sizes[name], "type": "file"}
+
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """Return the bytes from `start` up to but not including `end`, if possible without a request."""
+        name = self._strip_protocol(path)
+        with self._lock:
+            kept = self._ends.get(name)
+            if kept is not None:
+                self._ends.move_to_end(name)
+                before = self._sizes[name] - len(kept)
+                if start >= before:
+                    return kept[start - before : end - before]
+        store, key = self.find_object(path)
+        with self.noting_failures():
+            return store.get_range(key, start, end)
+
+    def _keep(self, name: str, size: int, end: bytes) -> None:
+        with self._lock:
+            self._sizes[name] = size
+            self._kept_bytes += len(end) - len(self._ends.pop(name, b""))
+            self._ends[name] = end
+            while self._kept_bytes > KEPT_BYTES:
+                self._kept_bytes -= len(self._ends.popitem(last=False)[1])
 
     def glob(self, path: str, **_: Any) -> list[str]:  # noqa: ANN401 -- fsspec's signature
         """Return the one file that a pattern stands for, whose special characters are in brackets (see `lake`)."""
@@ -89,6 +121,4 @@ class ObjectFile(AbstractBufferedFile):  # type: ignore[misc]
     """Read an object by ranges."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
-        store, key = self.fs.find_object(self.path)
-        with self.fs.noting_failures():
-            return store.get_range(key, start, end)  # type: ignore[no-any-return]
+        return self.fs.read(self.path, start, end)  # type: ignore[no-any-return]

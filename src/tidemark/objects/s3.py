@@ -72,6 +72,23 @@ class S3Objects(Objects):
             body: bytes = answer["Body"].read()
         return body
 
+    def get_end(self, key: str, length: int) -> tuple[int, bytes]:
+        """Return the object's size and its last bytes, `length` of them at most, or raise `ObjectMissingError`."""
+        with self._errors():
+            try:
+                answer = self._client.get_object(**self._address(checked(key)), Range=f"bytes=-{length}")
+                body: bytes = answer["Body"].read()
+            except ClientError as exc:
+                if error_code(exc) == "NoSuchKey":
+                    raise self._missing(key) from exc
+                # S3's answer about an object of no bytes.
+                if error_code(exc) != "InvalidRange":
+                    raise
+                return 0, b""
+        # A server that answers with the whole object does not say which part that is.
+        size = answer.get("ContentRange", "").rpartition("/")[2] or len(body)
+        return int(size), body
+
     def _create(self, key: str, body: bytes) -> bool:
         return self._put(key, body)
 

@@ -39,3 +39,14 @@ semi join (
     from {change}
     where _op <> 'insert'
 ) using ({keys});
+
+-- name: touched_rows
+select
+    _tidemark_file,
+    file_row_number
+from {files}
+semi join (
+    select {keys}
+    from {change}
+    where _op <> 'insert'
+) using ({keys});
