@@ -12,6 +12,7 @@ from tidemark.capture import diff
 from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import add_file
+from tidemark.lake.pieces import write_kept_file
 from tidemark.lake.sqltext import Expression, Rows, from_lines, from_parquet, names, quoted, select
 from tidemark.lake.table import Change
 from tidemark.log.changelog import LogObject, TableEntry
@@ -74,7 +75,7 @@ class _Whole:
         """Write one part as an object of the log and as a file for latest."""
         poll, engine, table, types = self.poll, self.engine, self.latest.source, columns_of(self.columns)
         parquet, lines = engine.new_file(".parquet"), engine.new_file(".jsonl")
-        engine.write_small_parquet(select("files", "all", rows=from_lines([copied], types, longest)), parquet)
+        write_kept_file(engine, select("files", "all", rows=from_lines([copied], types, longest)), list(types), parquet)
         copied.unlink()
         source = from_parquet([str(parquet)], types)
         self._write_lines(source, lines)

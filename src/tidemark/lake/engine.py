@@ -311,9 +311,9 @@ class Engine:
         """Write the rows of a SELECT as a scratch file, which is written fast rather than small."""
         self.execute(_copied("into_parquet", select, path, rows=number(row_group_rows)))
 
-    def write_small_parquet(self, select: Select, path: Path) -> None:
+    def write_small_parquet(self, select: Select, path: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
         """Write the rows of a SELECT as a file that is kept, which is written small rather than fast."""
-        self.execute(_copied("into_small_parquet", select, path))
+        self.execute(_copied("into_small_parquet", select, path, rows=number(row_group_rows)))
 
     def describe(self, select: Select) -> dict[str, str]:
         """Give the columns of a SELECT with their DuckDB types; ConfigError when two columns have one name."""

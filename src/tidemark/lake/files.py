@@ -17,6 +17,7 @@ from deltalake.transaction import AddAction
 
 from tidemark.errors import StateError
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine
+from tidemark.lake.pieces import FEWEST_ROWS, write_kept_file, write_scratch_file
 from tidemark.lake.sqltext import (
     OWN,
     Condition,
@@ -68,7 +69,7 @@ def rows_of(action: AddAction) -> int:
     return int(json.loads(action.stats)["numRecords"])
 
 
-def write_file(
+def write_file(  # noqa: PLR0913 -- what a file is, and how it is written
     engine: Engine,
     table: LakeTable,
     rows: Select,
@@ -76,6 +77,7 @@ def write_file(
     batch: int | None,
     now_milliseconds: int,
     statistics: Sequence[str] = (),
+    is_ordered: bool = False,
 ) -> AddAction | None:
     """Write the rows of a SELECT as one data file that no commit names yet; None when there are none.
 
@@ -86,10 +88,16 @@ def write_file(
         batch: the batch that brought the file, part of its name; None for rows that were there before.
         now_milliseconds: the time of the file, Unix milliseconds.
         statistics: the integer columns whose lowest and highest values are recorded, so that readers can skip the file.
+        is_ordered: whether the SELECT yields its rows in the same order each time, so that it may run once for each
+            piece of wide rows.
     """
     local = engine.new_file(".parquet")
     fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in table.columns.items())
-    engine.write_small_parquet(select("files", "fields", fields=fields, rows=rows.rows), local)
+    found = select("files", "fields", fields=fields, rows=rows.rows)
+    if is_ordered:
+        write_kept_file(engine, found, list(table.columns), local)
+    else:
+        engine.write_small_parquet(found, local)
     return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
 
 
@@ -145,7 +153,8 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
         ordered = engine.new_file(".parquet")
         # No row group is longer than a new file, so that the rows of a file are found without reading all others.
         by_key = select("files", "ordered", rows=source.rows, keys=names(OWN + name for name in key))
-        engine.write_parquet(by_key, ordered, row_group_rows=max(2048, min(length, ROW_GROUP_ROWS)))
+        columns = [OWN + name for name in lake.columns]
+        write_scratch_file(engine, by_key, columns, ordered, max(FEWEST_ROWS, min(length, ROW_GROUP_ROWS)))
         for first in range(0, rows, length):
             span = Condition(f"file_row_number >= {first} and file_row_number < {first + length}")
             action = write_file(
@@ -155,6 +164,7 @@ def rewrite_files(  # noqa: PLR0913 -- what a table is, and what is to become of
                 batch=None,
                 now_milliseconds=now_milliseconds,
                 statistics=statistics,
+                is_ordered=True,
             )
             added += [action] if action else []
         ordered.unlink()

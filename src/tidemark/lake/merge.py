@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import write_file
+from tidemark.lake.pieces import is_wide
 from tidemark.lake.sqltext import (
     Condition,
     Expression,
@@ -65,9 +66,19 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     removed = sorted(touched | ({host} if host else set()))
     added: list[AddAction | None] = []
 
+    wide = is_wide(list(lake.columns))
+
     def write(rows: Select) -> None:
         added.append(
-            write_file(engine, lake, rows, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics),
+            write_file(
+                engine,
+                lake,
+                _ordered(rows, key) if wide else rows,
+                batch=batch,
+                now_milliseconds=now_milliseconds,
+                statistics=statistics,
+                is_ordered=wide,
+            ),
         )
 
     replaced = _replaced if engine.count(change, Condition("_op <> 'insert'")) <= FEW_ROWS else _exchanged

@@ -6,7 +6,7 @@ Rows that are taken from the log have no hash, because the log holds no hashes.
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,8 @@ from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
 from tidemark.lake.json_lines import longest_line_bytes
-from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, statement
+from tidemark.lake.pieces import in_pieces
+from tidemark.lake.sqltext import Expression, from_json, names, select, statement
 from tidemark.lake.table import Change, open_table
 from tidemark.log.change import change_columns, struct_of
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
@@ -127,17 +128,28 @@ def _staged(
     types = {column.name: column.log_type for column in entry.columns}
     copies = [engine.new_file(".jsonl") for _ in entry.objects]
     files = [log.verified(each, copy) for each, copy in zip(entry.objects, copies, strict=True)]
-    read, operation, before = dict(types), Expression("'insert'"), Expression("null")
+    read, operation, key_before = dict(types), Expression("'insert'"), Expression("null")
     if batch > 1:
         read["_op"], operation = "VARCHAR", Expression("_op")
         if has_variants(latest.source.key, entry.columns):
             # An update may have given the key another text.
-            keys = {name: types[name] for name in latest.source.key}
-            read["_before"], before = struct_of(keys), _keys_before(keys, types)
+            read["_before"] = struct_of({name: types[name] for name in latest.source.key})
+            key_before = Expression("_before")
     lines = from_json(list(map(str, files)), read, longest_line_bytes(files))
-    with engine.working_on(latest.source.name), engine.working_tables() as tables:
-        change = tables.empty(change_columns(types))
-        parts = {"change": change, "fields": names(types), "operation": operation, "before": before, "lines": lines}
+    found = select("files", "fields", fields=names(read), rows=lines)
+    with (
+        engine.working_on(latest.source.name),
+        engine.working_tables() as tables,
+        in_pieces(engine, found, list(read)) as narrow,
+    ):
+        change = tables.empty(change_columns(types, latest.source.key))
+        parts = {
+            "change": change,
+            "fields": names(types),
+            "operation": operation,
+            "key_before": key_before,
+            "lines": narrow.rows,
+        }
         engine.execute(statement("log", "changes_of_log", **parts))
         for copy in copies:
             copy.unlink(missing_ok=True)
@@ -150,11 +162,3 @@ def _is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int
         return True
     lake = open_table(objects, path_of(table))
     return lake is not None and lake.columns != columns_of(entry.columns)
-
-
-def _keys_before(keys: Collection[str], columns: Iterable[str]) -> Expression:
-    """Write the row before with its key alone."""
-    fields = listed(
-        Expression(f"{quoted(name)} := {quoted(name, '_before.') if name in keys else 'null'}") for name in columns
-    )
-    return Expression(f"case when _before is not null then struct_pack({fields}) end")

@@ -22,6 +22,7 @@ from tidemark.lake.table import (
     with_types,
 )
 from tidemark.log import keys
+from tidemark.log.change import KEY_BEFORE
 from tidemark.log.changelog import TableEntry
 from tidemark.log.columns import INTEGERS, Column
 from tidemark.model import SourceTable
@@ -106,10 +107,10 @@ def stage_changes(engine: Engine, latest: LatestTable, change: Table, *, batch: 
     An update may have given the key another text. It then removes the row under the old text and adds the new row.
     """
     key = latest.source.key
-    has_other_text = keys.has_other_text(key, "", "_before.")
+    has_other_text = keys.has_other_text(key, "", f"{KEY_BEFORE}.")
     with engine.working_tables() as tables:
         if engine.count(change, Condition(f"_op = 'update' and ({has_other_text})")):
-            before = listed(named_as(quoted(name, "_before."), name) for name in key)
+            before = listed(named_as(quoted(name, f"{KEY_BEFORE}."), name) for name in key)
             parts = {"change": change, "has_other_text": has_other_text, "keys_before": before}
             change = tables.of(select("log", "under_both_texts", **parts))
         return stage_merge(

@@ -9,7 +9,9 @@ from pathlib import Path
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine
 from tidemark.lake.json_lines import longest_line_bytes
+from tidemark.lake.pieces import write_scratch_file
 from tidemark.lake.sqltext import (
+    OWN,
     Expression,
     Rows,
     empty,
@@ -138,9 +140,8 @@ def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, ba
     lines = from_json([str(file)], types | {"_op": "VARCHAR"}, longest_line_bytes([file]))
     operation = Expression("'insert'" if batch == 1 else "_op")
     with engine.working_on(each.key):
-        engine.write_parquet(
-            select("star", "lines_of_log", fields=hidden(types), operation=operation, lines=lines), path
-        )
+        rows = select("star", "lines_of_log", fields=hidden(types), operation=operation, lines=lines)
+        write_scratch_file(engine, rows, [*(OWN + name for name in types), "_op"], path)
     copy.unlink(missing_ok=True)
     return Part(each, path, list(types))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tidemark.capture.poll import BEFORE_ROWS, split_lines
 from tidemark.errors import DataError
 from tidemark.lake.engine import Engine, WorkingTables
+from tidemark.lake.pieces import write_scratch_file
 from tidemark.lake.sqltext import (
     OWN,
     Condition,
@@ -109,7 +110,8 @@ def stage_lines(engine: Engine, lines: Iterable[bytes], types: Mapping[str, str]
     for copied, longest, _ in split_lines(engine, lines, PART_BYTES, 0):
         path = engine.new_file(".parquet")
         require_whole(engine, copied, types, longest)
-        engine.write_parquet(select("files", "fields", fields=fields, rows=from_lines([copied], types, longest)), path)
+        found = select("files", "fields", fields=fields, rows=from_lines([copied], types, longest))
+        write_scratch_file(engine, found, list(engine.describe(found)), path)
         copied.unlink()
         files.append(path)
     if not files:
