@@ -124,8 +124,8 @@ def _out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int
     limit = f"{taken_bytes // MEGABYTE}MB" if taken_bytes else memory_limit()
     message = f"{what or 'a table'} needs more memory than the {limit} that the engine may take: {first_line(exc)}"
     advice = (
-        "a row cannot be spilled to the disk, so a very long one needs several times its size: raise"
-        " TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory"
+        "a row cannot be spilled to the disk: a very long one needs up to 30 times its size, and one of hundreds of"
+        " columns needs memory for each of them: raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory"
     )
     return ConfigError(message, advice=advice, table=what)
 
