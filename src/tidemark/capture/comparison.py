@@ -10,7 +10,6 @@ from tidemark.capture import diff
 from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.capture.sweep import SCAN_SHARE, Bucketing, Sum, bucketing_for, differing, ranges, total
 from tidemark.capture.watermark import Span
-from tidemark.lake.pieces import is_wide, pieces_of
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
@@ -24,6 +23,7 @@ from tidemark.lake.sqltext import (
     statement,
 )
 from tidemark.lake.table import Change
+from tidemark.lake.wide_rows import is_wide, pieces_of
 from tidemark.log.changelog import LogObject, TableEntry, carried_over
 from tidemark.log.columns import Column
 from tidemark.log.keys import has_variants

@@ -12,9 +12,9 @@ from tidemark.capture import diff
 from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import add_file
-from tidemark.lake.pieces import write_kept_file
 from tidemark.lake.sqltext import Expression, Rows, from_lines, from_parquet, names, quoted, select
 from tidemark.lake.table import Change
+from tidemark.lake.wide_rows import write_kept_file
 from tidemark.log.changelog import LogObject, TableEntry
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of

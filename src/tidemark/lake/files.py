@@ -17,7 +17,6 @@ from deltalake.transaction import AddAction
 
 from tidemark.errors import StateError
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine
-from tidemark.lake.pieces import FEWEST_ROWS, write_kept_file, write_scratch_file
 from tidemark.lake.sqltext import (
     OWN,
     Condition,
@@ -35,6 +34,7 @@ from tidemark.lake.sqltext import (
     shown,
 )
 from tidemark.lake.table import Change, LakeTable, open_table
+from tidemark.lake.wide_rows import FEWEST_ROWS, write_kept_file, write_scratch_file
 from tidemark.objects import ObjectMeta, Objects
 
 BATCH_DIGITS = 10

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import write_file
-from tidemark.lake.pieces import is_wide
 from tidemark.lake.sqltext import (
     Condition,
     Expression,
@@ -25,6 +24,7 @@ from tidemark.lake.sqltext import (
     union_all,
 )
 from tidemark.lake.table import Change, LakeTable
+from tidemark.lake.wide_rows import is_wide
 
 if TYPE_CHECKING:
     from deltalake.transaction import AddAction

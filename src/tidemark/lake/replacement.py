@@ -11,10 +11,10 @@ from tidemark.errors import ConfigError, StateError, TidemarkError, TransientErr
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.files import add_file, batch_of, write_file
-from tidemark.lake.pieces import is_wide
 from tidemark.lake.rebuilt import TableRebuild
 from tidemark.lake.sqltext import Condition, Fields, Select, digest, identical, named_as, names, quoted, select
 from tidemark.lake.table import LakeTable, create_table, open_table
+from tidemark.lake.wide_rows import is_wide
 from tidemark.objects import Objects
 
 # How much of an error's text a report's note holds.

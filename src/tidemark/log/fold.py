@@ -16,9 +16,9 @@ from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
 from tidemark.lake.files import MERGED_BYTES, data_files, drop_old_files, groups_to_rewrite, rewrite_files
 from tidemark.lake.json_lines import longest_line_bytes
-from tidemark.lake.pieces import in_pieces
 from tidemark.lake.sqltext import Expression, from_json, names, select, statement
 from tidemark.lake.table import Change, open_table
+from tidemark.lake.wide_rows import in_pieces
 from tidemark.log.change import change_columns, struct_of
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
 from tidemark.log.keys import has_variants

@@ -9,7 +9,6 @@ from pathlib import Path
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine
 from tidemark.lake.json_lines import longest_line_bytes
-from tidemark.lake.pieces import write_scratch_file
 from tidemark.lake.sqltext import (
     OWN,
     Expression,
@@ -23,6 +22,7 @@ from tidemark.lake.sqltext import (
     shown,
     union_all,
 )
+from tidemark.lake.wide_rows import write_scratch_file
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
 from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from tidemark.capture.poll import BEFORE_ROWS, split_lines
 from tidemark.errors import DataError
 from tidemark.lake.engine import Engine, WorkingTables
-from tidemark.lake.pieces import write_scratch_file
 from tidemark.lake.sqltext import (
     OWN,
     Condition,
@@ -32,6 +31,7 @@ from tidemark.lake.sqltext import (
     statement,
     text,
 )
+from tidemark.lake.wide_rows import write_scratch_file
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Side
 
 if TYPE_CHECKING:
