@@ -24,6 +24,7 @@ from tidemark.capture.poll import Captured, Poll, apply_captured
 from tidemark.capture.source import open_source
 from tidemark.capture.sweep import Bucketing, Sum
 from tidemark.capture.watermark import Span
+from tidemark.lake import wide_rows
 from tidemark.lake.engine import open_engine
 from tidemark.lake.table import Change
 from tidemark.log.changelog import ChangeLog, TableEntry
@@ -51,13 +52,18 @@ ROWS: st.SearchStrategy[Rows] = st.dictionaries(
 
 @dataclass(frozen=True)
 class Cut:
-    """How a sweep cuts a table: about how many rows fall into a bucket, and from which share of them on it scans."""
+    """How a comparison cuts a table.
+
+    A sweep has about so many rows in a bucket, and scans from that share of the buckets on. Rows of more columns than
+    `piece_columns` are taken so many columns at a time.
+    """
 
     rows_per_bucket: int
     scan_share: float
+    piece_columns: int = wide_rows.PIECE_COLUMNS
 
 
-CUTS = st.sampled_from([Cut(1024, 0.05), Cut(1, 0.05), Cut(1, 1.0), Cut(3, 1.0)])
+CUTS = st.sampled_from([Cut(1024, 0.05), Cut(1, 0.05), Cut(1, 1.0), Cut(3, 1.0), Cut(1, 1.0, 1), Cut(3, 0.05, 2)])
 
 
 NAMES = st.sampled_from(list(TABLES))
@@ -189,6 +195,7 @@ def cut_as(cut: Cut) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "ROWS_PER_BUCKET", cut.rows_per_bucket)
         patch.setattr(comparison, "SCAN_SHARE", cut.scan_share)
+        patch.setattr(wide_rows, "PIECE_COLUMNS", cut.piece_columns)
         yield
 
 

@@ -91,6 +91,13 @@ def test_lines_are_read_byte_for_byte_or_not_at_all(engine: Engine) -> None:
             require_whole(engine, lost, types, 0)
 
 
+def test_each_byte_of_the_widest_table_is_counted(engine: Engine) -> None:
+    widest = {f"c{number}": "VARCHAR" for number in range(1600)}
+    line = b"\t".join(b"%d" % number for number in range(1600)) + b"\n"
+    staged = stage_lines(engine, [line], widest)
+    assert engine.execute(Sql(f"select c0, c1599 from {staged}")).fetchall() == [("0", "1599")]
+
+
 def test_lines_may_look_like_rows_inside_a_text(engine: Engine) -> None:
     # With line breaks as they are, a thread that begins to read in such a text takes its lines for rows.
     text = b"evil\\t1\\tt\\n" * 100_000

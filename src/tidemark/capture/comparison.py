@@ -23,6 +23,7 @@ from tidemark.lake.sqltext import (
     statement,
 )
 from tidemark.lake.table import Change
+from tidemark.lake.wide_rows import cut_columns, is_wide
 from tidemark.log.changelog import LogObject, TableEntry, carried_over
 from tidemark.log.columns import Column
 from tidemark.log.keys import has_variants
@@ -115,9 +116,28 @@ class _Comparison:
         rows = self._copy_in(self.tables.staged, lines, columns_of(self.columns))
         if rows:
             otherwise = reads_otherwise(before, self.columns, "l.", "s.")
+            if is_wide(self.names):
+                self._compare_in_pieces(otherwise)
+                return rows
             compared = diff.compare_staged(self.latest.rows, self.names, self.table.key, self.tables, otherwise)
             self.engine.execute(compared)
         return rows
+
+    def _compare_in_pieces(self, otherwise: Condition) -> None:
+        """Compare the staged rows some columns at a time, and then take those that differ."""
+        latest, key, tables = self.latest.rows, self.table.key, self.tables
+        self.engine.execute(statement("capture", "delete_all", table=tables.differing_keys))
+        for each in diff.compare_in_pieces(latest, list(cut_columns(self.names)), key, tables, otherwise):
+            self.engine.execute(each)
+        self._put_judged(diff.judge_staged(latest, key, tables), tables.staged)
+
+    def _put_judged(self, found: Select, rows: Rows) -> None:
+        """Put some rows into the changes; `found` gives their keys, each with its operation and its hash before."""
+        with self.engine.working_tables() as working:
+            judged = working.of(found)
+            if self.engine.count(judged):
+                texts = working.of(diff.texts_before(self.latest.rows, self.names, self.table.key, judged))
+                self.engine.execute(diff.put_judged(rows, judged, texts, self.names, self.table.key, self.tables))
 
     def read_beyond(self, where: Condition) -> int:
         """Read, by key, the rows that match `where` in latest but were not staged; delete those that are gone.
@@ -205,6 +225,10 @@ class _Comparison:
         return select("files", "with_keys_of", rows=self.latest.rows, others=others, keys=keys).rows
 
     def _delete_absent(self, rows: Rows, present: Table) -> None:
+        if is_wide(self.names):
+            key = names(self.table.key)
+            self._put_judged(select("diff", "judge_absent", key=key, latest=rows, present=present), self.latest.rows)
+            return
         self.engine.execute(diff.delete_absent(rows, present, self.names, self.table.key, self.tables))
 
     def _bucketing(self) -> Bucketing:

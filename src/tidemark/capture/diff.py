@@ -27,7 +27,7 @@ from tidemark.lake.sqltext import (
     text,
     tried,
 )
-from tidemark.log.change import change_columns
+from tidemark.log.change import KEY_BEFORE, change_columns
 from tidemark.log.columns import Column
 from tidemark.log.keys import is_same_key
 
@@ -36,13 +36,15 @@ from tidemark.log.keys import is_same_key
 class DiffTables:
     """The working tables of one source table.
 
-    `staged` holds rows that a poll read, with `_hash`. `swept` holds the keys and hashes that the sweep read in the
-    buckets of `differing`. `change` holds what the poll found, see `change_columns`.
+    `staged` holds rows that a poll read, with `_hash`. `differing_keys` holds the keys of those that differ, if they
+    are compared in pieces. `swept` holds the keys and hashes that the sweep read in the buckets of `differing`.
+    `change` holds what the poll found, see `change_columns`.
     """
 
     staged: Table
     swept: Table
     differing: Table
+    differing_keys: Table
     change: Table
 
 
@@ -61,7 +63,8 @@ def make_tables(
         staged=empty({**columns, "_hash": "BIGINT"}),
         swept=empty({**keys, "_hash": "BIGINT"}),
         differing=empty({"bucket": "BIGINT"}),
-        change=empty(change_columns(columns)),
+        differing_keys=empty(keys),
+        change=empty(change_columns(columns, key)),
     )
 
 
@@ -81,12 +84,71 @@ def compare_staged(
         keys=names(key),
         fields=names(columns),
         mine=names(columns, "s."),
-        before=packed(columns, "l."),
+        before=_text(columns, "l."),
+        key_before=packed(key, "l."),
         same=same(key, "s.", "l."),
         is_new=Condition(f"{quoted(key[0], 'l.')} is null"),
-        differs=any_of(
-            [Condition(f"row({names(columns, 's.')}) is distinct from row({names(columns, 'l.')})"), otherwise]
-        ),
+        differs=any_of([_differ(columns), otherwise]),
+    )
+
+
+def compare_in_pieces(
+    latest: Rows, pieces: Sequence[Sequence[str]], key: Sequence[str], tables: DiffTables, otherwise: Condition
+) -> Iterator[Statement]:
+    """Write the statements that put into `differing` the keys of those staged rows that differ from `latest`.
+
+    Each compares some of the columns.
+    """
+    conditions = [_differ(piece) for piece in pieces]
+    for differs in [*conditions, *([otherwise] if otherwise != "false" else [])]:
+        yield statement(
+            "diff",
+            "differing_keys",
+            differing=tables.differing_keys,
+            keys=names(key, "s."),
+            staged=tables.staged,
+            latest=latest,
+            same=same(key, "s.", "l."),
+            differs=differs,
+        )
+
+
+def judge_staged(latest: Rows, key: Sequence[str], tables: DiffTables) -> Select:
+    """Write the SELECT of the keys of those staged rows that are new or differ, with `_op`; see `compare_in_pieces`."""
+    return select(
+        "diff",
+        "judge_staged",
+        keys=names(key, "s."),
+        key=names(key),
+        staged=tables.staged,
+        latest=latest,
+        differing=tables.differing_keys,
+        same=same(key, "s.", "l."),
+        is_differing=same(key, "s.", "d."),
+        is_new=Condition(f"{quoted(key[0], 'l.')} is null"),
+    )
+
+
+def texts_before(latest: Rows, columns: Sequence[str], key: Sequence[str], judged: Table) -> Select:
+    """Write the SELECT of the keys of changed and deleted rows, each with the row before."""
+    return select("diff", "texts_before", key=names(key), before=_text(columns, "l."), latest=latest, judged=judged)
+
+
+def put_judged(
+    rows: Rows, judged: Table, texts: Table, columns: Sequence[str], key: Sequence[str], tables: DiffTables
+) -> Statement:
+    """Write the statement that puts the judged rows into `change`."""
+    return statement(
+        "diff",
+        "put_judged",
+        change=tables.change,
+        fields=names(columns, "r."),
+        key_before=packed(key, "j."),
+        rows=rows,
+        judged=judged,
+        texts=texts,
+        same=same(key, "r.", "j."),
+        is_before=same(key, "j.", "t."),
     )
 
 
@@ -99,7 +161,8 @@ def delete_absent(
         "delete_absent",
         change=tables.change,
         fields=names(columns, "l."),
-        before=packed(columns, "l."),
+        before=_text(columns, "l."),
+        key_before=packed(key, "l."),
         latest=latest,
         present=present,
         keys=names(key),
@@ -117,14 +180,15 @@ def unite_keys(latest: Rows, columns: Sequence[Column], key: Sequence[str], tabl
         "diff",
         "delete_other_texts",
         fields=names(found, "l."),
-        before=packed(found, "l."),
+        before=_text(found, "l."),
+        key_before=packed(key, "l."),
         latest=latest,
         keys=names(key),
         same=is_same_key(key, columns, "l.", "i."),
         **parts,
     )
     yield statement("diff", "unite_keys", same=is_same_key(key, columns, "d.", "i."), **parts)
-    yield statement("diff", "drop_united", is_before=same(key, "u._before.", "d."), **parts)
+    yield statement("diff", "drop_united", is_before=same(key, f"u.{KEY_BEFORE}.", "d."), **parts)
 
 
 def within(spans: Sequence[Span]) -> Condition:
@@ -187,7 +251,15 @@ def keys_to_read(expected: Rows, key: Sequence[str], tables: DiffTables) -> Sele
 
 def log_line(columns: Sequence[str]) -> Expression:
     """Write the expression of a row's line in the log; an insert has no `_before`."""
-    inserted, changed = packed([*columns, "_op"]), packed([*columns, "_op", "_before"])
-    return Expression(
-        f"case when _op = 'insert' then to_json({inserted})::varchar else to_json({changed})::varchar end"
-    )
+    line = _text([*columns, "_op"])
+    before = "',\"_before\":', coalesce(_before, 'null'), '}'"
+    return Expression(f"case when _op = 'insert' then {line} else concat(left({line}, -1), {before}) end")
+
+
+def _differ(columns: Sequence[str]) -> Condition:
+    return Condition(f"row({names(columns, 's.')}) is distinct from row({names(columns, 'l.')})")
+
+
+def _text(columns: Sequence[str], prefix: str = "") -> Expression:
+    """Write the expression of a row as JSON text."""
+    return Expression(f"to_json({packed(columns, prefix)})::varchar")

@@ -14,6 +14,7 @@ from tidemark.lake.engine import Engine
 from tidemark.lake.files import add_file
 from tidemark.lake.sqltext import Expression, Rows, from_lines, from_parquet, names, quoted, select
 from tidemark.lake.table import Change
+from tidemark.lake.wide_rows import write_kept_file
 from tidemark.log.changelog import LogObject, TableEntry
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of
@@ -74,7 +75,7 @@ class _Whole:
         """Write one part as an object of the log and as a file for latest."""
         poll, engine, table, types = self.poll, self.engine, self.latest.source, columns_of(self.columns)
         parquet, lines = engine.new_file(".parquet"), engine.new_file(".jsonl")
-        engine.write_small_parquet(select("files", "all", rows=from_lines([copied], types, longest)), parquet)
+        write_kept_file(engine, select("files", "all", rows=from_lines([copied], types, longest)), list(types), parquet)
         copied.unlink()
         source = from_parquet([str(parquet)], types)
         self._write_lines(source, lines)

@@ -76,7 +76,7 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
         _register(connection, stores, failures)
         shut(connection, [*local_places(scratch), *(place for store in stores for place in store.places())])
         with _translated(scratch, failures):
-            yield Engine(connection, scratch, failures)
+            yield Engine(connection, scratch, failures, _Shared(threads))
 
 
 @contextmanager
@@ -133,8 +133,8 @@ def _out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int
     limit = f"{taken_bytes // MEGABYTE}MB" if taken_bytes else memory_limit()
     message = f"{what or 'a table'} needs more memory than the {limit} that the engine may take: {first_line(exc)}"
     advice = (
-        "a row cannot be spilled to the disk, so a very long one needs several times its size: raise"
-        " TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory"
+        "a row cannot be spilled to the disk: a very long one needs up to 30 times its size, and one of hundreds of"
+        " columns needs memory for each of them: raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory"
     )
     return ConfigError(message, advice=advice, table=what)
 
@@ -153,12 +153,42 @@ def _beginning(exc: duckdb.Error) -> str:
 class _Shared:
     """What all connections to one database share: the numbers of working tables, whose schema is one, and the memory.
 
-    `taken_bytes` is what the database may take by now, 0 for the limit that it was opened with.
+    `taken_bytes` is what the database may take by now, 0 for the limit that it was opened with. `running` counts the
+    statements that run beside each other, on `threads` threads.
     """
 
+    threads: int = 1
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     taken_bytes: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    running: int = 0
+    turn: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def beside_others(self) -> Iterator[None]:
+        """Wait while a statement runs alone."""
+        with self.turn:
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.turn:
+                self.running -= 1
+                self.turn.notify_all()
+
+    @contextmanager
+    def alone(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Wait until no statement runs, and let none begin until the block ends, in which there is one thread.
+
+        A thread takes memory for the rows that it has in hand, 2,048 of them at each step of a statement, and some 32
+        KB for each column of text. So a statement over many columns needs half as much on one thread as on two.
+        """
+        with self.turn:
+            self.turn.wait_for(lambda: not self.running)
+            connection.execute("set threads = 1")
+            try:
+                yield
+            finally:
+                connection.execute("set threads = ?", [self.threads])
 
 
 @dataclass
@@ -208,33 +238,41 @@ class Engine:
             self.what = before
 
     def execute(self, statement: Sql, parameters: Sequence[object] = ()) -> Answer:
-        """Run one statement and fetch its rows, if need be again with more memory: one that fails has done nothing.
+        """Run one statement and fetch its rows.
+
+        If memory does not suffice, run it again alone and on one thread, then with more memory: one that fails has done
+        nothing.
 
         Raises:
             ConfigError: the engine may not take as much memory as the statement needs.
         """
-        while True:
-            taken_bytes = self._shared.taken_bytes
-            try:
-                # DuckDB may compute rows only when they are fetched, and run out of memory then.
-                return Answer(self.connection.execute(statement, list(parameters)).fetchall())
-            except duckdb.OutOfMemoryException as exc:
-                if not self._took_more(taken_bytes):
-                    raise _out_of_memory(exc, self.what, taken_bytes) from exc
+        try:
+            with self._shared.beside_others():
+                return self._answer(statement, parameters)
+        except duckdb.OutOfMemoryException as exc:
+            logger.info("%s: out of memory, so the step runs again alone: %s", self.what or "a table", first_line(exc))
+        with self._shared.alone(self.connection):
+            while True:
+                try:
+                    return self._answer(statement, parameters)
+                except duckdb.OutOfMemoryException as exc:
+                    if not self._took_more():
+                        raise _out_of_memory(exc, self.what, self._shared.taken_bytes) from exc
 
-    def _took_more(self, taken_bytes: int) -> bool:
-        """Take more memory than was too little, unless another thread has just done so; False if there is no more."""
-        with self._shared.lock:
-            if self._shared.taken_bytes > taken_bytes:
-                return True
-            more_bytes = more_memory(taken_bytes)
-            if more_bytes is None:
-                return False
-            shown = (self.what or "a table", memory_limit(), more_bytes // MEGABYTE)
-            logger.warning("%s: a row or a step needs more than %s of memory: the engine may take %d MB now", *shown)
-            self.connection.execute("set memory_limit = ?", [f"{more_bytes}B"])
-            self._shared.taken_bytes = more_bytes
-            return True
+    def _answer(self, statement: Sql, parameters: Sequence[object]) -> Answer:
+        # DuckDB may compute rows only when they are fetched, and run out of memory then.
+        return Answer(self.connection.execute(statement, list(parameters)).fetchall())
+
+    def _took_more(self) -> bool:
+        """Take more memory, while this statement runs alone; False if there is no more."""
+        more_bytes = more_memory(self._shared.taken_bytes)
+        if more_bytes is None:
+            return False
+        shown = (self.what or "a table", memory_limit(), more_bytes // MEGABYTE)
+        logger.warning("%s: a row or a step needs more than %s of memory: the engine may take %d MB now", *shown)
+        self.connection.execute("set memory_limit = ?", [f"{more_bytes}B"])
+        self._shared.taken_bytes = more_bytes
+        return True
 
     def value(self, statement: Sql, parameters: Sequence[object] = ()) -> object:
         """Run a statement that gives one row of one column."""
@@ -289,9 +327,9 @@ class Engine:
         """Write the rows of a SELECT as a scratch file, which is written fast rather than small."""
         self.execute(_copied("into_parquet", select, path, rows=number(row_group_rows)))
 
-    def write_small_parquet(self, select: Select, path: Path) -> None:
+    def write_small_parquet(self, select: Select, path: Path, row_group_rows: int = ROW_GROUP_ROWS) -> None:
         """Write the rows of a SELECT as a file that is kept, which is written small rather than fast."""
-        self.execute(_copied("into_small_parquet", select, path))
+        self.execute(_copied("into_small_parquet", select, path, rows=number(row_group_rows)))
 
     def describe(self, select: Select) -> dict[str, str]:
         """Give the columns of a SELECT with their DuckDB types; ConfigError when two columns have one name."""

@@ -18,6 +18,7 @@ from tidemark.errors import StateError
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine
 from tidemark.lake.pieces import DataFile, Rewrite
 from tidemark.lake.sqltext import (
+    OWN,
     Condition,
     Expression,
     Select,
@@ -33,6 +34,7 @@ from tidemark.lake.sqltext import (
     shown,
 )
 from tidemark.lake.table import Change, LakeTable, open_table
+from tidemark.lake.wide_rows import FEWEST_ROWS, write_kept_file, write_scratch_file
 from tidemark.objects import ObjectMeta, Objects
 
 BATCH_DIGITS = 10
@@ -55,7 +57,7 @@ def rows_of(action: AddAction) -> int:
     return int(json.loads(action.stats)["numRecords"])
 
 
-def write_file(
+def write_file(  # noqa: PLR0913 -- what a file is, and how it is written
     engine: Engine,
     table: LakeTable,
     rows: Select,
@@ -63,6 +65,7 @@ def write_file(
     batch: int | None,
     now_milliseconds: int,
     statistics: Sequence[str] = (),
+    is_ordered: bool = False,
 ) -> AddAction | None:
     """Write the rows of a SELECT as one data file that no commit names yet; None when there are none.
 
@@ -73,10 +76,16 @@ def write_file(
         batch: the batch that brought the file, part of its name; None for rows that were there before.
         now_milliseconds: the time of the file, Unix milliseconds.
         statistics: the integer columns whose lowest and highest values are recorded, so that readers can skip the file.
+        is_ordered: whether the SELECT yields its rows in the same order each time, so that it may run once for each
+            piece of wide rows.
     """
     local = engine.new_file(".parquet")
     fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in table.columns.items())
-    engine.write_small_parquet(select("files", "fields", fields=fields, rows=rows.rows), local)
+    found = select("files", "fields", fields=fields, rows=rows.rows)
+    if is_ordered:
+        write_kept_file(engine, found, list(table.columns), local)
+    else:
+        engine.write_small_parquet(found, local)
     return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
 
 
@@ -122,7 +131,7 @@ def write_files(  # noqa: PLR0913 -- as `write_file`, and what to cut
     Args:
         engine: runs the SELECT.
         table: the Delta table that the files are for.
-        ordered: yields the table's columns by name.
+        ordered: yields the table's columns by name, in the same order each time; see `write_file`.
         rows: how many rows that are, at most.
         pieces: how many files are wanted.
         batch: see `write_file`.
@@ -131,7 +140,15 @@ def write_files(  # noqa: PLR0913 -- as `write_file`, and what to cut
     """
 
     def write(piece: Select) -> list[AddAction]:
-        action = write_file(engine, table, piece, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
+        action = write_file(
+            engine,
+            table,
+            piece,
+            batch=batch,
+            now_milliseconds=now_milliseconds,
+            statistics=statistics,
+            is_ordered=True,
+        )
         return [action] if action else []
 
     if pieces == 1:
@@ -140,7 +157,8 @@ def write_files(  # noqa: PLR0913 -- as `write_file`, and what to cut
     scratch = engine.new_file(".parquet")
     # No row group is longer than a new file, so that the rows of a file are found without reading all others.
     hidden_rows = select("files", "fields", fields=hidden(table.columns), rows=ordered.rows)
-    engine.write_parquet(hidden_rows, scratch, row_group_rows=max(2048, min(length, ROW_GROUP_ROWS)))
+    hidden_columns = [OWN + name for name in table.columns]
+    write_scratch_file(engine, hidden_rows, hidden_columns, scratch, max(FEWEST_ROWS, min(length, ROW_GROUP_ROWS)))
     added: list[AddAction] = []
     for first in range(0, rows, length):
         span = Condition(f"file_row_number >= {first} and file_row_number < {first + length}")

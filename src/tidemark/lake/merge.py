@@ -25,6 +25,7 @@ from tidemark.lake.sqltext import (
     union_all,
 )
 from tidemark.lake.table import Change, LakeTable
+from tidemark.lake.wide_rows import is_wide
 
 if TYPE_CHECKING:
     from deltalake.transaction import AddAction
@@ -96,7 +97,7 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
         if len(group) == 1:
             pieces = pieces_of(group[0], places, small)
             small += pieces - 1
-            write(_ordered(rows, key) if host in group else rows, most_rows, pieces)
+            write(_ordered(rows, key) if host in group or is_wide(lake.columns) else rows, most_rows, pieces)
         else:
             write(_ordered(rows, key), most_rows)
     if inserts and host is None:

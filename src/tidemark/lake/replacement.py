@@ -12,8 +12,9 @@ from tidemark.faults import effect
 from tidemark.lake.engine import Engine, first_line
 from tidemark.lake.files import add_file, batch_of, write_file
 from tidemark.lake.rebuilt import TableRebuild
-from tidemark.lake.sqltext import Select, identical, named_as, names, quoted, select
+from tidemark.lake.sqltext import Condition, Fields, Select, digest, identical, named_as, names, quoted, select
 from tidemark.lake.table import LakeTable, create_table, open_table
+from tidemark.lake.wide_rows import is_wide
 from tidemark.objects import Objects
 
 # How much of an error's text a report's note holds.
@@ -58,8 +59,10 @@ class Replacement:
 
     def _beyond(self, lake: LakeTable, other: LakeTable) -> int:
         """Count the rows that are in `lake` but not in `other`."""
-        shared = names([name for name in self.columns if name in lake.columns and name in other.columns])
-        beyond = select("replacement", "rows_beyond", fields=shared, rows=lake.rows(), others=other.rows())
+        shared = [name for name in self.columns if name in lake.columns and name in other.columns]
+        # Sorting rows apart by hundreds of columns takes more memory than there may be.
+        fields = Fields(digest(shared)) if is_wide(shared) else names(shared)
+        beyond = select("replacement", "rows_beyond", fields=fields, rows=lake.rows(), others=other.rows())
         return int(str(self.engine.value(beyond)))
 
     def reason(self, batch: int, stage: str) -> str:
@@ -100,7 +103,13 @@ class Replacement:
             if carries and self.present is not None and self.is_readable:
                 rows = self._carrying(self.present, file, key, carries)
                 action = write_file(
-                    self.engine, written, rows, batch=number, now_milliseconds=now_milliseconds, statistics=statistics
+                    self.engine,
+                    written,
+                    rows,
+                    batch=number,
+                    now_milliseconds=now_milliseconds,
+                    statistics=statistics,
+                    is_ordered=True,
                 )
             else:
                 local = self.made.objects.local_path(f"{self.made.path}/{file}")
@@ -121,6 +130,8 @@ class Replacement:
             carried=named_as(quoted(column, "p."), column),
             made=self.made.rows([file]),
             present=present.rows(),
-            same=identical(self.columns, "m.", "p."),
+            same=Condition(f"{digest(self.columns, 'm.')} = {digest(self.columns, 'p.')}")
+            if is_wide(self.columns)
+            else identical(self.columns, "m.", "p."),
             keys=names(key, "m."),
         )

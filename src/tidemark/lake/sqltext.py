@@ -178,6 +178,12 @@ def packed(columns: Iterable[str], prefix: str = "") -> Expression:
     return Expression(f"struct_pack({fields})")
 
 
+def digest(columns: Iterable[str], prefix: str = "") -> Expression:
+    """Write the expression of a digest of columns, which are equal only where their digests are."""
+    texts = listed(converted(quoted(name, prefix), "varchar") for name in columns)
+    return Expression(f"sha256(to_json([{texts}])::varchar)")
+
+
 def empty(columns: Mapping[str, str]) -> Rows:
     """Write a FROM item that has the columns and no rows."""
     fields = listed(named_as(converted(Expression("null"), kind), name) for name, kind in columns.items())

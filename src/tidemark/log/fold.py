@@ -4,7 +4,7 @@ Rows that are taken from the log have no hash, because the log holds no hashes.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,8 +17,9 @@ from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.merge import stage_merge
 from tidemark.lake.pieces import MERGED_BYTES, files_to_rewrite
 from tidemark.lake.scratch import remove_leftovers, scratch_folder
-from tidemark.lake.sqltext import Expression, from_json, listed, names, quoted, select, statement
+from tidemark.lake.sqltext import Expression, from_json, names, select, statement
 from tidemark.lake.table import Change, open_table
+from tidemark.lake.wide_rows import in_pieces
 from tidemark.log.change import change_columns, struct_of
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry
 from tidemark.log.group import Group, cut, read_group, take
@@ -167,17 +168,28 @@ def _staged(
     types = {column.name: column.log_type for column in entry.columns}
     copies = [engine.new_file(".jsonl") for _ in entry.objects]
     files = [log.verified(each, copy) for each, copy in zip(entry.objects, copies, strict=True)]
-    read, operation, before = dict(types), Expression("'insert'"), Expression("null")
+    read, operation, key_before = dict(types), Expression("'insert'"), Expression("null")
     if batch > 1:
         read["_op"], operation = "VARCHAR", Expression("_op")
         if has_variants(latest.source.key, entry.columns):
             # An update may have given the key another text.
-            keys = {name: types[name] for name in latest.source.key}
-            read["_before"], before = struct_of(keys), _keys_before(keys, types)
+            read["_before"] = struct_of({name: types[name] for name in latest.source.key})
+            key_before = Expression("_before")
     lines = from_json(list(map(str, files)), read, longest_line_bytes(files))
-    with engine.working_on(latest.source.name), engine.working_tables() as tables:
-        change = tables.empty(change_columns(types))
-        parts = {"change": change, "fields": names(types), "operation": operation, "before": before, "lines": lines}
+    found = select("files", "fields", fields=names(read), rows=lines)
+    with (
+        engine.working_on(latest.source.name),
+        engine.working_tables() as tables,
+        in_pieces(engine, found, list(read)) as narrow,
+    ):
+        change = tables.empty(change_columns(types, latest.source.key))
+        parts = {
+            "change": change,
+            "fields": names(types),
+            "operation": operation,
+            "key_before": key_before,
+            "lines": narrow.rows,
+        }
         engine.execute(statement("log", "changes_of_log", **parts))
         for copy in copies:
             copy.unlink(missing_ok=True)
@@ -190,11 +202,3 @@ def _is_news(objects: Objects, table: SourceTable, entry: TableEntry, batch: int
         return True
     lake = open_table(objects, path_of(table))
     return lake is not None and lake.columns != columns_of(entry.columns)
-
-
-def _keys_before(keys: Collection[str], columns: Iterable[str]) -> Expression:
-    """Write the row before with its key alone."""
-    fields = listed(
-        Expression(f"{quoted(name)} := {quoted(name, '_before.') if name in keys else 'null'}") for name in columns
-    )
-    return Expression(f"case when _before is not null then struct_pack({fields}) end")

@@ -1,7 +1,7 @@
 """Groups: consecutive small batches of the log that a scratch copy takes at once, because each step has its price.
 
 A group has no batch that needs care: not the first one, none with another shape than the batch before, none that names
-rows of quarantine, and none with more rows than are read at once.
+rows of quarantine, none with more rows than are read at once, and none with wide rows.
 """
 
 import logging
@@ -21,14 +21,17 @@ from tidemark.lake.sqltext import (
     from_json,
     hidden,
     listed,
+    named_as,
     names,
     numbered_parquet,
     numbers,
+    quoted,
     select,
     shown,
     text,
 )
-from tidemark.log.change import struct_of
+from tidemark.lake.wide_rows import is_wide
+from tidemark.log.change import KEY_BEFORE, struct_of
 from tidemark.log.changelog import READERS, ChangeLog, LogObject, Manifest, TableEntry
 from tidemark.log.keys import has_variants
 from tidemark.model import SourceTable
@@ -52,8 +55,8 @@ class ApartError(Exception):
 class Group:
     """Batches that follow each other; `changes` has a working table for each source table that they change.
 
-    Its columns are the table's, `_op`, where the key's text can vary `_before` with the key, and what tells the changes
-    apart: `_tidemark_batch`, `_tidemark_ordinal` and `_tidemark_captured_at`.
+    Its columns are the table's, `_op`, where the key's text can vary the key before (see `change_columns`), and what
+    tells the changes apart: `_tidemark_batch`, `_tidemark_ordinal` and `_tidemark_captured_at`.
     """
 
     manifests: Sequence[Manifest]
@@ -94,6 +97,7 @@ def cut(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:
             or bool(each.replay)
             or any(len(found) > 1 for found in objects)
             or size_bytes > MOST_BYTES
+            or any(table.changes and is_wide(table.columns) for table in each.tables.values())
             or _shape(each) != _shape(before)
         )
         before = each
@@ -180,8 +184,9 @@ def _changes(
     lines = from_json([str(path)], types | beside, longest_line_bytes([path]))
     fields = listed([hidden(types), names(beside)])
     engine.write_parquet(select("files", "fields", fields=fields, rows=lines), numbered)
+    kept = [named_as(quoted(name), KEY_BEFORE if name == "_before" else name) for name in beside]
     parts = {
-        "fields": listed([shown(types), names(beside)]),
+        "fields": listed([shown(types), *kept]),
         "rows": numbered_parquet(numbered),
         "spans": _spans(entries, places).rows,
     }

@@ -22,6 +22,7 @@ from tidemark.lake.table import (
     with_types,
 )
 from tidemark.log import keys
+from tidemark.log.change import KEY_BEFORE
 from tidemark.log.changelog import TableEntry
 from tidemark.log.columns import INTEGERS, Column
 from tidemark.model import SourceTable
@@ -120,10 +121,10 @@ def stage_changes(engine: Engine, latest: LatestTable, change: Table, *, batch: 
 
 def under_both_texts(engine: Engine, tables: WorkingTables, change: Table, source: SourceTable) -> Table:
     """Give changes with each update that gave a key another text as a deletion and an insertion."""
-    has_other_text = keys.has_other_text(source.key, "", "_before.")
+    has_other_text = keys.has_other_text(source.key, "", f"{KEY_BEFORE}.")
     if not engine.count(change, Condition(f"_op = 'update' and ({has_other_text})")):
         return change
-    before = listed(named_as(quoted(name, "_before."), name) for name in source.key)
+    before = listed(named_as(quoted(name, f"{KEY_BEFORE}."), name) for name in source.key)
     parts = {"change": change, "has_other_text": has_other_text, "keys_before": before}
     return tables.of(select("log", "under_both_texts", **parts))
 

@@ -10,6 +10,7 @@ from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import (
+    OWN,
     Expression,
     Rows,
     empty,
@@ -21,6 +22,7 @@ from tidemark.lake.sqltext import (
     shown,
     union_all,
 )
+from tidemark.lake.wide_rows import write_scratch_file
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
 from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable
@@ -138,9 +140,8 @@ def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, ba
     lines = from_json([str(file)], types | {"_op": "VARCHAR"}, longest_line_bytes([file]))
     operation = Expression("'insert'" if batch == 1 else "_op")
     with engine.working_on(each.key):
-        engine.write_parquet(
-            select("star", "lines_of_log", fields=hidden(types), operation=operation, lines=lines), path
-        )
+        rows = select("star", "lines_of_log", fields=hidden(types), operation=operation, lines=lines)
+        write_scratch_file(engine, rows, [*(OWN + name for name in types), "_op"], path)
     copy.unlink(missing_ok=True)
     return Part(each, path, list(types))
 

@@ -31,6 +31,7 @@ from tidemark.lake.sqltext import (
     statement,
     text,
 )
+from tidemark.lake.wide_rows import write_scratch_file
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Side
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def stage_lines(engine: Engine, lines: Iterable[bytes], types: Mapping[str, str]
     for copied, longest, _ in split_lines(engine, lines, PART_BYTES, 0):
         path = engine.new_file(".parquet")
         require_whole(engine, copied, types, longest)
-        engine.write_parquet(select("files", "fields", fields=fields, rows=from_lines([copied], types, longest)), path)
+        found = select("files", "fields", fields=fields, rows=from_lines([copied], types, longest))
+        write_scratch_file(engine, found, list(engine.describe(found)), path)
         copied.unlink()
         files.append(path)
     if not files:
@@ -120,8 +122,10 @@ def stage_lines(engine: Engine, lines: Iterable[bytes], types: Mapping[str, str]
 def require_whole(engine: Engine, lines: "Path", columns: Iterable[str], longest: int) -> None:
     """Raise DataError unless the engine reads from a scratch file every byte that follows the line before the rows."""
     escaped = from_escaped_lines([lines], dict.fromkeys(columns, "VARCHAR"), longest)
-    counted = Expression(" + ".join(f"coalesce(strlen({quoted(name)}), 2) + 1" for name in columns))
-    found = engine.value(select("verification", "bytes_of_lines", bytes=counted, lines=escaped))
+    # A sum for each column: as one expression, the sum of many columns would nest deeper than the engine allows.
+    counted = listed(Expression(f"coalesce(sum(coalesce(strlen({quoted(name)}), 2) + 1), 0)") for name in columns)
+    sums = engine.execute(select("verification", "bytes_of_lines", bytes=counted, lines=escaped)).fetchone()
+    found = sum(map(int, sums or ()))
     expected = lines.stat().st_size - len(BEFORE_ROWS)
     if found != expected:
         message = (

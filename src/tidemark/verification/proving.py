@@ -12,6 +12,16 @@ from tidemark.report import Progress
 from tidemark.verification.result import TableProof
 
 RESTORE = "restore it from the bucket's older versions, or rebuild it from the log"
+# Errors of DuckDB about a statement, which say nothing of rows and files.
+OF_STATEMENTS = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.NotImplementedException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
+REFUSED = "the engine refused a statement: this says nothing of rows and files"
+REPORT = "restore nothing; check the model's SELECT, or report it with the table's definition"
 
 
 def proofs(
@@ -25,10 +35,19 @@ def proofs(
     return tuple(_proven(engine, edge, tables, progress))
 
 
+def not_verified(exc: Exception) -> tuple[str, str, str]:
+    """Give what was said, the cause, and what to do when DuckDB or delta-rs could not answer."""
+    said = first_line(exc)
+    if isinstance(exc, OF_STATEMENTS):
+        return f"cannot be compared: {said}", REFUSED, REPORT
+    return f"cannot be read: {said}", "a file of it is damaged or gone", RESTORE
+
+
 def _unreadable(name: str, exc: Exception) -> TableProof:
-    said, advice = (exc.message, exc.advice) if isinstance(exc, StateError) else (first_line(exc), "")
-    problem = f"cannot be read: {said}"
-    return TableProof(name, problem=problem, cause="a file of it is damaged or gone", advice=advice or RESTORE)
+    problem, cause, advice = not_verified(exc)
+    if isinstance(exc, StateError):
+        problem, advice = f"cannot be read: {exc.message}", exc.advice or RESTORE
+    return TableProof(name, problem=problem, cause=cause, advice=advice)
 
 
 def _proven(

@@ -17,7 +17,7 @@ from deltalake.exceptions import DeltaError
 from tidemark.capture.source import open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.errors import DataError, TidemarkError
-from tidemark.lake.engine import Engine, first_line, open_engine
+from tidemark.lake.engine import Engine, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.fold import scratch_copy
 from tidemark.log.latest import open_latest_as_of
@@ -31,7 +31,7 @@ from tidemark.verification.causes import LAWS, RECORDS, SOURCE, STAR, WAREHOUSE,
 from tidemark.verification.latest_star import StarEdge
 from tidemark.verification.laws import laws_of_warehouse
 from tidemark.verification.log_star import LogEdges
-from tidemark.verification.proving import RESTORE, proofs
+from tidemark.verification.proving import not_verified, proofs
 from tidemark.verification.records import (
     Rows,
     concluded,
@@ -249,6 +249,5 @@ class _Work:
             logger.info("%s: %s", name, exc)
             return Edge(name, skipped=exc.message, advice=exc.advice, exit_code=exc.exit_code)
         except (duckdb.Error, DeltaError) as exc:
-            return Edge(
-                name, skipped=f"cannot be read: {first_line(exc)}", advice=RESTORE, exit_code=DataError.exit_code
-            )
+            problem, _, advice = not_verified(exc)
+            return Edge(name, skipped=problem, advice=advice, exit_code=DataError.exit_code)

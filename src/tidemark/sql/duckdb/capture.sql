@@ -81,7 +81,7 @@ from {rows};
 select
     *,
     'insert' as _op,
-    null as _before
+    null::varchar as _before
 from {rows};
 
 -- name: highest_stamp

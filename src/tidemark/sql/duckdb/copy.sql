@@ -2,7 +2,7 @@
 copy ({select}) to {path} (format parquet, row_group_size {rows});
 
 -- name: into_small_parquet
-copy ({select}) to {path} (format parquet, compression zstd);
+copy ({select}) to {path} (format parquet, compression zstd, row_group_size {rows});
 
 -- name: into_json
 copy ({select}) to {path} (format json);

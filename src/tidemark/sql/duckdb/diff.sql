@@ -16,11 +16,77 @@ select
         when {differs} then 'update'
         else 'rehash'
     end as _op,
-    case when not {is_new} then {before} end as _before,
+    case when {differs} and not {is_new} then {before} end as _before,
+    case when not {is_new} then {key_before} end as _tidemark_key_before,
     l._hash as _tidemark_hash_before
 from {staged} as s
 left join known as l on {same}
 where {is_new} or ({differs}) or s._hash is distinct from l._hash;
+
+-- name: differing_keys
+insert into {differing}
+select {keys}
+from {staged} as s
+inner join {latest} as l on {same}
+where {differs};
+
+-- name: judge_staged
+-- What compare_staged finds, without the rows.
+select
+    {keys},
+    case
+        when {is_new} then 'insert'
+        when d._tidemark_differs then 'update'
+        else 'rehash'
+    end as _op,
+    l._hash as _tidemark_hash_before
+from {staged} as s
+left join (
+    select
+        {key},
+        _hash
+    from {latest}
+    semi join {staged} using ({key})
+) as l on {same}
+left join (
+    select distinct
+        {key},
+        true as _tidemark_differs
+    from {differing}
+) as d on {is_differing}
+where {is_new} or d._tidemark_differs or s._hash is distinct from l._hash;
+
+-- name: judge_absent
+select
+    {key},
+    'delete' as _op,
+    _hash as _tidemark_hash_before
+from {latest}
+anti join {present} using ({key});
+
+-- name: texts_before
+select
+    {key},
+    {before} as _before
+from {latest} as l
+semi join (
+    select {key}
+    from {judged}
+    where _op in ('update', 'delete')
+) as j using ({key});
+
+-- name: put_judged
+insert into {change}
+select
+    {fields},
+    r._hash,
+    j._op,
+    t._before,
+    case when j._op <> 'insert' then {key_before} end as _tidemark_key_before,
+    j._tidemark_hash_before
+from {rows} as r
+inner join {judged} as j on {same}
+left join {texts} as t on {is_before};
 
 -- name: delete_absent
 insert into {change}
@@ -29,6 +95,7 @@ select
     l._hash,
     'delete' as _op,
     {before},
+    {key_before},
     l._hash as _tidemark_hash_before
 from {latest} as l
 anti join {present} using ({keys});
@@ -41,6 +108,7 @@ select
     l._hash,
     'delete' as _op,
     {before},
+    {key_before},
     l._hash as _tidemark_hash_before
 from {latest} as l
 anti join {change} using ({keys})
@@ -56,6 +124,7 @@ update {change} as i
 set
     _op = 'update',
     _before = d._before,
+    _tidemark_key_before = d._tidemark_key_before,
     _tidemark_hash_before = d._tidemark_hash_before
 from (
     select *

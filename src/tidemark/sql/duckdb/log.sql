@@ -4,7 +4,8 @@ select
     {fields},
     null as _hash,
     {operation} as _op,
-    {before} as _before,
+    null as _before,
+    {key_before} as _tidemark_key_before,
     null as _tidemark_hash_before
 from {lines};
 

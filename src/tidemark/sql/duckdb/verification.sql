@@ -1,6 +1,6 @@
 -- name: bytes_of_lines
 -- What the fields of some lines take up, each with the tab or the line break after it; a null is written as two bytes.
-select coalesce(sum({bytes}), 0)::bigint
+select {bytes}
 from {lines};
 
 -- name: sums
