@@ -157,7 +157,9 @@ def _prove(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot) -> Tab
         absent = [name for name in [*loaded, *_ends(star)] if name not in known]
         if absent:
             problem = f"the warehouse's {star.name} has no column {absent}" if known else f"there is no {star.name}"
-            return TableProof(star.name, problem=problem, cause="the warehouse was altered", advice="tidemark init")
+            return TableProof(
+                star.name, problem=problem, cause="the warehouse was altered", advice="tidemark rebuild warehouse"
+            )
         sides = _Sides(warehouse, star, [known[name] for name in loaded])
         with sides.filled(StarRows(lake, loaded, 0, warehouse.batch)):
             return sides.proof()

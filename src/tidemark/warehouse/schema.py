@@ -6,25 +6,51 @@ beside its table is generated. Nothing else that a warehouse holds is ever dropp
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, DataError
 from tidemark.faults import effect
 from tidemark.model import Model
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
+from tidemark.warehouse.dependents import require_free, rights_of
 from tidemark.warehouse.fact_views import Generated, generated
 from tidemark.warehouse.marks import require_fit, require_path
 from tidemark.warehouse.model_file import Present, located, needed, recorded
 
-SCRATCH = "tidemark_plan"
+SCRATCH, VALID_TO = "tidemark_plan", "valid_to"
 WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The statements that a warehouse still needs, in order.
+
+    `shape` gives it its tables and columns. `bounds` needs rows that are right: keys and other constraints, unique
+    indexes and what is made over the tables. `unfilled` names the columns that are to be filled in between.
+    """
+
+    shape: Sequence[str]
+    bounds: Sequence[str]
+    unfilled: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Upgrade:
+    """How tables that are there become those of the model; `retyped` names the columns that get another type."""
+
+    shape: list[str] = field(default_factory=list)
+    bounds: list[str] = field(default_factory=list)
+    retyped: list[tuple[str, str]] = field(default_factory=list)
+    unfilled: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,10 +75,11 @@ def plan_init(url: str, model: Model) -> list[str]:
     """
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
-        statements = _plan(connection, model)
-        if statements:
+        plan = plan_of(connection, model)
+        _require_filled(plan)
+        if plan.shape or plan.bounds:
             _check(connection, model)
-        return statements
+        return [*plan.shape, *plan.bounds]
 
 
 def init(url: str, model: Model) -> list[str]:
@@ -70,29 +97,66 @@ def init(url: str, model: Model) -> list[str]:
             require_path(connection, stars, what)
         waiting = naming_holders(connection, what, modes=AGAINST_CHANGES)
         with waiting, effect("tables-commit"), connection.transaction():
-            statements = make_ready(connection, model)
+            plan = plan_of(connection, model)
+            _require_filled(plan)
+            statements = [*plan.shape, *plan.bounds]
+            with _needing_right_rows(what):
+                run_statements(connection, model, statements)
         require_fit(connection, stars, what)
     return statements
 
 
-def make_ready(connection: psycopg.Connection, model: Model) -> list[str]:
-    """Run the statements that a warehouse still needs, in the caller's transaction, and return them."""
-    statements = _plan(connection, model)
+def run_statements(connection: psycopg.Connection, model: Model, statements: Sequence[str]) -> None:
+    """Run statements of a plan, in the caller's transaction."""
     for statement in statements:
         with located(model, statement):
             connection.execute(statement.encode())
-    return statements
 
 
-def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
+@contextmanager
+def _needing_right_rows(what: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.IntegrityError as exc:
+        message = f"{what} holds rows that break a rule of the model: {exc.diag.message_primary}"
+        message += f" ({exc.diag.message_detail})" if exc.diag.message_detail else ""
+        advice = (
+            "tidemark rebuild warehouse makes its rows those of the star, and then the rule holds; nothing was changed"
+        )
+        raise DataError(message, advice=advice, table=exc.diag.table_name) from exc
+
+
+def _require_filled(plan: Plan) -> None:
+    if plan.unfilled:
+        advice = (
+            "tidemark rebuild warehouse adds and fills what the star has. Before that, tidemark rebuild star"
+            " --accept-differences gives the star what is new in the model. Or give it a default, or let it be null"
+        )
+        raise ConfigError.of(plan.unfilled, advice=advice)
+
+
+def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bool = False) -> Plan:
+    """List the statements that a warehouse still needs.
+
+    Args:
+        connection: the warehouse.
+        model: the model.
+        only_if_allowed: whether tables that are there are taken as they are by a role that may not compare them.
+
+    Raises:
+        ConfigError: the tables cannot become those of the model without losing rows, or something that somebody made
+            depends on what has to change.
+    """
     present = _catalog(connection, _current_schema(connection))
     ledger = list(_ledger_statements(connection))
     own = generated(model)
     tables = {
         made[1] for each in split_statements(model.warehouse_sql) if (made := created(each)) and made[0] == "table"
     }
-    upgrades = [] if present.tables.isdisjoint(tables) else _upgrades(connection, present, _wanted(connection, model))
-    changes_type = any(each.startswith("alter table") and " type " in each for each in upgrades)
+    upgrade = _Upgrade()
+    if not present.tables.isdisjoint(tables) and not (only_if_allowed and not may_compare(connection)):
+        upgrade = _upgrades(connection, present, _wanted(connection, model))
+    changes_type = bool(upgrade.retyped)
     file = needed(
         model,
         Present(
@@ -101,23 +165,25 @@ def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
             present.relations | present.functions | present.types,
             _statements_run(connection),
         ),
-        has_new_shape=changes_type or any(" add column " in statement for statement in upgrades),
+        has_new_shape=changes_type or any(" add column " in statement for statement in upgrade.shape),
     )
     stale = _stale(connection, own, present)
     lacking = [each for each in own if not _is_there(present, each) or each.name in stale]
-    if not any((ledger, upgrades, lacking, file.early, file.late, file.record)):
-        return []
+    is_upgraded = bool(upgrade.shape or upgrade.bounds)
+    if not any((ledger, is_upgraded, lacking, file.early, file.late, file.record)):
+        return Plan([], [])
     indexes = _statements_of(each for each in lacking if each.kind == "index")
     # The model's own views may use the generated ones, so they come after those.
-    again = [each for each in own if each.kind != "index" and (upgrades or each in lacking)]
-    drops = [f"drop function {signature}" for signature in stale.values() if signature]
+    again = [each for each in own if each.kind != "index" and (is_upgraded or each in lacking)]
+    views: Sequence[str] = file.views
     if changes_type:
-        views = [view for each in split_statements(model.warehouse_sql) if (view := made_view(each))]
-        drops += _drops_of_views([*(each.name for each in again if each.kind == "view"), *views])
-    else:
-        drops += _drops_of_views(file.views)
-    after = [*upgrades, *indexes, *_statements_of(again), *file.late, *recorded(file.record)]
-    return [*ledger, *file.early, *drops, *after]
+        of_model = [name for each in split_statements(model.warehouse_sql) if (name := made_view(each))]
+        views = [*(each.name for each in again if each.kind == "view"), *of_model]
+    require_free(connection, upgrade.retyped, views)
+    drops = [f"drop function {signature}" for signature in stale.values() if signature]
+    drops += _drops_of_views(views)
+    after = [*indexes, *_statements_of(again), *file.late, *rights_of(connection, views), *recorded(file.record)]
+    return Plan([*ledger, *file.early, *drops, *upgrade.shape], [*upgrade.bounds, *after], upgrade.unfilled)
 
 
 def _statements_run(connection: psycopg.Connection) -> set[str] | None:
@@ -186,8 +252,13 @@ def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
 
 def _check(connection: psycopg.Connection, model: Model) -> None:
     """Run the model's file for its errors, which nobody would see before the printed SQL is run, if the role may."""
-    if _one(connection, query("warehouse", "may_create_schema")):
+    if may_compare(connection):
         _wanted(connection, model)
+
+
+def may_compare(connection: psycopg.Connection) -> bool:
+    """Say whether the role may create the schema in which the model's tables are made for the comparison."""
+    return bool(_one(connection, query("warehouse", "may_create_schema")))
 
 
 def _in_order(model: Model) -> list[str]:
@@ -220,34 +291,37 @@ def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
     )
 
 
-def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalog) -> list[str]:
-    statements: list[str] = []
-    problems: list[str] = []
+def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalog) -> _Upgrade:
+    upgrade = _Upgrade()
     for name, labels in wanted.labels.items():
-        statements += _add_labels(name, present.labels.get(name, labels), labels)
+        upgrade.shape.extend(_add_labels(name, present.labels.get(name, labels), labels))
     for (table, name), column in wanted.columns.items():
         if table not in present.tables:
             continue
         before = present.columns.get((table, name))
-        found: list[str] = []
-        change = _add_column(table, name, column, found)
-        if before is not None:
-            found = []
-            change = list(_alter_column(table, name, before, column, found))
+        found = _Upgrade()
+        if before is None:
+            _add_column(table, name, column, found)
+        else:
+            _alter_column(table, name, before, column, found)
+        upgrade.shape.extend(found.shape)
+        upgrade.bounds.extend(found.bounds)
+        upgrade.retyped.extend(found.retyped)
         # Where there are no rows, none can be lost.
-        problems += found if found and not _is_empty(connection, table) else []
-        statements += change
+        if (found.problems or found.unfilled) and not _is_empty(connection, table):
+            upgrade.problems.extend(found.problems)
+            upgrade.unfilled.extend(found.unfilled)
     # By what they say: a table that was copied has its constraints under other names.
     there = {(table, definition) for (table, _), definition in present.constraints.items()}
     for (table, name), definition in wanted.constraints.items():
         known = present.constraints.get((table, name))
         if table in present.tables and (table, definition) not in there:
             if known is not None:
-                statements.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
-            statements.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
-    if problems:
-        raise ConfigError.of(problems, advice="change warehouse.sql, or make a new warehouse from the log")
-    return statements
+                upgrade.shape.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
+            upgrade.bounds.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
+    if upgrade.problems:
+        raise ConfigError.of(upgrade.problems, advice="change warehouse.sql, or make a new warehouse from the log")
+    return upgrade
 
 
 def _is_empty(connection: psycopg.Connection, table: str) -> bool:
@@ -263,30 +337,31 @@ def _add_labels(name: str, before: Sequence[str], labels: Sequence[str]) -> Iter
             yield f"alter type {_quoted(name)} add value {sql.Literal(label).as_string()}{place}"
 
 
-def _add_column(table: str, name: str, column: Mapping[str, object], problems: list[str]) -> list[str]:
+def _add_column(table: str, name: str, column: Mapping[str, object], found: _Upgrade) -> None:
     default = f" default {column['default_expression']}" if column["default_expression"] else ""
-    if column["is_not_null"] and not default:
-        problems.append(f"{table}.{name} is new and not null: give it a default, or let it be null")
-    not_null = " not null" if column["is_not_null"] else ""
-    return [f"alter table {_quoted(table)} add column {_quoted(name)} {column['type']}{default}{not_null}"]
+    # The end of a version may be null, but without it no version is known to be the current one.
+    if (column["is_not_null"] and not default) or name == VALID_TO:
+        found.unfilled.append(f"{table}.{name} is to be added, and the rows that are there need a value in it")
+    if column["is_not_null"]:
+        found.bounds.append(f"alter table {_quoted(table)} alter column {_quoted(name)} set not null")
+    found.shape.append(f"alter table {_quoted(table)} add column {_quoted(name)} {column['type']}{default}")
 
 
 def _alter_column(
-    table: str,
-    name: str,
-    before: Mapping[str, object],
-    column: Mapping[str, object],
-    problems: list[str],
-) -> Iterator[str]:
+    table: str, name: str, before: Mapping[str, object], column: Mapping[str, object], found: _Upgrade
+) -> None:
     alter = f"alter table {_quoted(table)} alter column {_quoted(name)}"
     if before["type"] != column["type"]:
-        if _widens(str(before["type"]), str(column["type"])):
-            yield f"{alter} type {column['type']}"
-        else:
-            problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
-            yield f"{alter} type {column['type']} using {_quoted(name)}::text::{column['type']}"
-    if before["is_not_null"] != column["is_not_null"]:
-        yield f"{alter} {'set' if column['is_not_null'] else 'drop'} not null"
+        found.retyped.append((table, name))
+        using = ""
+        if not _widens(str(before["type"]), str(column["type"])):
+            found.problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
+            using = f" using {_quoted(name)}::text::{column['type']}"
+        found.shape.append(f"{alter} type {column['type']}{using}")
+    if column["is_not_null"] and not before["is_not_null"]:
+        found.bounds.append(f"{alter} set not null")
+    elif before["is_not_null"] and not column["is_not_null"]:
+        found.shape.append(f"{alter} drop not null")
 
 
 def _widens(before: str, after: str) -> bool:
