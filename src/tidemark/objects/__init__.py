@@ -11,10 +11,10 @@ Must not know: capture, log, star, warehouse, lake, postgres.
 from pathlib import Path
 
 from tidemark.errors import ConfigError
-from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects
-from tidemark.objects.directory import DirectoryObjects
+from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects, is_key
+from tidemark.objects.directory import DirectoryObjects, refusal
 
-__all__ = ["ObjectExistsError", "ObjectMeta", "ObjectMissingError", "Objects", "open_objects"]
+__all__ = ["ObjectExistsError", "ObjectMeta", "ObjectMissingError", "Objects", "is_key", "open_objects", "refusal"]
 
 
 def open_objects(url: str) -> Objects:
