@@ -90,7 +90,11 @@ class RebuildWarehouse:
         # A ledger that has lost its batches says nothing of the tables, so they are made as of the newest batch. A
         # warehouse that is ahead of the star is a backup of another time: it goes back to what the star holds.
         last = min(loaded, newest.batch) or newest.batch
-        require_together(reach_of_star(newest), Reach("warehouse", last if loaded else 0, warehouse.newest()[1]))
+        # A ledger with batches of several pipelines is put right if one of them is the star's.
+        is_of_star = any(row.pipeline_id == newest.pipeline_id for row in warehouse.ledger())
+        pipeline_id = newest.pipeline_id if is_of_star else warehouse.newest()[1]
+        emptied_by = warehouse.emptied_by(models)
+        require_together(reach_of_star(newest), Reach("warehouse", last if loaded else 0, pipeline_id), emptied_by)
         manifest = stars.manifest(last)
         remade = RemadeTables(warehouse.connection)
         for star in (*self.model.dimensions, *self.model.facts):
@@ -154,6 +158,7 @@ def _put_ledger_right(warehouse: Warehouse, model: Model, stars: StarLog, last: 
     warehouse.forget_after(last)
     known = warehouse.captured_at()
     rebuilt = {batch for batch in stars.rebuilt.entries if batch <= last} if stars.rebuilt else set()
+    rebuilt |= {row.batch for row in warehouse.ledger() if row.pipeline_id != stars.manifest(last).pipeline_id}
     for batch in range(last, 0, -1):
         is_same = known.get(batch) == stars.manifest(batch).captured_at
         if is_same:

@@ -72,6 +72,8 @@ def read_status(pipeline: Pipeline) -> Status:
     known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
     rows, warehouse_problem = _asked(lambda: ledger(pipeline.warehouse_url))
     misfit, misfit_problem = _asked(lambda: misfit_of(pipeline.warehouse_url, list(pipeline.model.stars.values())))
+    refusal, _ = _asked(lambda: None if misfit or misfit_problem else pipeline.load.refusal())
+    misfit = misfit or refusal
     warehouse_problem = warehouse_problem or misfit_problem
     source = Place(problem=source_problem)
     log = Place(problem=log_problem) if log_problem else _log(head)

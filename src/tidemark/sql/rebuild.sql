@@ -108,12 +108,14 @@ where d._tidemark_place is null;
 insert into tidemark.batch as old (batch, pipeline_id, run_id, captured_at, model, row_counts, checksums)
 values (%(batch)s, %(pipeline_id)s, %(run_id)s, %(captured_at)s, %(model)s, %(row_counts)s, %(checksums)s)
 on conflict (batch) do update set
+    pipeline_id = excluded.pipeline_id,
     captured_at = excluded.captured_at,
     model = excluded.model,
     row_counts = excluded.row_counts,
     checksums = excluded.checksums
 where
-old.captured_at <> excluded.captured_at
+old.pipeline_id <> excluded.pipeline_id
+or old.captured_at <> excluded.captured_at
 or old.model <> excluded.model
 or old.row_counts <> excluded.row_counts
 or old.checksums is distinct from excluded.checksums;

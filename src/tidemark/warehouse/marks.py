@@ -47,7 +47,7 @@ class Misfit:
 
 @dataclass(frozen=True)
 class LedgerEnd:
-    """How many rows the ledger has, its last batch (0 for none), and the marks that batch left.
+    """How many rows the ledger has, its last batch (0 for none), the marks that batch left, and of how many pipelines.
 
     `filled` names the tables that some batch brought rows of; it is asked for where there are no marks. `is_copy` says
     that the ledger itself has another oid than its mark says. Then a dump was restored, and no oid means anything.
@@ -56,6 +56,7 @@ class LedgerEnd:
     rows: int = 0
     batch: int = 0
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    pipelines: int = 1
     filled: frozenset[str] = frozenset()
     is_copy: bool = False
 
@@ -138,6 +139,8 @@ def differences(
     """
     if ledger.rows != ledger.batch:
         yield Misfit(f"the ledger ends with batch {ledger.batch} and has {ledger.rows} rows")
+    if ledger.pipelines > 1:
+        yield Misfit(f"the ledger has batches of {ledger.pipelines} pipelines")
     for name in names:
         table = found.get(name)
         if name in moved:
@@ -174,7 +177,7 @@ def _ledger_end(connection: psycopg.Connection, places: Mapping[str, Mark]) -> L
         if not marks:
             filled = frozenset(each["name"] for each in cursor.execute(query("marks", "filled")))
     is_copy = bool(marks) and marks[LEDGER].oid != places[LEDGER].oid
-    return LedgerEnd(row["row_count"], row["batch"], marks, filled, is_copy)
+    return LedgerEnd(row["row_count"], row["batch"], marks, row["pipelines"], filled, is_copy)
 
 
 def _places(connection: psycopg.Connection, stars: Sequence[StarTable]) -> dict[str, Mark]:

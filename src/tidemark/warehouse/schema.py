@@ -1,17 +1,17 @@
 """The warehouse's schema: the statements that a database needs to have the tables that a model describes.
 
 To find out what the model's file asks for, it is run in a schema of its own, which is rolled back. What every fact has
-beside its table is generated. Nothing else that a warehouse holds is ever dropped.
+beside its table is generated. Of what is there, only a view, a function or an index of the model that differs and
+cannot be replaced is dropped, and then made again.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from tidemark.errors import ConfigError, DataError
 from tidemark.faults import effect
@@ -20,12 +20,15 @@ from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import created, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
+from tidemark.warehouse.catalog import Catalog, read_catalog, read_rights
+from tidemark.warehouse.comparison import compared
 from tidemark.warehouse.dependents import require_free, rights_of
-from tidemark.warehouse.fact_views import Generated, generated
+from tidemark.warehouse.fact_views import generated
 from tidemark.warehouse.marks import require_fit, require_path
 from tidemark.warehouse.model_file import Present, located, needed, recorded
+from tidemark.warehouse.scratch import reshaped, wanted
 
-SCRATCH, VALID_TO = "tidemark_plan", "valid_to"
+VALID_TO = "valid_to"
 WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
 
 
@@ -51,20 +54,6 @@ class _Upgrade:
     retyped: list[tuple[str, str]] = field(default_factory=list)
     unfilled: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Catalog:
-    """What a schema holds, as the catalog says."""
-
-    tables: frozenset[str]
-    indexes: frozenset[str]
-    relations: frozenset[str]
-    functions: frozenset[str]
-    types: frozenset[str]
-    labels: Mapping[str, Sequence[str]]
-    columns: Mapping[tuple[str, str], Mapping[str, object]]
-    constraints: Mapping[tuple[str, str], str]
 
 
 def plan_init(url: str, model: Model) -> list[str]:
@@ -147,43 +136,83 @@ def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bo
         ConfigError: the tables cannot become those of the model without losing rows, or something that somebody made
             depends on what has to change.
     """
-    present = _catalog(connection, _current_schema(connection))
+    schema = _current_schema(connection)
+    present, run = read_catalog(connection, schema), _statements_run(connection)
     ledger = list(_ledger_statements(connection))
-    own = generated(model)
-    tables = {
-        made[1] for each in split_statements(model.warehouse_sql) if (made := created(each)) and made[0] == "table"
-    }
-    upgrade = _Upgrade()
-    if not present.tables.isdisjoint(tables) and not (only_if_allowed and not may_compare(connection)):
-        upgrade = _upgrades(connection, present, _wanted(connection, model))
-    changes_type = bool(upgrade.retyped)
-    file = needed(
-        model,
-        Present(
-            present.tables,
-            present.indexes,
-            present.relations | present.functions | present.types,
-            _statements_run(connection),
-        ),
-        has_new_shape=changes_type or any(" add column " in statement for statement in upgrade.shape),
-    )
-    stale = _stale(connection, own, present)
-    lacking = [each for each in own if not _is_there(present, each) or each.name in stale]
-    is_upgraded = bool(upgrade.shape or upgrade.bounds)
-    if not any((ledger, is_upgraded, lacking, file.early, file.late, file.record)):
-        return Plan([], [])
-    indexes = _statements_of(each for each in lacking if each.kind == "index")
-    # The model's own views may use the generated ones, so they come after those.
-    again = [each for each in own if each.kind != "index" and (is_upgraded or each in lacking)]
-    views: Sequence[str] = file.views
-    if changes_type:
-        of_model = [name for each in split_statements(model.warehouse_sql) if (name := made_view(each))]
-        views = [*(each.name for each in again if each.kind == "view"), *of_model]
+    if present.tables.isdisjoint(_names(model, "table")):
+        # Without any of its tables nothing of the file is there, whatever the record of statements says.
+        file = needed(model, Present(present.tables, present.objects, frozenset()), None)
+        own = [*_made(model, ("index",)), *_made(model, ("view", "function"))]
+        return Plan([*ledger, *file.early], [*own, *file.late, *recorded(file.record)])
+    if only_if_allowed and not may_compare(connection):
+        return Plan([*ledger, *needed(model, Present(present.tables, present.objects, None), None).early], [])
+    makes = wanted(connection, model, schema, run)
+    upgrade = _upgrades(connection, present, makes.catalog)
+    others = _reshapes(present, makes.catalog, upgrade.shape)
+    if others:
+        catalog = replace(makes.catalog, definitions=reshaped(connection, model, schema, run, others))
+        makes = replace(makes, catalog=catalog)
+    rights, named = read_rights(connection, schema), _names(model, "index")
+    found = compared(present, rights, makes, _views(model), named, drops_views=bool(upgrade.retyped))
+    views = [view for view in _views(model) if view in found.dropped]
     require_free(connection, upgrade.retyped, views)
-    drops = [f"drop function {signature}" for signature in stale.values() if signature]
-    drops += _drops_of_views(views)
-    after = [*indexes, *_statements_of(again), *file.late, *rights_of(connection, views), *recorded(file.record)]
-    return Plan([*ledger, *file.early, *drops, *upgrade.shape], [*upgrade.bounds, *after], upgrade.unfilled)
+    file = needed(model, Present(present.tables, present.objects - found.dropped, run), found)
+    # The model's own views may use the generated ones, so they come after those.
+    own = [*_made(model, ("index",), found.indexes), *_made(model, ("view", "function"), found.again, found.untold)]
+    again = [*rights_of(connection, views), *found.restored, *recorded(file.record)]
+    after = [*upgrade.bounds, *own, *found.unnamed.values(), *file.late, *again]
+    return Plan([*ledger, *file.early, *found.drops, *upgrade.shape], after, upgrade.unfilled)
+
+
+def still_needed(connection: psycopg.Connection, model: Model) -> list[str]:
+    """List the statements that `init` would run; what is made to find out is rolled back.
+
+    Raises:
+        ConfigError: `init` would refuse, or the role may not make what is compared (42501).
+    """
+    plan = plan_of(connection, model)
+    _require_filled(plan)
+    return [*plan.shape, *plan.bounds]
+
+
+def _names(model: Model, kind: str) -> set[str]:
+    """Give the names of the tables or indexes that the model's statements make, those that are generated too."""
+    made = {
+        name
+        for each in split_statements(model.warehouse_sql)
+        for made, name in [created(each) or ("", "")]
+        if made == kind
+    }
+    return made | {each.name for each in generated(model) if each.kind == kind}
+
+
+def _views(model: Model) -> list[str]:
+    """Give the model's views in the order in which they are made."""
+    written = (made_view(each) for each in split_statements(model.warehouse_sql))
+    return [*(each.name for each in generated(model) if each.kind == "view"), *filter(None, written)]
+
+
+def _made(
+    model: Model,
+    kinds: Collection[str],
+    names: Collection[str] | None = None,
+    untold: Collection[str] = (),
+) -> Iterator[str]:
+    """Give the statements that make what is generated, all of it without names; `untold` lacks only its comment."""
+    for each in generated(model):
+        if each.kind in kinds and (names is None or each.name in names):
+            yield from each.statements
+        elif each.kind in kinds and each.name in untold:
+            yield from each.statements[1:]
+
+
+def _reshapes(present: Catalog, makes: Catalog, upgrades: Sequence[str]) -> dict[str, list[str]]:
+    """Find the tables whose columns do not stand as in the model, with the upgrades of their columns."""
+    return {
+        table: [each for each in upgrades if re.match(rf"alter table {re.escape(_quoted(table))} \w+ column ", each)]
+        for table in sorted(makes.tables & present.tables)
+        if makes.form(table) != present.form(table)
+    }
 
 
 def _statements_run(connection: psycopg.Connection) -> set[str] | None:
@@ -203,27 +232,6 @@ def _current_schema(connection: psycopg.Connection) -> str:
     return str(schema)
 
 
-def _drops_of_views(names: Sequence[str]) -> list[str]:
-    """Drop views, the last one first: while a view uses a column, its type cannot change."""
-    return [f"drop view if exists {_quoted(name)}" for name in reversed(names)]
-
-
-def _statements_of(made: Iterable[Generated]) -> list[str]:
-    return [statement for each in made for statement in each.statements]
-
-
-def _is_there(present: _Catalog, wanted: Generated) -> bool:
-    places = {"index": present.indexes, "view": present.relations, "function": present.functions}
-    return wanted.name in places[wanted.kind]
-
-
-def _stale(connection: psycopg.Connection, own: Sequence[Generated], present: _Catalog) -> dict[str, str | None]:
-    """Name the views and functions that belong to a table which is no longer the fact, with a function's signature."""
-    made = [each for each in own if each.kind != "index" and each.fact in present.tables]
-    parameters = {"names": [each.name for each in made], "facts": [_quoted(each.fact) for each in made]}
-    return dict(connection.execute(query("warehouse", "stale"), parameters).fetchall())
-
-
 def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
     if not _one(connection, query("warehouse", "ledger_exists")):
         yield from split_statements(query("warehouse", "create_ledger").as_string())
@@ -235,25 +243,10 @@ def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
         yield query("warehouse", "create_statements").as_string()
 
 
-def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
-    try:
-        with connection.transaction(force_rollback=True):
-            connection.execute(sql.SQL("create schema {}").format(sql.Identifier(SCRATCH)))
-            # The types that somebody made, or an extension, are found where the search path leads.
-            connection.execute(query("warehouse", "search_path_behind", schema=sql.Literal(SCRATCH)))
-            for statement in _in_order(model):
-                with located(model, statement):
-                    connection.execute(statement.encode())
-            return _catalog(connection, SCRATCH)
-    except psycopg.errors.InsufficientPrivilege as exc:
-        message = "comparing the warehouse with the model needs the right to create a schema, which is rolled back"
-        raise ConfigError(message, advice="run tidemark init as the owner of the database") from exc
-
-
 def _check(connection: psycopg.Connection, model: Model) -> None:
     """Run the model's file for its errors, which nobody would see before the printed SQL is run, if the role may."""
     if may_compare(connection):
-        _wanted(connection, model)
+        wanted(connection, model, _current_schema(connection), _statements_run(connection))
 
 
 def may_compare(connection: psycopg.Connection) -> bool:
@@ -261,41 +254,11 @@ def may_compare(connection: psycopg.Connection) -> bool:
     return bool(_one(connection, query("warehouse", "may_create_schema")))
 
 
-def _in_order(model: Model) -> list[str]:
-    """Put what is generated after the last table of the model's file: what follows there may use it."""
-    statements = list(split_statements(model.warehouse_sql))
-    tables = [at for at, each in enumerate(statements, start=1) if (created(each) or ("",))[0] == "table"]
-    behind = tables[-1] if tables else 0
-    return [*statements[:behind], *_statements_of(generated(model)), *statements[behind:]]
-
-
-def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        parameters = {"schema": schema}
-        tables = cursor.execute(query("warehouse", "tables"), parameters).fetchall()
-        indexes = cursor.execute(query("warehouse", "indexes"), parameters).fetchall()
-        relations = cursor.execute(query("warehouse", "relations"), parameters).fetchall()
-        functions = cursor.execute(query("warehouse", "functions"), parameters).fetchall()
-        types = cursor.execute(query("warehouse", "types"), parameters).fetchall()
-        columns = cursor.execute(query("warehouse", "columns"), parameters).fetchall()
-        constraints = cursor.execute(query("warehouse", "constraints"), parameters).fetchall()
-    return _Catalog(
-        frozenset(row["table_name"] for row in tables),
-        frozenset(row["index_name"] for row in indexes),
-        frozenset(row["relation_name"] for row in relations),
-        frozenset(row["function_name"] for row in functions),
-        frozenset(row["type_name"] for row in types),
-        {row["type_name"]: row["labels"] for row in types if row["labels"]},
-        {(row["table_name"], row["column_name"]): row for row in columns},
-        {(row["table_name"], row["constraint_name"]): row["definition"] for row in constraints},
-    )
-
-
-def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalog) -> _Upgrade:
+def _upgrades(connection: psycopg.Connection, present: Catalog, makes: Catalog) -> _Upgrade:
     upgrade = _Upgrade()
-    for name, labels in wanted.labels.items():
+    for name, labels in makes.labels.items():
         upgrade.shape.extend(_add_labels(name, present.labels.get(name, labels), labels))
-    for (table, name), column in wanted.columns.items():
+    for (table, name), column in makes.columns.items():
         if table not in present.tables:
             continue
         before = present.columns.get((table, name))
@@ -313,7 +276,7 @@ def _upgrades(connection: psycopg.Connection, present: _Catalog, wanted: _Catalo
             upgrade.unfilled.extend(found.unfilled)
     # By what they say: a table that was copied has its constraints under other names.
     there = {(table, definition) for (table, _), definition in present.constraints.items()}
-    for (table, name), definition in wanted.constraints.items():
+    for (table, name), definition in makes.constraints.items():
         known = present.constraints.get((table, name))
         if table in present.tables and (table, definition) not in there:
             if known is not None:
@@ -358,6 +321,9 @@ def _alter_column(
             found.problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
             using = f" using {_quoted(name)}::text::{column['type']}"
         found.shape.append(f"{alter} type {column['type']}{using}")
+    default = column["default_expression"]
+    if default and default != before["default_expression"] and not column["is_generated"]:
+        found.shape.append(f"{alter} set default {default}")
     if column["is_not_null"] and not before["is_not_null"]:
         found.bounds.append(f"{alter} set not null")
     elif before["is_not_null"] and not column["is_not_null"]:
