@@ -32,12 +32,14 @@ from tidemark.postgres.encryption import is_local
 from tidemark.postgres.equality import unlike_text
 from tidemark.postgres.queries import query
 from tidemark.postgres.role_writes import possible_writes
+from tidemark.postgres.statements import headline
 from tidemark.settings import Settings
 from tidemark.star.binding import bind
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.shape import faults_of_tables
 from tidemark.warehouse.column_types import WRITE_TEXT, faults_of_keys
 from tidemark.warehouse.schema import plan_init
+from tidemark.warehouse.scratch import NO_RIGHT
 from tidemark.warehouse.session import misfit_of
 
 Outcome = Literal["pass", "hint", "failure"]
@@ -45,6 +47,7 @@ LIBRARIES = ("psycopg", "duckdb", "deltalake", "boto3")
 # The sweep needs hash_record_extended(), which came with this version.
 OLDEST_SOURCE = 14
 LEDGER = "tidemark.batch"
+MOST_STATEMENTS = 5
 # SQL's keywords need quotes too. They are not looked for, because nobody who has to write the name names a table so.
 PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
@@ -394,7 +397,10 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
     if missing:
-        yield Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", "run tidemark init")
+        # Tables that held rows are not only to be made.
+        misfit = None if LEDGER in missing else misfit_of(url, list(model.stars.values()))
+        advice = misfit.advice if misfit else "run tidemark init"
+        yield Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", advice)
     if closed:
         advice = f"grant select, insert, update on {', '.join(closed)} to {role}"
         yield Finding("warehouse", "failure", f"the role may not write {', '.join(closed)}", advice)
@@ -403,17 +409,24 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
     yield from (Finding("warehouse", "failure", fault, WRITE_TEXT) for fault in unfit)
     if not unfit:
-        yield from _tables_of_the_model(url, model, may_compare=server["may_create_schema"])
+        yield from _tables_of_the_model(url, model)
+    if not misfit_of(url, list(model.stars.values())) and (refusal := pipeline.load.refusal()):
+        yield Finding("warehouse", "failure", refusal.message, refusal.advice)
 
 
-def _tables_of_the_model(url: str, model: Model, *, may_compare: bool) -> Iterator[Finding]:
+def _tables_of_the_model(url: str, model: Model) -> Iterator[Finding]:
     if misfit := misfit_of(url, list(model.stars.values())):
         yield Finding("warehouse", "failure", misfit.message, misfit.advice)
-    if not may_compare:
-        found = "the tables cannot be compared with those of the model: the role may not create a schema for that"
-        yield Finding("warehouse", "hint", found, "run tidemark doctor once as the owner of the database")
-    elif statements := plan_init(url, model):
-        found = f"the tables are not those of the model: {len(statements)} statements are to be run"
+    try:
+        statements = plan_init(url, model)
+    except ConfigError as exc:
+        if exc.facts.get("sqlstate") != NO_RIGHT:
+            raise
+        yield Finding("warehouse", "hint", exc.message, exc.advice)
+        return
+    if statements:
+        what = "; ".join(map(headline, statements[:MOST_STATEMENTS])) + ("; …" if statements[MOST_STATEMENTS:] else "")
+        found = f"the tables are not those of the model: {len(statements)} statements are to be run: {what}"
         yield Finding("warehouse", "failure", found, "run tidemark init; with --dry-run it shows them")
     else:
         yield Finding("warehouse", "pass", "the tables are those of the model")

@@ -7,12 +7,11 @@ dimension gets the latest values.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from tidemark.errors import DataError, StateError
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import new_id
-from tidemark.log.reach import Reach, require_together
+from tidemark.log.reach import Reach, require_same_moment, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -59,13 +58,12 @@ class Load:
         loaded: list[int] = []
         totals: dict[str, TableReport] = {}
         with open_warehouse(self.warehouse_url) as warehouse:
-            done, pipeline_id = warehouse.newest()
+            done, _ = warehouse.newest()
             stars = StarLog(self.processed)
             newest = stars.newest()
-            require_together(reach_of_star(newest), Reach("warehouse", done, pipeline_id))
+            self._require_together(warehouse, stars)
             warehouse.require_fit(list(self.model.stars.values()))
-            if newest and done:
-                _require_same(newest if newest.batch == done else stars.manifest(done), warehouse)
+            _require_same(warehouse, stars)
             for batch in range(done + 1, newest.batch + 1 if newest else 0):
                 reports = self._load(warehouse, stars.manifest(batch), progress)
                 loaded += [batch] if reports is not None else []
@@ -81,6 +79,22 @@ class Load:
             newest=newest.batch if newest else 0,
             captured_at=newest.captured_at if newest else None,
         )
+
+    def refusal(self) -> StateError | None:
+        """Say why a warehouse cannot take batches of this star, whatever its tables hold; None if it can."""
+        stars = StarLog(self.processed)
+        stars.newest()
+        with open_warehouse(self.warehouse_url, only_reads=True) as warehouse:
+            try:
+                self._require_together(warehouse, stars)
+                _require_same(warehouse, stars)
+            except StateError as exc:
+                return exc
+        return None
+
+    def _require_together(self, warehouse: Warehouse, stars: StarLog) -> None:
+        reach = Reach("warehouse", *warehouse.newest())
+        require_together(reach_of_star(stars.newest()), reach, warehouse.emptied_by(list(self.model.stars.values())))
 
     def _load(self, warehouse: Warehouse, manifest: Processed, progress: Progress) -> dict[str, TableReport] | None:
         """Load one batch; return None if another load has loaded it already."""
@@ -123,16 +137,8 @@ class Load:
         return entry.rows, stream.size_bytes
 
 
-def _require_same(manifest: Processed, warehouse: Warehouse) -> None:
-    """Check that star and warehouse mean the same batch by a number; one that was restored may have made another."""
-    loaded = warehouse.captured_at(manifest.batch).get(manifest.batch)
-    if loaded is not None and loaded != manifest.captured_at:
-        message = (
-            f"batch {manifest.batch} of the star is of {_shown(manifest.captured_at)}, that of the warehouse is of"
-            f" {_shown(loaded)}: one of the two was restored"
-        )
-        raise StateError(message, advice=MEND)
-
-
-def _shown(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+def _require_same(warehouse: Warehouse, stars: StarLog) -> None:
+    done, _ = warehouse.newest()
+    if done:
+        loaded = warehouse.captured_at(done).get(done)
+        require_same_moment(done, stars.manifest(done).captured_at, loaded, MEND)

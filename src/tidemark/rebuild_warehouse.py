@@ -1,15 +1,19 @@
 """Rebuild of the warehouse: make its tables again from the star, compare them, and correct the rows that differ.
 
 All of it is one transaction, and only rows that differ are touched. So views, functions, grants and readers notice
-nothing, and a rebuild that is killed has changed nothing.
+nothing, and a rebuild that is killed has changed nothing. Tables and columns that were lost come first, then the rows,
+and last what holds for right rows only, such as keys.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import psycopg
+from psycopg import sql
 
-from tidemark.errors import StateError
+from tidemark.errors import ConfigError, DataError, StateError
 from tidemark.lake.rebuilt import RebuildReport, TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.load import ledger_entry
@@ -23,8 +27,10 @@ from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.warehouse.marks import misfits
 from tidemark.warehouse.remade_tables import RemadeTables
-from tidemark.warehouse.schema import make_ready
-from tidemark.warehouse.session import Warehouse, connected
+from tidemark.warehouse.schema import Plan, may_compare, plan_of, run_statements
+from tidemark.warehouse.session import NO_RIGHT, Warehouse, connected
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,18 +49,37 @@ class RebuildWarehouse:
 
         Raises:
             ConfigError: the tables cannot become those of this model, or the role may not make or change them.
+            DataError: a row of another table refers to one that has to go, or the star's rows break a rule.
             StateError: star and warehouse are of different pipelines.
         """
         stars = StarLog(self.processed)
         newest = stars.newest()
+        plan = Plan([], [])
+
+        def prepare() -> None:
+            nonlocal plan
+            plan = self._shaped(connection, what)
+
         with connected(self.warehouse_url, "tidemark rebuild") as (connection, what), translated(what):
             warehouse = Warehouse(connection, what)
-            with warehouse.turn(partial(make_ready, connection, self.model)) as loaded:
+            with self._naming_rights(connection), warehouse.turn(prepare) as loaded:
                 report = self._rebuilt(warehouse, stars, newest, loaded, progress)
                 if self.dry_run:
                     # Tables that had to be made for the comparison go again.
                     raise psycopg.Rollback
+                with _ruled_by_star(what):
+                    run_statements(connection, self.model, plan.bounds)
         return report
+
+    def _shaped(self, connection: psycopg.Connection, what: str) -> Plan:
+        """Give the warehouse the tables and columns that it lacks; return the plan, the rest of which is to be run."""
+        plan = plan_of(connection, self.model, only_if_allowed=True)
+        if not may_compare(connection):
+            logger.warning(
+                "%s: the role may not create a schema, so its tables were not compared with those of the model", what
+            )
+        run_statements(connection, self.model, plan.shape)
+        return plan
 
     def _rebuilt(
         self, warehouse: Warehouse, stars: StarLog, newest: Processed | None, loaded: int, progress: Progress
@@ -65,7 +90,11 @@ class RebuildWarehouse:
         # A ledger that has lost its batches says nothing of the tables, so they are made as of the newest batch. A
         # warehouse that is ahead of the star is a backup of another time: it goes back to what the star holds.
         last = min(loaded, newest.batch) or newest.batch
-        require_together(reach_of_star(newest), Reach("warehouse", last if loaded else 0, warehouse.newest()[1]))
+        # A ledger with batches of several pipelines is put right if one of them is the star's.
+        is_of_star = any(row.pipeline_id == newest.pipeline_id for row in warehouse.ledger())
+        pipeline_id = newest.pipeline_id if is_of_star else warehouse.newest()[1]
+        emptied_by = warehouse.emptied_by(models)
+        require_together(reach_of_star(newest), Reach("warehouse", last if loaded else 0, pipeline_id), emptied_by)
         manifest = stars.manifest(last)
         remade = RemadeTables(warehouse.connection)
         for star in (*self.model.dimensions, *self.model.facts):
@@ -90,6 +119,35 @@ class RebuildWarehouse:
         last = max(manifest.batch, entry.through) if star.kind != "fact" else manifest.batch
         remade.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
 
+    @contextmanager
+    def _naming_rights(self, connection: psycopg.Connection) -> Iterator[None]:
+        try:
+            yield
+        except ConfigError as exc:
+            if exc.facts.get("sqlstate") != NO_RIGHT:
+                raise
+            tables = sql.SQL(", ").join(map(sql.Identifier, self.model.stars)).as_string()
+            (role,) = connection.execute("select quote_ident(current_user)").fetchone() or ("",)
+            advice = (
+                f"grant select, insert, update, delete on {tables}, tidemark.batch to {role}, or run it as the owner of"
+                " the tables, who alone may make what is missing; nothing was changed"
+            )
+            raise ConfigError(exc.message, advice=advice, sqlstate=NO_RIGHT) from exc
+
+
+@contextmanager
+def _ruled_by_star(what: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.IntegrityError as exc:
+        details = " ".join(filter(None, (exc.diag.message_primary, exc.diag.message_detail)))
+        message = f"the star holds rows that break a rule of {what}: {details}"
+        advice = (
+            "tidemark rebuild star --accept-differences makes it by the model as it is now; if the rows stay, mend the"
+            " rule in warehouse.sql; nothing was changed"
+        )
+        raise DataError(message, advice=advice, table=exc.diag.table_name) from exc
+
 
 def _put_ledger_right(warehouse: Warehouse, model: Model, stars: StarLog, last: int) -> None:
     """Make the ledger end with batch `last` and hold what the star's manifests say.
@@ -100,6 +158,7 @@ def _put_ledger_right(warehouse: Warehouse, model: Model, stars: StarLog, last: 
     warehouse.forget_after(last)
     known = warehouse.captured_at()
     rebuilt = {batch for batch in stars.rebuilt.entries if batch <= last} if stars.rebuilt else set()
+    rebuilt |= {row.batch for row in warehouse.ledger() if row.pipeline_id != stars.manifest(last).pipeline_id}
     for batch in range(last, 0, -1):
         is_same = known.get(batch) == stars.manifest(batch).captured_at
         if is_same:

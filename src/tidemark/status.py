@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tidemark.errors import TidemarkError
 from tidemark.log.changelog import ChangeLog, Manifest
-from tidemark.log.pointer import Pointer
+from tidemark.log.pointer import Pointer, misfit
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect
 from tidemark.star.star_log import StarLog
@@ -72,10 +72,12 @@ def read_status(pipeline: Pipeline) -> Status:
     known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
     rows, warehouse_problem = _asked(lambda: ledger(pipeline.warehouse_url))
     misfit, misfit_problem = _asked(lambda: misfit_of(pipeline.warehouse_url, list(pipeline.model.stars.values())))
+    refusal, _ = _asked(lambda: None if misfit or misfit_problem else pipeline.load.refusal())
+    misfit = misfit or refusal
     warehouse_problem = warehouse_problem or misfit_problem
     source = Place(problem=source_problem)
     log = Place(problem=log_problem) if log_problem else _log(head)
-    pointer = Place(problem=pointer_problem) if pointer_problem else Place(batch=known.batch if known else 0)
+    pointer = Place(problem=pointer_problem) if pointer_problem else _pointer(known, head, is_log_known=not log_problem)
     processed, quarantine = _processed(pipeline)
     warehouse = (
         Place(problem=warehouse_problem)
@@ -121,6 +123,10 @@ def next_steps(
     steps = []
     if log.problem:
         return ("fail, because the change log cannot be read",)
+    if pointer.problem:
+        return ("fail, because the pointer cannot be read",)
+    if pointer.misfit:
+        return (f"fail, because {pointer.misfit}",)
     if pointer.batch is not None and log.batch is not None and 0 < pointer.batch < log.batch:
         steps.append(f"recover: bring the pointer and latest from batch {pointer.batch} to {log.batch}")
     if source.problem:
@@ -169,6 +175,14 @@ def _asked(ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
 
 def _greet(url: str) -> None:
     connect(url, application="tidemark status", only_reads=True).close()
+
+
+def _pointer(known: Pointer | None, head: Manifest | None, *, is_log_known: bool) -> Place:
+    if known is None:
+        return Place(batch=0)
+    last_batch, pipeline_id = (head.batch, head.pipeline_id) if head else (0, None)
+    wrong = misfit(known, last_batch, pipeline_id, has_batch=known.batch <= last_batch) if is_log_known else None
+    return Place(batch=known.batch, misfit=str(wrong) if wrong else None)
 
 
 def _log(head: Manifest | None) -> Place:

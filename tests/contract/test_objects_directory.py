@@ -1,7 +1,10 @@
 """What only a directory for objects has to do: list as S3 does, and leave nothing half done."""
 
+import errno
+import os
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.objects import KEYS, keys
 from tidemark.errors import ConfigError
+from tidemark.log.changelog import new_id
+from tidemark.log.pointer import Pointer, open_pointer
 from tidemark.objects import ObjectExistsError, ObjectMissingError, open_objects
 
 
@@ -95,6 +100,31 @@ def test_a_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
         open_objects(str(tmp_path / "lake")).put_file_new("a", Path(file.name))
 
     assert open_objects(str(tmp_path / "lake")).get("a") == b"body"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.EROFS, "mounted read-only: mount it for writing"), (errno.EACCES, "chown -R"), (errno.EPERM, "chown -R")],
+)
+def test_a_place_that_takes_nothing_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "place")
+
+    now = datetime(2024, 11, 14, tzinfo=UTC)
+    # Root, as which tests may run, is refused nothing.
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+    writes: tuple[Callable[[], None], ...] = (
+        lambda: open_objects(str(tmp_path / "lake")).put_new("a", b""),
+        lambda: open_pointer(str(tmp_path / "lake" / "pointer.json")).write(Pointer(new_id(), 1, None, now)),
+    )
+    for write in writes:
+        with pytest.raises(ConfigError, match=os.strerror(number)) as raised:
+            write()
+        assert advice in raised.value.advice
+        assert str(tmp_path / "lake") in raised.value.advice
 
 
 def test_a_directory_that_cannot_be_used_is_a_config_error(tmp_path: Path) -> None:

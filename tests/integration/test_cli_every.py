@@ -33,6 +33,21 @@ def test_a_schedule_goes_on_until_a_signal_and_ends_with_0(site: Site, number: s
     assert "stopping after the batch in hand" in err
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_a_plain_run_with_128_and_its_number_in_one_line(site: Site, number: signal.Signals) -> None:
+    site.run("init")
+    waiting = "select 1 from pg_stat_activity where application_name = 'tidemark ingest' and wait_event_type = 'Lock'"
+    with psycopg.connect(site.source) as blocker:
+        blocker.execute("lock table payment in access exclusive mode")
+        with site.started("run", "--json") as process:
+            wait_for(lambda: bool(site.query(site.source, waiting)))
+            out, err = stop(process, number)
+
+    assert (process.returncode, out) == (128 + number, "")
+    assert err == f"ended by {number.name}: what was not committed is part of nothing\n"
+    assert batches_loaded(site) == 0
+
+
 def test_a_schedule_compacts_the_lake_after_so_many_batches(site: Site) -> None:
     site.run("init")
     with site.started("run", "--every", "1s", "--compact-after", "2", "--json") as process:

@@ -35,7 +35,7 @@ def test_the_command_ends_with_0_where_all_is_equal_and_with_5_where_not(
     assert run(called) == 0
     shown = capsys.readouterr().out
     assert "no difference" in shown
-    assert "laws of the warehouse, batch 2: references kept, intervals kept" in shown
+    assert "laws of the warehouse, batch 2: tables and ledger kept, objects of the model kept, references kept" in shown
 
     rewrite(small.processed, "dimension/design", "design_id = 2", design_name="'other'")
     assert run(called) == 5

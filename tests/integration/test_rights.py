@@ -144,10 +144,8 @@ def test_doctor_has_nothing_against_the_roles_that_it_prints(site: Site, dropped
 
     assert [each for each in found if each["outcome"] == "failure"] == []
     hints = {(each["area"], each["found"].partition(":")[0]) for each in found if each["outcome"] == "hint"}
-    assert hints == {
-        ("source", "there is no index for the cursor, so every poll reads these from end to end"),
-        ("warehouse", "the tables cannot be compared with those of the model"),
-    }
+    assert hints == {("source", "there is no index for the cursor, so every poll reads these from end to end")}
+    assert "the tables are those of the model" in {each["found"] for each in found}
 
 
 def test_doctor_says_what_a_role_may_do_too_much(site: Site, dropped_roles: list[str]) -> None:

@@ -28,9 +28,13 @@ from tidemark.star.star_manifest import Processed, Rebuilt
 
 NOON = datetime(2024, 11, 11, 12, 0, 0, 123456, tzinfo=UTC)
 columns = st.builds(Column, name=st.text(min_size=1), type=st.sampled_from(["integer", "text"]), nullable=st.booleans())
+# What can be a part of an object's key.
+names = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/"), min_size=1).filter(
+    lambda name: name not in {".", ".."}
+)
 log_objects = st.builds(
     LogObject,
-    key=st.text(min_size=1),
+    key=names,
     rows=st.integers(0),
     bytes=st.integers(0),
     sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
@@ -46,6 +50,16 @@ entries = st.builds(
     latest_row_id=st.none() | st.text(),
 )
 times = st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 -- given its zone here
+
+
+def placed(tables: dict[str, TableEntry]) -> dict[str, TableEntry]:
+    """Put the objects of each table into one of its folders."""
+    return {
+        name: replace(entry, objects=tuple(replace(each, key=f"changes/{name}/{each.key}") for each in entry.objects))
+        for name, entry in tables.items()
+    }
+
+
 manifests = st.builds(
     Manifest,
     batch=st.integers(1),
@@ -55,7 +69,7 @@ manifests = st.builds(
     snapshot=st.text(),
     captured_at=times,
     watermark=st.none() | times,
-    tables=st.dictionaries(st.text(min_size=1), entries, max_size=3),
+    tables=st.dictionaries(names, entries, max_size=3).map(placed),
     highest=st.none() | times,
 )
 

@@ -37,7 +37,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
         def app(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr(cli, "app", app)
+        monkeypatch.setattr("tidemark.cli.app.app", app)
 
     return prepare
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tidemark.cli import signals
 from tidemark.cli.schedule import Stop, attempted, pause_after, repeated, stopped_by_signals
 from tidemark.errors import OvertakenError, StateError, TidemarkError, TransientError
 
@@ -136,14 +137,18 @@ def test_a_pause_never_exceeds_five_minutes() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_asks_to_stop_and_the_second_interrupts(number: signal.Signals) -> None:
+def test_the_first_signal_asks_to_stop_and_the_second_ends(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = signal.getsignal(number)
+    monkeypatch.setattr(signals._Received, "number", None)
 
     with stopped_by_signals() as stop:
         assert not stop.wait(0)
         os.kill(os.getpid(), number)
         assert stop.wait(60)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit) as ended:
             signal.raise_signal(number)
+        assert ended.value.code == signals.exit_code() == 128 + number
 
     assert signal.getsignal(number) is before

@@ -55,6 +55,15 @@ def test_without_the_log_nothing_is_known() -> None:
     )
 
 
+def test_a_pointer_that_does_not_belong_to_the_log_fails_before_anything_else() -> None:
+    assert next_steps(Place(), NOTHING, Place(batch=3, misfit="why"), at(3), at(3), watermark=None) == (
+        "fail, because why",
+    )
+    assert next_steps(Place(), at(3), AWAY, at(3), at(3), watermark=None) == (
+        "fail, because the pointer cannot be read",
+    )
+
+
 def test_a_warehouse_ahead_of_the_star_fails() -> None:
     assert next_steps(Place(), at(5), at(5), at(5), at(7), watermark=CAPTURED)[-1] == (
         "load: fail, because it has batch 7 and the star ends with 5; tidemark rebuild warehouse takes it back"

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from tidemark.errors import StateError
 from tidemark.lake.engine import Engine
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, manifest_key
 from tidemark.log.columns import Column
 from tidemark.log.fold import apply_from_log
 from tidemark.log.latest import LatestTable, columns_of, latest_batch, open_latest
-from tidemark.log.pointer import Pointer, PointerStore
+from tidemark.log.pointer import Pointer, PointerStore, misfit
 from tidemark.model import Model
 
 logger = logging.getLogger(__name__)
@@ -26,15 +25,14 @@ def recover(
         StateError: the pointer and the log do not belong together.
     """
     pointer = pointers.read()
-    if pointer is not None and pointer.batch and not log.objects.exists(manifest_key(pointer.batch)):
-        message = f"the pointer names batch {pointer.batch}, which is not in the ingestion bucket"
-        raise StateError(message, advice="check TIDEMARK_INGESTION; if it is right, delete the pointer")
-    head = log.newest(pointer.batch if pointer else 0)
+    named = pointer.batch if pointer else 0
+    has_batch = named > 0 and log.objects.exists(manifest_key(named))
+    head = log.newest(named if has_batch else 0)
+    wrong = misfit(pointer, head.batch if head else 0, head.pipeline_id if head else None, has_batch=has_batch)
+    if wrong:
+        raise wrong
     if head is None:
         return None, None
-    if pointer is not None and pointer.pipeline_id != head.pipeline_id:
-        message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {head.pipeline_id}"
-        raise StateError(message, advice="check TIDEMARK_POINTER and TIDEMARK_INGESTION: they do not belong together")
     known = pointer.batch if pointer else 0
     bring_latest_up_to(engine, log, model, head, known, now)
     if known != head.batch:

@@ -1,7 +1,7 @@
 """The command line: `tidemark`.
 
 A command imports what it needs when it runs. DuckDB, delta-rs and boto3 take a second to import, and `--help` needs
-none of them.
+none of them. Even the parser comes late, so that a signal finds its handler from the first moment on.
 
 In: arguments, the environment, `tidemark.toml`.
 Out: text or one JSON document on stdout, logs on stderr, an exit code. Nothing imports this room.
@@ -12,25 +12,28 @@ import sys
 from collections.abc import Sequence
 from itertools import takewhile
 
-from typer.exceptions import TyperException
-
-from tidemark.cli.app import app
-from tidemark.cli.failures import show_error, show_unexpected, show_usage
-from tidemark.cli.logs import configure_logging
+from tidemark.cli import signals
 from tidemark.cli.privacy import keep_private
-from tidemark.errors import TidemarkError
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command that this process was started with, and end the process with its exit code."""
+    signals.end_on_signals()
     keep_private()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code: 0, or that of the error's family."""
+    """Run one command and return its exit code: 0, that of the error's family, or that of the signal that ended it."""
+    from typer.exceptions import TyperException  # noqa: PLC0415 -- see above
+
+    from tidemark.cli.app import app  # noqa: PLC0415
+    from tidemark.cli.failures import show_error, show_unexpected, show_usage  # noqa: PLC0415
+    from tidemark.cli.logs import configure_logging  # noqa: PLC0415
+    from tidemark.errors import TidemarkError  # noqa: PLC0415
+
     # These flags are found without the parser, because an error in other arguments must be shown in the form that they
     # ask for.
     options = set(takewhile(lambda argument: argument != "--", arguments))
@@ -39,9 +42,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments) or ["--help"], prog_name="tidemark", standalone_mode=False)
     except TidemarkError as exc:
-        return show_error(exc, as_json=as_json, verbose=verbose)
+        return signals.exit_code() or show_error(exc, as_json=as_json, verbose=verbose)
     except TyperException as exc:
-        return show_usage(exc, as_json=as_json)
+        return signals.exit_code() or show_usage(exc, as_json=as_json)
     except Exception as exc:  # noqa: BLE001 -- the last resort: a person reads this, not a caller
-        return show_unexpected(exc, as_json=as_json, verbose=verbose)
-    return int(code or 0)
+        return signals.exit_code() or show_unexpected(exc, as_json=as_json, verbose=verbose)
+    return signals.exit_code() or int(code or 0)

@@ -27,6 +27,7 @@ def init(
     Example: `tidemark init --dry-run | psql postgresql://owner@db/warehouse`
     """
     # The imports are here because `--help` does without psycopg and DuckDB.
+    from tidemark.postgres.statements import headline  # noqa: PLC0415
     from tidemark.star.shape import require_shapes  # noqa: PLC0415
     from tidemark.warehouse import schema  # noqa: PLC0415
 
@@ -46,6 +47,8 @@ def init(
         for statement in statements:
             typer.echo(f"{statement};\n")
     elif statements:
+        for statement in statements:
+            out().print(f"  {headline(statement)}", highlight=False, markup=False, soft_wrap=True)
         out().print(f"the warehouse is ready: {len(statements)} statements were run")
     else:
         out().print("the warehouse is ready: nothing had to be done")

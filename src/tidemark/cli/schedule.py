@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+from tidemark.cli import signals
 from tidemark.errors import OvertakenError, TransientError
 
 logger = logging.getLogger(__name__)
@@ -41,17 +42,16 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """Turn the first SIGTERM or SIGINT into a request to stop; a second one interrupts at once."""
+    """Turn the first SIGTERM or SIGINT into a request to stop; a second one ends the command at once."""
     stop = Stop()
 
     def receive(number: int, frame: FrameType | None) -> None:
         del frame
         if stop.requested:
-            raise KeyboardInterrupt
+            signals.end(number)
         stop.request()
         # Not through a logger: its stream may be in the middle of a write, and then it refuses another.
         os.write(_STDERR, b"stopping after the batch in hand; a second signal stops at once\n")
-        del number
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -76,19 +76,18 @@ def attempted(work: Callable[[], Result], *, name: str, attempts: int, wait: Cal
     for attempt in range(1, attempts + 1):
         try:
             return work()
-        except TransientError as exc:
-            pause_seconds = max(pause_after(attempt), _asked_pause(exc))
-            if attempt == attempts:
+        except (TransientError, OvertakenError) as exc:
+            if attempt == attempts or signals.exit_code():
                 raise
+            if isinstance(exc, OvertakenError):
+                logger.warning("%s: %s; going on from there (attempt %d of %d)", name, exc.message, attempt, attempts)
+                continue
+            pause_seconds = max(pause_after(attempt), _asked_pause(exc))
             logger.warning(
                 "%s: %s; trying again in %g s (attempt %d of %d)", name, exc.message, pause_seconds, attempt, attempts
             )
             if wait(pause_seconds):
                 raise
-        except OvertakenError as exc:
-            if attempt == attempts:
-                raise
-            logger.warning("%s: %s; going on from there (attempt %d of %d)", name, exc.message, attempt, attempts)
     raise AssertionError
 
 

@@ -19,7 +19,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from tidemark.errors import ConfigError, OvertakenError, StateError, TransientError
 from tidemark.faults import effect_on
 from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_as, quoted, select, tried
-from tidemark.objects import Objects
+from tidemark.objects import Objects, refusal
 
 APPLICATION = "tidemark"
 # delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits.
@@ -30,6 +30,8 @@ CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.chec
 OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 # How much of a message of delta-rs is shown: some quote whole records and stack traces.
 FIRST_CHARACTERS = 300
+# How Rust writes the number of an operating system's error.
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
 DELTA_TYPES = {
     "SMALLINT": "short",
     "INTEGER": "integer",
@@ -256,6 +258,9 @@ def _translated(path: str) -> Iterator[None]:
     except OSError as exc:
         # delta-rs raises this for everything about a file system or a network; only its text says what it was.
         message = f"{path} could not be read or written: {_beginning(exc)}"
+        number = OS_ERROR.search(str(exc))
+        if number and (advice := refusal(int(number[1]), path)):
+            raise ConfigError(message, advice=advice, table=path) from exc
         raise TransientError(message, advice="run it again; if it stays, check disk, network and rights") from exc
 
 

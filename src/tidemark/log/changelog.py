@@ -19,9 +19,11 @@ from tidemark.errors import OvertakenError, StateError
 from tidemark.faults import effect
 from tidemark.log.columns import Column
 from tidemark.log.records import FORMAT, read_record
-from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects
+from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, is_key
 
 MANIFESTS = "batches/"
+# The objects of the first batch and those of the others, in a folder of each table.
+FOLDERS = ("baseline", "changes")
 DIGITS = 10
 MANIFEST = re.compile(rf"{MANIFESTS}([0-9]{{{DIGITS}}})\.json")
 # As many keys as S3 lists in one answer.
@@ -112,7 +114,7 @@ class Manifest:
         """Read a manifest; raise StateError if it is no manifest, or if a newer Tidemark wrote it."""
 
         def make(content: dict[str, Any]) -> Manifest:
-            tables = {name: _entry(table) for name, table in content["tables"].items()}
+            tables = {name: _entry(name, table) for name, table in content["tables"].items()}
             times = {name: _time(content[name]) for name in ("captured_at", "watermark", "highest")}
             return cls(**{**content, **times, "tables": tables})
 
@@ -179,7 +181,7 @@ class ChangeLog:
 
     def last_with(self, table: str, until: int) -> Manifest | None:
         """Find the newest manifest, up to batch `until`, that has a table; None if the log never held a row of it."""
-        folders = (f"baseline/{table}/", f"changes/{table}/")
+        folders = (f"{folder}/{table}/" for folder in FOLDERS)
         if next((each for folder in folders for each in self.objects.list(folder)), None) is None:
             return None
         with ThreadPoolExecutor(max_workers=READERS) as executor:
@@ -249,7 +251,7 @@ def manifest_key(batch: int) -> str:
 
 def object_key(batch: int, table: str, latest_row_id: object, captured_at: datetime, part: int | None = None) -> str:
     """Name an object of the log; `part` counts from 1 where a table has several in one batch."""
-    folder = "baseline" if batch == 1 else "changes"
+    folder = FOLDERS[0 if batch == 1 else 1]
     moment = captured_at.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
     return f"{folder}/{table}/{latest_row_id}-{moment}{f'-p{part:04d}' if part else ''}.jsonl"
 
@@ -290,9 +292,14 @@ def carried_over(entry: TableEntry) -> TableEntry:
     )
 
 
-def _entry(table: Mapping[str, Any]) -> TableEntry:
+def _entry(name: str, table: Mapping[str, Any]) -> TableEntry:
     columns = tuple(Column(**column) for column in table["columns"])
     objects = tuple(LogObject(**each) for each in table["objects"])
+    folders = tuple(f"{folder}/{name}/" for folder in FOLDERS)
+    for key in (each.key for each in objects):
+        # Whoever altered a manifest must not make a run read a file of somebody else's.
+        if not (is_key(str(key)) and str(key).startswith(folders)):
+            raise ValueError(f"for {name} it names the object {key!r}, expected a key below {' or '.join(folders)}")
     return TableEntry(**{**table, "columns": columns, "objects": objects})
 
 

@@ -14,11 +14,16 @@ from typing import Any, Protocol
 
 from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect
-from tidemark.objects import make_directory
+from tidemark.objects import make_directory, refusal
 
 _SSM = "ssm:"
 # A parameter cannot be empty. Terraform makes it with this text before the first poll, so that it also removes it.
 NONE_YET = "{}"
+APART = (
+    "check TIDEMARK_POINTER and TIDEMARK_INGESTION: do they belong together? If the bucket was lost, restore it from"
+    " its older versions or a backup: nothing else holds the history. To begin a new log, delete the pointer, and name"
+    " an empty TIDEMARK_PROCESSED and an empty database as the warehouse; then tidemark init and tidemark run"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,27 @@ class Pointer:
             checked_at=_decode_time(_text(members, "checked_at")),
             polls=int(members.get("polls", 0)),
         )
+
+
+def misfit(pointer: Pointer | None, last_batch: int, pipeline_id: str | None, *, has_batch: bool) -> StateError | None:
+    """Say why pointer and log do not belong together, None if they do.
+
+    Args:
+        pointer: the pointer, if there is one.
+        last_batch: the last batch of the log, 0 for none.
+        pipeline_id: the pipeline of that batch.
+        has_batch: whether the log has the batch that the pointer names.
+    """
+    if pointer is None:
+        return None
+    if pointer.batch and not has_batch:
+        end = f"ends with batch {last_batch}" if last_batch else "holds no batch"
+        message = f"the pointer names batch {pointer.batch}, and the ingestion bucket {end}"
+    elif last_batch and pointer.pipeline_id != pipeline_id:
+        message = f"the pointer is of pipeline {pointer.pipeline_id}, the manifests are of {pipeline_id}"
+    else:
+        return None
+    return StateError(message, advice=APART)
 
 
 class PointerStore(Protocol):
@@ -104,9 +130,12 @@ class FilePointer:
                     temporary.replace(self._path)
             finally:
                 temporary.unlink(missing_ok=True)
-        except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
             raise ConfigError(f"the pointer {self._path} cannot be written: {exc}") from exc
         except OSError as exc:
+            if advice := refusal(exc.errno, str(self._path.parent)):
+                message = f"the pointer {self._path} cannot be written: {exc}"
+                raise ConfigError(message, advice=advice) from exc
             message = f"the pointer {self._path} could not be written: {exc}"
             raise TransientError(message, advice="check the disk, then run it again") from exc
 

@@ -11,8 +11,8 @@ Must not know: capture, log, star, warehouse, lake, postgres.
 from pathlib import Path
 
 from tidemark.errors import ConfigError
-from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects
-from tidemark.objects.directory import DirectoryObjects
+from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects, is_key
+from tidemark.objects.directory import DirectoryObjects, refusal
 from tidemark.objects.folders import is_open, is_shared, local_places, make_directory
 
 __all__ = [
@@ -20,11 +20,13 @@ __all__ = [
     "ObjectMeta",
     "ObjectMissingError",
     "Objects",
+    "is_key",
     "is_open",
     "is_shared",
     "local_places",
     "make_directory",
     "open_objects",
+    "refusal",
 ]
 
 

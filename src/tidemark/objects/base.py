@@ -154,9 +154,14 @@ class Objects(ABC):
     def _delete(self, keys: Iterator[str]) -> None: ...
 
 
+def is_key(key: str) -> bool:
+    """Say whether a text is a key that stays below its root, and is the same on S3 and in a directory."""
+    return key.isprintable() and not any(name in {"", ".", ".."} for name in key.split("/"))
+
+
 def checked(key: str) -> str:
     """Return the key; raise `ConfigError` if it would leave its root, or if S3 and directories treat it differently."""
-    if any(name in {"", ".", ".."} for name in key.split("/")) or not key.isprintable():
+    if not is_key(key):
         message = f"expected a key such as 'changes/table/17.jsonl', got {key!r}"
         raise ConfigError(message, key=key)
     return key

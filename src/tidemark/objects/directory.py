@@ -154,15 +154,30 @@ class DirectoryObjects(Objects):
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
             message = f"directory {self._root} cannot be used: {exc}"
-            raise ConfigError(message, advice="check its rights and what lies there") from exc
+            raise ConfigError(message, advice="check what lies there") from exc
         except OSError as exc:
-            if exc.errno in {errno.EROFS, errno.ENAMETOOLONG, errno.ENOTSUP, errno.ELOOP}:
+            if advice := refusal(exc.errno, str(self._root)):
+                message = f"directory {self._root} cannot be used: {exc}"
+                raise ConfigError(message, advice=advice) from exc
+            if exc.errno in {errno.ENAMETOOLONG, errno.ENOTSUP, errno.ELOOP}:
                 message = f"directory {self._root} cannot be used: {exc}"
                 raise ConfigError(message, advice="name another directory") from exc
             message = f"directory {self._root} did not work: {exc}"
             raise TransientError(message, advice="check the disk, then run it again") from exc
+
+
+def refusal(number: int | None, place: str) -> str:
+    """Say what to do about a place that an operating system's error says to be closed to us; nothing for any other."""
+    if number == errno.EROFS:
+        return (
+            f"{place} lies on a file system that is mounted read-only: mount it for writing, since a run writes there"
+        )
+    if number in {errno.EACCES, errno.EPERM}:
+        user = os.geteuid()
+        return f"give the user of this process (uid {user}) the right to read and write there: chown -R {user} {place}"
+    return ""
 
 
 def _give_to_group(path: Path, directory: Path) -> None:

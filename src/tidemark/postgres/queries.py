@@ -7,7 +7,12 @@ from tidemark.named_sql import named
 
 def identifier(name: str) -> sql.Composable:
     """Quote an identifier for a query that takes values: psycopg reads a `%` in it as a place for one."""
-    return sql.SQL(sql.Identifier(name).as_string().replace("%", "%%"))
+    return sql.SQL(quoted(name).replace("%", "%%"))
+
+
+def quoted(name: str) -> str:
+    """Quote an identifier for a statement that takes no values."""
+    return sql.Identifier(name).as_string()
 
 
 def query(file: str, name: str, **parts: sql.Composable) -> sql.Composed:

@@ -41,7 +41,9 @@ _TWICE = Family(
 _CODE = Family(DataError, " has a function, trigger or view that fails: ", f"mend it or the rows; {UNWRITTEN}")
 _LIMIT = Family(DataError, " reaches a limit of PostgreSQL: ", f"shorten the value or drop its index; {UNWRITTEN}")
 _SHAPE = Family(
-    ConfigError, " does not have the tables or columns that the model needs: ", "run tidemark init, or mend the model"
+    ConfigError,
+    " does not have the tables or columns that the model needs: ",
+    "tidemark init makes what is new in the model, tidemark rebuild warehouse also what was lost; or mend the model",
 )
 _UNFIT = Family(ConfigError, " does not take what the model needs: ", "mend the model or the database")
 _STANDS_IN_THE_WAY = Family(

@@ -6,10 +6,16 @@ from collections.abc import Iterator
 # A literal, a quoted identifier, a dollar-quoted body or a comment holds semicolons that end no statement.
 TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1|--[^\n]*|/\*.*?\*/|;", re.DOTALL)
 NAME = r"(?:\"((?:[^\"]|\"\")+)\"|(\w+))"
-CREATES = re.compile(rf"create\s+(?:unique\s+)?(table|index)\s+(?:if\s+not\s+exists\s+)?{NAME}", re.IGNORECASE)
+CREATES = re.compile(
+    rf"create\s+(?:unique\s+)?(table|index)\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?(?:on\s|{NAME})",
+    re.IGNORECASE,
+)
 DEFINES = re.compile(rf"create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(view|function)\s+{NAME}", re.IGNORECASE)
 MAKES_VIEW = re.compile(rf"create\s+(?:or\s+replace\s+)?view\s+{NAME}", re.IGNORECASE)
 MAKES_TYPE = re.compile(rf"create\s+(?:type|domain)\s+{NAME}", re.IGNORECASE)
+# What is made, without what it is made of.
+HEADLINE = re.compile(r"(?:create (?!unique|index)|comment |insert ).+?(?= \(| as | returns | is ['n])", re.IGNORECASE)
+HEADLINE_LETTERS = 100
 REPLACES = re.compile(r"create\s+or\s+replace\b", re.IGNORECASE)
 
 
@@ -26,7 +32,10 @@ def split_statements(text: str) -> Iterator[str]:
 
 
 def created(statement: str) -> tuple[str, str] | None:
-    """Give what a statement creates, `table` or `index`, and its name; None for any other statement."""
+    """Give what a statement creates, `table` or `index`, and its name; None for any other statement.
+
+    An index may have no name: then PostgreSQL makes one up.
+    """
     found = CREATES.match(bare(statement))
     return (found[1].lower(), _name(found[2], found[3])) if found else None
 
@@ -54,10 +63,18 @@ def replaces(statement: str) -> bool:
     return bool(REPLACES.match(bare(statement)))
 
 
+def headline(statement: str) -> str:
+    """Say in a few words what a statement does."""
+    words = " ".join(bare(statement).split())
+    found = HEADLINE.match(words)
+    words = found[0] if found else words
+    return words if len(words) <= HEADLINE_LETTERS else f"{words[: HEADLINE_LETTERS - 1]}…"
+
+
 def bare(statement: str) -> str:
     """Take the comments off a statement's beginning."""
     return re.sub(r"^(?:\s|--[^\n]*\n?|/\*.*?\*/)+", "", statement, flags=re.DOTALL)
 
 
-def _name(quoted: str | None, plain: str) -> str:
-    return plain.lower() if quoted is None else quoted.replace('""', '"')
+def _name(quoted: str | None, plain: str | None) -> str:
+    return (plain or "").lower() if quoted is None else quoted.replace('""', '"')

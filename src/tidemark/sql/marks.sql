@@ -2,6 +2,7 @@
 select
     count(*) as row_count,
     coalesce(max(b.batch), 0) as batch,
+    count(distinct b.pipeline_id) as pipelines,
     (
         select last_row.tables from tidemark.batch as last_row
         order by last_row.batch desc

@@ -68,7 +68,8 @@ order by batch;
 -- name: newest_in_ledger
 select
     batch,
-    pipeline_id::text as pipeline_id
+    pipeline_id::text as pipeline_id,
+    captured_at
 from tidemark.batch
 order by batch desc
 limit 1;
@@ -107,9 +108,19 @@ from pg_class as c
 where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('r', 'p');
 
 -- name: indexes
-select c.relname::text as index_name
+-- Without those that belong to a constraint, which is compared by itself.
+select
+    c.relname::text as index_name,
+    i.indisvalid as is_valid,
+    pg_get_indexdef(c.oid) as definition
 from pg_class as c
-where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('i', 'I');
+inner join pg_index as i on c.oid = i.indexrelid
+where
+    c.relnamespace = to_regnamespace(quote_ident(%(schema)s))
+    and not exists (
+        select from pg_constraint as k
+        where k.conindid = c.oid and k.contype in ('p', 'u', 'x')
+    );
 
 -- name: relations
 select c.relname::text as relation_name
@@ -132,27 +143,136 @@ select
 from pg_type as t
 where t.typnamespace = to_regnamespace(quote_ident(%(schema)s)) and t.typtype in ('c', 'd', 'e', 'r');
 
--- name: stale
+-- name: definitions
+-- The views and functions of a schema. `shape` is what a replacement must leave as it is; a view's may grow at its end.
 select
-    w.name,
-    p.oid::regprocedure::text as signature
-from unnest(%(names)s::text[], %(facts)s::text[]) as w (name, fact)
-inner join pg_class as f on to_regclass(w.fact) = f.oid
-inner join pg_proc as p on f.relnamespace = p.pronamespace and w.name = p.proname
-where p.prorettype <> f.reltype
+    case c.relkind when 'v' then 'view' else 'materialized view' end as kind,
+    c.relname::text as name,
+    quote_ident(c.relname) as signature,
+    pg_get_viewdef(c.oid) || coalesce(' with ' || array_to_string(c.reloptions, ', '), '') as definition,
+    array(
+        select quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
+        from pg_attribute as a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        order by a.attnum
+    ) as shape
+from pg_class as c
+where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('v', 'm')
 union all
 select
-    w.name,
-    null as signature
-from unnest(%(names)s::text[], %(facts)s::text[]) as w (name, fact)
-inner join pg_class as f on to_regclass(w.fact) = f.oid
-inner join pg_class as v on f.relnamespace = v.relnamespace and w.name = v.relname and v.relkind = 'v'
-where
-    not exists (
-        select from pg_rewrite as r
-        inner join pg_depend as d on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass
-        where r.ev_class = v.oid and d.refobjid = f.oid
-    );
+    case p.prokind when 'p' then 'procedure' else 'function' end as kind,
+    p.proname::text as name,
+    format('%%I(%%s)', p.proname, oidvectortypes(p.proargtypes)) as signature,
+    pg_get_functiondef(p.oid) as definition,
+    array[pg_get_function_result(p.oid), pg_get_function_arguments(p.oid)] as shape
+from pg_proc as p
+where p.pronamespace = to_regnamespace(quote_ident(%(schema)s)) and p.prokind in ('f', 'p', 'w');
+
+-- name: comments
+select
+    c.relname::text as name,
+    concat_ws('.', quote_ident(c.relname), quote_ident(a.attname)) as place,
+    d.description
+from pg_description as d
+inner join pg_class as c on d.objoid = c.oid and d.classoid = 'pg_class'::regclass
+left join pg_attribute as a on c.oid = a.attrelid and d.objsubid = a.attnum and d.objsubid > 0
+where c.relnamespace = to_regnamespace(quote_ident(%(schema)s))
+union all
+select
+    p.proname::text as name,
+    format('%%I(%%s)', p.proname, oidvectortypes(p.proargtypes)) as place,
+    d.description
+from pg_description as d
+inner join pg_proc as p on d.objoid = p.oid and d.classoid = 'pg_proc'::regclass
+where p.pronamespace = to_regnamespace(quote_ident(%(schema)s))
+union all
+select
+    k.conname::text as name,
+    format('%%I on %%I', k.conname, c.relname) as place,
+    d.description
+from pg_description as d
+inner join pg_constraint as k on d.objoid = k.oid and d.classoid = 'pg_constraint'::regclass
+inner join pg_class as c on k.conrelid = c.oid
+where k.connamespace = to_regnamespace(quote_ident(%(schema)s))
+union all
+select
+    t.typname::text as name,
+    format('type %%I', t.typname) as place,
+    d.description
+from pg_description as d
+inner join pg_type as t on d.objoid = t.oid and d.classoid = 'pg_type'::regclass
+where t.typnamespace = to_regnamespace(quote_ident(%(schema)s));
+
+-- name: rights
+-- Who may do what with the tables, views, columns and functions of a schema, and with the schema.
+select
+    o.kind,
+    o.name,
+    o.signature,
+    o.column_name,
+    coalesce(quote_ident(r.rolname), 'public') as grantee,
+    x.privilege_type as privilege,
+    x.is_grantable,
+    x.grantee = o.owner_id as is_owner
+from (
+    select
+        'table' as kind,
+        c.relname::text as name,
+        quote_ident(c.relname) as signature,
+        null as column_name,
+        c.relowner as owner_id,
+        coalesce(c.relacl, acldefault('r', c.relowner)) as acl
+    from pg_class as c
+    where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    union all
+    select
+        'table' as kind,
+        c.relname::text as name,
+        quote_ident(c.relname) as signature,
+        quote_ident(a.attname) as column_name,
+        c.relowner as owner_id,
+        a.attacl as acl
+    from pg_class as c
+    inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+    where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and a.attacl is not null
+    union all
+    select
+        'function' as kind,
+        p.proname::text as name,
+        format('%%I(%%s)', p.proname, oidvectortypes(p.proargtypes)) as signature,
+        null as column_name,
+        p.proowner as owner_id,
+        coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+    from pg_proc as p
+    where p.pronamespace = to_regnamespace(quote_ident(%(schema)s)) and p.prokind in ('f', 'w')
+    union all
+    select
+        'schema' as kind,
+        n.nspname::text as name,
+        quote_ident(n.nspname) as signature,
+        null as column_name,
+        n.nspowner as owner_id,
+        coalesce(n.nspacl, acldefault('n', n.nspowner)) as acl
+    from pg_namespace as n
+    where n.nspname = %(schema)s
+) as o
+cross join lateral aclexplode(o.acl) as x
+left join pg_roles as r on x.grantee = r.oid;
+
+-- name: schema_of_temporary_tables
+-- It has a number, and is there as soon as the session has made something in it.
+select nspname::text as schema_name
+from pg_namespace
+where oid = pg_my_temp_schema();
+
+-- name: create_schema
+create schema {schema};
+
+-- name: drop_table
+drop table {table} cascade;
+
+-- name: like_the_table
+create table {table} (like {original});
 
 -- name: columns
 select
@@ -162,6 +282,7 @@ select
     a.attnotnull as is_not_null,
     case when a.attcollation <> t.typcollation then a.attcollation::regcollation::text end as collation,
     coalesce(o.collisdeterministic, true) as is_deterministic,
+    a.attgenerated <> '' as is_generated,
     pg_get_expr(d.adbin, d.adrelid) as default_expression
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped

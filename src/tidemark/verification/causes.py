@@ -9,7 +9,7 @@ from tidemark.verification.result import Edge, TableProof
 SOURCE, STAR, WAREHOUSE, RECORDS = "source = latest", "latest = star", "star = warehouse", "records = rows"
 LAWS = "laws of the warehouse"
 # A law that is the model's own is named by its file.
-VIEWS, CHECKS = "current views", "checks/"
+FIT, OBJECTS, VIEWS, CHECKS = "tables and ledger", "objects of the model", "current views", "checks/"
 
 
 def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> tuple[Edge, ...]:
@@ -65,7 +65,10 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
 def _cause_of_breach(law: str, *, is_altered: bool) -> tuple[str, str]:
     """Say why a law is broken; `is_altered` says that the warehouse does not hold what the star holds."""
     if law == VIEWS:
-        return "the view is not the one that tidemark init makes", "drop the view, then tidemark init"
+        return (
+            "the view is not the one that tidemark init makes",
+            "tidemark init; if the model makes this view itself, mend it there",
+        )
     if is_altered:
         return "the warehouse was altered, but not by load", "tidemark rebuild warehouse"
     if law.startswith(CHECKS):

@@ -1,26 +1,35 @@
 """The laws of the warehouse: what must hold between its rows, whatever the star says.
 
-Most follow from the model: references find their rows, a key's versions meet, the views show what is live, the calendar
-holds whole years. In addition each file of the model's `checks/` is a law of that model alone.
+The first two are that the tables are those of the ledger, and that all is there that the model makes. Most others
+follow from the model as well: references find their rows, a key's versions meet, the views show what is live, the
+calendar holds whole years. In addition each file of the model's `checks/` is a law of that model alone.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from tidemark.disclosure import told
+from tidemark.errors import ConfigError
 from tidemark.lake.sqltext import OWN
 from tidemark.model import Model, StarTable
 from tidemark.postgres.queries import query
+from tidemark.postgres.statements import headline
 from tidemark.report import Progress, quiet
-from tidemark.verification.causes import CHECKS, LAWS, VIEWS
+from tidemark.verification.causes import CHECKS, FIT, LAWS, OBJECTS, VIEWS
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, TableProof
 from tidemark.verification.star_warehouse import WarehouseSnapshot
 from tidemark.warehouse.fact_views import CURRENT, is_possible
+from tidemark.warehouse.marks import misfit_error, misfits
+from tidemark.warehouse.schema import still_needed
+from tidemark.warehouse.scratch import NO_RIGHT
+
+OF_OBJECTS = "the model was changed since tidemark init, or somebody changed or dropped what it makes"
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,47 @@ def laws_of_warehouse(model: Model, warehouse: WarehouseSnapshot, progress: Prog
     """Check every law, one after the other; a broken law has no cause yet."""
     if not warehouse.batch:
         return Edge(LAWS, skipped="the warehouse holds no batch yet", advice="tidemark load")
+    cases = [(law.name, partial(checked, law, warehouse)) for law in laws(model, warehouse)]
     proofs = []
-    for law in laws(model, warehouse):
+    first = [(FIT, partial(fit, model, warehouse)), (OBJECTS, partial(objects_of_model, model, warehouse))]
+    for name, check in [*first, *cases]:
         started = time.perf_counter()
-        progress(f"verify {LAWS}", law.name, 0, 0, 0.0)
-        proofs.append(checked(law, warehouse))
-        progress(f"verify {LAWS}", law.name, 0, 0, time.perf_counter() - started)
+        progress(f"verify {LAWS}", name, 0, 0, 0.0)
+        proofs.append(check())
+        progress(f"verify {LAWS}", name, 0, 0, time.perf_counter() - started)
     return Edge(LAWS, warehouse.batch, tuple(proofs))
+
+
+def fit(model: Model, warehouse: WarehouseSnapshot) -> TableProof:
+    """Prove that the tables are those that the ledger speaks of, as load does before it loads."""
+    try:
+        with warehouse.connection.transaction():
+            found = misfits(warehouse.connection, list(model.stars.values()))
+    except psycopg.errors.InsufficientPrivilege as exc:
+        return TableProof(FIT, note=f"cannot be compared: {exc.diag.message_primary}")
+    if not found:
+        return TableProof(FIT)
+    error = misfit_error(found, warehouse.what)
+    return TableProof(FIT, problem=error.message, cause="somebody altered one of the two", advice=error.advice)
+
+
+def objects_of_model(model: Model, warehouse: WarehouseSnapshot) -> TableProof:
+    """Prove that the warehouse has all that the model makes: tables, indexes, views, functions, comments, rights.
+
+    Raises:
+        psycopg.OperationalError: the warehouse is away.
+    """
+    try:
+        statements = still_needed(warehouse.connection, model)
+    except ConfigError as exc:
+        if exc.facts.get("sqlstate") == NO_RIGHT:
+            return TableProof(OBJECTS, note=exc.message)
+        return TableProof(OBJECTS, problem=exc.message, cause=OF_OBJECTS, advice=exc.advice)
+    shown = [headline(each) for each in statements[:MOST_DIFFERENCES]]
+    problem = f"tidemark init would run: {'; '.join(shown)}" if shown else ""
+    return TableProof(
+        OBJECTS, problem=problem, cause=OF_OBJECTS if shown else "", advice="tidemark init" if shown else ""
+    )
 
 
 def laws(model: Model, warehouse: WarehouseSnapshot) -> Iterator[Law]:

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from tidemark.errors import ConfigError, DataError, StateError
 from tidemark.lake.table import first_batch, open_as_of
 from tidemark.log.columns import Column
-from tidemark.log.reach import Reach, require_together
+from tidemark.log.reach import Reach, require_same_moment, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import translated
@@ -32,8 +32,8 @@ from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import loaded_columns
 from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
-from tidemark.warehouse.marks import misfit_error, misfits
-from tidemark.warehouse.session import connected
+from tidemark.warehouse.marks import MEND, misfit_error, misfits
+from tidemark.warehouse.session import Warehouse, connected
 
 BUCKETS = 1024
 VALID_TO = "valid_to"
@@ -51,6 +51,8 @@ class WarehouseSnapshot:
         self.what = what
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(query("verification", "ledger")).fetchall()
+            newest = cursor.execute(query("warehouse", "newest_in_ledger")).fetchone() or {}
+            self.captured_at = newest.get("captured_at")
             self.ledger = [Loaded(**row) for row in rows]
             schema = cursor.execute("select current_schema() as name").fetchone() or {}
             self.schema = str(schema.get("name"))
@@ -132,7 +134,8 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
             raise misfit_error(found, warehouse.what)
         return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
     stars = StarLog(processed)
-    require_together(reach_of_star(stars.newest()), warehouse.reach)
+    require_together(reach_of_star(stars.newest()), warehouse.reach, Warehouse.emptied_by(list(model.stars.values())))
+    require_same_moment(warehouse.batch, stars.manifest(warehouse.batch).captured_at, warehouse.captured_at, MEND)
     warehouse.require_staging()
     proofs = []
     for star in model.stars.values():
@@ -157,7 +160,9 @@ def _prove(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot) -> Tab
         absent = [name for name in [*loaded, *_ends(star)] if name not in known]
         if absent:
             problem = f"the warehouse's {star.name} has no column {absent}" if known else f"there is no {star.name}"
-            return TableProof(star.name, problem=problem, cause="the warehouse was altered", advice="tidemark init")
+            return TableProof(
+                star.name, problem=problem, cause="the warehouse was altered", advice="tidemark rebuild warehouse"
+            )
         sides = _Sides(warehouse, star, [known[name] for name in loaded])
         with sides.filled(StarRows(lake, loaded, 0, warehouse.batch)):
             return sides.proof()

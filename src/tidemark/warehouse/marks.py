@@ -47,7 +47,7 @@ class Misfit:
 
 @dataclass(frozen=True)
 class LedgerEnd:
-    """How many rows the ledger has, its last batch (0 for none), and the marks that batch left.
+    """How many rows the ledger has, its last batch (0 for none), the marks that batch left, and of how many pipelines.
 
     `filled` names the tables that some batch brought rows of; it is asked for where there are no marks. `is_copy` says
     that the ledger itself has another oid than its mark says. Then a dump was restored, and no oid means anything.
@@ -56,6 +56,7 @@ class LedgerEnd:
     rows: int = 0
     batch: int = 0
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    pipelines: int = 1
     filled: frozenset[str] = frozenset()
     is_copy: bool = False
 
@@ -108,8 +109,12 @@ def require_fit(session: Session, stars: Sequence[StarTable], what: str, lock_ti
 
 def require_path(connection: psycopg.Connection, stars: Sequence[StarTable], what: str) -> None:
     """Raise StateError where the search path leads past tables of the ledger, and another one would lead to them."""
+    # The tables are not read: `tidemark init` comes this way before it adds a column that was lost.
     with connection.transaction():
-        found = [each for each in misfits(connection, stars) if each.is_misplaced]
+        places = _places(connection, stars)
+        ledger = _ledger_end(connection, places)
+        all_of = differences(ledger, places, [star.name for star in stars], _moved(connection, ledger, places))
+        found = [each for each in all_of if each.is_misplaced]
     if found:
         raise misfit_error(found, what)
 
@@ -134,6 +139,8 @@ def differences(
     """
     if ledger.rows != ledger.batch:
         yield Misfit(f"the ledger ends with batch {ledger.batch} and has {ledger.rows} rows")
+    if ledger.pipelines > 1:
+        yield Misfit(f"the ledger has batches of {ledger.pipelines} pipelines")
     for name in names:
         table = found.get(name)
         if name in moved:
@@ -170,7 +177,7 @@ def _ledger_end(connection: psycopg.Connection, places: Mapping[str, Mark]) -> L
         if not marks:
             filled = frozenset(each["name"] for each in cursor.execute(query("marks", "filled")))
     is_copy = bool(marks) and marks[LEDGER].oid != places[LEDGER].oid
-    return LedgerEnd(row["row_count"], row["batch"], marks, filled, is_copy)
+    return LedgerEnd(row["row_count"], row["batch"], marks, row["pipelines"], filled, is_copy)
 
 
 def _places(connection: psycopg.Connection, stars: Sequence[StarTable]) -> dict[str, Mark]:

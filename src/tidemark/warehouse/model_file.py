@@ -1,7 +1,8 @@
 """A model's warehouse.sql: which of its statements a warehouse still needs, and where one that fails stands.
 
-Tables and indexes are looked for by name. Of all other statements the warehouse keeps a record, so that one which is
-added later is run, and none is run twice that cannot be.
+What can be compared with the warehouse is: tables, indexes, views, functions, comments and rights. Of all statements
+but tables and indexes the warehouse keeps a record, so that any other one which is added later is run, and none is run
+twice that cannot be.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import psycopg
 from psycopg import sql
@@ -18,13 +20,19 @@ from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres.connection import detail_of
 from tidemark.postgres.queries import query
-from tidemark.postgres.statements import bare, created, defined, made_type, made_view, replaces, split_statements
+from tidemark.postgres.statements import bare, created, defined, made_type, replaces, split_statements
+from tidemark.warehouse.fact_views import generated
 
 FILE = "warehouse.sql"
 # What a table may need before it can be made.
 EARLY = re.compile(r"create\s+(?:type|domain|extension|schema|sequence|collation|cast|operator)\b", re.IGNORECASE)
-# What says something of a view, and is lost with it.
-OF_VIEWS = re.compile(r"(?:comment\s+on|grant|revoke)\b", re.IGNORECASE)
+# What says something of an object, and is lost with it.
+OF_OBJECTS = re.compile(r"(?:comment\s+on|grant|revoke)\b", re.IGNORECASE)
+OF_ALL = re.compile(r"\bon\s+all\b", re.IGNORECASE)
+LITERAL = re.compile(r"'(?:[^']|'')*'")
+# What a table is compared for: a new column, a new constraint.
+ADDS = re.compile(r"alter\s+table\s+[^;]*?\badd\b", re.IGNORECASE)
+REPLACEABLE = re.compile(r"create(?=\s+(?:view|function)\b)", re.IGNORECASE)
 # The classes of SQLSTATE (PostgreSQL manual, appendix A) that a statement's own text causes, and rights, which it does
 # not: 0A not supported, 22 data, 2B dependent objects, 3F no such schema, 42 syntax, names and definitions.
 BY_STATEMENT, RIGHTS = ("0A", "22", "2B", "3F", "42"), "42501"
@@ -32,67 +40,108 @@ BY_STATEMENT, RIGHTS = ("0A", "22", "2B", "3F", "42"), "42501"
 
 @dataclass(frozen=True)
 class Present:
-    """What a warehouse has, by name: its tables, indexes, other objects, and the digests of statements that were run.
+    """What a warehouse has, by name: its tables, other objects, and the digests of statements that were run.
 
     `run` is None if nobody may read that record: then all of the statements count as run.
     """
 
     tables: Collection[str]
-    indexes: Collection[str]
     objects: Collection[str]
     run: Collection[str] | None
 
 
+class Lacking(Protocol):
+    """What a warehouse lacks, by name: indexes, views and functions, and what lacks a comment or a right."""
+
+    @property
+    def indexes(self) -> Collection[str]: ...  # noqa: D102
+
+    @property
+    def again(self) -> Collection[str]: ...  # noqa: D102
+
+    @property
+    def untold(self) -> Collection[str]: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Needed:
-    """The statements that are still needed, in order; `late` ones come after the tables have their new columns.
-
-    `views` are the views that the file makes without `or replace` and that are to be made again.
-    """
+    """The statements that are still needed, in order; `late` ones come after the tables have their new columns."""
 
     early: Sequence[str]
     late: Sequence[str]
-    views: Sequence[str]
     record: Sequence[str]
 
 
-def needed(model: Model, present: Present, *, has_new_shape: bool) -> Needed:
+def needed(model: Model, present: Present, lacking: Lacking | None) -> Needed:
     """Say which statements are still needed.
 
     Args:
         model: the model.
         present: what the warehouse has.
-        has_new_shape: whether tables get columns or other types, so that every view is to be made again.
+        lacking: what it lacks; None for everything.
     """
-    early: list[str] = []
-    late: list[str] = []
-    views: list[str] = []
-    record: list[str] = []
-    for statement in split_statements(model.warehouse_sql):
-        made = created(statement)
-        if made:
-            names = present.tables if made[0] == "table" else present.indexes
-            if made[1] not in names:
-                (early if made[0] == "table" else late).append(statement)
+    statements = list(split_statements(model.warehouse_sql))
+    new = {each for each in statements if present.run is not None and digest(each) not in present.run}
+    early = [each for each in statements if _is_needed_early(each, present, is_new=each in new)]
+    late = [_over(each, present) for each in _late(model, statements, present, lacking, new)]
+    return Needed(early, late, [each for each in statements if each in new and created(each) is None])
+
+
+def _is_needed_early(statement: str, present: Present, *, is_new: bool) -> bool:
+    kind, name = created(statement) or ("", "")
+    if kind == "table":
+        return name not in present.tables
+    return bool(EARLY.match(bare(statement))) and is_new and made_type(statement) not in present.objects
+
+
+def _late(
+    model: Model, statements: Sequence[str], present: Present, lacking: Lacking | None, new: Collection[str]
+) -> Iterator[str]:
+    made = [name for kind, name in filter(None, map(created, statements)) if kind == "table"]
+    told = _told(model, statements, lacking) if lacking else set()
+    for statement in statements:
+        kind, name = created(statement) or defined(statement) or ("", "")
+        if kind == "table" or EARLY.match(bare(statement)):
             continue
-        is_new = present.run is not None and digest(statement) not in present.run
-        record += [statement] if is_new else []
-        if EARLY.match(bare(statement)):
-            early += [statement] if is_new and made_type(statement) not in present.objects else []
-            continue
-        defines = defined(statement)
-        is_gone = defines is not None and defines[1] not in present.objects
-        is_lost = has_new_shape and (defines is not None or bool(OF_VIEWS.match(bare(statement))))
-        if not (is_new or is_gone or is_lost):
-            continue
-        view = made_view(statement)
-        if view and not replaces(statement) and view in present.objects:
-            views.append(view)
-        elif defines and not replaces(statement) and not is_gone:
-            # A function or a materialised view that is there stays as it is.
-            continue
-        late.append(statement)
-    return Needed(early, late, views, record)
+        if lacking is None:
+            is_needed = True
+        elif kind:
+            # What these make was compared, so a text that only reads otherwise changes nothing.
+            is_needed = name in (lacking.indexes if kind == "index" else lacking.again)
+        else:
+            subject = _subject(statement, made)
+            is_needed = subject is not None and subject not in present.tables
+            is_needed |= statement in told or (statement in new and not ADDS.match(bare(statement)))
+        if is_needed:
+            yield statement
+
+
+def _told(model: Model, statements: Sequence[str], lacking: Lacking) -> set[str]:
+    """Find the statements that give something its comment and its rights; all, if it is named in none of them."""
+    telling = [each for each in statements if OF_OBJECTS.match(bare(each))]
+    found = {each for each in telling for name in (*lacking.untold, *lacking.again) if _named(each, name)}
+    found |= {each for each in telling if lacking.untold and OF_ALL.search(bare(each))}
+    own = {each.name for each in generated(model)}
+    is_named = all(name in own or any(_named(each, name) for each in found) for name in lacking.untold)
+    return found if is_named else set(telling)
+
+
+def _subject(statement: str, tables: Sequence[str]) -> str | None:
+    """Give the first of the tables that a statement names."""
+    places = {name: found.start() for name in tables if (found := _named(statement, name))}
+    return min(places, key=lambda name: places[name], default=None)
+
+
+def _named(statement: str, name: str) -> re.Match[str] | None:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", LITERAL.sub("''", bare(statement)), re.IGNORECASE)
+
+
+def _over(statement: str, present: Present) -> str:
+    """Have a statement replace the view or function that it makes, if that is there."""
+    made = defined(statement)
+    if made is None or made[1] not in present.objects or replaces(statement):
+        return statement
+    return REPLACEABLE.sub("create or replace", bare(statement), count=1)
 
 
 def digest(statement: str) -> str:

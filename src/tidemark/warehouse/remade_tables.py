@@ -1,15 +1,21 @@
-"""The warehouse's tables made again beside its own, to compare the two and put right the rows that differ."""
+"""The warehouse's tables made again beside its own, to compare the two and put right the rows that differ.
 
-from collections.abc import Iterable, Mapping, Sequence
+A row that differs is updated where it is, since rows of other tables may refer to it. Only a row that the star does not
+hold is deleted.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
+from tidemark.errors import DataError
 from tidemark.model import StarTable
 from tidemark.postgres.queries import query
 
-VALID_TO = "valid_to"
+VALID_FROM, VALID_TO = "valid_from", "valid_to"
+MOST_KEYS = 20
 
 
 @dataclass
@@ -24,53 +30,104 @@ class RemadeTables:
         """Make a table again from the star's rows, which come as blocks of CSV with these columns."""
         self.stars[star.name] = star
         self.columns[star.name] = [*columns, *([VALID_TO] if star.kind == "fact" else [])]
-        parts = self._parts(star.name)
-        self._run("create_remade", parts)
-        copy_in = query("warehouse", "copy_in", table=parts["remade"], columns=_list(columns))
+        self._run("create_remade", star.name)
+        copy_in = query("warehouse", "copy_in", table=self._parts(star.name)["remade"], columns=_list(columns))
         with self.connection.cursor().copy(copy_in) as copy:
             for block in blocks:
                 copy.write(block)
         if star.kind == "fact":
-            self._run("close_versions", parts | {"source_key": _list(star.source_key)})
-        self._run("analyze", parts)
+            self._run("close_versions", star.name)
+        self._run("analyze", star.name)
 
     def compared(self, name: str) -> tuple[int, int, int]:
-        """Count the rows made, those that the warehouse's own table lacks, and those that only the own table has."""
-        rows, missing, surplus = self._run("compare", self._parts(name)).fetchone() or (0, 0, 0)
-        return rows, missing, surplus
+        """Count the rows made, those that the warehouse's own table lacks, and those that only the own table has.
+
+        A row that differs counts as both. Of rows that are there several times, because the table has lost its key, all
+        but one are deleted first.
+        """
+        repeated = 0
+        if not self._has_unique_key(name):
+            repeated = self._run("delete_repeated", name).rowcount
+        self._run("compare", name)
+        rows, missing, surplus = self._run("count", name).fetchone() or (0, 0, 0)
+        return rows, missing, surplus + repeated
 
     def put_right(self, differing: set[str]) -> None:
-        """Make the differing tables of the warehouse equal to those made again, in the order that references allow."""
+        """Make the differing tables of the warehouse equal to those made again, in the order that references allow.
+
+        Raises:
+            DataError: a row of another table refers to a row that the star does not hold.
+        """
         dimensions = [name for name, star in self.stars.items() if star.kind != "fact" and name in differing]
         facts = [name for name, star in self.stars.items() if star.kind == "fact" and name in differing]
         for name in dimensions:
-            others = [column for column in self.columns[name] if column not in self.stars[name].key]
-            # A table that has only its key has nothing to update, so a column of the key is set to itself.
-            assigned = others or self.stars[name].key[:1]
-            parts = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in assigned]
-            self._run("put_right", self._parts(name) | {"assignments": sql.SQL(", ").join(parts)})
+            self._run("update_differing", name)
+            self._run("insert_missing", name)
         for name in facts:
-            self._run("delete_differing", self._parts(name))
-        for name in facts:
-            self._run("insert_absent", self._parts(name))
+            self._delete_surplus(name)
+            self._run("end_versions", name)
+            self._run("set_apart", name)
+            self._run("update_differing", name)
+            self._run("insert_missing", name)
         for name in reversed(dimensions):
-            self._run("delete_surplus", self._parts(name))
+            self._delete_surplus(name)
 
-    def _run(self, name: str, parts: Mapping[str, sql.Composable]) -> psycopg.Cursor:
-        return self.connection.execute(query("rebuild", name, **parts))
+    def _delete_surplus(self, name: str) -> None:
+        try:
+            with self.connection.transaction():
+                self._run("delete_surplus", name)
+                self._run("check_references", name)
+        except errors.ForeignKeyViolation as exc:
+            keys = [row[0] for row in self._run("surplus_keys", name)]
+            named = f"{exc.diag.schema_name}.{exc.diag.table_name}"
+            message = (
+                f"rows of {named} refer to rows of {name} that the star does not hold ({exc.diag.constraint_name}):"
+                f" {exc.diag.message_detail}"
+            )
+            shown = f"{', '.join(self.stars[name].key)}: {'; '.join(keys)}{' …' if len(keys) == MOST_KEYS else ''}"
+            advice = (
+                f"delete these rows of {named}, or let them refer to others, and run tidemark rebuild warehouse again;"
+                f" the rows that the star does not hold have {shown}; nothing was changed"
+            )
+            raise DataError(message, advice=advice, table=name, constraint=exc.diag.constraint_name) from exc
+
+    def _has_unique_key(self, name: str) -> bool:
+        values = {"table": sql.Identifier(name).as_string(), "key": list(self.stars[name].key)}
+        return self.connection.execute(query("rebuild", "has_unique_key"), values).fetchone() == (True,)
+
+    def _run(self, statement: str, name: str) -> psycopg.Cursor:
+        return self.connection.execute(query("rebuild", statement, **self._parts(name)))
 
     def _parts(self, name: str) -> dict[str, sql.Composable]:
-        star = self.stars[name]
-        matches = [sql.SQL("old.{0} = later.{0}").format(sql.Identifier(column)) for column in star.key]
+        star, columns = self.stars[name], self.columns[name]
+        # A number, because PostgreSQL cuts off a long name with a prefix, and then two names may be the same.
+        number = list(self.stars).index(name)
+        place = [*star.source_key, *([VALID_FROM] if star.kind == "fact" else [])]
         return {
             "table": sql.Identifier(name),
-            # A number, because PostgreSQL cuts off a long name with a prefix, and then two names may be the same.
-            "remade": sql.Identifier(f"rebuilt_{list(self.stars).index(name)}"),
-            "columns": _list(self.columns[name]),
+            "remade": sql.Identifier(f"rebuilt_{number}"),
+            "differences": sql.Identifier(f"rebuilt_{number}_differences"),
+            "columns": _list(columns),
+            "later_columns": _list(columns, "later."),
             "key": _list(star.key),
-            "matches": sql.SQL(" and ").join(matches),
+            "old_key": _list(star.key, "old."),
+            "surrogate": sql.Identifier(star.key[0]),
+            "source_key": _list(star.source_key),
+            "matches": _pairs("old.{0} = later.{0}", star.key, " and "),
+            "differs": _other_bytes(columns),
+            "is_elsewhere": _other_bytes(place),
+            "assignments": _pairs("{0} = later.{0}", columns, ", "),
+            "most": sql.Literal(MOST_KEYS),
         }
 
 
-def _list(names: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
+def _other_bytes(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL("record_image_ne(row({}), row({}))").format(_list(names, "old."), _list(names, "later."))
+
+
+def _pairs(form: str, names: Iterable[str], separator: str) -> sql.Composed:
+    return sql.SQL(separator).join(sql.SQL(form).format(sql.Identifier(name)) for name in names)
+
+
+def _list(names: Iterable[str], prefix: str = "") -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL(prefix) + sql.Identifier(name) for name in names)

@@ -1,43 +1,47 @@
 """The warehouse's schema: the statements that a database needs to have the tables that a model describes.
 
 To find out what the model's file asks for, it is run in a schema of its own, which is rolled back. What every fact has
-beside its table is generated. Nothing else that a warehouse holds is ever dropped.
+beside its table is generated. Of what is there, only a view, a function or an index of the model that differs and
+cannot be replaced is dropped, and then made again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, DataError
 from tidemark.faults import effect
 from tidemark.model import Model
 from tidemark.postgres.connection import connect, translated, where
-from tidemark.postgres.queries import query
+from tidemark.postgres.queries import query, quoted
 from tidemark.postgres.statements import created, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
-from tidemark.warehouse.column_types import made_exact, require_keys, typed, widens
-from tidemark.warehouse.fact_views import Generated, generated
+from tidemark.warehouse.catalog import Catalog, read_catalog, read_rights
+from tidemark.warehouse.column_types import require_keys
+from tidemark.warehouse.comparison import compared
+from tidemark.warehouse.dependents import require_free, rights_of
+from tidemark.warehouse.fact_views import generated
 from tidemark.warehouse.marks import require_fit, require_path
 from tidemark.warehouse.model_file import Present, located, needed, recorded
-
-SCRATCH = "tidemark_plan"
+from tidemark.warehouse.scratch import reshaped, wanted
+from tidemark.warehouse.upgrades import upgrades_of
 
 
 @dataclass(frozen=True)
-class _Catalog:
-    """What a schema holds, as the catalog says."""
+class Plan:
+    """The statements that a warehouse still needs, in order.
 
-    tables: frozenset[str]
-    indexes: frozenset[str]
-    relations: frozenset[str]
-    functions: frozenset[str]
-    types: frozenset[str]
-    labels: Mapping[str, Sequence[str]]
-    columns: Mapping[tuple[str, str], Mapping[str, object]]
-    constraints: Mapping[tuple[str, str], str]
+    `shape` gives it its tables and columns. `bounds` needs rows that are right: keys and other constraints, unique
+    indexes and what is made over the tables. `unfilled` names the columns that are to be filled in between.
+    """
+
+    shape: Sequence[str]
+    bounds: Sequence[str]
+    unfilled: Sequence[str] = ()
 
 
 def plan_init(url: str, model: Model) -> list[str]:
@@ -48,10 +52,11 @@ def plan_init(url: str, model: Model) -> list[str]:
     """
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
-        statements = _plan(connection, model)
-        if statements:
+        plan = plan_of(connection, model)
+        _require_filled(plan)
+        if plan.shape or plan.bounds:
             _check(connection, model)
-        return statements
+        return [*plan.shape, *plan.bounds]
 
 
 def init(url: str, model: Model) -> list[str]:
@@ -69,57 +74,134 @@ def init(url: str, model: Model) -> list[str]:
             require_path(connection, stars, what)
         waiting = naming_holders(connection, what, modes=AGAINST_CHANGES)
         with waiting, effect("tables-commit"), connection.transaction():
-            statements = make_ready(connection, model)
+            plan = plan_of(connection, model)
+            _require_filled(plan)
+            statements = [*plan.shape, *plan.bounds]
+            with _needing_right_rows(what):
+                run_statements(connection, model, statements)
         require_fit(connection, stars, what)
     return statements
 
 
-def make_ready(connection: psycopg.Connection, model: Model) -> list[str]:
-    """Run the statements that a warehouse still needs, in the caller's transaction, and return them."""
-    statements = _plan(connection, model)
+def run_statements(connection: psycopg.Connection, model: Model, statements: Sequence[str]) -> None:
+    """Run statements of a plan, in the caller's transaction."""
     for statement in statements:
         with located(model, statement):
             connection.execute(statement.encode())
     require_keys(connection, model, _current_schema(connection))
-    return statements
 
 
-def _plan(connection: psycopg.Connection, model: Model) -> list[str]:
-    present = _catalog(connection, _current_schema(connection))
+@contextmanager
+def _needing_right_rows(what: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.IntegrityError as exc:
+        message = f"{what} holds rows that break a rule of the model: {exc.diag.message_primary}"
+        message += f" ({exc.diag.message_detail})" if exc.diag.message_detail else ""
+        advice = (
+            "tidemark rebuild warehouse makes its rows those of the star, and then the rule holds; nothing was changed"
+        )
+        raise DataError(message, advice=advice, table=exc.diag.table_name) from exc
+
+
+def _require_filled(plan: Plan) -> None:
+    if plan.unfilled:
+        advice = (
+            "tidemark rebuild warehouse adds and fills what the star has. Before that, tidemark rebuild star"
+            " --accept-differences gives the star what is new in the model. Or give it a default, or let it be null"
+        )
+        raise ConfigError.of(plan.unfilled, advice=advice)
+
+
+def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bool = False) -> Plan:
+    """List the statements that a warehouse still needs.
+
+    Args:
+        connection: the warehouse.
+        model: the model.
+        only_if_allowed: whether tables that are there are taken as they are by a role that may not compare them.
+
+    Raises:
+        ConfigError: the tables cannot become those of the model without losing rows, or something that somebody made
+            depends on what has to change.
+    """
+    schema = _current_schema(connection)
+    present, run = read_catalog(connection, schema), _statements_run(connection)
     ledger = list(_ledger_statements(connection))
-    own = generated(model)
-    tables = {
-        made[1] for each in split_statements(model.warehouse_sql) if (made := created(each)) and made[0] == "table"
-    }
-    upgrades = (
-        [] if present.tables.isdisjoint(tables) else _upgrades(connection, model, present, _wanted(connection, model))
-    )
-    changes_type = any(each.startswith("alter table") and " type " in each for each in upgrades)
-    file = needed(
-        model,
-        Present(
-            present.tables,
-            present.indexes,
-            present.relations | present.functions | present.types,
-            _statements_run(connection),
-        ),
-        has_new_shape=changes_type or any(" add column " in statement for statement in upgrades),
-    )
-    stale = _stale(connection, own, present)
-    lacking = [each for each in own if not _is_there(present, each) or each.name in stale]
-    if not any((ledger, upgrades, lacking, file.early, file.late, file.record)):
-        return []
-    indexes = _statements_of(each for each in lacking if each.kind == "index")
+    if present.tables.isdisjoint(_names(model, "table")):
+        # Without any of its tables nothing of the file is there, whatever the record of statements says.
+        file = needed(model, Present(present.tables, present.objects, frozenset()), None)
+        own = [*_made(model, ("index",)), *_made(model, ("view", "function"))]
+        return Plan([*ledger, *file.early], [*own, *file.late, *recorded(file.record)])
+    if only_if_allowed and not may_compare(connection):
+        return Plan([*ledger, *needed(model, Present(present.tables, present.objects, None), None).early], [])
+    makes = wanted(connection, model, schema, run)
+    upgrade = upgrades_of(connection, model, present, makes.catalog)
+    others = _reshapes(present, makes.catalog, upgrade.shape)
+    if others:
+        catalog = replace(makes.catalog, definitions=reshaped(connection, model, schema, run, others))
+        makes = replace(makes, catalog=catalog)
+    rights, named = read_rights(connection, schema), _names(model, "index")
+    found = compared(present, rights, makes, _views(model), named, drops_views=bool(upgrade.retyped))
+    views = [view for view in _views(model) if view in found.dropped]
+    require_free(connection, upgrade.retyped, views)
+    file = needed(model, Present(present.tables, present.objects - found.dropped, run), found)
     # The model's own views may use the generated ones, so they come after those.
-    again = [each for each in own if each.kind != "index" and (upgrades or each in lacking)]
-    drops = [f"drop function {signature}" for signature in stale.values() if signature]
-    if changes_type:
-        views = [view for each in split_statements(model.warehouse_sql) if (view := made_view(each))]
-        drops += _drops_of_views([*(each.name for each in again if each.kind == "view"), *views])
-    else:
-        drops += _drops_of_views(file.views)
-    after = [*upgrades, *indexes, *_statements_of(again), *file.late, *recorded(file.record)]
-    return [*ledger, *file.early, *drops, *after]
+    own = [*_made(model, ("index",), found.indexes), *_made(model, ("view", "function"), found.again, found.untold)]
+    again = [*rights_of(connection, views), *found.restored, *recorded(file.record)]
+    after = [*upgrade.bounds, *own, *found.unnamed.values(), *file.late, *again]
+    return Plan([*ledger, *file.early, *found.drops, *upgrade.shape], after, upgrade.unfilled)
+
+
+def still_needed(connection: psycopg.Connection, model: Model) -> list[str]:
+    """List the statements that `init` would run; what is made to find out is rolled back.
+
+    Raises:
+        ConfigError: `init` would refuse, or the role may not make what is compared (42501).
+    """
+    plan = plan_of(connection, model)
+    _require_filled(plan)
+    return [*plan.shape, *plan.bounds]
+
+
+def _names(model: Model, kind: str) -> set[str]:
+    """Give the names of the tables or indexes that the model's statements make, those that are generated too."""
+    made = {
+        name
+        for each in split_statements(model.warehouse_sql)
+        for made, name in [created(each) or ("", "")]
+        if made == kind
+    }
+    return made | {each.name for each in generated(model) if each.kind == kind}
+
+
+def _views(model: Model) -> list[str]:
+    """Give the model's views in the order in which they are made."""
+    written = (made_view(each) for each in split_statements(model.warehouse_sql))
+    return [*(each.name for each in generated(model) if each.kind == "view"), *filter(None, written)]
+
+
+def _made(
+    model: Model,
+    kinds: Collection[str],
+    names: Collection[str] | None = None,
+    untold: Collection[str] = (),
+) -> Iterator[str]:
+    """Give the statements that make what is generated, all of it without names; `untold` lacks only its comment."""
+    for each in generated(model):
+        if each.kind in kinds and (names is None or each.name in names):
+            yield from each.statements
+        elif each.kind in kinds and each.name in untold:
+            yield from each.statements[1:]
+
+
+def _reshapes(present: Catalog, makes: Catalog, upgrades: Sequence[str]) -> dict[str, list[str]]:
+    """Find the tables whose columns do not stand as in the model, with the upgrades of their columns."""
+    return {
+        table: [each for each in upgrades if re.match(rf"alter table {re.escape(quoted(table))} \w+ column ", each)]
+        for table in sorted(makes.tables & present.tables)
+        if makes.form(table) != present.form(table)
+    }
 
 
 def _statements_run(connection: psycopg.Connection) -> set[str] | None:
@@ -139,27 +221,6 @@ def _current_schema(connection: psycopg.Connection) -> str:
     return str(schema)
 
 
-def _drops_of_views(names: Sequence[str]) -> list[str]:
-    """Drop views, the last one first: while a view uses a column, its type cannot change."""
-    return [f"drop view if exists {_quoted(name)}" for name in reversed(names)]
-
-
-def _statements_of(made: Iterable[Generated]) -> list[str]:
-    return [statement for each in made for statement in each.statements]
-
-
-def _is_there(present: _Catalog, wanted: Generated) -> bool:
-    places = {"index": present.indexes, "view": present.relations, "function": present.functions}
-    return wanted.name in places[wanted.kind]
-
-
-def _stale(connection: psycopg.Connection, own: Sequence[Generated], present: _Catalog) -> dict[str, str | None]:
-    """Name the views and functions that belong to a table which is no longer the fact, with a function's signature."""
-    made = [each for each in own if each.kind != "index" and each.fact in present.tables]
-    parameters = {"names": [each.name for each in made], "facts": [_quoted(each.fact) for each in made]}
-    return dict(connection.execute(query("warehouse", "stale"), parameters).fetchall())
-
-
 def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
     if not _one(connection, query("warehouse", "ledger_exists")):
         yield from split_statements(query("warehouse", "create_ledger").as_string())
@@ -171,151 +232,15 @@ def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
         yield query("warehouse", "create_statements").as_string()
 
 
-def _wanted(connection: psycopg.Connection, model: Model) -> _Catalog:
-    try:
-        with connection.transaction(force_rollback=True):
-            connection.execute(sql.SQL("create schema {}").format(sql.Identifier(SCRATCH)))
-            # The types that somebody made, or an extension, are found where the search path leads.
-            connection.execute(query("warehouse", "search_path_behind", schema=sql.Literal(SCRATCH)))
-            for statement in _in_order(model):
-                with located(model, statement):
-                    connection.execute(statement.encode())
-            require_keys(connection, model, SCRATCH)
-            return _catalog(connection, SCRATCH)
-    except psycopg.errors.InsufficientPrivilege as exc:
-        message = "comparing the warehouse with the model needs the right to create a schema, which is rolled back"
-        raise ConfigError(message, advice="run tidemark init as the owner of the database") from exc
-
-
 def _check(connection: psycopg.Connection, model: Model) -> None:
     """Run the model's file for its errors, which nobody would see before the printed SQL is run, if the role may."""
-    if _one(connection, query("warehouse", "may_create_schema")):
-        _wanted(connection, model)
+    if may_compare(connection):
+        wanted(connection, model, _current_schema(connection), _statements_run(connection))
 
 
-def _in_order(model: Model) -> list[str]:
-    """Put what is generated after the last table of the model's file: what follows there may use it."""
-    statements = list(split_statements(model.warehouse_sql))
-    tables = [at for at, each in enumerate(statements, start=1) if (created(each) or ("",))[0] == "table"]
-    behind = tables[-1] if tables else 0
-    return [*statements[:behind], *_statements_of(generated(model)), *statements[behind:]]
-
-
-def _catalog(connection: psycopg.Connection, schema: str) -> _Catalog:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        parameters = {"schema": schema}
-        tables = cursor.execute(query("warehouse", "tables"), parameters).fetchall()
-        indexes = cursor.execute(query("warehouse", "indexes"), parameters).fetchall()
-        relations = cursor.execute(query("warehouse", "relations"), parameters).fetchall()
-        functions = cursor.execute(query("warehouse", "functions"), parameters).fetchall()
-        types = cursor.execute(query("warehouse", "types"), parameters).fetchall()
-        columns = cursor.execute(query("warehouse", "columns"), parameters).fetchall()
-        constraints = cursor.execute(query("warehouse", "constraints"), parameters).fetchall()
-    return _Catalog(
-        frozenset(row["table_name"] for row in tables),
-        frozenset(row["index_name"] for row in indexes),
-        frozenset(row["relation_name"] for row in relations),
-        frozenset(row["function_name"] for row in functions),
-        frozenset(row["type_name"] for row in types),
-        {row["type_name"]: row["labels"] for row in types if row["labels"]},
-        {(row["table_name"], row["column_name"]): row for row in columns},
-        {(row["table_name"], row["constraint_name"]): row["definition"] for row in constraints},
-    )
-
-
-def _upgrades(connection: psycopg.Connection, model: Model, present: _Catalog, wanted: _Catalog) -> list[str]:
-    statements: list[str] = []
-    problems: list[str] = []
-    exact = made_exact(connection, model, present.columns, wanted.columns)
-    for name, labels in wanted.labels.items():
-        statements += _add_labels(name, present.labels.get(name, labels), labels)
-    for (table, name), column in wanted.columns.items():
-        if table not in present.tables:
-            continue
-        before = present.columns.get((table, name))
-        found: list[str] = []
-        change = _add_column(table, name, column, found)
-        if before is not None:
-            found = []
-            change = list(_alter_column((table, name), before, column, found, is_made_exact=(table, name) in exact))
-        # Where there are no rows, none can be lost.
-        problems += found if found and not _is_empty(connection, table) else []
-        statements += change
-    # By what they say: a table that was copied has its constraints under other names.
-    there = {(table, definition) for (table, _), definition in present.constraints.items()}
-    statements = _between_references(statements, present, wanted) if exact else statements
-    for (table, name), definition in wanted.constraints.items():
-        known = present.constraints.get((table, name))
-        if table in present.tables and (table, definition) not in there:
-            if known is not None:
-                statements.append(f"alter table {_quoted(table)} drop constraint {_quoted(name)}")
-            statements.append(f"alter table {_quoted(table)} add constraint {_quoted(name)} {definition}")
-    if problems:
-        raise ConfigError.of(problems, advice="change warehouse.sql, or make a new warehouse from the log")
-    return statements
-
-
-def _between_references(statements: Sequence[str], present: _Catalog, wanted: _Catalog) -> list[str]:
-    """Take the foreign keys away meanwhile: a text cannot refer to a column that is none yet, nor the other way round.
-
-    They come back as they were.
-    """
-    known = {(table, definition) for (table, _), definition in wanted.constraints.items()}
-    apart = [
-        (_quoted(table), _quoted(name), definition)
-        for (table, name), definition in present.constraints.items()
-        if definition.startswith("FOREIGN KEY") and (table, definition) in known
-    ]
-    drops = [f"alter table {table} drop constraint {name}" for table, name, _ in apart]
-    adds = [f"alter table {table} add constraint {name} {definition}" for table, name, definition in apart]
-    return [*drops, *statements, *adds]
-
-
-def _is_empty(connection: psycopg.Connection, table: str) -> bool:
-    return bool(_one(connection, query("warehouse", "is_empty", table=sql.Identifier(table))))
-
-
-def _add_labels(name: str, before: Sequence[str], labels: Sequence[str]) -> Iterator[str]:
-    """Add the values that an enum has gained, each behind the one that it follows in the model."""
-    for at, label in enumerate(labels):
-        if label not in before:
-            place = f" after {sql.Literal(labels[at - 1]).as_string()}" if at else ""
-            place = place or f" before {sql.Literal(before[0]).as_string()}"
-            yield f"alter type {_quoted(name)} add value {sql.Literal(label).as_string()}{place}"
-
-
-def _add_column(table: str, name: str, column: Mapping[str, object], problems: list[str]) -> list[str]:
-    default = f" default {column['default_expression']}" if column["default_expression"] else ""
-    if column["is_not_null"] and not default:
-        problems.append(f"{table}.{name} is new and not null: give it a default, or let it be null")
-    not_null = " not null" if column["is_not_null"] else ""
-    return [f"alter table {_quoted(table)} add column {_quoted(name)} {typed(column)}{default}{not_null}"]
-
-
-def _alter_column(
-    at: tuple[str, str],
-    before: Mapping[str, object],
-    column: Mapping[str, object],
-    problems: list[str],
-    *,
-    is_made_exact: bool,
-) -> Iterator[str]:
-    table, name = at
-    alter = f"alter table {_quoted(table)} alter column {_quoted(name)}"
-    if is_made_exact:
-        yield f"{alter} type {typed(column)}"
-    elif before["type"] != column["type"]:
-        if widens(str(before["type"]), str(column["type"])):
-            yield f"{alter} type {typed(column)}"
-        else:
-            problems.append(f"{table}.{name} is {before['type']}, not {column['type']}: values might be lost")
-            yield f"{alter} type {column['type']} using {_quoted(name)}::text::{column['type']}"
-    if before["is_not_null"] != column["is_not_null"]:
-        yield f"{alter} {'set' if column['is_not_null'] else 'drop'} not null"
-
-
-def _quoted(name: str) -> str:
-    return sql.Identifier(name).as_string()
+def may_compare(connection: psycopg.Connection) -> bool:
+    """Say whether the role may create the schema in which the model's tables are made for the comparison."""
+    return bool(_one(connection, query("warehouse", "may_create_schema")))
 
 
 def _one(connection: psycopg.Connection, statement: sql.Composed | str) -> object:

@@ -17,7 +17,7 @@ from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.session import LOCK_TIMEOUT, Session
 from tidemark.postgres.waits import holder_of_turn, naming_holders
-from tidemark.warehouse.marks import as_json, read_marks, require_fit
+from tidemark.warehouse.marks import LEDGER, as_json, read_marks, require_fit
 
 logger = logging.getLogger(__name__)
 # So often a load that waits for another one says whom it waits for.
@@ -84,6 +84,11 @@ class Warehouse:
         """Raise StateError where tables and ledger do not belong together; waiting too long is a TransientError."""
         with translated(self._what):
             require_fit(self.connection, stars, self._what, lock_timeout)
+
+    @staticmethod
+    def emptied_by(stars: Sequence[StarTable]) -> str:
+        """Write the statement that empties tables and ledger."""
+        return f"truncate {', '.join(sql.Identifier(star.name).as_string() for star in stars)}, {LEDGER}"
 
     @contextmanager
     def turn(self, prepare: Callable[[], object] = lambda: None) -> Iterator[int]:

@@ -1,0 +1,74 @@
+"""Signals to a command: one exit code, from its first moment on and whatever becomes of the exception."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tidemark import cli
+from tidemark.cli import signals
+from tidemark.cli.schedule import attempted
+from tidemark.errors import TransientError
+
+# A command that meets a signal at the first import after its start; it is told to ignore SIGHUP, as by nohup.
+EARLY = """
+import builtins, os, signal, sys
+from tidemark import cli
+found = builtins.__import__
+def importing(name, *rest):
+    if name.startswith("typer"):
+        builtins.__import__ = found
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.{name})
+    return found(name, *rest)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+sys.argv = ["tidemark", "run"]
+builtins.__import__ = importing
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finds_its_handler_before_the_parser_is_imported(number: signal.Signals) -> None:
+    script = EARLY.format(name=number.name)
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 -- our own
+
+    assert (ended.returncode, ended.stdout) == (128 + number, "")
+    assert ended.stderr.splitlines() == [f"ended by {number.name}: what was not committed is part of nothing"]
+
+
+def test_an_error_in_the_place_of_the_signal_is_neither_shown_nor_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts = []
+
+    def work() -> None:
+        attempts.append(1)
+        # As DuckDB does: its query ends with an error of its own.
+        try:
+            signals.end(signal.SIGTERM)
+        except SystemExit as exc:
+            raise TransientError("Query interrupted") from exc
+
+    def app(*_: object, **__: object) -> None:
+        attempted(work, name="ingest", attempts=4, wait=lambda _: False)
+
+    monkeypatch.setattr(signals._Received, "number", None)
+    monkeypatch.setattr("tidemark.cli.app.app", app)
+
+    assert cli.run(["run", "--json"]) == 128 + signal.SIGTERM
+    assert (len(attempts), capsys.readouterr().out) == (1, "")
+
+
+def test_a_further_signal_ends_the_process_on_the_spot() -> None:
+    script = (
+        "import os, signal\nfrom tidemark.cli import signals\nsignals.end_on_signals()\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept SystemExit:\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "print('still here')"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 -- our own
+
+    assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "")
