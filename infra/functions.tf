@@ -22,6 +22,7 @@ locals {
       AWS_MAX_ATTEMPTS = "5"
     },
     var.sslrootcert == null ? {} : { TIDEMARK_SSLROOTCERT = var.sslrootcert },
+    var.show_values ? { TIDEMARK_SHOW_VALUES = "true" } : {},
   )
   memory_limit = "${floor(var.memory_mb / 2)}MB"
 

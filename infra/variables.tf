@@ -106,6 +106,13 @@ variable "sslrootcert" {
   }
 }
 
+variable "show_values" {
+  description = "TIDEMARK_SHOW_VALUES: whether logs and mails quote values of rows, which they hide otherwise."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "log_level" {
   description = "Lowest level that the functions log: INFO or DEBUG."
   type        = string

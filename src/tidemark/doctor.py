@@ -185,8 +185,6 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
             advice = f"grant execute on function pg_control_system() to {_name(server['role'])}"
             yield Finding("source", "failure", "the role may not ask which server this is", advice)
         yield from _too_much("source", cursor, server)
-        if not server["is_superuser"]:
-            yield from _source_writes(url, _name(server["role"]))
         if server["connection_limit"] == 1:
             found = "the role may have one connection only: a long poll cannot see who waits for its locks"
             yield Finding("source", "hint", found, f"alter role {_name(server['role'])} connection limit 2")
@@ -196,6 +194,9 @@ def _source(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _source_visibility(cursor, _name(server["role"]))
         yield from _source_tables(cursor, pipeline.model, _name(server["role"]), is_superuser=server["is_superuser"])
         yield from _source_keys(cursor.connection, pipeline.model)
+    # Outside of the block, because the role may be allowed one connection only.
+    if not server["is_superuser"]:
+        yield from _source_writes(url, _name(server["role"]))
 
 
 def _source_visibility(cursor: psycopg.Cursor[dict[str, Any]], role: str) -> Iterator[Finding]:
