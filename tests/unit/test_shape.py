@@ -102,6 +102,13 @@ def test_a_table_that_the_star_cannot_fill_is_refused_by_name(
         require_shapes(wrong)
 
 
+def test_a_moment_with_a_zone_needs_no_module_that_may_be_missing(model: NewModel) -> None:
+    fact = f"record bigint primary key, id integer, at timestamptz, {HISTORY}"
+    given = model(fact, item="select id, timestamptz '2000-01-01' as at from item")
+
+    assert bound(given).found == []
+
+
 def test_a_column_that_the_warehouse_fills_itself_may_have_any_type(model: NewModel) -> None:
     fact = FACT.replace("record bigint", "record bigserial")
     own = model(f"{fact}, tags text[] default '{{}}', seen timestamptz default now(), place serial, {HISTORY}")

@@ -5,6 +5,7 @@ SQL.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import duckdb
@@ -93,7 +94,7 @@ def bind(
     """
     worker = engine.worker("the model's SELECTs")
     bound = Binding()
-    try:
+    with closing(worker.connection), worker.working_tables() as working:
         _present(worker, model, {name: found for name, found in columns.items() if found})
         for star in model.stars.values():
             if not all(columns.get(name) for name in star.reads):
@@ -103,7 +104,8 @@ def bind(
                 if new and (star.kind == "calendar" or any(name in new for name in star.reads)):
                     bound.mistakes.extend(faults_of_select(star, yielded, limits[star.name]))
                 if any(name in changed for name in star.reads):
-                    worker.execute(select("files", "all", rows=Select(star.sql).rows)).fetchall()
+                    # Within the engine: to hand a timestamptz over, DuckDB needs a module that need not be there.
+                    working.of(Select(star.sql))
                     bound.found.extend(_unfit(star, yielded, limits[star.name]))
             except (duckdb.ParserException, duckdb.CatalogException) as exc:
                 bound.mistakes.append(f"{star.path}.sql: {first_line(exc)}")
@@ -111,8 +113,6 @@ def bind(
                 bound.mistakes.extend(exc.problems)
             except duckdb.Error as exc:
                 bound.found.append(f"{star.path}.sql cannot read the source: {first_line(exc)}")
-    finally:
-        worker.connection.close()
     return bound
 
 
