@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 HIDDEN = "…"
 HOW_TO_SEE = "TIDEMARK_SHOW_VALUES=true shows the values"
-# Classes of PostgreSQL's errors that speak of names, rights and the server, but of no row. What a function of somebody
-# else raises may be of any other class and say anything.
+# Classes of PostgreSQL's errors that speak of names, rights and the server, but of no row, unless they come out of a
+# function of somebody else.
 OF_NO_ROW = ("08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "HV", "XX")
 # Errors of psycopg that have no code, and of DuckDB, that speak of rows.
 OF_ROWS = {"DataError", "ConversionException", "OutOfRangeException", "InvalidInputException", "ConstraintException"}
@@ -100,8 +100,15 @@ def is_of_rows(exc: BaseException) -> bool:
     library = type(exc).__module__.partition(".")[0]
     code = getattr(exc, "sqlstate", None)
     if library == "psycopg" and code:
-        return not str(code).startswith(OF_NO_ROW)
+        return is_of_a_function(exc) or not str(code).startswith(OF_NO_ROW)
     return library in {"psycopg", "duckdb", "_duckdb"} and any(each.__name__ in OF_ROWS for each in type(exc).__mro__)
+
+
+def is_of_a_function(exc: BaseException) -> bool:
+    """Say whether PostgreSQL was within a function or trigger when it failed, which may give any code to any text."""
+    context = getattr(getattr(exc, "diag", None), "context", None) or ""
+    # COPY names the line in hand, in every language of the server by this word.
+    return any(not line.startswith("COPY ") for line in context.splitlines())
 
 
 def traceback_of(exc: BaseException) -> str:

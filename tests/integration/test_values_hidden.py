@@ -11,7 +11,9 @@ import pytest
 from tests.support.library import LIBRARY, library_template
 from tests.support.postgres import Postgres
 from tidemark.cli import run
-from tidemark.disclosure import show_values
+from tidemark.disclosure import show_values, traceback_of
+from tidemark.errors import ConfigError, DataError, TidemarkError
+from tidemark.postgres.connection import translated
 
 # What a value can hold: an escape sequence, its short form, a change of direction, and a line that looks like a log's.
 EVIL = "\x1b[31mEVIL\x9b2J\u202e\n2026-01-01T00:00:00Z ERROR forged\u2028x"
@@ -88,6 +90,27 @@ def test_no_message_shows_a_value_or_obeys_one(databases: tuple[str, str], comma
         assert "TIDEMARK_SHOW_VALUES=true shows the values" in said
         assert "98765" not in said
     assert "98765.43" in command("load", "--show-values", "true")[1]
+
+
+@pytest.mark.parametrize(
+    ("statement", "family", "expected"),
+    [
+        ("raise exception 'no right to \"%\"', {value} using errcode = '42501'", ConfigError, "no right to '…'"),
+        ("raise exception 'not yet: \"%\"', {value} using errcode = '55000'", ConfigError, "not yet: '…'"),
+        ("perform set_config({value}, 'x', true)", ConfigError, "unrecognized configuration parameter '…'"),
+        ("perform {value}::regclass", DataError, "a function, trigger or view that fails: invalid name syntax"),
+        ("execute 'selec ' || {value}", DataError, "that fails: syntax error at or near '…'"),
+    ],
+)
+def test_what_fails_within_a_function_tells_no_value_whatever_its_code(
+    new_database: Callable[..., str], statement: str, family: type[TidemarkError], expected: str
+) -> None:
+    body = statement.format(value="'EVIL x'")
+    with psycopg.connect(new_database()) as connection, pytest.raises(family) as caught, translated("the warehouse"):
+        connection.execute(f"do $$ begin {body}; end $$".encode())
+
+    assert expected in str(caught.value)
+    assert "EVIL" not in str(caught.value) + traceback_of(caught.value)
 
 
 def test_a_cast_that_fails_tells_no_value(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

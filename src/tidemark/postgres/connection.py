@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors
 
-from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_of_rows, told
+from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_of_a_function, is_of_rows, told
 from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
 from tidemark.postgres.encryption import NO_TLS, advice_on_certificate, demanded_encryption, named_elsewhere
 from tidemark.postgres.session import Session
-from tidemark.postgres.sqlstates import AGAIN, CHECK_URL, Family, family_of
+from tidemark.postgres.sqlstates import AGAIN, CHECK_URL, CODE, Family, family_of
 
 CONNECT_TIMEOUT_SECONDS = 10
 CREDENTIALS = ("28", "3D")
@@ -104,6 +104,8 @@ def _of_family(exc: psycopg.Error, what: str) -> TidemarkError | None:
     """Give the error of the family to which an error belongs; None for a mistake in Tidemark."""
     code = exc.sqlstate or ""
     family = family_of(code) if code else _without_code(exc)
+    if family is None and is_of_a_function(exc):
+        family = CODE
     if family is None:
         return None
     details = [told(exc)]

@@ -38,7 +38,7 @@ _TWICE = Family(
     f"{UNWRITTEN}. `tidemark doctor` names a key column that calls two texts equal, and says what to write. "
     "A unique rule beside the model's keys has to go",
 )
-_CODE = Family(DataError, " has a function, trigger or view that fails: ", f"mend it or the rows; {UNWRITTEN}")
+CODE = Family(DataError, " has a function, trigger or view that fails: ", f"mend it or the rows; {UNWRITTEN}")
 _LIMIT = Family(DataError, " reaches a limit of PostgreSQL: ", f"shorten the value or drop its index; {UNWRITTEN}")
 _SHAPE = Family(
     ConfigError,
@@ -62,15 +62,15 @@ _DAMAGED = Family(DataError, " is damaged: ", "the server's own files are broken
 # The longest beginning of a code decides.
 FAMILIES = {
     "08": _AWAY,
-    "09": _CODE,
+    "09": CODE,
     "0A": _STANDS_IN_THE_WAY,
-    "0F": _CODE,
+    "0F": CODE,
     "0L": _UNFIT,
     "0P": _UNFIT,
-    "0Z": _CODE,
-    "10": _CODE,
-    "20": _CODE,
-    "21": _CODE,
+    "0Z": CODE,
+    "10": CODE,
+    "20": CODE,
+    "21": CODE,
     "22": _ROW,
     "22021": _ENCODING,
     "22P05": _ENCODING,
@@ -79,12 +79,12 @@ FAMILIES = {
     "25006": _NOT_NOW,
     "25P03": _NOT_NOW,
     "25P04": _NOT_NOW,
-    "27": _CODE,
+    "27": CODE,
     "28": _REFUSES_US,
     "2B": _STANDS_IN_THE_WAY,
-    "2F": _CODE,
-    "38": _CODE,
-    "39": _CODE,
+    "2F": CODE,
+    "38": CODE,
+    "39": CODE,
     "3D": _REFUSES_US,
     "3F": _SHAPE,
     "40": _AWAY,
@@ -107,7 +107,7 @@ FAMILIES = {
     "F0": _SERVER,
     "HV": _FOREIGN,
     "HV00N": _AWAY,
-    "P0": _CODE,
+    "P0": CODE,
     "XX": _INTERNAL,
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
