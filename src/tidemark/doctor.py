@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from tidemark import __version__
+from tidemark.belonging import refusal
 from tidemark.capture.kinds import MATERIALIZED, obstacle
 from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.engine import open_engine
@@ -411,8 +412,8 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     yield from (Finding("warehouse", "failure", fault, WRITE_TEXT) for fault in unfit)
     if not unfit:
         yield from _tables_of_the_model(url, model)
-    if not misfit_of(url, list(model.stars.values())) and (refusal := pipeline.load.refusal()):
-        yield Finding("warehouse", "failure", refusal.message, refusal.advice)
+    if not misfit_of(url, list(model.stars.values())) and (refused := refusal(url, pipeline.processed, model)):
+        yield Finding("warehouse", "failure", refused.message, refused.advice)
 
 
 def _tables_of_the_model(url: str, model: Model) -> Iterator[Finding]:

@@ -8,17 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tidemark.belonging import require_moment, require_stars
 from tidemark.errors import DataError, StateError
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import new_id
-from tidemark.log.reach import Reach, require_same_moment, require_together
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.copy_lines import StarRows, are_comparable
-from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed, loaded_columns
-from tidemark.warehouse.marks import MEND
 from tidemark.warehouse.session import LedgerEntry, Warehouse, open_warehouse
 
 
@@ -61,9 +60,9 @@ class Load:
             done, _ = warehouse.newest()
             stars = StarLog(self.processed)
             newest = stars.newest()
-            self._require_together(warehouse, stars)
+            require_stars(warehouse, stars, self.model)
             warehouse.require_fit(list(self.model.stars.values()))
-            _require_same(warehouse, stars)
+            require_moment(warehouse, stars)
             for batch in range(done + 1, newest.batch + 1 if newest else 0):
                 reports = self._load(warehouse, stars.manifest(batch), progress)
                 loaded += [batch] if reports is not None else []
@@ -79,22 +78,6 @@ class Load:
             newest=newest.batch if newest else 0,
             captured_at=newest.captured_at if newest else None,
         )
-
-    def refusal(self) -> StateError | None:
-        """Say why a warehouse cannot take batches of this star, whatever its tables hold; None if it can."""
-        stars = StarLog(self.processed)
-        stars.newest()
-        with open_warehouse(self.warehouse_url, only_reads=True) as warehouse:
-            try:
-                self._require_together(warehouse, stars)
-                _require_same(warehouse, stars)
-            except StateError as exc:
-                return exc
-        return None
-
-    def _require_together(self, warehouse: Warehouse, stars: StarLog) -> None:
-        reach = Reach("warehouse", *warehouse.newest())
-        require_together(reach_of_star(stars.newest()), reach, warehouse.emptied_by(list(self.model.stars.values())))
 
     def _load(self, warehouse: Warehouse, manifest: Processed, progress: Progress) -> dict[str, TableReport] | None:
         """Load one batch; return None if another load has loaded it already."""
@@ -135,10 +118,3 @@ class Load:
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
         # A dimension that was rebuilt later may have given more rows; only those that this batch changed count.
         return entry.rows, stream.size_bytes
-
-
-def _require_same(warehouse: Warehouse, stars: StarLog) -> None:
-    done, _ = warehouse.newest()
-    if done:
-        loaded = warehouse.captured_at(done).get(done)
-        require_same_moment(done, stars.manifest(done).captured_at, loaded, MEND)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from tidemark.belonging import refusal
 from tidemark.errors import TidemarkError
 from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import Pointer, misfit
@@ -72,8 +73,12 @@ def read_status(pipeline: Pipeline) -> Status:
     known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
     rows, warehouse_problem = _asked(lambda: ledger(pipeline.warehouse_url))
     misfit, misfit_problem = _asked(lambda: misfit_of(pipeline.warehouse_url, list(pipeline.model.stars.values())))
-    refusal, _ = _asked(lambda: None if misfit or misfit_problem else pipeline.load.refusal())
-    misfit = misfit or refusal
+    refused, _ = _asked(
+        lambda: (
+            None if misfit or misfit_problem else refusal(pipeline.warehouse_url, pipeline.processed, pipeline.model)
+        )
+    )
+    misfit = misfit or refused
     warehouse_problem = warehouse_problem or misfit_problem
     source = Place(problem=source_problem)
     log = Place(problem=log_problem) if log_problem else _log(head)

@@ -92,14 +92,12 @@ def test_a_memory_limit_that_somebody_set_is_kept() -> None:
 
 
 @pytest.mark.usefixtures("keeps_limit")
-def test_a_step_that_lacks_memory_runs_again_alone_and_on_one_thread(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Two threads need some 70 MB to take one row out of this file, and one thread needs less than 50 MB."""
-    limit_memory("60MB")
+def test_a_step_that_lacks_memory_runs_again_alone_and_on_one_thread(caplog: pytest.LogCaptureFixture) -> None:
+    """Two threads need some 70 MB to take one row out of this file, and one thread needs less than 45 MB."""
+    limit_memory("47MB")
     texts = ", ".join(f"'v' || n % 7 as c{column}" for column in range(200))
-    wide, rest = tmp_path / "wide.parquet", tmp_path / "rest.parquet"
     with open_engine([]) as engine, caplog.at_level("INFO"):
+        wide, rest = engine.new_file(".parquet"), engine.new_file(".parquet")
         engine.write_parquet(Select(f"select n, {texts} from range(8192) r(n)"), wide, 2048)
         others = Select(f"select w.* from '{wide}' as w anti join (select 1 as n) as one using (n)")
         engine.worker("purchase").write_parquet(others, rest, 2048)

@@ -99,7 +99,8 @@ def test_a_session_that_idles_is_ended_and_the_first_who_waits_is_named(
     assert not caplog.records
     assert "the source is needed by others: the session with pid" in error.message
     assert "(application 'migration', role 'postgres', since 2" in error.message
-    assert f"`{ALTERS}`) waits for AccessExclusiveLock on plan, so this command gave way after" in error.message
+    shown = ALTERS.replace("'new'", "'…'")
+    assert f"`{shown}`) waits for AccessExclusiveLock on plan, so this command gave way after" in error.message
     assert "raise TIDEMARK_YIELD_AFTER (now 0.1s), or read a replica" in error.advice
     assert (error.table, error.mode, error.role) == ("plan", "AccessExclusiveLock", "postgres")
 

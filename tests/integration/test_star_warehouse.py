@@ -160,7 +160,7 @@ def test_a_value_that_the_warehouse_cannot_take_hides_nothing_of_the_other_table
     staff, sales = sorted(unproven(prove(rig)), key=lambda table: table.table)
 
     assert (staff.table, staff.count) == ("dim_staff", 1)
-    assert 'invalid input syntax for type time: "no time"' in sales.problem
+    assert "invalid input syntax for type time: '…'" in sales.problem
     assert sales.advice == "tidemark rebuild star"
 
 
