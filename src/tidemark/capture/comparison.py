@@ -227,7 +227,7 @@ class _Comparison:
     def _delete_absent(self, rows: Rows, present: Table) -> None:
         if is_wide(self.names):
             key = names(self.table.key)
-            self._put_judged(select("diff", "judge_absent", key=key, latest=rows, present=present), self.latest.rows)
+            self._put_judged(select("diff", "judge_absent", keys=key, latest=rows, present=present), self.latest.rows)
             return
         self.engine.execute(diff.delete_absent(rows, present, self.names, self.table.key, self.tables))
 

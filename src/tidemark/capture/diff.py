@@ -118,8 +118,8 @@ def judge_staged(latest: Rows, key: Sequence[str], tables: DiffTables) -> Select
     return select(
         "diff",
         "judge_staged",
-        keys=names(key, "s."),
-        key=names(key),
+        my_keys=names(key, "s."),
+        keys=names(key),
         staged=tables.staged,
         latest=latest,
         differing=tables.differing_keys,
@@ -131,7 +131,7 @@ def judge_staged(latest: Rows, key: Sequence[str], tables: DiffTables) -> Select
 
 def texts_before(latest: Rows, columns: Sequence[str], key: Sequence[str], judged: Table) -> Select:
     """Write the SELECT of the keys of changed and deleted rows, each with the row before."""
-    return select("diff", "texts_before", key=names(key), before=_text(columns, "l."), latest=latest, judged=judged)
+    return select("diff", "texts_before", keys=names(key), before=_text(columns, "l."), latest=latest, judged=judged)
 
 
 def put_judged(

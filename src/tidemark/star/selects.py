@@ -10,7 +10,7 @@ from typing import Any
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import Select, select
+from tidemark.lake.sqltext import Select, select, text
 from tidemark.model import Model, StarTable
 
 # What makes rows of nothing but its arguments.
@@ -39,7 +39,7 @@ def yielded_by(engine: Engine, model: Model, star: StarTable) -> Mapping[str, st
 
 def faults_of_reach(engine: Engine, model: Model, star: StarTable) -> list[str]:
     """Say what a star table's SELECT may not do and does."""
-    tree = json.loads(str(engine.value(select("star", "tree"), [star.sql])))
+    tree = json.loads(str(engine.value(select("star", "tree", text=text(star.sql)))))
     if tree["error"] and tree["error_type"] == "parser":
         return [f"is no SQL: {tree['error_message']}"]
     if tree["error"] or len(tree["statements"]) != 1:

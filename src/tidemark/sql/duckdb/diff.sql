@@ -33,7 +33,7 @@ where {differs};
 -- name: judge_staged
 -- What compare_staged finds, without the rows.
 select
-    {keys},
+    {my_keys},
     case
         when {is_new} then 'insert'
         when d._tidemark_differs then 'update'
@@ -43,14 +43,14 @@ select
 from {staged} as s
 left join (
     select
-        {key},
+        {keys},
         _hash
     from {latest}
-    semi join {staged} using ({key})
+    semi join {staged} using ({keys})
 ) as l on {same}
 left join (
     select distinct
-        {key},
+        {keys},
         true as _tidemark_differs
     from {differing}
 ) as d on {is_differing}
@@ -58,22 +58,22 @@ where {is_new} or d._tidemark_differs or s._hash is distinct from l._hash;
 
 -- name: judge_absent
 select
-    {key},
+    {keys},
     'delete' as _op,
     _hash as _tidemark_hash_before
 from {latest}
-anti join {present} using ({key});
+anti join {present} using ({keys});
 
 -- name: texts_before
 select
-    {key},
+    {keys},
     {before} as _before
 from {latest} as l
 semi join (
-    select {key}
+    select {keys}
     from {judged}
     where _op in ('update', 'delete')
-) as j using ({key});
+) as j using ({keys});
 
 -- name: put_judged
 insert into {change}

@@ -263,4 +263,4 @@ left join (
 where {is_new} or {differs};
 
 -- name: tree
-select json_serialize_sql(?::varchar);
+select json_serialize_sql({text});
