@@ -1,0 +1,74 @@
+"""The SELECTs of the model: do they fit the columns of the source and the tables of the warehouse?"""
+
+from collections.abc import Iterator, Mapping
+
+from tidemark.doctor.databases import connected
+from tidemark.doctor.finding import Finding
+from tidemark.errors import TidemarkError
+from tidemark.lake.engine import open_engine
+from tidemark.log.columns import Column, broken_terms
+from tidemark.model import Model
+from tidemark.pipeline import Pipeline
+from tidemark.postgres.queries import query
+from tidemark.settings import Settings
+from tidemark.star.binding import bind
+from tidemark.star.limits import Limit, limits_of
+from tidemark.star.shape import faults_of_tables
+
+
+def examine_shapes(model: Model) -> Iterator[Finding]:
+    """Compare what the model says of its star tables with its warehouse.sql."""
+    wrong = faults_of_tables(model, limits_of(model))
+    yield from (Finding("model", "failure", fault, f"mend {model.directory / 'warehouse.sql'}") for fault in wrong)
+
+
+def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
+    """Bind each SELECT of the model against the columns that the source has now, and compare it with its table."""
+    model = pipeline.model
+    try:
+        columns, limits = _source_columns(pipeline), _declared(pipeline)
+    except TidemarkError as exc:
+        found = f"the SELECTs cannot be compared with source and warehouse: {exc.message}"
+        yield Finding("model", "hint", found, "mend what is said of these two, and run tidemark doctor again")
+        return
+    if pipeline.settings.model == Settings.model and not all(columns.values()):
+        found = f"no model is named, so it is {model.name!r}, and the source lacks tables of it"
+        yield Finding("model", "hint", found, "if the source is another database, name its model: TIDEMARK_MODEL")
+    with open_engine([]) as engine:
+        bound = bind(engine, model, columns, limits, columns.keys(), columns.keys())
+    terms = (
+        broken_terms(name, table.key, table.moments, columns[name])
+        for name, table in model.sources.items()
+        if columns[name] and {*table.key, *table.moments} <= {each.name for each in columns[name]}
+    )
+    wrong = [*(term for of_table in terms for term in of_table), *bound.mistakes, *bound.found]
+    yield from (Finding("model", "failure", fault, f"mend the model at {model.directory}") for fault in wrong)
+    if not wrong and len(bound.yielded) == len(model.stars):
+        yield Finding("model", "pass", f"{len(model.stars)} SELECTs can read the source and fill their tables")
+
+
+def _source_columns(pipeline: Pipeline) -> dict[str, list[Column]]:
+    tables = list(pipeline.model.sources.values())
+    places = {"schemas": [table.schema for table in tables], "tables": [table.name for table in tables]}
+    columns: dict[str, list[Column]] = {table.name: [] for table in tables}
+    with connected(pipeline.source_url, "source") as cursor:
+        for row in cursor.execute(query("source", "columns"), places):
+            columns[row["table_name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
+    return columns
+
+
+def _declared(pipeline: Pipeline) -> Mapping[str, Mapping[str, Limit]]:
+    """Give the limits of the star's columns; of a table that DuckDB cannot make, what the warehouse says of it."""
+    limits = limits_of(pipeline.model)
+    unknown = [name for name, columns in limits.items() if not columns]
+    if not unknown:
+        return limits
+    with connected(pipeline.warehouse_url, "warehouse") as cursor:
+        schema = cursor.execute("select current_schema() as schema").fetchone() or {}
+        rows = cursor.execute(query("warehouse", "columns"), schema).fetchall()
+    found: dict[str, dict[str, Limit]] = {name: {} for name in unknown}
+    for row in rows:
+        if row["table_name"] in found:
+            has_default = row["default_expression"] is not None
+            found[row["table_name"]][row["column_name"]] = Limit("VARCHAR", row["is_not_null"], has_default=has_default)
+    return {**limits, **found}

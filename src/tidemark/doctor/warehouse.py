@@ -1,0 +1,91 @@
+"""The warehouse: its server, what the role may do, and whether its tables are those of the model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from tidemark.belonging import refusal
+from tidemark.doctor.databases import connected, one_row, sql_name, too_much
+from tidemark.doctor.finding import Finding
+from tidemark.errors import ConfigError
+from tidemark.model import Model
+from tidemark.pipeline import Pipeline
+from tidemark.postgres.connection import where
+from tidemark.postgres.queries import query
+from tidemark.postgres.statements import headline
+from tidemark.warehouse.column_types import WRITE_TEXT, faults_of_keys
+from tidemark.warehouse.schema import plan_init
+from tidemark.warehouse.scratch import NO_RIGHT
+from tidemark.warehouse.session import misfit_of
+
+LEDGER = "tidemark.batch"
+MOST_STATEMENTS = 5
+
+
+def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
+    """Examine the warehouse by sessions that only read, and by an init that is rolled back."""
+    url, model = pipeline.warehouse_url, pipeline.model
+    stars = list(model.stars.values())
+    with connected(url, "warehouse") as cursor:
+        server = one_row(cursor, "server")
+        role = sql_name(server["role"])
+        yield Finding("warehouse", "pass", f"{where(url)}: PostgreSQL {server['version']}, as role {role}")
+        yield from _server(cursor, server, role)
+        rows = _tables(cursor, (*model.stars, LEDGER))
+        unfit = faults_of_keys(cursor.connection, model, server["schema_name"])
+    missing = [row["reference"] for row in rows if not row["is_there"]]
+    closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
+    if missing:
+        # Tables that held rows are not only to be made.
+        misfit = None if LEDGER in missing else misfit_of(url, stars)
+        advice = misfit.advice if misfit else "run tidemark init"
+        yield Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", advice)
+    if closed:
+        advice = f"grant select, insert, update on {', '.join(closed)} to {role}"
+        yield Finding("warehouse", "failure", f"the role may not write {', '.join(closed)}", advice)
+    if missing or closed:
+        return
+    yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
+    yield from (Finding("warehouse", "failure", fault, WRITE_TEXT) for fault in unfit)
+    misfit = misfit_of(url, stars)
+    if misfit:
+        yield Finding("warehouse", "failure", misfit.message, misfit.advice)
+    if not unfit:
+        yield from _tables_of_the_model(url, model)
+    if not misfit and (refused := refusal(url, pipeline.processed, model)):
+        yield Finding("warehouse", "failure", refused.message, refused.advice)
+
+
+def _server(cursor: psycopg.Cursor[dict[str, Any]], server: Mapping[str, Any], role: str) -> Iterator[Finding]:
+    if not server["may_stage"]:
+        found = "the role may not make temporary tables, which load and verify need"
+        advice = f"grant temporary on database {sql_name(cursor.connection.info.dbname)} to {role}"
+        yield Finding("warehouse", "failure", found, advice)
+    yield from too_much("warehouse", cursor, server)
+    if server["encoding"] != "UTF8":
+        found = f"the database has the encoding {server['encoding']}: a character that it lacks ends a load"
+        yield Finding("warehouse", "hint", found, "make the warehouse in a database with the encoding UTF8")
+
+
+def _tables_of_the_model(url: str, model: Model) -> Iterator[Finding]:
+    try:
+        statements = plan_init(url, model)
+    except ConfigError as exc:
+        if exc.facts.get("sqlstate") != NO_RIGHT:
+            raise
+        yield Finding("warehouse", "hint", exc.message, exc.advice)
+        return
+    if statements:
+        what = "; ".join(map(headline, statements[:MOST_STATEMENTS])) + ("; …" if statements[MOST_STATEMENTS:] else "")
+        found = f"the tables are not those of the model: {len(statements)} statements are to be run: {what}"
+        yield Finding("warehouse", "failure", found, "run tidemark init; with --dry-run it shows them")
+    else:
+        yield Finding("warehouse", "pass", "the tables are those of the model")
+
+
+def _tables(cursor: psycopg.Cursor[dict[str, Any]], tables: Sequence[str]) -> list[dict[str, Any]]:
+    # The ledger is named with its schema; the search path finds all other tables.
+    references = [name if name == LEDGER else sql_name(name) for name in tables]
+    places = {"tables": list(tables), "references": references}
+    return cursor.execute(query("doctor", "warehouse_tables"), places).fetchall()
