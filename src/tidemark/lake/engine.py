@@ -5,24 +5,24 @@ it.
 """
 
 import csv
-import itertools
 import logging
 import shutil
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 
 from tidemark.disclosure import told
-from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
+from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.access import shut
-from tidemark.lake.scratch import scratch_folder
+from tidemark.lake.engine_errors import beginning, out_of_memory, translated
+from tidemark.lake.scratch import MEGABYTE, scratch_folder
+from tidemark.lake.shared import Shared
 from tidemark.lake.sqltext import (
     SCHEMA,
     Condition,
@@ -45,17 +45,9 @@ from tidemark.objects import Objects, local_places
 
 logger = logging.getLogger(__name__)
 PROBE = "probe"
-# DuckDB's words for a file that is not there, and what every one of its errors about a file's content contains.
-MISSING = "No files found that match the pattern"
-FILE_OF_TABLE = ".parquet"
 # DuckDB's default.
 ROW_GROUP_ROWS = 122_880
 EVERY = Condition("true")
-OUTSIDE_ADVICE = (
-    "if a model's SELECT reads this file, make a seed of it; if it is a part of the lake, let the link be the lake's"
-    " directory itself or one of its folders down to those of the tables"
-)
-MEGABYTE = 1_000_000
 
 
 @contextmanager
@@ -75,47 +67,8 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
         connection.execute(statement("copy", "create_unescaped"))
         _register(connection, stores, failures)
         shut(connection, [*local_places(scratch), *(place for store in stores for place in store.places())])
-        with _translated(scratch, failures):
-            yield Engine(connection, scratch, failures, _Shared(threads))
-
-
-@contextmanager
-def _translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[None]:
-    """Turn DuckDB's errors about files into Tidemark's families; errors about rows are left to the stages.
-
-    Args:
-        scratch: where the engine writes.
-        failures: the errors that reading S3 raised; DuckDB passes on only their text.
-    """
-    try:
-        yield
-    except duckdb.OutOfMemoryException as exc:
-        raise _out_of_memory(exc, "", 0) from exc
-    except duckdb.PermissionException as exc:
-        message = f"the engine may use only the files of the lake and its own scratch files: {first_line(exc)}"
-        raise ConfigError(message, advice=OUTSIDE_ADVICE) from exc
-    except duckdb.Error as exc:
-        # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
-        is_broken = type(exc) is duckdb.Error or (
-            isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
-        )
-        if failures and isinstance(exc, (duckdb.IOException, duckdb.InvalidInputException)):
-            raise failures[-1] from exc
-        if not is_broken and not isinstance(exc, duckdb.IOException):
-            raise
-        # DuckDB has no error codes, so only its words tell a missing or altered file of the lake from a full disk.
-        found = first_line(exc)
-        if is_broken or MISSING in str(exc):
-            message = f"a data file of a Delta table is missing or altered: {found}"
-            advice = (
-                "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
-            )
-            raise StateError(message, advice=advice) from exc
-        message = f"the engine could not read or write a file: {found}"
-        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
-    except OSError as exc:
-        message = f"a file could not be read or written: {exc}"
-        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+        with translated(scratch, failures):
+            yield Engine(connection, scratch, failures, Shared(threads))
 
 
 def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], failures: list[TidemarkError]) -> None:
@@ -127,68 +80,6 @@ def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], 
 
         roots = {store.root: store for store in remote if isinstance(store, S3Objects)}
         connection.register_filesystem(ObjectFileSystem(roots, failures))
-
-
-def _out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int) -> ConfigError:
-    limit = f"{taken_bytes // MEGABYTE}MB" if taken_bytes else memory_limit()
-    message = f"{what or 'a table'} needs more memory than the {limit} that the engine may take: {first_line(exc)}"
-    advice = (
-        "a row cannot be spilled to the disk: a very long one needs up to 30 times its size, and one of hundreds of"
-        " columns needs memory for each of them: raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory"
-    )
-    return ConfigError(message, advice=advice, table=what)
-
-
-def first_line(exc: BaseException) -> str:
-    """Give the first line of an error of DuckDB or delta-rs: the other lines quote statements and stack traces."""
-    return told(exc)
-
-
-def _beginning(exc: duckdb.Error) -> str:
-    """Give the first line of an error about a seed as it is: a seed is a part of the model, and has no rows."""
-    return " ".join(str(exc).strip().partition("\n")[0].split())
-
-
-@dataclass
-class _Shared:
-    """What all connections to one database share: the numbers of working tables, whose schema is one, and the memory.
-
-    `taken_bytes` is what the database may take by now, 0 for the limit that it was opened with. `running` counts the
-    statements that run beside each other, on `threads` threads.
-    """
-
-    threads: int = 1
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    taken_bytes: int = 0
-    running: int = 0
-    turn: threading.Condition = field(default_factory=threading.Condition)
-
-    @contextmanager
-    def beside_others(self) -> Iterator[None]:
-        """Wait while a statement runs alone."""
-        with self.turn:
-            self.running += 1
-        try:
-            yield
-        finally:
-            with self.turn:
-                self.running -= 1
-                self.turn.notify_all()
-
-    @contextmanager
-    def alone(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Wait until no statement runs, and let none begin until the block ends, in which there is one thread.
-
-        A thread takes memory for the rows that it has in hand, 2,048 of them at each step of a statement, and some 32
-        KB for each column of text. So a statement over many columns needs half as much on one thread as on two.
-        """
-        with self.turn:
-            self.turn.wait_for(lambda: not self.running)
-            connection.execute("set threads = 1")
-            try:
-                yield
-            finally:
-                connection.execute("set threads = ?", [self.threads])
 
 
 @dataclass
@@ -218,7 +109,7 @@ class Engine:
         connection: duckdb.DuckDBPyConnection,
         scratch: Path,
         failures: Sequence[TidemarkError] = (),
-        shared: _Shared | None = None,
+        shared: Shared | None = None,
         what: str = "",
     ) -> None:
         self.connection = connection
@@ -226,7 +117,7 @@ class Engine:
         self.failures = failures
         self.what = what
         self._files = 0
-        self._shared = shared or _Shared()
+        self._shared = shared or Shared()
 
     @contextmanager
     def working_on(self, what: str) -> Iterator[None]:
@@ -250,14 +141,14 @@ class Engine:
             with self._shared.beside_others():
                 return self._answer(statement, parameters)
         except duckdb.OutOfMemoryException as exc:
-            logger.info("%s: out of memory, so the step runs again alone: %s", self.what or "a table", first_line(exc))
+            logger.info("%s: out of memory, so the step runs again alone: %s", self.what or "a table", told(exc))
         with self._shared.alone(self.connection):
             while True:
                 try:
                     return self._answer(statement, parameters)
                 except duckdb.OutOfMemoryException as exc:
                     if not self._took_more():
-                        raise _out_of_memory(exc, self.what, self._shared.taken_bytes) from exc
+                        raise out_of_memory(exc, self.what, self._shared.taken_bytes) from exc
 
     def _answer(self, statement: Sql, parameters: Sequence[object]) -> Answer:
         # DuckDB may compute rows only when they are fetched, and run out of memory then.
@@ -302,7 +193,7 @@ class Engine:
                 rows = from_seed(copy, columns)
                 self.execute(statement("engine", "create_seed", name=quoted(name), rows=rows))
             except duckdb.Error as exc:
-                message = f"the seed {path} is no CSV with a header and as many fields in each line: {_beginning(exc)}"
+                message = f"the seed {path} is no CSV with a header and as many fields in each line: {beginning(exc)}"
                 raise ConfigError(message, advice="separate fields by commas, and quote with double quotes") from exc
 
     def new_file(self, suffix: str) -> Path:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import duckdb
 from deltalake.exceptions import DeltaError
 
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
 from tidemark.faults import effect
-from tidemark.lake.engine import Engine, first_line
+from tidemark.lake.engine import Engine
 from tidemark.lake.files import add_file, batch_of, write_file
 from tidemark.lake.rebuilt import TableRebuild
 from tidemark.lake.sqltext import Condition, Fields, Select, digest, identical, named_as, names, quoted, select
@@ -40,7 +41,7 @@ class Replacement:
         try:
             self.present = open_table(self.objects, self.made.path)
         except (DeltaError, StateError) as exc:
-            self.has_broken_log, self.note = True, f"its Delta log cannot be read: {first_line(exc)[:NOTE_CHARACTERS]}"
+            self.has_broken_log, self.note = True, f"its Delta log cannot be read: {told(exc)[:NOTE_CHARACTERS]}"
         if self.present is None:
             return TableRebuild(rows, rows, 0, self.note or "there is no such table")
         extra = [name for name in self.present.columns if name not in self.made.columns]
@@ -53,7 +54,7 @@ class Replacement:
         except (ConfigError, TransientError):
             raise
         except (duckdb.Error, TidemarkError, OSError) as exc:
-            return TableRebuild(rows, rows, 0, f"its rows cannot be read: {first_line(exc)[:NOTE_CHARACTERS]}")
+            return TableRebuild(rows, rows, 0, f"its rows cannot be read: {told(exc)[:NOTE_CHARACTERS]}")
         self.is_readable = not lacking
         return TableRebuild(rows, missing, surplus, self.note)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, contract_error
-from tidemark.lake.engine import Engine, first_line
+from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import Expression, Select, converted, listed, named_as, select
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
@@ -108,11 +109,11 @@ def bind(
                     working.of(Select(star.sql))
                     bound.found.extend(_unfit(star, yielded, limits[star.name]))
             except (duckdb.ParserException, duckdb.CatalogException) as exc:
-                bound.mistakes.append(f"{star.path}.sql: {first_line(exc)}")
+                bound.mistakes.append(f"{star.path}.sql: {told(exc)}")
             except ConfigError as exc:
                 bound.mistakes.extend(exc.problems)
             except duckdb.Error as exc:
-                bound.found.append(f"{star.path}.sql cannot read the source: {first_line(exc)}")
+                bound.found.append(f"{star.path}.sql cannot read the source: {told(exc)}")
     return bound
 
 

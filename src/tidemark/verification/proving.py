@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 import duckdb
 from deltalake.exceptions import DeltaError
 
+from tidemark.disclosure import told
 from tidemark.errors import StateError
-from tidemark.lake.engine import Engine, first_line
+from tidemark.lake.engine import Engine
 from tidemark.report import Progress
 from tidemark.verification.result import TableProof
 
@@ -37,7 +38,7 @@ def proofs(
 
 def not_verified(exc: Exception) -> tuple[str, str, str]:
     """Give what was said, the cause, and what to do when DuckDB or delta-rs could not answer."""
-    said = first_line(exc)
+    said = told(exc)
     if isinstance(exc, OF_STATEMENTS):
         return f"cannot be compared: {said}", REFUSED, REPORT
     return f"cannot be read: {said}", "a file of it is damaged or gone", RESTORE

@@ -1,0 +1,78 @@
+"""The engine's errors: DuckDB's errors about files and memory as Tidemark's families.
+
+DuckDB has no error codes, so classes decide, and words where a class says too little.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from tidemark.disclosure import told
+from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
+from tidemark.lake.scratch import MEGABYTE
+from tidemark.memory import memory_limit
+
+# DuckDB's words for a file that is not there, and what every one of its errors about a file's content contains.
+MISSING = "No files found that match the pattern"
+FILE_OF_TABLE = ".parquet"
+OUTSIDE_ADVICE = (
+    "if a model's SELECT reads this file, make a seed of it; if it is a part of the lake, let the link be the lake's"
+    " directory itself or one of its folders down to those of the tables"
+)
+
+
+@contextmanager
+def translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[None]:
+    """Turn DuckDB's errors about files into Tidemark's families; errors about rows are left to the stages.
+
+    Args:
+        scratch: where the engine writes.
+        failures: the errors that reading S3 raised; DuckDB passes on only their text.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as exc:
+        raise out_of_memory(exc, "", 0) from exc
+    except duckdb.PermissionException as exc:
+        message = f"the engine may use only the files of the lake and its own scratch files: {told(exc)}"
+        raise ConfigError(message, advice=OUTSIDE_ADVICE) from exc
+    except duckdb.Error as exc:
+        # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
+        is_broken = type(exc) is duckdb.Error or (
+            isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
+        )
+        if failures and isinstance(exc, (duckdb.IOException, duckdb.InvalidInputException)):
+            raise failures[-1] from exc
+        if not is_broken and not isinstance(exc, duckdb.IOException):
+            raise
+        # DuckDB has no error codes, so only its words tell a missing or altered file of the lake from a full disk.
+        found = told(exc)
+        if is_broken or MISSING in str(exc):
+            message = f"a data file of a Delta table is missing or altered: {found}"
+            advice = (
+                "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
+            )
+            raise StateError(message, advice=advice) from exc
+        message = f"the engine could not read or write a file: {found}"
+        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+    except OSError as exc:
+        message = f"a file could not be read or written: {exc}"
+        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+
+
+def out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int) -> ConfigError:
+    """Say that a table needs more memory than the engine may take; `taken_bytes` is 0 for the limit it began with."""
+    limit = f"{taken_bytes // MEGABYTE}MB" if taken_bytes else memory_limit()
+    message = f"{what or 'a table'} needs more memory than the {limit} that the engine may take: {told(exc)}"
+    advice = (
+        "a row cannot be spilled to the disk: a very long one needs up to 30 times its size, and one of hundreds of"
+        " columns needs memory for each of them: raise TIDEMARK_MEMORY_LIMIT, on AWS by the function's memory"
+    )
+    return ConfigError(message, advice=advice, table=what)
+
+
+def beginning(exc: duckdb.Error) -> str:
+    """Give the first line of an error about a seed as it is: a seed is a part of the model, and has no rows."""
+    return " ".join(str(exc).strip().partition("\n")[0].split())
