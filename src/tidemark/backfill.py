@@ -14,7 +14,8 @@ from functools import partial
 from tidemark.capture.comparison import Reread, reread
 from tidemark.capture.poll import Captured, Poll, apply_captured
 from tidemark.capture.recovery import bring_latest_up_to, recover
-from tidemark.capture.source import Snapshot, open_source
+from tidemark.capture.snapshot import Snapshot
+from tidemark.capture.source import open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import span_of
 from tidemark.errors import ConfigError, ContractError, StateError

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-from tidemark.capture.source import Snapshot
+from tidemark.capture.snapshot import Snapshot
 from tidemark.errors import contract_error
 from tidemark.log.changelog import Manifest
 from tidemark.log.columns import Column, broken_terms, describe_drift

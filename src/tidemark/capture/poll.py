@@ -22,7 +22,8 @@ from tidemark.postgres.session_settings import ENCODING, SETTINGS
 
 if TYPE_CHECKING:
     # Verifications of the star use `split_lines` too, where no driver of PostgreSQL is installed.
-    from tidemark.capture.source import Snapshot, SourceIdentity
+    from tidemark.capture.snapshot import Snapshot
+    from tidemark.capture.source import SourceIdentity
 
 logger = logging.getLogger(__name__)
 PART_BYTES = 256 << 20

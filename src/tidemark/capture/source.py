@@ -8,34 +8,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from tidemark.capture.kinds import LOCKABLE, MATERIALIZED, obstacle
-from tidemark.capture.sweep import Bucketing, Sum
+from tidemark.capture.kinds import LOCKABLE
+from tidemark.capture.snapshot import Kind, Snapshot, identifier, places
 from tidemark.capture.table_locks import locked
-from tidemark.capture.watermark import Floor, Span
-from tidemark.disclosure import told
-from tidemark.errors import ConfigError
-from tidemark.log.columns import Column
+from tidemark.capture.watermark import Floor
 from tidemark.model import SourceTable
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.giving_way import giving_way
 from tidemark.postgres.queries import query
-from tidemark.postgres.row_hash import hash_of
 from tidemark.postgres.session import Session
 from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 
-Row = TypeVar("Row")
-# A relation's kind, and whether it holds rows that can be read.
-Kind = tuple[str, bool]
 # What shuts a poll out for longer than this is a migration: who runs it is said, and the next run tries again.
 LOCK_TIMEOUT_SECONDS = 15.0
-KEYS_PER_REQUEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ class Source:
         return Floor(clock, stays=state["has_prepared"])
 
     @contextmanager
-    def snapshot(self, tables: Iterable[SourceTable]) -> Iterator["Snapshot"]:
+    def snapshot(self, tables: Iterable[SourceTable]) -> Iterator[Snapshot]:
         """Lock the tables against rewriting, take one snapshot and hold it until the block ends.
 
         Raises:
@@ -91,9 +83,9 @@ class Source:
         """
         wanted = list(tables)
         kinds = self._kinds(wanted)
-        names = [_identifier(table).as_string() for table in wanted]
+        names = [identifier(table).as_string() for table in wanted]
         waiting = naming_holders(self._connection, self._what, names, AGAINST_READERS)
-        lockable = [_identifier(table) for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE]
+        lockable = [identifier(table) for table in wanted if kinds.get(table.name, ("r",))[0] in LOCKABLE]
         with translated(self._what), waiting, locked(self._connection, lockable, LOCK_TIMEOUT_SECONDS):
             try:
                 with self._connection.cursor(row_factory=dict_row) as cursor:
@@ -108,202 +100,8 @@ class Source:
 
     def _kinds(self, tables: Sequence[SourceTable]) -> dict[str, Kind]:
         with translated(self._what):
-            rows = self._connection.execute(query("source", "kinds"), _places(tables)).fetchall()
+            rows = self._connection.execute(query("source", "kinds"), places(tables)).fetchall()
         return {name: (kind, is_populated) for name, kind, is_populated in rows}
-
-
-class Snapshot:
-    """What every table held at one moment; every method reads in the same transaction.
-
-    `name` is `pg_current_snapshot()`, `captured_at` the source's clock just after it was taken.
-    """
-
-    def __init__(
-        self,
-        connection: psycopg.Connection,
-        tables: Sequence[SourceTable],
-        name: str,
-        captured_at: datetime,
-        kinds: Mapping[str, Kind],
-    ) -> None:
-        self._connection = connection
-        self._kinds = kinds
-        self.name = name
-        self.captured_at = captured_at
-        places = _places(tables)
-        self._columns: dict[str, list[Column]] = {table.name: [] for table in tables}
-        with connection.cursor(row_factory=dict_row) as cursor:
-            for row in cursor.execute(query("source", "columns"), places):
-                self._columns[row["table_name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
-            rows = cursor.execute(query("source", "unique_keys"), places).fetchall()
-        self._unique = {(row["table_name"], frozenset(row["columns"])) for row in rows}
-
-    def columns(self, table: SourceTable) -> tuple[Column, ...]:
-        """Give the table's columns in its own order."""
-        return tuple(self._columns[table.name])
-
-    def has_unique_key(self, table: SourceTable) -> bool:
-        """Say whether a valid unique index covers exactly the key's columns and none of them may be null.
-
-        A materialised view cannot say that its columns are not null, so its rows are asked.
-        """
-        if (table.name, frozenset(table.key)) not in self._unique:
-            return False
-        if self._kinds[table.name][0] != MATERIALIZED:
-            return not any(column.nullable for column in self.columns(table) if column.name in table.key)
-        condition = sql.SQL(" or ").join(sql.SQL("{} is null").format(sql.Identifier(name)) for name in table.key)
-        statement = query("source", "has_null_in_key", table=_identifier(table), condition=condition)
-        return self._connection.execute(statement).fetchone() == (False,)
-
-    def obstacle(self, table: SourceTable) -> str:
-        """Say why the relation of this name cannot be a source table; empty where it can, or where there is none."""
-        kind, is_populated = self._kinds.get(table.name, ("r", True))
-        return obstacle(table.name, kind, is_populated=is_populated)
-
-    def rows(self, table: SourceTable) -> Iterator[bytes]:
-        """Stream all rows in the order of their key, each a line of all columns and the row's hash."""
-        return self._copy(table, query("source", "rows", key=_list(table.key), **self._parts(table)))
-
-    def rows_since(self, table: SourceTable, since: datetime) -> Iterator[bytes]:
-        """Stream the rows whose `updated` column is at or after `since` (naive where the column is)."""
-        updated = next(column for column in self.columns(table) if column.name == table.updated)
-        # The cast is to the type without its precision: timestamp(3) would round the bound up, past rows.
-        bound = sql.SQL("{}::{}").format(sql.Literal(since), sql.SQL(updated.base_type))
-        parts = self._parts(table)
-        return self._copy(
-            table,
-            query("source", "rows_since", updated=sql.Identifier(updated.name), since=bound, **parts),
-        )
-
-    def rows_within(self, table: SourceTable, spans: Sequence[Span]) -> Iterator[bytes]:
-        """Stream the rows that have one of their times within its span."""
-        ranges = sql.SQL(" or ").join(
-            sql.SQL("{0} >= {1}::{3} and {0} < {2}::{3}").format(
-                sql.Identifier(span.column), sql.Literal(span.first), sql.Literal(span.end), sql.SQL(span.type)
-            )
-            for span in spans
-        )
-        return self._copy(table, query("source", "rows_within", ranges=ranges, **self._parts(table)))
-
-    def rows_of_keys(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[bytes]:
-        """Stream the rows that have these keys, each a sequence of the key columns' texts."""
-        parts = self._parts(table, "t")
-        for wanted in self._wanted(table, keys):
-            yield from self._copy(table, query("source", "rows_of_keys", **wanted, **parts))
-
-    def keys_seen_by(self, table: SourceTable, keys: Iterable[Sequence[str]], snapshot: str) -> Iterator[bytes]:
-        """Stream those keys that have a row, each with whether an earlier snapshot saw this version of the row.
-
-        A version that a subtransaction wrote while the snapshot was taken counts as seen, because Postgres lists only
-        whole transactions in a snapshot. A table that keeps no row versions, such as a view, yields nothing.
-        """
-        keeps = query("source", "keeps_versions", table=sql.Literal(_identifier(table).as_string()))
-        if self._connection.execute(keeps).fetchone() != (True,):
-            return
-        key = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in table.key)
-        known = {"key": key, "table": _identifier(table), "snapshot": sql.Literal(snapshot)}
-        for wanted in self._wanted(table, keys):
-            yield from self._copy(table, query("source", "keys_seen_by", **wanted, **known))
-
-    def key_range(self, table: SourceTable) -> tuple[int, int] | None:
-        """Give the lowest and highest key of a table whose key is one integer; None when it has no rows."""
-        statement = query("source", "key_range", key=sql.Identifier(table.key[0]), table=_identifier(table))
-        low, high = self._connection.execute(statement).fetchone() or (None, None)
-        return None if low is None else (low, high)
-
-    def sums(self, table: SourceTable, bucketing: Bucketing) -> dict[int, Sum]:
-        """Count the rows and add up their hashes in each bucket, in the server."""
-        parts = self._parts(table)
-        bucket = self._bucket(table, bucketing, parts["hash"])
-        statement = query("source", "sums", bucket=bucket, hash=parts["hash"], table=parts["table"])
-        return {row[0]: Sum(row[1], int(row[2])) for row in self._connection.execute(statement)}
-
-    def hashes_in_buckets(self, table: SourceTable, bucketing: Bucketing, buckets: Sequence[int]) -> Iterator[bytes]:
-        """Stream key and hash of the rows in these buckets, by one scan."""
-        bucket = self._bucket(table, bucketing, self._parts(table)["hash"])
-        return self._hashes("hashes_in_buckets", table, bucket=bucket, buckets=_bigints(buckets))
-
-    def hashes_in_ranges(self, table: SourceTable, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-        """Stream key and hash of the rows in these ranges of the one integer key (ends included), by its index."""
-        lows, highs = map(_bigints, zip(*ranges, strict=True))
-        return self._hashes("hashes_in_ranges", table, lows=lows, highs=highs)
-
-    def hashes_of_texts(self, table: SourceTable, rows: Iterable[Sequence[str | None]]) -> Iterator[bytes]:
-        """Stream the key and hash of rows, each given as the texts of all columns in the table's order.
-
-        A row is left out if a text is no value of its column's type.
-        """
-        columns = self.columns(table)
-        names = [f"c{position}" for position in range(len(columns))]
-        fields = sql.SQL(", ").join(
-            sql.SQL("{}::{} as {}").format(sql.Identifier(name), sql.SQL(column.type), sql.Identifier(column.name))
-            for name, column in zip(names, columns, strict=True)
-        )
-        known = {"names": _list(names), "fields": fields, "key": _list(table.key), "hash": self._parts(table)["hash"]}
-        for batch in _batched(rows, KEYS_PER_REQUEST):
-            yield from self._hashed(table, batch, known)
-
-    def _hashes(self, name: str, table: SourceTable, **where: sql.Composable) -> Iterator[bytes]:
-        parts = self._parts(table)
-        return self._copy(
-            table, query("source", name, key=_list(table.key), hash=parts["hash"], table=parts["table"], **where)
-        )
-
-    def _hashed(
-        self, table: SourceTable, rows: list[Sequence[str | None]], parts: Mapping[str, sql.Composable]
-    ) -> list[bytes]:
-        texts = sql.SQL(", ").join(
-            sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*rows, strict=True)
-        )
-        try:
-            with self._connection.transaction():
-                return list(self._copy(table, query("source", "hashes_of_texts", texts=texts, **parts)))
-        except errors.DataError:
-            middle = len(rows) // 2
-            return (
-                self._hashed(table, rows[:middle], parts) + self._hashed(table, rows[middle:], parts) if middle else []
-            )
-
-    def _wanted(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[dict[str, sql.Composable]]:
-        types = {column.name: column.type for column in self.columns(table)}
-        names = [f"k{position}" for position in range(len(table.key))]
-        matches = sql.SQL(" and ").join(
-            sql.SQL("t.{} = wanted.{}").format(sql.Identifier(column), sql.Identifier(name))
-            for column, name in zip(table.key, names, strict=True)
-        )
-        for batch in _batched(keys, KEYS_PER_REQUEST):
-            arrays = sql.SQL(", ").join(
-                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))
-                for column, texts in zip(table.key, zip(*batch, strict=True), strict=True)
-            )
-            yield {"keys": arrays, "names": _list(names), "matches": matches}
-
-    def _bucket(self, table: SourceTable, bucketing: Bucketing, hash_of_row: sql.Composable) -> sql.Composable:
-        if bucketing.by_key:
-            return sql.SQL("{}::bigint >> {}").format(sql.Identifier(table.key[0]), sql.Literal(bucketing.shift))
-        return sql.SQL("{} & {}::bigint").format(hash_of_row, sql.Literal(bucketing.mask))
-
-    def _parts(self, table: SourceTable, alias: str = "") -> dict[str, sql.Composable]:
-        columns = self.columns(table)
-        wanted = columns if table.sweep == "rows" else [c for c in columns if c.name in (*table.key, table.updated)]
-        prefix = sql.SQL("t.") if alias else sql.SQL("")
-        return {
-            "table": _identifier(table),
-            "columns": sql.SQL(", ").join(prefix + sql.Identifier(column.name) for column in columns),
-            "hash": hash_of({column.name: column.base_type for column in wanted}, table.key, prefix),
-        }
-
-    def _copy(self, table: SourceTable, statement: sql.Composed) -> Iterator[bytes]:
-        try:
-            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-                yield from copy  # type: ignore[misc]
-        except (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter) as exc:
-            encoding = self._connection.info.parameter_status("server_encoding")
-            message = (
-                f"source table {table.name!r} holds what is no text in UTF8 (the database has {encoding}): {told(exc)}"
-            )
-            advice = "correct these rows in the source, or restore it into a database with the encoding that they have"
-            raise ConfigError(message, advice=advice, table=table.name) from exc
 
 
 @contextmanager
@@ -317,37 +115,9 @@ def open_source(url: str, yield_after: timedelta | None = None) -> Iterator[Sour
         yield Source(session, url, yield_after)
 
 
-def _places(tables: Iterable[SourceTable]) -> dict[str, list[str]]:
-    wanted = list(tables)
-    return {"schemas": [table.schema for table in wanted], "tables": [table.name for table in wanted]}
-
-
-def _identifier(table: SourceTable) -> sql.Identifier:
-    return sql.Identifier(table.schema, table.name)
-
-
-def _list(names: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(name) for name in names)
-
-
-def _bigints(numbers: Iterable[int]) -> sql.Composed:
-    return sql.SQL("{}::bigint[]").format(sql.Literal(list(numbers)))
-
-
 def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed) -> Mapping[str, Any]:
     row = cursor.execute(statement).fetchone()
     if row is None:  # pragma: no cover - these statements always give a row
         message = "a statement that always gives a row gave none"
         raise LookupError(message)
     return row
-
-
-def _batched(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

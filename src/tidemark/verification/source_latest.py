@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidemark.capture.poll import hashed_by
-from tidemark.capture.source import Snapshot
+from tidemark.capture.snapshot import Snapshot
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import (
     OWN,
