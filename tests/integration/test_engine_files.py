@@ -96,7 +96,7 @@ def test_a_step_that_lacks_memory_runs_again_alone_and_on_one_thread(caplog: pyt
     """Two threads need some 70 MB to take one row out of this file, and one thread needs less than 45 MB."""
     limit_memory("47MB")
     texts = ", ".join(f"'v' || n % 7 as c{column}" for column in range(200))
-    with open_engine([]) as engine, caplog.at_level("INFO"):
+    with open_engine([]) as engine, caplog.at_level("INFO", "tidemark"):
         wide, rest = engine.new_file(".parquet"), engine.new_file(".parquet")
         engine.write_parquet(Select(f"select n, {texts} from range(8192) r(n)"), wide, 2048)
         others = Select(f"select w.* from '{wide}' as w anti join (select 1 as n) as one using (n)")
