@@ -15,8 +15,8 @@ from tidemark.postgres.connection import where
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import headline
 from tidemark.warehouse.column_types import WRITE_TEXT, faults_of_keys
+from tidemark.warehouse.model_objects import NO_RIGHT
 from tidemark.warehouse.schema import plan_init
-from tidemark.warehouse.scratch import NO_RIGHT
 from tidemark.warehouse.session import misfit_of
 
 LEDGER = "tidemark.batch"

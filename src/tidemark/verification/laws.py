@@ -26,8 +26,8 @@ from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Tab
 from tidemark.verification.star_warehouse import WarehouseSnapshot
 from tidemark.warehouse.fact_views import CURRENT, is_possible
 from tidemark.warehouse.marks import misfit_error, misfits
+from tidemark.warehouse.model_objects import NO_RIGHT
 from tidemark.warehouse.schema import still_needed
-from tidemark.warehouse.scratch import NO_RIGHT
 
 OF_OBJECTS = "the model was changed since tidemark init, or somebody changed or dropped what it makes"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tidemark.errors import ConfigError
 from tidemark.postgres.queries import quoted
 from tidemark.warehouse.catalog import Catalog, Definition, Right, Rights
-from tidemark.warehouse.scratch import Wanted
+from tidemark.warehouse.model_objects import Wanted
 
 
 @dataclass(frozen=True)

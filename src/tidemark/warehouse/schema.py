@@ -27,7 +27,7 @@ from tidemark.warehouse.dependents import require_free, rights_of
 from tidemark.warehouse.fact_views import generated
 from tidemark.warehouse.marks import require_fit, require_path
 from tidemark.warehouse.model_file import Present, located, needed, recorded
-from tidemark.warehouse.scratch import reshaped, wanted
+from tidemark.warehouse.model_objects import reshaped, wanted
 from tidemark.warehouse.upgrades import upgrades_of
 
 

@@ -45,14 +45,14 @@ def wanted(connection: psycopg.Connection, model: Model, schema: str, run: Colle
         schema: the schema of the warehouse's tables; a statement may speak of that as well.
         run: the digests of the statements that were run in this database; None if nobody may read them.
     """
-    with _scratch(connection) as name:
+    with _own_schema(connection) as name:
         statements = _statements(model, name, run)
         of_rights = [each for each in statements if RIGHTS.match(bare(each))]
         _run(connection, model, (each for each in statements if each not in of_rights))
-        scratch = _place(connection, name)
-        require_keys(connection, model, scratch)
-        granted, revoked = _changed_rights(connection, model, of_rights, (scratch, schema))
-        return Wanted(read_catalog(connection, scratch), granted, revoked)
+        place = _place(connection, name)
+        require_keys(connection, model, place)
+        granted, revoked = _changed_rights(connection, model, of_rights, (place, schema))
+        return Wanted(read_catalog(connection, place), granted, revoked)
 
 
 def _changed_rights(
@@ -85,7 +85,7 @@ def reshaped(
         run: the digests of the statements that were run in this database.
         tables: the tables whose columns do not stand as in the model, with the statements that add what they lack.
     """
-    with _scratch(connection) as name:
+    with _own_schema(connection) as name:
         statements = _statements(model, name, run)
         made = [each for each in statements if (created(each) or ("",))[0] == "table" or EARLY.match(bare(each))]
         _run(connection, model, made)
@@ -99,7 +99,7 @@ def reshaped(
 
 
 @contextmanager
-def _scratch(connection: psycopg.Connection) -> Iterator[str]:
+def _own_schema(connection: psycopg.Connection) -> Iterator[str]:
     may_create = connection.execute(query("warehouse", "may_create_schema")).fetchone() == (True,)
     name = SCHEMA if may_create else TEMPORARY
     try:
