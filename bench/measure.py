@@ -28,11 +28,6 @@ class Measured:
     peak_mib: float | None = None
     rows: int = 0
 
-    @property
-    def rows_per_second(self) -> float:
-        """Divide rows by wall time."""
-        return self.rows / self.wall_seconds
-
 
 def added(parts: Sequence[Measured]) -> Measured:
     """Add up processes that ran one after the other; the rows are those of the first."""

@@ -26,8 +26,9 @@ from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.warehouse.marks import misfits
+from tidemark.warehouse.model_objects import may_compare
 from tidemark.warehouse.remade_tables import RemadeTables
-from tidemark.warehouse.schema import Plan, may_compare, plan_of, run_statements
+from tidemark.warehouse.schema import Plan, plan_of, run_statements
 from tidemark.warehouse.session import NO_RIGHT, Warehouse, connected
 
 logger = logging.getLogger(__name__)

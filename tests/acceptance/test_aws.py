@@ -18,6 +18,7 @@ from tests.support.deployment import Begun, Deployment, deployed
 from tests.support.kills import contents, unlike
 from tests.support.pipeline import Rig, real_totesys, rigs
 from tests.support.postgres import Postgres
+from tests.support.site import wait_for
 
 STAGES = ("Ingest", "Transform", "Load")
 ENDS = ("What came of it", "Loaded")
@@ -198,7 +199,7 @@ def test_a_run_that_another_overtook_is_skipped_without_a_mail(pipeline: Deploym
     pipeline.aws.fail("tidemark-ingest", "wait", point="before-manifest", reached=str(reached), until=str(until))
 
     slow = pipeline.aws.start(pipeline.outputs["state_machine_arn"])
-    _wait_for(reached)
+    wait_for(reached.exists)
     fast = pipeline.tick("overtaking")
     until.touch()
 
@@ -285,13 +286,6 @@ def test_metrics_count_rows_by_pipeline_and_by_table(pipeline: Deployment) -> No
     assert found["RowsLoaded", "tidemark", "fact_sales_order"] == 11_187
     assert found["FreshnessSeconds", "tidemark"] > 0
     assert {name for name, *_ in found} >= {"QuarantinedRows", "ContractWarnings", "Duration"}
-
-
-def _wait_for(file: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not file.exists():
-        assert time.monotonic() < deadline, f"there is no {file} after a minute"
-        time.sleep(0.05)
 
 
 def _change_order(pipeline: Deployment, order: int) -> None:

@@ -7,14 +7,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.library import after_two_batches, is_whole
-from tests.support.pipeline import Rig, clock
+from tests.support.library import after_two_batches, is_whole, next_steps
+from tests.support.pipeline import Rig
 from tidemark.errors import StateError
 from tidemark.load import Load
-from tidemark.pipeline import Pipeline
 from tidemark.rebuild_warehouse import RebuildWarehouse
-from tidemark.settings import Settings
-from tidemark.status import read_status
 from tidemark.verification.star_warehouse import verify_warehouse
 from tidemark.warehouse.schema import init
 from tidemark.warehouse.session import ledger, misfit_of
@@ -54,19 +51,6 @@ def harm(rig: Rig, statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def load_step(rig: Rig, lake: Path) -> str:
-    """Give what `status` says that the next load would do."""
-    settings = Settings(
-        source_url=rig.source_url,
-        warehouse_url=rig.warehouse_url,
-        ingestion=str(lake / "ingestion"),
-        processed=str(lake / "processed"),
-        pointer=str(lake / "pointer.json"),
-        model=str(rig.model.directory),
-    )
-    return read_status(Pipeline(settings, clock)).next_steps[-1]
-
-
 def rebuilt(rig: Rig, *, dry_run: bool = False) -> int:
     return RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url, dry_run=dry_run).run().batch
 
@@ -79,13 +63,13 @@ def test_tables_that_are_not_those_of_the_ledger_are_refused_until_the_warehouse
         harm(rig, statement)
         if statement.startswith("drop"):
             assert rebuilt(rig, dry_run=True) == BATCHES
-            assert "tidemark rebuild warehouse" in load_step(rig, tmp_path / "lake") or "schema" in statement
+            assert "tidemark rebuild warehouse" in next_steps(rig, tmp_path / "lake")[-1] or "schema" in statement
             with pytest.raises(StateError, match="do not belong together"):
                 init(rig.warehouse_url, rig.model)
         with pytest.raises(StateError, match=words) as raised:
             rig.load()
         assert "tidemark rebuild warehouse" in raised.value.advice, statement
-        assert "tidemark rebuild warehouse" in load_step(rig, tmp_path / "lake"), statement
+        assert "tidemark rebuild warehouse" in next_steps(rig, tmp_path / "lake")[-1], statement
 
         rebuilt(rig)
         if "batch = 2" in statement:

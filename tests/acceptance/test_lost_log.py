@@ -8,14 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.library import after_two_batches, is_whole
-from tests.support.pipeline import Rig, clock
+from tests.support.library import after_two_batches, is_whole, next_steps
+from tests.support.pipeline import Rig
 from tidemark.errors import StateError
 from tidemark.log.changelog import ChangeLog, manifest_key
 from tidemark.objects import open_objects
-from tidemark.pipeline import Pipeline
-from tidemark.settings import Settings
-from tidemark.status import read_status
 from tidemark.warehouse.schema import init
 
 KEYS = (
@@ -35,18 +32,6 @@ def rig(kept_rig: Callable[..., Rig]) -> Rig:
     return kept_rig("library after two batches", after_two_batches)
 
 
-def next_step(rig: Rig, lake: Path) -> str:
-    settings = Settings(
-        source_url=rig.source_url,
-        warehouse_url=rig.warehouse_url,
-        ingestion=str(lake / "ingestion"),
-        processed=str(lake / "processed"),
-        pointer=str(lake / "pointer.json"),
-        model=str(rig.model.directory),
-    )
-    return read_status(Pipeline(settings, clock)).next_steps[0]
-
-
 def test_a_lost_log_is_told_alike_by_status_and_run_and_a_new_one_can_begin(
     rig: Rig, tmp_path: Path, new_database: Callable[[], str]
 ) -> None:
@@ -56,7 +41,7 @@ def test_a_lost_log_is_told_alike_by_status_and_run_and_a_new_one_can_begin(
         shutil.rmtree(place) if place.is_dir() else place.unlink()
         with pytest.raises(StateError, match=f"the pointer names batch 2, and the ingestion bucket .*{end}") as raised:
             rig.ingest()
-        assert next_step(rig, lake) == f"fail, because {raised.value}"
+        assert next_steps(rig, lake)[0] == f"fail, because {raised.value}"
 
     assert "delete the pointer, and name an empty TIDEMARK_PROCESSED and an empty database" in raised.value.advice
     (lake / "pointer.json").unlink()
@@ -74,7 +59,7 @@ def test_a_pointer_of_another_log_is_told_alike_by_status_and_run(rig: Rig, tmp_
     with pytest.raises(StateError, match="the pointer is of pipeline 0000") as raised:
         rig.ingest()
 
-    assert next_step(rig, tmp_path / "lake") == f"fail, because {raised.value}"
+    assert next_steps(rig, tmp_path / "lake")[0] == f"fail, because {raised.value}"
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -269,9 +269,8 @@ def test_what_is_added_to_the_file_later_is_run_once(new_database: Callable[[], 
 def test_a_plain_view_keeps_no_column_from_widening(new_database: Callable[[], str], tmp_path: Path) -> None:
     url = new_database()
     init(url, library_with(tmp_path, after=LOANS))
-    model = library_with(tmp_path, after=f"{LOANS}comment on view loans is 'of books';\n")
-    (tmp_path / "warehouse.sql").write_text(model.warehouse_sql.replace("fee numeric(10, 2)", "fee numeric(12, 2)"))
-    model = load_model(str(tmp_path))
+    library_with(tmp_path, after=f"{LOANS}comment on view loans is 'of books';\n")
+    model = rewritten(tmp_path, "fee numeric(10, 2)", "fee numeric(12, 2)")
 
     init(url, model)
 
@@ -338,9 +337,7 @@ def test_what_others_made_over_a_column_is_named_with_the_statements_to_type(
 ) -> None:
     url = new_database()
     init(url, library_with(tmp_path))
-    text = load_model(str(tmp_path)).warehouse_sql.replace("fee numeric(10, 2)", "fee numeric(12, 2)")
-    (tmp_path / "warehouse.sql").write_text(text)
-    model = load_model(str(tmp_path))
+    model = rewritten(tmp_path, "fee numeric(10, 2)", "fee numeric(12, 2)")
     for statement in OF_OTHERS:
         execute(url, statement)
 
@@ -366,8 +363,7 @@ def test_a_view_that_is_made_again_keeps_its_owner_rights_and_options(
 ) -> None:
     url = new_database()
     init(url, library_with(tmp_path))
-    text = load_model(str(tmp_path)).warehouse_sql.replace("fee numeric(10, 2)", "fee numeric(12, 2)")
-    (tmp_path / "warehouse.sql").write_text(text)
+    model = rewritten(tmp_path, "fee numeric(10, 2)", "fee numeric(12, 2)")
     for statement in (
         "grant select on fact_loan_current to public",
         "grant select, update on fact_loan_current to pg_monitor with grant option",
@@ -383,7 +379,7 @@ def test_a_view_that_is_made_again_keeps_its_owner_rights_and_options(
     )
     before = ask(url, kept)
 
-    init(url, load_model(str(tmp_path)))
+    init(url, model)
 
     assert ask(url, kept) == before
     assert column_type(url, "fact_loan_current", "fee") == "numeric(12,2)"

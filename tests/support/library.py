@@ -5,8 +5,11 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.pipeline import Rig
+from tests.support.pipeline import Rig, clock
 from tests.support.postgres import Postgres
+from tidemark.pipeline import Pipeline
+from tidemark.settings import Settings
+from tidemark.status import read_status
 
 LIBRARY = Path(__file__).parent.parent / "models" / "library"
 MORE = (
@@ -51,6 +54,19 @@ def after_three_batches(postgres: Postgres, create: Callable[..., Rig]) -> Rig:
     made = after_two_batches(postgres, create)
     made.run()
     return made
+
+
+def next_steps(rig: Rig, lake: Path) -> list[str]:
+    """Give what `status` says that ingest, transform and load would do next."""
+    settings = Settings(
+        source_url=rig.source_url,
+        warehouse_url=rig.warehouse_url,
+        ingestion=str(lake / "ingestion"),
+        processed=str(lake / "processed"),
+        pointer=str(lake / "pointer.json"),
+        model=str(rig.model.directory),
+    )
+    return list(read_status(Pipeline(settings, clock)).next_steps)
 
 
 def is_whole(rig: Rig) -> bool:

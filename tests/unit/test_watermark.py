@@ -16,7 +16,6 @@ from tidemark.capture.watermark import (
 )
 
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 -- naive bounds
-LOCAL = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001 -- naive by intent
 LAGS = st.timedeltas(timedelta(0), timedelta(hours=1))
 PRECISIONS = st.integers(0, 6)
 ZONES = st.sampled_from(["UTC", "Europe/London", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]).map(

@@ -98,9 +98,14 @@ def reshaped(
         return read_catalog(connection, _place(connection, name)).definitions
 
 
+def may_compare(connection: psycopg.Connection) -> bool:
+    """Say whether the role may create the schema in which the model's objects are made for the comparison."""
+    return connection.execute(query("warehouse", "may_create_schema")).fetchone() == (True,)
+
+
 @contextmanager
 def _own_schema(connection: psycopg.Connection) -> Iterator[str]:
-    may_create = connection.execute(query("warehouse", "may_create_schema")).fetchone() == (True,)
+    may_create = may_compare(connection)
     name = SCHEMA if may_create else TEMPORARY
     try:
         with connection.transaction(force_rollback=True):

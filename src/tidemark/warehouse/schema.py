@@ -27,7 +27,7 @@ from tidemark.warehouse.dependents import require_free, rights_of
 from tidemark.warehouse.fact_views import generated
 from tidemark.warehouse.marks import require_fit, require_path
 from tidemark.warehouse.model_file import Present, located, needed, recorded
-from tidemark.warehouse.model_objects import reshaped, wanted
+from tidemark.warehouse.model_objects import may_compare, reshaped, wanted
 from tidemark.warehouse.upgrades import upgrades_of
 
 
@@ -45,18 +45,33 @@ class Plan:
 
 
 def plan_init(url: str, model: Model) -> list[str]:
-    """List the statements that a warehouse still needs, in order, each without its semicolon.
-
-    Raises:
-        ConfigError: the warehouse's tables cannot become those of the model without losing rows.
-    """
+    """List the statements that `init` would run on a warehouse; see `still_needed`."""
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
-        plan = plan_of(connection, model)
-        _require_filled(plan)
-        if plan.shape or plan.bounds:
-            _check(connection, model)
-        return [*plan.shape, *plan.bounds]
+        statements = still_needed(connection, model)
+        if statements and may_compare(connection):
+            # For the errors of the model's file, which nobody would see before the printed SQL is run.
+            wanted(connection, model, _current_schema(connection), _statements_run(connection))
+        return statements
+
+
+def still_needed(connection: psycopg.Connection, model: Model) -> list[str]:
+    """List the statements that a warehouse still needs, in order, each without its semicolon.
+
+    What is made to find out is rolled back.
+
+    Raises:
+        ConfigError: the warehouse's tables cannot become those of the model without losing rows, or the role may not
+            make what is compared (42501).
+    """
+    plan = plan_of(connection, model)
+    if plan.unfilled:
+        advice = (
+            "tidemark rebuild warehouse adds and fills what the star has. Before that, tidemark rebuild star"
+            " --accept-differences gives the star what is new in the model. Or give it a default, or let it be null"
+        )
+        raise ConfigError.of(plan.unfilled, advice=advice)
+    return [*plan.shape, *plan.bounds]
 
 
 def init(url: str, model: Model) -> list[str]:
@@ -74,9 +89,7 @@ def init(url: str, model: Model) -> list[str]:
             require_path(connection, stars, what)
         waiting = naming_holders(connection, what, modes=AGAINST_CHANGES)
         with waiting, effect("tables-commit"), connection.transaction():
-            plan = plan_of(connection, model)
-            _require_filled(plan)
-            statements = [*plan.shape, *plan.bounds]
+            statements = still_needed(connection, model)
             with _needing_right_rows(what):
                 run_statements(connection, model, statements)
         require_fit(connection, stars, what)
@@ -102,15 +115,6 @@ def _needing_right_rows(what: str) -> Iterator[None]:
             "tidemark rebuild warehouse makes its rows those of the star, and then the rule holds; nothing was changed"
         )
         raise DataError(message, advice=advice, table=exc.diag.table_name) from exc
-
-
-def _require_filled(plan: Plan) -> None:
-    if plan.unfilled:
-        advice = (
-            "tidemark rebuild warehouse adds and fills what the star has. Before that, tidemark rebuild star"
-            " --accept-differences gives the star what is new in the model. Or give it a default, or let it be null"
-        )
-        raise ConfigError.of(plan.unfilled, advice=advice)
 
 
 def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bool = False) -> Plan:
@@ -151,17 +155,6 @@ def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bo
     again = [*rights_of(connection, views), *found.restored, *recorded(file.record)]
     after = [*upgrade.bounds, *own, *found.unnamed.values(), *file.late, *again]
     return Plan([*ledger, *file.early, *found.drops, *upgrade.shape], after, upgrade.unfilled)
-
-
-def still_needed(connection: psycopg.Connection, model: Model) -> list[str]:
-    """List the statements that `init` would run; what is made to find out is rolled back.
-
-    Raises:
-        ConfigError: `init` would refuse, or the role may not make what is compared (42501).
-    """
-    plan = plan_of(connection, model)
-    _require_filled(plan)
-    return [*plan.shape, *plan.bounds]
 
 
 def _names(model: Model, kind: str) -> set[str]:
@@ -230,17 +223,6 @@ def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
         yield query("warehouse", "upgrade_ledger").as_string()
     if not _one(connection, query("warehouse", "statements_exist")):
         yield query("warehouse", "create_statements").as_string()
-
-
-def _check(connection: psycopg.Connection, model: Model) -> None:
-    """Run the model's file for its errors, which nobody would see before the printed SQL is run, if the role may."""
-    if may_compare(connection):
-        wanted(connection, model, _current_schema(connection), _statements_run(connection))
-
-
-def may_compare(connection: psycopg.Connection) -> bool:
-    """Say whether the role may create the schema in which the model's tables are made for the comparison."""
-    return bool(_one(connection, query("warehouse", "may_create_schema")))
 
 
 def _one(connection: psycopg.Connection, statement: sql.Composed | str) -> object:
