@@ -33,7 +33,9 @@ def test_a_schedule_goes_on_until_a_signal_and_ends_with_0(site: Site, number: s
     assert "stopping after the batch in hand" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive), signal.SIGHUP]
+)
 def test_a_signal_ends_a_plain_run_with_128_and_its_number_in_one_line(site: Site, number: signal.Signals) -> None:
     site.run("init")
     waiting = "select 1 from pg_stat_activity where application_name = 'tidemark ingest' and wait_event_type = 'Lock'"

@@ -64,15 +64,15 @@ def taken_alone(caplog: pytest.LogCaptureFixture) -> set[int]:
 def test_a_group_comes_to_what_its_batches_come_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, LOGGER)
     log = written(tmp_path, PLAIN)
-
-    assert (unproven(log.verify()), taken_alone(caplog)) == (set(), set())
-
-    # The same harm to latest and star alike, in the middle of a history, and in a dimension.
+    # Nothing else is found than this harm, in the middle of a history, in a dimension, and in latest.
     rewrite(log.processed, "fact/purchase", "purchase_id = 1 and batch_id = 3", customer_name="'Eve'")
     rewrite(log.processed, "dimension/customer", "customer_id = 3", batch_id="batch_id + 1")
     rewrite(log.ingestion, "latest/purchase", "purchase_id = 1", amount="'1.71'")
+
     found = log.verify()
 
+    harmed = {("log = star", "fact_purchase"), ("log = star", "dim_customer"), ("log = latest", "purchase")}
+    assert {each for each in unproven(found) if each[0].startswith("log = ")} == harmed
     assert keys(proof(found, "log = star", "fact_purchase")) == [("differs", {"purchase_record_id": "4"})]
     assert keys(proof(found, "log = star", "dim_customer")) == [("differs", {"customer_id": "3"})]
     assert keys(proof(found, "log = latest", "purchase")) == [("differs", {"purchase_id": "1"})]

@@ -91,10 +91,23 @@ def test_lines_are_read_byte_for_byte_or_not_at_all(engine: Engine) -> None:
             require_whole(engine, lost, types, 0)
 
 
+WIDEST = {f"c{number}": "VARCHAR" for number in range(1600)}
+LINE_OF_WIDEST = b"\t".join(b"%d" % number for number in range(1600)) + b"\n"
+
+
 def test_each_byte_of_the_widest_table_is_counted(engine: Engine) -> None:
-    widest = {f"c{number}": "VARCHAR" for number in range(1600)}
-    line = b"\t".join(b"%d" % number for number in range(1600)) + b"\n"
-    staged = stage_lines(engine, [line], widest)
+    lost = engine.new_file(".lines")
+    # As above, the first of two rows is passed over.
+    lost.write_bytes(2 * LINE_OF_WIDEST)
+
+    with pytest.raises(DataError, match=f"and the engine read {len(LINE_OF_WIDEST)} of them"):
+        require_whole(engine, lost, WIDEST, 0)
+
+
+@pytest.mark.exhaustive
+def test_a_row_of_the_widest_table_is_staged_whole(engine: Engine) -> None:
+    staged = stage_lines(engine, [LINE_OF_WIDEST], WIDEST)
+
     assert engine.execute(Sql(f"select c0, c1599 from {staged}")).fetchall() == [("0", "1599")]
 
 

@@ -131,7 +131,8 @@ def _serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
     with socketserver.ThreadingTCPServer((HOST, 0), handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # With its default it would look only twice a second whether it is to end.
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         try:
             yield int(server.server_address[1])
         finally:
