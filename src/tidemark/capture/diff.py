@@ -176,17 +176,8 @@ def unite_keys(latest: Rows, columns: Sequence[Column], key: Sequence[str], tabl
     """
     found = [column.name for column in columns]
     parts = {"change": tables.change}
-    yield statement(
-        "diff",
-        "delete_other_texts",
-        fields=names(found, "l."),
-        before=_text(found, "l."),
-        key_before=packed(key, "l."),
-        latest=latest,
-        keys=names(key),
-        same=is_same_key(key, columns, "l.", "i."),
-        **parts,
-    )
+    others = select("diff", "other_texts", latest=latest, same=is_same_key(key, columns, "l.", "i."), **parts)
+    yield delete_absent(others.rows, tables.change, found, key, tables)
     yield statement("diff", "unite_keys", same=is_same_key(key, columns, "d.", "i."), **parts)
     yield statement("diff", "drop_united", is_before=same(key, f"u.{KEY_BEFORE}.", "d."), **parts)
 

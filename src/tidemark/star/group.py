@@ -179,16 +179,8 @@ class StarGroup:
                     raise ApartError(each.batch)
         self._require_readable(star.driving)
         keys = names(star.source_key)
-        dated = self.tables.of(
-            select(
-                "group",
-                "dated_changes",
-                source_keys=star_sql.source_keys(star, source, columns),
-                stamp=star_sql.in_utc(source, columns, self.model),
-                changes=changes,
-                keys=keys,
-            )
-        )
+        own = star_sql.dated(changes, star, source, columns, self.model, others=[BATCH])
+        dated = self.tables.of(select("group", "in_turn", dated=own.rows, keys=keys))
         if open_rows:
             lying = self.tables.of(open_keys(star, source, columns, open_rows))
             self._require_none(select("group", "first_with_open_key", history=dated, open_keys=lying, keys=keys))

@@ -156,13 +156,36 @@ def keyed(fact_rows: Rows, star: StarTable, table: SourceTable, columns: Mapping
     return select("star", "keyed", keys=as_now, rows=fact_rows)
 
 
+def dated(
+    part: Rows,
+    star: StarTable,
+    table: SourceTable,
+    columns: Mapping[str, Column],
+    model: Model,
+    *,
+    others: Sequence[str] = (),
+) -> Select:
+    """Write a SELECT of source key, `is_deleted` and `_tidemark_since`, the moment that each change gives itself.
+
+    It is the row's `updated` in UTC, or the snapshot's time where `updated` is null, infinite or in the future, or
+    where the row was deleted. `_tidemark_ordinal`, `_tidemark_captured_at` and `others` are taken as they are.
+    """
+    return select(
+        "star",
+        "dated",
+        source_keys=source_keys(star, table, columns),
+        fields=names([f"{OWN}ordinal", f"{OWN}captured_at", *others], "p."),
+        stamp=_in_utc(table, columns, model),
+        part=part,
+    )
+
+
 def versions(
     part: Rows, star: StarTable, table: SourceTable, columns: Mapping[str, Column], model: Model, beside: Rows
 ) -> Select:
     """Write a SELECT of source key, `_tidemark_ordinal`, `valid_from` and `is_deleted` for each change.
 
-    `valid_from` is the row's `updated` in UTC. It is the snapshot's time where `updated` is null, infinite or in the
-    future, or where the row was deleted. Where the result is not after the version before, `valid_from` is the
+    `valid_from` is what `dated` says. Where that is not after the version before, `valid_from` is the
     snapshot's time or a microsecond after the version before, whichever is later. So it strictly grows within one key.
     A row that comes back from quarantine goes before the version that followed it. For each row that is still open a
     microsecond stays free, so that every one of them finds its place, in whatever order they come back.
@@ -178,9 +201,7 @@ def versions(
     return select(
         "star",
         "versions",
-        source_keys=source_keys(star, table, columns),
-        stamp=in_utc(table, columns, model),
-        part=part,
+        dated=dated(part, star, table, columns, model).rows,
         beside=beside,
         keys=names(star.source_key),
     )
@@ -233,7 +254,7 @@ def _first(reasons: Sequence[Expression]) -> Expression:
     return Expression(f"coalesce({listed(reasons)})" if reasons else "cast(null as varchar)")
 
 
-def in_utc(table: SourceTable, columns: Mapping[str, Column], model: Model) -> Expression:
+def _in_utc(table: SourceTable, columns: Mapping[str, Column], model: Model) -> Expression:
     """Write when a driving table's row, `p`, was last changed, in UTC."""
     if table.updated is None:
         return Expression("null::timestamp")

@@ -100,18 +100,10 @@ select
 from {latest} as l
 anti join {present} using ({keys});
 
--- name: delete_other_texts
+-- name: other_texts
 -- Latest has the row of such a key under another text of that key.
-insert into {change}
-select
-    {fields},
-    l._hash,
-    'delete' as _op,
-    {before},
-    {key_before},
-    l._hash as _tidemark_hash_before
+select *
 from {latest} as l
-anti join {change} using ({keys})
 where
     exists (
         select 1

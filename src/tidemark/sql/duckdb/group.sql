@@ -180,34 +180,14 @@ qualify
         order by _tidemark_batch desc
     ) = 1;
 
--- name: dated_changes
-with changed as (
-    select
-        {source_keys},
-        p._tidemark_ordinal,
-        p._tidemark_batch,
-        p._tidemark_captured_at,
-        p._op = 'delete' as is_deleted,
-        {stamp} as _tidemark_stamp
-    from {changes} as p
-)
-
+-- name: in_turn
 select
-    * exclude (_tidemark_stamp),
-    case
-        when
-            is_deleted
-            or _tidemark_stamp is null
-            or not isfinite(_tidemark_stamp)
-            or _tidemark_stamp > _tidemark_captured_at
-            then _tidemark_captured_at
-        else _tidemark_stamp
-    end as _tidemark_since,
+    *,
     row_number() over (
         partition by {keys}
         order by _tidemark_ordinal
     ) as _tidemark_turn
-from changed;
+from {dated};
 
 -- name: versions
 -- Each version begins after the one before it, whose moment has to be known first: see `versions` of the star.

@@ -122,38 +122,36 @@ group by all;
 select * replace ({keys})
 from {rows};
 
--- name: versions
+-- name: dated
 with changed as (
     select
         {source_keys},
-        p._tidemark_ordinal,
-        p._tidemark_captured_at,
+        {fields},
         p._op = 'delete' as is_deleted,
         {stamp} as _tidemark_stamp
     from {part} as p
-),
+)
 
-capped as (
-    select
-        * exclude (_tidemark_stamp),
-        case
-            when
-                is_deleted
-                or _tidemark_stamp is null
-                or not isfinite(_tidemark_stamp)
-                or _tidemark_stamp > _tidemark_captured_at
-                then _tidemark_captured_at
-            else _tidemark_stamp
-        end as _tidemark_since
-    from changed
-),
+select
+    * exclude (_tidemark_stamp),
+    case
+        when
+            is_deleted
+            or _tidemark_stamp is null
+            or not isfinite(_tidemark_stamp)
+            or _tidemark_stamp > _tidemark_captured_at
+            then _tidemark_captured_at
+        else _tidemark_stamp
+    end as _tidemark_since
+from changed;
 
-bounded as (
+-- name: versions
+with bounded as (
     select
         c.*,
         b._tidemark_previous_from + to_microseconds(1 + b._tidemark_reserved_before) as _tidemark_earliest,
         b._tidemark_next_from - to_microseconds(1 + b._tidemark_reserved_after) as _tidemark_latest
-    from capped as c
+    from {dated} as c
     left join {beside} as b on c._tidemark_ordinal = b._tidemark_ordinal
 ),
 
