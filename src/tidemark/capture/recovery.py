@@ -25,15 +25,15 @@ def recover(
         StateError: the pointer and the log do not belong together.
     """
     pointer = pointers.read()
-    named = pointer.batch if pointer else 0
-    has_batch = named > 0 and log.objects.exists(manifest_key(named))
-    head = log.newest(named if has_batch else 0)
-    wrong = misfit(pointer, head.batch if head else 0, head.pipeline_id if head else None, has_batch=has_batch)
+    known = pointer.batch if pointer else 0
+    has_batch = known > 0 and log.objects.exists(manifest_key(known))
+    head = log.newest(known if has_batch else 0)
+    last_batch, pipeline_id = (head.batch, head.pipeline_id) if head else (0, None)
+    wrong = misfit(pointer, last_batch, pipeline_id, has_batch=has_batch)
     if wrong:
         raise wrong
     if head is None:
         return None, None
-    known = pointer.batch if pointer else 0
     bring_latest_up_to(engine, log, model, head, known, now)
     if known != head.batch:
         polls = pointer.polls if pointer else 0
