@@ -9,8 +9,6 @@ The times are those of this process; beside them stands the load of the machine.
 """
 
 import argparse
-import hashlib
-import json
 import os
 import random
 import shutil
@@ -18,20 +16,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.support.log_writer import Changes, LogWriter, Row
 from tidemark.lake.engine import open_engine
 from tidemark.lake.table import open_table
-from tidemark.log.changelog import (
-    ChangeLog,
-    LogObject,
-    Manifest,
-    TableEntry,
-    newest_batch,
-    object_key,
-    put_manifest,
-)
+from tidemark.log.changelog import ChangeLog, Manifest, newest_batch, put_manifest
 from tidemark.log.columns import Column
 from tidemark.log.fold import Fold
 from tidemark.log.pointer import open_pointer
@@ -43,7 +36,6 @@ from tidemark.transform import Transform
 from tidemark.verification.log_star import LogEdges
 from tidemark.verification.verify import Verify
 
-START = datetime(2024, 11, 1, tzinfo=UTC)
 CUSTOMERS = 200
 COLUMNS = {
     "customer": (
@@ -95,86 +87,46 @@ create table fact_purchase (
 """,
 }
 
-Row = dict[str, object]
-
 
 class Shop:
     """A shop that changes a little between two polls."""
 
     def __init__(self) -> None:
         self.random = random.Random(17)  # noqa: S311 -- the same batches in each run
-        self.rows: dict[str, dict[int, Row]] = {"customer": {}, "purchase": {}}
-        self.names = 0
+        self.customers: list[int] = []
+        self.purchases: list[int] = []
 
-    def changes(self, batch: int, now: datetime) -> dict[str, list[Row]]:
+    def changes(self, batch: int, now: datetime) -> Changes:
         """Make the changes of a batch."""
-        found: dict[str, list[Row]] = {"customer": [], "purchase": []}
+        stamp = now.strftime("%Y-%m-%d %H:%M:%S")
+        customers: dict[object, Row | None] = {}
+        purchases: dict[object, Row | None] = {}
         if batch == 1:
-            for key in range(1, CUSTOMERS + 1):
-                self._put(found, "customer", key, {"name": f"customer {key}"}, now)
+            self.customers += range(1, CUSTOMERS + 1)
+            customers |= {key: {"name": f"customer {key}", "changed": stamp} for key in self.customers}
         elif batch % 4 == 0:
-            self._put(
-                found, "customer", self.random.randint(1, CUSTOMERS + batch // 20), {"name": f"renamed {batch}"}, now
-            )
+            key = self.random.randint(1, CUSTOMERS + batch // 20)
+            customers[key] = {"name": f"renamed {batch}", "changed": stamp}
+            self.customers += [] if key in self.customers else [key]
         for _ in range(2):
-            key = len(self.rows["purchase"]) + 1
-            self._put(found, "purchase", key, self._bought(), now)
+            self.purchases.append(len(self.purchases) + 1)
+            purchases[self.purchases[-1]] = self._bought(stamp)
         if batch > 1:
-            key = self.random.choice(list(self.rows["purchase"])[-50:])
-            if not any(row["purchase_id"] == key for row in found["purchase"]):
-                self._put(found, "purchase", key, self._bought(), now)
-        return found
+            key = self.random.choice(self.purchases[-50:])
+            if key not in purchases:
+                purchases[key] = self._bought(stamp)
+        return {"customer": customers, "purchase": purchases}
 
-    def _bought(self) -> Row:
+    def _bought(self, stamp: str) -> Row:
         amount = f"{self.random.randint(1, 99_999) / 100:.2f}"
-        return {"customer_id": self.random.choice(list(self.rows["customer"])), "amount": amount}
-
-    def _put(self, found: dict[str, list[Row]], table: str, key: int, values: Row, now: datetime) -> None:
-        before = self.rows[table].get(key)
-        row = {f"{table}_id": key, **values, "changed": now.strftime("%Y-%m-%d %H:%M:%S")}
-        self.rows[table][key] = row
-        change = {"_op": "update", "_before": before} if before else {"_op": "insert"}
-        found[table].append({**row, **change})
+        return {"customer_id": self.random.choice(self.customers), "amount": amount, "changed": stamp}
 
 
-def write_log(ingestion: Objects, batches: int) -> None:
+def write_log(ingestion: Objects, model: Model, batches: int) -> None:
     """Write the log of some batches."""
-    log, shop = ChangeLog(ingestion), Shop()
-    entries: dict[str, TableEntry] = {}
+    writer, shop = LogWriter(ingestion, model, COLUMNS), Shop()
     for batch in range(1, batches + 1):
-        now = START + timedelta(minutes=10 * batch)
-        for table, rows in shop.changes(batch, now).items():
-            before = entries.get(table)
-            ordinal = before.first_ordinal + before.changes if before else 1
-            objects: tuple[LogObject, ...] = ()
-            if rows:
-                lines = [{k: v for k, v in row.items() if batch > 1 or k != "_op"} for row in rows]
-                body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-                key = object_key(batch, table, rows[-1][f"{table}_id"], now)
-                ingestion.put_new(key, body)
-                objects = (LogObject(key, len(rows), len(body), hashlib.sha256(body).hexdigest()),)
-            inserted = sum(row["_op"] == "insert" for row in rows)
-            entries[table] = TableEntry(
-                COLUMNS[table],
-                ordinal,
-                len(shop.rows[table]),
-                "0",
-                objects,
-                inserted=inserted,
-                updated=len(rows) - inserted,
-                changed_in=batch if rows or before is None else before.changed_in,
-            )
-        manifest = Manifest(
-            batch=batch,
-            run_id=f"run {batch}",
-            pipeline_id="bench",
-            source={},
-            snapshot="",
-            captured_at=now,
-            watermark=None,
-            tables=dict(entries),
-        )
-        log.commit(manifest)
+        writer.write(shop.changes(batch, writer.next_moment))
 
 
 @contextmanager
@@ -242,7 +194,7 @@ def main() -> None:
     ingestion, processed = (open_objects(str(folder / name)) for name in ("ingestion", "processed"))
     if ChangeLog(ingestion).newest() is None:
         with timed("writing the log", arguments.batches):
-            write_log(ingestion, arguments.batches)
+            write_log(ingestion, model, arguments.batches)
         how = "at once" if arguments.at_once else "batch by batch"
         with timed(f"latest and star, {how}", arguments.batches):
             if arguments.at_once:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.log_writer import Changes, Row
 from tests.support.proof import keys, proof, unproven
 from tests.support.tampering import rewrite
-from tests.support.written_log import Changes, Row, WrittenLog
+from tests.support.written_log import WrittenLog
 
 LOGGER = "tidemark.log.group"
 TAKEN_ALONE = re.compile(r"batch (\d+) has to be taken alone")

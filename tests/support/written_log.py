@@ -1,16 +1,13 @@
 """A log written without a source: batches of a small shop, each with the changes that a poll would have found."""
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.support.log_writer import Changes, LogWriter
 from tests.support.pipeline import clock
 from tests.support.small_source import write_model
 from tidemark.lake.engine import open_engine
-from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry, object_key
+from tidemark.log.changelog import ChangeLog
 from tidemark.log.columns import Column
 from tidemark.log.fold import Fold
 from tidemark.log.pointer import open_pointer
@@ -20,7 +17,6 @@ from tidemark.transform import Transform
 from tidemark.verification.result import Verification
 from tidemark.verification.verify import Verify
 
-START = datetime(2024, 11, 1, tzinfo=UTC)
 COLUMNS = {
     "region": (Column("region_id", "integer", nullable=False), Column("label", "text")),
     "customer": (
@@ -38,7 +34,6 @@ COLUMNS = {
     ),
     "parcel": (Column("weight", "numeric"), Column("note", "text")),
 }
-KEYS = {"region": "region_id", "customer": "customer_id", "purchase": "purchase_id", "parcel": "weight"}
 TOML = """
 [source.region]
 key = ["region_id"]
@@ -96,10 +91,6 @@ create table fact_parcel (parcel_record_id bigint primary key, weight numeric(38
 """,
 }
 
-Row = dict[str, object]
-# For each table the rows that a batch brings, by key; None is a row that it deletes.
-Changes = Mapping[str, Mapping[object, Row | None]]
-
 
 @dataclass
 class WrittenLog:
@@ -113,27 +104,11 @@ class WrittenLog:
     def __post_init__(self) -> None:
         self.model = write_model(self.folder / "model", TOML, FILES)
         self.ingestion, self.processed = (open_objects(str(self.folder / name)) for name in ("log", "star"))
-        self._rows: dict[str, dict[object, Row]] = {name: {} for name in COLUMNS}
-        self._entries: dict[str, TableEntry] = {}
-        self._batch = 0
+        self._writer = LogWriter(self.ingestion, self.model, COLUMNS)
 
     def write(self, changes: Changes) -> None:
         """Write the next batch."""
-        self._batch += 1
-        now = START + timedelta(minutes=10 * self._batch)
-        for table in COLUMNS:
-            self._entries[table] = self._entry(table, changes.get(table, {}), now)
-        manifest = Manifest(
-            batch=self._batch,
-            run_id=f"run {self._batch}",
-            pipeline_id="pipeline",
-            source={},
-            snapshot="",
-            captured_at=now,
-            watermark=None,
-            tables=dict(self._entries),
-        )
-        ChangeLog(self.ingestion).commit(manifest)
+        self._writer.write(changes)
 
     def transform(self) -> None:
         """Apply each batch to latest and transform it, one after the other."""
@@ -145,34 +120,3 @@ class WrittenLog:
         """Verify it, deep."""
         pointer = open_pointer(str(self.folder / "pointer.json"))
         return Verify(self.model, self.ingestion, self.processed, pointer, None, None, clock).run(deep=True)
-
-    def _entry(self, table: str, changed: Mapping[object, Row | None], now: datetime) -> TableEntry:
-        rows, counts = self._rows[table], {"insert": 0, "update": 0, "delete": 0}
-        lines: list[Row] = []
-        for key, values in changed.items():
-            before = rows.pop(key, None)
-            operation = "delete" if values is None else "update" if before else "insert"
-            counts[operation] += 1
-            row = (before or {}) if values is None else {KEYS[table]: key, **values}
-            if values is not None:
-                rows[row[KEYS[table]]] = row
-            change = {"_op": operation, "_before": before} if operation == "update" else {"_op": operation}
-            lines.append({**row, **(change if self._batch > 1 else {})})
-        known = self._entries.get(table)
-        objects: tuple[LogObject, ...] = ()
-        if lines:
-            body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-            key = object_key(self._batch, table, "last", now)
-            self.ingestion.put_new(key, body)
-            objects = (LogObject(key, len(lines), len(body), hashlib.sha256(body).hexdigest()),)
-        return TableEntry(
-            COLUMNS[table],
-            known.first_ordinal + known.changes if known else 1,
-            len(rows),
-            "0",
-            objects,
-            inserted=counts["insert"],
-            updated=counts["update"],
-            deleted=counts["delete"],
-            changed_in=self._batch if lines or known is None else known.changed_in,
-        )
