@@ -233,6 +233,13 @@ def _since(
 def _warn_of_floor(floor: Floor, now: datetime) -> None:
     if floor.at is None:
         logger.warning("the floor is unknown: %s; this poll sweeps every table", floor.reason)
+    elif now - floor.at > FLOOR_HELD_TOO_LONG and floor.holder_pid is None:
+        # Where no older session holds it, the floor is what the source's clock says.
+        logger.warning(
+            "the floor is at %s, though no session holds it back: the source's clock is behind that of this machine;"
+            " correct the one that is wrong",
+            floor.at.isoformat(),
+        )
     elif now - floor.at > FLOOR_HELD_TOO_LONG:
         logger.warning(
             "the floor has been held back since %s by the session with pid %s", floor.at.isoformat(), floor.holder_pid

@@ -76,6 +76,13 @@ def test_an_error_has_the_family_of_its_remedy(code: str, family: type[TidemarkE
     assert caught.value.sqlstate == code
 
 
+def test_a_full_disk_of_the_server_needs_room_before_the_next_run() -> None:
+    with pytest.raises(TransientError) as caught, translated("the database"):
+        raise errors.DiskFull("could not extend file")
+
+    assert caught.value.advice == "make room on the server's disk, then run again; nothing was lost"
+
+
 def test_each_class_of_the_manual_has_a_family_or_is_a_mistake() -> None:
     classes = {code[:2] for code in all_codes()}
 

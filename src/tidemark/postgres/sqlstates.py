@@ -23,6 +23,7 @@ class Family:
 
 
 _AWAY = Family(TransientError, " is away, busy or full: ", AGAIN)
+_DISK_FULL = Family(TransientError, " is away, busy or full: ", f"make room on the server's disk, then {AGAIN}")
 _CONFLICT = Family(
     TransientError,
     " ended the transaction for the sake of others: ",
@@ -97,6 +98,7 @@ FAMILIES = {
     "42P10": _SHAPE,
     "44": _ROW,
     "53": _AWAY,
+    "53100": _DISK_FULL,
     "54": _LIMIT,
     "55": _STANDS_IN_THE_WAY,
     "55006": _AWAY,
