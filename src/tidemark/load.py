@@ -12,6 +12,7 @@ from tidemark.belonging import require_moment, require_stars
 from tidemark.errors import DataError, StateError
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import new_id
+from tidemark.log.reach import Reach
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -57,13 +58,14 @@ class Load:
         loaded: list[int] = []
         totals: dict[str, TableReport] = {}
         with open_warehouse(self.warehouse_url) as warehouse:
-            done, _ = warehouse.newest()
+            reach = Reach("warehouse", *warehouse.newest())
             stars = StarLog(self.processed)
             newest = stars.newest()
-            require_stars(warehouse, stars, self.model)
+            require_stars(newest, reach, self.model)
             warehouse.require_fit(list(self.model.stars.values()))
-            require_moment(warehouse, stars)
-            for batch in range(done + 1, newest.batch + 1 if newest else 0):
+            if reach.batch:
+                require_moment(stars, newest, reach.batch, warehouse.captured_at(reach.batch).get(reach.batch))
+            for batch in range(reach.batch + 1, newest.batch + 1 if newest else 0):
                 reports = self._load(warehouse, stars.manifest(batch), progress)
                 loaded += [batch] if reports is not None else []
                 for name, report in (reports or {}).items():

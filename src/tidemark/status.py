@@ -72,22 +72,18 @@ def read_status(pipeline: Pipeline) -> Status:
     head, log_problem = _asked(lambda: ChangeLog(pipeline.ingestion).newest())
     known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
     rows, warehouse_problem = _asked(lambda: ledger(pipeline.warehouse_url))
-    misfit, misfit_problem = _asked(lambda: misfit_of(pipeline.warehouse_url, list(pipeline.model.stars.values())))
+    unfit, unfit_problem = _asked(lambda: misfit_of(pipeline.warehouse_url, list(pipeline.model.stars.values())))
     refused, _ = _asked(
-        lambda: (
-            None if misfit or misfit_problem else refusal(pipeline.warehouse_url, pipeline.processed, pipeline.model)
-        )
+        lambda: None if unfit or unfit_problem else refusal(pipeline.warehouse_url, pipeline.processed, pipeline.model)
     )
-    misfit = misfit or refused
-    warehouse_problem = warehouse_problem or misfit_problem
+    unfit = unfit or refused
+    warehouse_problem = warehouse_problem or unfit_problem
     source = Place(problem=source_problem)
     log = Place(problem=log_problem) if log_problem else _log(head)
     pointer = Place(problem=pointer_problem) if pointer_problem else _pointer(known, head, is_log_known=not log_problem)
     processed, quarantine = _processed(pipeline)
     warehouse = (
-        Place(problem=warehouse_problem)
-        if warehouse_problem
-        else _warehouse(rows or [], str(misfit) if misfit else None)
+        Place(problem=warehouse_problem) if warehouse_problem else _warehouse(rows or [], str(unfit) if unfit else None)
     )
     watermark = head.watermark if head else None
     return Status(

@@ -16,10 +16,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from tidemark.belonging import require_moment, require_stars
 from tidemark.errors import ConfigError, DataError, StateError
 from tidemark.lake.table import first_batch, open_as_of
 from tidemark.log.columns import Column
-from tidemark.log.reach import Reach, require_same_moment, require_together
+from tidemark.log.reach import Reach
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import translated
@@ -28,12 +29,12 @@ from tidemark.postgres.row_hash import hash_of
 from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
-from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import loaded_columns
 from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
-from tidemark.warehouse.marks import MEND, misfit_error, misfits
-from tidemark.warehouse.session import Warehouse, connected
+from tidemark.warehouse.marks import misfit_error, misfits
+from tidemark.warehouse.session import connected
 
 BUCKETS = 1024
 VALID_TO = "valid_to"
@@ -134,8 +135,9 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
             raise misfit_error(found, warehouse.what)
         return Edge(WAREHOUSE, skipped="the warehouse holds no batch yet", advice="tidemark load")
     stars = StarLog(processed)
-    require_together(reach_of_star(stars.newest()), warehouse.reach, Warehouse.emptied_by(list(model.stars.values())))
-    require_same_moment(warehouse.batch, stars.manifest(warehouse.batch).captured_at, warehouse.captured_at, MEND)
+    newest = stars.newest()
+    require_stars(newest, warehouse.reach, model)
+    require_moment(stars, newest, warehouse.batch, warehouse.captured_at)
     warehouse.require_staging()
     proofs = []
     for star in model.stars.values():
