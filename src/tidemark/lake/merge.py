@@ -155,8 +155,9 @@ def _touched(
         return {file: [] for file in lake.files}
     uris = {lake.uri(file): file for file in lake.files}
     # DuckDB would add the place under a name that the table has itself.
-    name = "touched_rows" if places and PLACE not in {column.lower() for column in lake.columns} else "touched_files"
-    found = select("merge", name, files=named_parquet(uris), change=change, keys=names(key))
+    has_places = places and PLACE not in {column.lower() for column in lake.columns}
+    fields = names(["_tidemark_file", PLACE] if has_places else ["_tidemark_file"])
+    found = select("merge", "touched", fields=fields, files=named_parquet(uris), change=change, keys=names(key))
     touched: dict[str, list[int]] = {}
     for uri, *place in engine.execute(found).fetchall():
         touched.setdefault(uris[uri], []).extend(place)

@@ -31,19 +31,8 @@ from (
 )
 order by {keys};
 
--- name: touched_files
-select distinct _tidemark_file
-from {files}
-semi join (
-    select {keys}
-    from {change}
-    where _op <> 'insert'
-) using ({keys});
-
--- name: touched_rows
-select
-    _tidemark_file,
-    file_row_number
+-- name: touched
+select distinct {fields}
 from {files}
 semi join (
     select {keys}
