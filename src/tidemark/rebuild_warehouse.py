@@ -13,17 +13,19 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from tidemark.belonging import require_stars
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, DataError, StateError
 from tidemark.lake.rebuilt import RebuildReport, TableRebuild
 from tidemark.lake.table import open_table
 from tidemark.load import ledger_entry
-from tidemark.log.reach import Reach, require_together
+from tidemark.log.reach import Reach
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.postgres.connection import translated
+from tidemark.postgres.connection import detail_of, translated
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
-from tidemark.star.star_log import StarLog, reach_of_star
+from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed, loaded_columns
 from tidemark.warehouse.marks import misfits
 from tidemark.warehouse.model_objects import may_compare
@@ -94,8 +96,7 @@ class RebuildWarehouse:
         # A ledger with batches of several pipelines is put right if one of them is the star's.
         is_of_star = any(row.pipeline_id == newest.pipeline_id for row in warehouse.ledger())
         pipeline_id = newest.pipeline_id if is_of_star else warehouse.newest()[1]
-        emptied_by = warehouse.emptied_by(models)
-        require_together(reach_of_star(newest), Reach("warehouse", last if loaded else 0, pipeline_id), emptied_by)
+        require_stars(newest, Reach("warehouse", last if loaded else 0, pipeline_id), self.model)
         manifest = stars.manifest(last)
         remade = RemadeTables(warehouse.connection)
         for star in (*self.model.dimensions, *self.model.facts):
@@ -141,7 +142,7 @@ def _ruled_by_star(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.IntegrityError as exc:
-        details = " ".join(filter(None, (exc.diag.message_primary, exc.diag.message_detail)))
+        details = " ".join(filter(None, (told(exc), detail_of(exc))))
         message = f"the star holds rows that break a rule of {what}: {details}"
         advice = (
             "tidemark rebuild star --accept-differences makes it by the model as it is now; if the rows stay, mend the"

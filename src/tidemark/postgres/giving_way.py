@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from tidemark.disclosure import told
 from tidemark.errors import TidemarkError, TransientError
 from tidemark.postgres.connection import connect
 from tidemark.postgres.queries import query
@@ -103,7 +104,7 @@ class _Onlooker(threading.Thread):
                     return
             except (psycopg.Error, TidemarkError) as exc:
                 if not is_told and not self._is_over.is_set():
-                    logger.warning(TOLD, self._what, str(exc).strip().split("\n")[0])
+                    logger.warning(TOLD, self._what, told(exc))
                 is_told, pause_seconds = True, AGAIN_SECONDS
 
     def _look(self, session: Session) -> None:

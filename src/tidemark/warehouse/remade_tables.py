@@ -12,6 +12,7 @@ from psycopg import errors, sql
 
 from tidemark.errors import DataError
 from tidemark.model import StarTable
+from tidemark.postgres.connection import detail_of
 from tidemark.postgres.queries import query
 
 VALID_FROM, VALID_TO = "valid_from", "valid_to"
@@ -82,7 +83,7 @@ class RemadeTables:
             named = f"{exc.diag.schema_name}.{exc.diag.table_name}"
             message = (
                 f"rows of {named} refer to rows of {name} that the star does not hold ({exc.diag.constraint_name}):"
-                f" {exc.diag.message_detail}"
+                f" {detail_of(exc)}"
             )
             shown = f"{', '.join(self.stars[name].key)}: {'; '.join(keys)}{' …' if len(keys) == MOST_KEYS else ''}"
             advice = (

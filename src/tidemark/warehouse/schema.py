@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, DataError
 from tidemark.faults import effect
 from tidemark.model import Model
-from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.connection import connect, detail_of, translated, where
 from tidemark.postgres.queries import query, quoted
 from tidemark.postgres.statements import created, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
@@ -109,8 +110,8 @@ def _needing_right_rows(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.IntegrityError as exc:
-        message = f"{what} holds rows that break a rule of the model: {exc.diag.message_primary}"
-        message += f" ({exc.diag.message_detail})" if exc.diag.message_detail else ""
+        message = f"{what} holds rows that break a rule of the model: {told(exc)}"
+        message += f" ({detail})" if (detail := detail_of(exc)) else ""
         advice = (
             "tidemark rebuild warehouse makes its rows those of the star, and then the rule holds; nothing was changed"
         )
