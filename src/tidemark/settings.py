@@ -128,8 +128,9 @@ def temporary_directory() -> Path | None:
 
     Python's `tempfile` passes over a directory that is full, so it would look for what fills the disk anywhere else.
     """
+    # The same places as tempfile's.
     named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    places = (Path(each) for each in (*named, "/tmp", "/var/tmp") if each)  # noqa: S108 # nosec B108 -- as tempfile
+    places = (Path(each) for each in (*named, "/tmp", "/var/tmp") if each)  # noqa: S108 # nosec B108
     return next((place for place in places if place.is_dir()), None)
 
 
