@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +32,11 @@ hypothesis.settings.register_profile("tidemark", deadline=None)
 hypothesis.settings.load_profile("tidemark")
 
 read_descriptions_once()
+
+# A command that a test starts would otherwise ignore what whoever started the tests has them ignore, such as `nohup`.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 if in_memory := folder_in_memory(12 * GIBIBYTE, executes=True):
     tempfile.tempdir = ENVIRONMENT["TMPDIR"] = in_memory
