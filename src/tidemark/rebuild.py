@@ -58,10 +58,10 @@ class Rebuild:
         with scratch_copy("rebuild") as copy, open_engine([self.ingestion, copy]) as engine:
             fold = Fold(engine, log, self.model, copy, self.clock)
 
-            def told(manifest: Manifest) -> None:
+            def show_progress(manifest: Manifest) -> None:
                 progress("rebuild", f"latest: batch {manifest.batch} of {head.batch}", 0, 0, 0.0)
 
-            fold.add_all(log.manifests(1, head.batch), told)
+            fold.add_all(log.manifests(1, head.batch), show_progress)
             pairs = {}
             for name, source in self.model.sources.items():
                 if name in head.tables:

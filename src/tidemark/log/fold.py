@@ -74,10 +74,10 @@ class Fold:
         self.done = manifest.batch
         return self.copy
 
-    def add_all(self, manifests: Iterable[Manifest], told: Callable[[Manifest], None] = lambda _: None) -> None:
-        """Apply the next batches, small ones many at once; `told` is called with the first of each group."""
+    def add_all(self, manifests: Iterable[Manifest], on_group: Callable[[Manifest], None] = lambda _: None) -> None:
+        """Apply the next batches, small ones many at once; `on_group` is told the first batch of each group."""
         for run in cut(manifests):
-            told(run[0])
+            on_group(run[0])
             take(run, self._add_together, self.add)
 
     def _add_together(self, run: Sequence[Manifest]) -> None:
