@@ -61,8 +61,8 @@ def tidemark() -> None:
     Every command takes the settings as flags (`tidemark run --help` lists them), before or after its name.
 
     Exit codes: 0 success, 2 configuration, 3 something was away or busy, 4 the source changed shape, 5 rows break a
-    rule, 6 Tidemark's own records disagree or another run was faster, 1 anything unexpected. A signal ends it with 128
-    and its number.
+    rule, 6 Tidemark's own records disagree or another run was faster, 7 much was set aside (only with
+    --fail-on-quarantine), 1 anything unexpected. A signal ends a command with 128 and its number.
     """
 
 
