@@ -107,7 +107,7 @@ def show(report: DemoReport, directory: Path) -> None:
 def _parts(report: DemoReport) -> Iterator[tuple[str, RenderableType]]:
     batches = [batch.batch for batch in report.batches]
     span = f"batch {batches[0]}" if len(batches) == 1 else f"batches {batches[0]} to {batches[-1]}" if batches else ""
-    yield f"What arrived where: {span}", _arrivals(report)
+    yield f"What arrived where: {span}; the stages in seconds", _arrivals(report)
     told = ((report.updated, "was updated"), (report.deleted, "was deleted"))
     found = [(each, f"{_order(each)} {what}") for each, what in told if each]
     if found:
@@ -123,8 +123,9 @@ def _arrivals(report: DemoReport) -> RenderableType:
     ingest, transform, load = (report.tables.get(stage, {}) for stage in ("ingest", "transform", "load"))
     left = [(source, *_numbers(ingest.get(source))) for source, _ in report.pairs]
     right = [(star, *_numbers(transform.get(star)), _seconds(load.get(star))) for _, star in report.pairs]
-    left.append(("all", *_numbers(_total(ingest))))
-    right.append(("all", *_numbers(_total(transform)), _seconds(_total(load))))
+    # A table's seconds include its waits for other tables, so their sum would say nothing.
+    left.append(("all", *_numbers(_total(ingest))[:-1], ""))
+    right.append(("all", *_numbers(_total(transform))[:-1], "", ""))
     headers = (("source table", "rows", "bytes", "ingest"), ("warehouse table", "rows", "bytes", "transform", "load"))
     if _width() < WIDTH:
         return Group(_numbered(headers[0], left), "", _numbered(headers[1], right))
@@ -161,7 +162,7 @@ def _seconds(report: TableReport | None) -> str:
 
 def _total(tables: Mapping[str, TableReport]) -> TableReport:
     rows, size = (sum(getattr(each, name) for each in tables.values()) for name in ("rows", "bytes"))
-    return TableReport(rows, size, seconds=sum(each.seconds for each in tables.values()))
+    return TableReport(rows, size)
 
 
 def _order(history: History) -> str:
