@@ -93,7 +93,7 @@ resource "aws_s3_object" "package" {
     }
     precondition {
       condition     = local.made == null || var.sslrootcert != local.packed_certificates || try(local.made.certificates, false)
-      error_message = "${each.value} holds no certificate authorities, so a function could not tell the databases from somebody else: run `make package SSLROOTCERT=global-bundle.pem` with AWS's bundle for RDS (docs/aws.md). If the databases have no certificates, set sslrootcert = null: connections are then encrypted if the server offers it, and nothing proves who is at the other end."
+      error_message = "${each.value} holds no certificate authorities, so a function could not tell the databases from somebody else: run `make package SSLROOTCERT=global-bundle.pem` with AWS's bundle for RDS (docs/aws.md). If the databases have no certificates, set sslrootcert = null: connections are then encrypted, and nothing proves who is at the other end."
     }
   }
 
