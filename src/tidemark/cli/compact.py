@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def compact(
     ctx: typer.Context,
     *,
-    retention: Annotated[str, typer.Option(metavar="TIME", help="How long old files stay readable.")] = "7d",
+    retention: Annotated[
+        str, typer.Option(metavar="TIME", help="How long old files stay readable, 1h or more.")
+    ] = "7d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
     """Make large data files out of small ones, and remove old ones and objects that are part of no batch.

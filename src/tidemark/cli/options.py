@@ -62,12 +62,14 @@ def _shared(
     warehouse_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the warehouse's.")] = None,
     ingestion: Annotated[str | None, _setting("PLACE", "s3://bucket/prefix or a directory: the change log.")] = None,
     processed: Annotated[str | None, _setting("PLACE", "s3://bucket/prefix or a directory: the star.")] = None,
-    pointer: Annotated[str | None, _setting("PLACE", "ssm:/path or a file.")] = None,
+    pointer: Annotated[str | None, _setting("PLACE", "ssm:/path or a file: how far polls came.")] = None,
     model: Annotated[str | None, _setting("MODEL", "A model's directory, or the name of one that ships.")] = None,
     lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
-    yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for our locks, or off.")] = None,
+    yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for a lock of ours, or off.")] = None,
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
-    sslrootcert: Annotated[str | None, _setting("FILE", "Certificates that prove the databases' servers.")] = None,
+    sslrootcert: Annotated[
+        str | None, _setting("FILE", "Authorities that prove who the servers are, or system.")
+    ] = None,
     show_values: Annotated[str | None, _setting("BOOL", "true: errors and logs quote the values of rows.")] = None,
 ) -> None:
     pass

@@ -25,7 +25,7 @@ def rebuild(
         bool,
         typer.Option(
             "--accept-differences",
-            help="Put it in place even where that undoes what another model or an unfinished run made.",
+            help="Latest, star: put it in place even where that undoes what another model or an unfinished run made.",
         ),
     ] = False,
 ) -> None:

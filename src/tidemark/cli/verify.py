@@ -28,7 +28,10 @@ def verify(
 
     The warehouse has to keep its laws as well: references find their rows, versions meet, the model's checks hold.
     Changes that came after the last batch are pending, rows in quarantine are set aside: neither is a difference. A
-    place that is not configured is left out. It ends with 5 when there is a difference. It changes nothing.
+    place that is not configured is left out.
+
+    It changes no row. It ends with 5 when there is a difference or a law is broken, and otherwise with the code of the
+    error that kept a place from being asked, such as 3.
 
     Example: `tidemark verify --deep`
     """

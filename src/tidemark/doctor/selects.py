@@ -29,7 +29,7 @@ def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
         columns, limits = _source_columns(pipeline), _declared(pipeline)
     except TidemarkError as exc:
         found = f"the SELECTs cannot be compared with source and warehouse: {exc.message}"
-        yield Finding("model", "hint", found, "mend what is said of these two, and run tidemark doctor again")
+        yield Finding("model", "hint", found, "mend what the lines about these two say, and run tidemark doctor again")
         return
     if pipeline.settings.model == Settings.model and not all(columns.values()):
         found = f"no model is named, so it is {model.name!r}, and the source lacks tables of it"
