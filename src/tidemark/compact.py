@@ -100,7 +100,7 @@ class Compact:
         """Compact every table of latest and of the star, then remove unneeded files that are older than the retention.
 
         Orphans of the log and leftovers of killed puts are removed too, if they are older than the retention.
-        `keep_orphans` only counts the orphans, for who has no right to delete from the log.
+        `keep_orphans` only counts the orphans: a function on AWS may not delete from the log.
         """
         if self.retention < SHORTEST_RETENTION:
             message = f"expected a retention of an hour or more, got {self.retention}"

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 HIDDEN = "…"
 HOW_TO_SEE = "TIDEMARK_SHOW_VALUES=true shows the values"
-# Classes of PostgreSQL's errors that speak of names, rights and the server, but of no row, unless they come out of a
-# function of somebody else.
+# Classes of PostgreSQL's errors that speak of names, rights and the server, but of no row. An error of these classes
+# that a function of somebody else has raised may still quote a row.
 OF_NO_ROW = ("08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "HV", "XX")
-# Errors of psycopg that have no code, and of DuckDB, that speak of rows.
+# Errors that quote rows: those of psycopg without a code, and those of DuckDB.
 OF_ROWS = {"DataError", "ConversionException", "OutOfRangeException", "InvalidInputException", "ConstraintException"}
 NAMED = r"(?:column|constraint|domain|encoding|enum|file|function|index|relation|schema|table|trigger|type|view)"
 NAME = rf"""\b{NAMED}\s(?:"[^"]*"|'[^']*')"""

@@ -75,7 +75,7 @@ class RebuildWarehouse:
         return report
 
     def _shaped(self, connection: psycopg.Connection, what: str) -> Plan:
-        """Give the warehouse the tables and columns that it lacks; return the plan, the rest of which is to be run."""
+        """Give the warehouse the tables and columns that it lacks; return the plan, whose rest is still to be run."""
         plan = plan_of(connection, self.model, only_if_allowed=True)
         if not may_compare(connection):
             logger.warning(

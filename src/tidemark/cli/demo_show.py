@@ -24,7 +24,7 @@ from tidemark.warehouse.history import History
 DIRECTORY = Path(".tidemark/demo")
 WIDTH = 100
 MARK = "●"
-# Those of a fact's 19 columns that the demo changes, and those that distinguish one version from another.
+# Of the fact's 19 columns, those that the demo changes, and those that distinguish one version from another.
 EVOLVING = (
     "sales_record_id",
     "units_sold",

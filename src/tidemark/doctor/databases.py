@@ -14,7 +14,7 @@ from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.encryption import is_local
 from tidemark.postgres.queries import query
 
-# SQL's keywords need quotes too. They are not looked for, because nobody who has to write the name names a table so.
+# SQL's keywords need quotes too. They are not looked for, because hardly anybody gives a table such a name.
 PLAIN_NAME = re.compile("[a-z_][a-z0-9_]*")
 
 

@@ -82,7 +82,7 @@ def _writes(url: str, role: str) -> Iterator[Finding]:
 
 
 def _keys(connection: psycopg.Connection, model: Model) -> Iterator[Finding]:
-    """Name the keys of which the source calls two texts equal that are two keys of the log."""
+    """Name the keys for which the source may call two texts equal, though they are two keys in the log."""
     keys = [(table.schema, table.name, name) for table in model.sources.values() for name in table.key]
     for each in unlike_text(connection, keys):
         named = sql_name(model.sources[each.table].schema, each.table, each.column)

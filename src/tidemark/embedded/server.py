@@ -127,7 +127,7 @@ class EmbeddedServer:
                 shutil.rmtree(address.parent, ignore_errors=True)
 
     def create_database(self, name: str, *, if_missing: bool = True, template: str | None = None) -> None:
-        """Create a database, empty or as a copy of `template`, to which nobody may be connected meanwhile.
+        """Create a database, empty or as a copy of `template`; nobody may be connected to the template meanwhile.
 
         Raises:
             ConfigError: The database exists and `if_missing` is false.

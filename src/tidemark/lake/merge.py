@@ -154,7 +154,7 @@ def _touched(
         # The files hold other types than the table is to have, so all of them are rewritten.
         return {file: [] for file in lake.files}
     uris = {lake.uri(file): file for file in lake.files}
-    # DuckDB would add the place under a name that the table has itself.
+    # The table has a column with the name that DuckDB gives to the place.
     has_places = places and PLACE not in {column.lower() for column in lake.columns}
     fields = names(["_tidemark_file", PLACE] if has_places else ["_tidemark_file"])
     found = select("merge", "touched", fields=fields, files=named_parquet(uris), change=change, keys=names(key))

@@ -89,7 +89,7 @@ class Replacement:
     ) -> int:
         """Put the rebuilt table in the present one's place by one commit, and return its Delta version.
 
-        `carries` names a column whose value each row that is right takes over from the present table.
+        `carries` names a column: each row that is right takes its value over from the present table.
         """
         if self.has_broken_log:
             keys = [each.key for each in self.objects.list(f"{self.made.path}/_delta_log/")]
@@ -99,7 +99,8 @@ class Replacement:
         written = LakeTable(self.objects, self.made.path, self.made.columns, target.delta)
         added = []
         for file in self.made.files:
-            # The name of a fact's file says which batch it is of, and a batch that is done again removes it by that.
+            # The name of a fact's file names its batch. A batch that is done again finds its old files by that name,
+            # and removes them.
             number = batch_of(file) or batch
             if carries and self.present is not None and self.is_readable:
                 rows = self._carrying(self.present, file, key, carries)

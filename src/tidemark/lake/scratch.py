@@ -34,7 +34,7 @@ OTHERS_MAY = stat.S_IRWXG | stat.S_IRWXO
 class Leftovers:
     """What killed processes left in `place`: how many folders were removed, and the bytes that lay in them.
 
-    `unsure` names folders of which nothing can tell whether a process on another machine uses them.
+    `unsure` names folders that a process on another machine may be using, which nothing here can tell.
     """
 
     place: Path

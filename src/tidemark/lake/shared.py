@@ -37,7 +37,7 @@ class Shared:
 
     @contextmanager
     def alone(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Wait until no statement runs, and let none begin until the block ends, in which there is one thread.
+        """Wait until no statement runs; until the block ends no other begins, and there is one thread.
 
         A thread takes memory for the rows that it has in hand, 2,048 of them at each step of a statement, and some 32
         KB for each column of text. So a statement over many columns needs half as much on one thread as on two.

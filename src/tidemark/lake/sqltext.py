@@ -15,12 +15,12 @@ SCHEMA = "working"
 # The characters that have a meaning in a pattern of file names.
 PATTERN = re.compile(r"[\[*?]")
 LONGEST_LINE_BYTES = 2_097_152
-# Every reader is prepared for such a line, which holds a row and its state before. For each thread that reads, DuckDB
-# takes twice as much of the engine's memory.
+# Every reader is prepared for a line of this length, which holds a row and its state before. DuckDB takes twice as much
+# of the engine's memory for each thread that reads.
 LONGEST_JSON_BYTES = 16 << 20
 
-# What the name of each column begins with that a statement puts beside a user's columns. No column of a user may begin
-# so: where a user's columns come in, such a name is refused, so no statement has to think of it.
+# The beginning of each column's name that a statement puts beside a user's columns. A user's column with such a name is
+# refused where it comes in, so no statement has to think of it.
 OWN = "_tidemark_"
 
 

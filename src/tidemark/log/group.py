@@ -44,7 +44,7 @@ FEWEST_TRIED = 8
 
 
 class ApartError(Exception):
-    """Say that a batch cannot be taken together with others; alone it may be fine, or what is wrong with it is told."""
+    """Say that a batch cannot be taken together with others; alone it may be fine, or raise an error of its own."""
 
     def __init__(self, batch: int) -> None:
         super().__init__(f"batch {batch} has to be taken alone")
@@ -197,7 +197,7 @@ def _changes(
 
 
 def _spans(entries: Sequence[tuple[Manifest, TableEntry]], places: Sequence[int]) -> Select:
-    """Write the SELECT that says which of the lines are of which batch."""
+    """Write the SELECT that gives each batch the numbers of its lines."""
     moments = (manifest.captured_at.astimezone(UTC).replace(tzinfo=None) for manifest, _ in entries)
     return select(
         "group",

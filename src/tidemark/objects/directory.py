@@ -169,7 +169,7 @@ class DirectoryObjects(Objects):
 
 
 def refusal(number: int | None, place: str) -> str:
-    """Say what to do about a place that an operating system's error says to be closed to us; nothing for any other."""
+    """Say what to do about a place that the system says is closed to us, by its error's number; empty for others."""
     if number == errno.EROFS:
         return (
             f"{place} lies on a file system that is mounted read-only: mount it for writing, since a run writes there"

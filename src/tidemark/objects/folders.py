@@ -16,7 +16,7 @@ GROUP_READS = 0o2050
 
 
 def local_places(directory: Path) -> list[str]:
-    """Give a directory as it is named and as it is found when all links are followed, once if these are the same."""
+    """Give a directory's path as named, and its path with all links followed if that is another one."""
     return [str(path) for path in dict.fromkeys([directory, directory.resolve()])]
 
 
@@ -51,7 +51,7 @@ def _others(path: Path, right: int) -> bool:
 def make_directory(path: Path, root: Path | None = None) -> None:
     """Make a directory and what is missing above it, durably and each for its owner alone.
 
-    Those below `root` are shared with the group with which that one is shared.
+    If `root` is shared with a group, those below it are shared with the same group.
     """
     if path.is_dir():
         return

@@ -137,8 +137,8 @@ class S3Objects(Objects):
                     return
 
     def _find(self, key: str) -> ObjectMeta | None:
-        # This lists, because a HEAD's 404 has no body to tell a missing object from a missing bucket. Of all keys that
-        # start with this key, the key itself comes first.
+        # This lists, because a HEAD's 404 has no body to tell a missing object from a missing bucket. The key itself
+        # comes first among all keys that start with it.
         first = next(self._list(key, "", limit=1), None)
         return first if first and first.key == key else None
 

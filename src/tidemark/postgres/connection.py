@@ -101,7 +101,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _of_family(exc: psycopg.Error, what: str) -> TidemarkError | None:
-    """Give the error of the family to which an error belongs; None for a mistake in Tidemark."""
+    """Translate an error into one of its family; None for a mistake in Tidemark."""
     code = exc.sqlstate or ""
     family = family_of(code) if code else _without_code(exc)
     if family is None and is_of_a_function(exc):

@@ -1,7 +1,7 @@
 """Equality: the columns in which PostgreSQL may call two values equal though their texts differ.
 
-Tidemark tells values apart by their text, so it has to know where a database does not. The catalog says it: there is no
-list of types here, but for the numbers, which Tidemark compares as numbers too.
+Tidemark tells values apart by their text, so it has to know where a database does not. The catalog of the database
+knows, so there is no list of types here. The exceptions are numbers, which Tidemark compares as numbers too.
 """
 
 from collections.abc import Iterable

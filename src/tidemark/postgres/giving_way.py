@@ -1,9 +1,9 @@
 """Giving way: a transaction that only reads ends when somebody has waited too long for a lock that it holds.
 
 Such a transaction shuts out no reader and no writer, only an ALTER TABLE and its like; but all who come to the table
-after the ALTER wait behind it. PostgreSQL tells nobody that he is waited for, so another connection looks at the locks.
-It terminates the session. A cancellation would not reach one that is idle between two statements, or that waits for its
-client to take rows.
+after the ALTER wait behind it. PostgreSQL tells no session that others wait for it, so a second connection looks at the
+locks and terminates the session. A cancellation would not reach a session that is idle between two statements, or that
+waits for its client to take rows.
 """
 
 import logging
@@ -30,7 +30,7 @@ LOOKS = 4
 LONGEST_PERIOD_SECONDS = 1.0
 # A connection of the onlooker that fails is made again after this time.
 AGAIN_SECONDS = 5.0
-# Only an onlooker that hangs in the network, or in the queue of a pooler, takes longer to end; it ends by itself.
+# An onlooker takes longer to end only if it hangs in the network or in the queue of a pooler. Then it ends by itself.
 PATIENCE_SECONDS = 1.0
 TOLD = "%s: whether somebody waits for our locks cannot be seen, so we give way to nobody: %s"
 ONLOOKER_LOCK_TIMEOUT = "1s"

@@ -22,7 +22,7 @@ TEXTS = {"text", "character varying"}
 
 
 def hash_of(types: Mapping[str, str], key: Sequence[str], prefix: sql.Composable) -> sql.Composable:
-    """Compose the 64-bit hash of a row, in which any two rows with different text differ.
+    """Compose the 64-bit hash of a row: rows whose text differs have different hashes, except by chance.
 
     Postgres's hash of a record is linear in the hashes of its fields. So the sum over a bucket would stay the same if
     two rows swapped their values in a column. Therefore the hash of the key is the seed of the hash of the row.

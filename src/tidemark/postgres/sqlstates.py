@@ -1,7 +1,7 @@
 """SQLSTATEs (PostgreSQL manual, appendix A) by what a person does next: each class of them belongs to a family.
 
 Databases hold other people's views, triggers, functions and foreign tables. What fails in these is no mistake in
-Tidemark. Only what Tidemark's own statements alone can bring about is one, and is listed as such.
+Tidemark. An SQLSTATE counts as a mistake only if nothing but Tidemark's own statements can cause it; those are listed.
 """
 
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ HIDDEN = "<insufficient privilege>"
 def naming_holders(
     session: Session, what: str, tables: Sequence[str] | None = None, modes: Sequence[str] = AGAINST_WRITERS
 ) -> Iterator[None]:
-    """Say of a lock that could not be had in time who holds it, and what to do.
+    """When a lock was not granted in time, say who holds it and what to do.
 
     Args:
         session: the session that waits; its transaction has to end within the block.

@@ -295,7 +295,7 @@ def _require_all(fact: _Fact, found: int, expected: int, what: str) -> None:
 
 
 def _references(model: Model, star: StarTable, dimensions: Mapping[str, Outcome]) -> dict[str, Select]:
-    """Give for each column that refers to a dimension a SELECT of its keys; a calendar is filled after the facts."""
+    """Give a SELECT of the keys for each column that refers to a dimension; the calendar is filled after the facts."""
     keys = {each.name: names(each.key) for each in model.dimensions if each.kind == "dimension"}
     return {
         column: select("files", "fields", fields=keys[name], rows=dimensions[name].lake.rows())

@@ -16,11 +16,11 @@ class StarEntry:
 
     At Delta version `version` the table has `rows` rows of this batch, and `checksum` is the checksum of these over
     `loaded_columns`. The batch set `set_aside` rows aside and released `released` rows from quarantine; after it `open`
-    rows, of this batch and of earlier ones, are open. `through` is 0, except in a dimension that was rebuilt later:
-    then it is the batch as of which the version holds the values, and the rows that changed from this batch up to that
-    one stand in for the `rows` that this batch changed. `ended` counts the tombstones of deletions that were set aside,
-    less those deletions among the released rows that had their tombstone before. `repeated` says that the batch's own
-    changes hold two versions of one key.
+    rows, of this batch and of earlier ones, are open. `through` is 0, except in a dimension that was rebuilt later.
+    Then the version holds the values as of batch `through`, and the rows that changed from this batch up to that one
+    take the place of the `rows` that this batch changed. `ended` counts the tombstones of deletions that were set
+    aside, minus the released deletions that had their tombstone before. `repeated` says that the batch's own changes
+    hold two versions of one key.
     """
 
     rows: int

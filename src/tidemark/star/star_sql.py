@@ -45,7 +45,7 @@ def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Sel
 
 
 def gone(rows: Rows, table: SourceTable, columns: Sequence[Column], there: Rows) -> Select:
-    """Write the SELECT of a batch's deleted rows, but for those whose key is in latest, `there`, in another text."""
+    """Write the SELECT of a batch's deleted rows, without those whose key latest (`there`) holds in another text."""
     if not has_variants(table.key, columns):
         return select("star", "deleted", rows=rows)
     is_there = exists(there, "l", is_same_key(table.key, columns, "l.", "d."))

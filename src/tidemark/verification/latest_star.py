@@ -228,7 +228,7 @@ class StarEdge:
             yield gone(lines, self.model.sources[name], entry.columns, there).rows
 
     def _judge_set_aside(self, star: StarTable, found: Table, tables: WorkingTables) -> None:
-        """Excuse the differences of keys in quarantine, but not a row that is live in the star and was deleted."""
+        """Excuse differences of keys that lie in quarantine, but not a deleted row that is still live in the star."""
         if not self.done.tables[star.name].open:
             return
         source = self.model.sources[star.driving].key if star.kind == "fact" else star.key

@@ -1,8 +1,8 @@
 """The laws of the warehouse: what must hold between its rows, whatever the star says.
 
-The first two are that the tables are those of the ledger, and that all is there that the model makes. Most others
-follow from the model as well: references find their rows, a key's versions meet, the views show what is live, the
-calendar holds whole years. In addition each file of the model's `checks/` is a law of that model alone.
+The first two laws: the tables are those of the ledger, and everything that the model makes is there. Most others follow
+from the model as well: references find their rows, a key's versions meet, the views show what is live, the calendar
+holds whole years. In addition each file of the model's `checks/` is a law of that model alone.
 """
 
 import time

@@ -17,9 +17,9 @@ class Differences:
     """What is to be done, by name.
 
     `indexes` are to be made by their statements, and those that cannot have that name by their `unnamed` statements.
-    `again` are views and functions to be made or replaced, of which those `dropped` cannot be replaced. Of `untold`, a
-    comment or a right is missing. `drops` and `restored` are statements: what goes first, and what gives others their
-    rights on functions that were dropped.
+    `again` are views and functions to be made or replaced; those in `dropped` cannot be replaced and go first. What is
+    in `untold` lacks only a comment or a right. `drops` and `restored` are statements: what goes first, and what gives
+    others their rights on functions that were dropped.
     """
 
     indexes: frozenset[str]
@@ -109,7 +109,7 @@ def _untold(present: Catalog, rights: Rights, wanted: Wanted) -> Iterator[str]:
 
 
 def _rights_again(rights: Rights, signature: str) -> Iterator[str]:
-    """Write what gives others the rights that are lost with a function which is dropped and made again."""
+    """Write the statements that give others back their rights on a function that is dropped and made again."""
     found = {each for each in rights.everything if each.signature == signature and each.kind != "schema"}
     everybody = {each for each in found if each.kind == "function" and each.grantee == "public"}
     for right in sorted(found - rights.owned - everybody, key=_in_words):

@@ -1,8 +1,8 @@
 """The warehouse's schema: the statements that a database needs to have the tables that a model describes.
 
 To find out what the model's file asks for, it is run in a schema of its own, which is rolled back. What every fact has
-beside its table is generated. Of what is there, only a view, a function or an index of the model that differs and
-cannot be replaced is dropped, and then made again.
+beside its table is generated. Only a view, a function or an index of the model is ever dropped, where it differs and
+cannot be replaced; it is then made again.
 """
 
 import re

@@ -35,7 +35,7 @@ def upgrades_of(connection: psycopg.Connection, model: Model, present: Catalog, 
     upgrade = Upgrade()
     exact = made_exact(connection, model, present.columns, makes.columns)
     references = _references(present, makes) if exact else {}
-    # Meanwhile: a text cannot refer to a column that is none yet, nor the other way round.
+    # Meanwhile: a column of text cannot refer to a column of another type, and the other way round.
     upgrade.shape.extend(f"alter table {table} drop constraint {name}" for table, name in references)
     for name, labels in makes.labels.items():
         upgrade.shape.extend(_add_labels(name, present.labels.get(name, labels), labels))
