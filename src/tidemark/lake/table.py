@@ -22,8 +22,9 @@ from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_
 from tidemark.objects import Objects, refusal
 
 APPLICATION = "tidemark"
-# delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits.
-UNFIT_FOR_DELTA = re.compile(r"[#?\\]|%[0-9a-fA-F]{2}")
+# delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits. It refuses
+# control characters.
+UNFIT_FOR_DELTA = re.compile(r"[#?\\\x00-\x1f\x7f]|%[0-9a-fA-F]{2}")
 # The Delta log must outlive every batch that has not been transformed or loaded yet; `compact` removes only data files.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
 # DuckDB has several names for these; it answers with the ones above, and so does a Delta table.
@@ -152,13 +153,28 @@ class LakeTable:
 
 
 def open_table(objects: Objects, path: str, *, version: int | None = None) -> LakeTable | None:
-    """Open a Delta table at its newest version, or at `version`; None if there is no such table."""
+    """Open a Delta table at its newest version, or at `version`; None if there is no such table.
+
+    Raises:
+        ConfigError: no Delta table can lie there.
+    """
+    require_fit(objects.url(path))
     with _translated(path):
         try:
             delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
         except TableNotFoundError:
             return None
     return LakeTable(objects, path, _columns_of(delta), delta)
+
+
+def require_fit(place: str) -> None:
+    """Raise a ConfigError unless a Delta table can lie at this place."""
+    if UNFIT_FOR_DELTA.search(place):
+        rule = "it must not hold #, ?, \\, a control character, or % before two hex digits"
+        advice = (
+            "name another directory, in the setting or in TMPDIR, or read the table through a view with another name"
+        )
+        raise ConfigError(f"there can be no Delta table at {place!r}: {rule}", advice=advice)
 
 
 def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
@@ -197,10 +213,6 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     table = open_table(objects, path)
     if table is not None:
         return table
-    place = objects.url(path)
-    if UNFIT_FOR_DELTA.search(place):
-        message = f"there can be no Delta table at {place!r}: it must not hold #, ?, \\, or % before two hex digits"
-        raise ConfigError(message, advice="name another directory, or read the table through a view with another name")
     with _translated(path), effect_on(path, "table"):
         objects.make_folder(f"{path}/_delta_log")
         delta = DeltaTable.create(
