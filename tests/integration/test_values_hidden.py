@@ -17,6 +17,8 @@ from tidemark.postgres.connection import translated
 
 # What a value can hold: an escape sequence, its short form, a change of direction, and a line that looks like a log's.
 EVIL = "\x1b[31mEVIL\x9b2J\u202e\n2026-01-01T00:00:00Z ERROR forged\u2028x"
+# What is said of the text that a function wrote.
+RAISED = "'…' (PL/pgSQL function inline_code_block line 1 at RAISE)"
 Command = Callable[..., tuple[int, str]]
 
 
@@ -95,8 +97,11 @@ def test_no_message_shows_a_value_or_obeys_one(databases: tuple[str, str], comma
 @pytest.mark.parametrize(
     ("statement", "family", "expected"),
     [
-        ("raise exception 'no right to \"%\"', {value} using errcode = '42501'", ConfigError, "no right to '…'"),
-        ("raise exception 'not yet: \"%\"', {value} using errcode = '55000'", ConfigError, "not yet: '…'"),
+        ("raise exception 'no right to %', {value} using errcode = '42501'", ConfigError, f"denies a right: {RAISED}"),
+        ("raise exception 'not yet: \"%\"', {value} using errcode = '55000'", ConfigError, RAISED),
+        ("raise exception 'twice' using errcode = '23505', detail = {value}", DataError, f"refuses a row: {RAISED}"),
+        ("raise exception 'no' using errcode = '23514', constraint = {value}", DataError, RAISED),
+        ("assert false, {value}", DataError, "'…' (PL/pgSQL function inline_code_block line 1 at ASSERT)"),
         ("perform set_config({value}, 'x', true)", ConfigError, "unrecognized configuration parameter '…'"),
         ("perform {value}::regclass", DataError, "a function, trigger or view that fails: invalid name syntax"),
         ("execute 'selec ' || {value}", DataError, "that fails: syntax error at or near '…'"),
@@ -110,7 +115,7 @@ def test_what_fails_within_a_function_tells_no_value_whatever_its_code(
         connection.execute(f"do $$ begin {body}; end $$".encode())
 
     assert expected in str(caught.value)
-    assert "EVIL" not in str(caught.value) + traceback_of(caught.value)
+    assert "EVIL" not in f"{caught.value} {caught.value.facts} {traceback_of(caught.value)}"
 
 
 def test_a_cast_that_fails_tells_no_value(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
