@@ -31,6 +31,8 @@ CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.chec
 OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 # How much of a message of delta-rs is shown: some quote whole records and stack traces.
 FIRST_CHARACTERS = 300
+# delta-rs colours some of them.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How Rust writes the number of an operating system's error.
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 DELTA_TYPES = {
@@ -148,7 +150,7 @@ class LakeTable:
             custom_metadata={"batch": str(batch), **(metadata or {})},
             app_transactions=[Transaction(APPLICATION, batch)],
         )
-        with _translated(self.path), effect_on(self.path, "commit"):
+        with _translated(self.objects, self.path), effect_on(self.path, "commit"):
             self.delta.create_write_transaction(actions, mode, schema, commit_properties=properties)
 
 
@@ -159,7 +161,7 @@ def open_table(objects: Objects, path: str, *, version: int | None = None) -> La
         ConfigError: no Delta table can lie there.
     """
     require_fit(objects.url(path))
-    with _translated(path):
+    with _translated(objects, path):
         try:
             delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
         except TableNotFoundError:
@@ -186,7 +188,7 @@ def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
     table = open_table(objects, path)
     if table is None or table.batch <= batch:
         return table
-    with _translated(path):
+    with _translated(objects, path):
         commits = table.delta.history()
     for commit in commits:
         if "batch" in commit and int(commit["batch"]) <= batch:
@@ -213,7 +215,7 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     table = open_table(objects, path)
     if table is not None:
         return table
-    with _translated(path), effect_on(path, "table"):
+    with _translated(objects, path), effect_on(path, "table"):
         objects.make_folder(f"{path}/_delta_log")
         delta = DeltaTable.create(
             objects.url(path),
@@ -234,7 +236,7 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     ]
     if not missing:
         return table
-    with _translated(table.path), effect_on(table.path, "columns"):
+    with _translated(table.objects, table.path), effect_on(table.path, "columns"):
         table.delta.alter.add_columns(missing)
     reopened = open_table(table.objects, table.path)
     return reopened or table
@@ -255,7 +257,7 @@ def _schema(columns: Mapping[str, str]) -> Schema:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def _translated(objects: Objects, path: str) -> Iterator[None]:
     """Turn delta-rs's errors into Tidemark's families."""
     rebuild = f"tidemark rebuild {'latest' if path.startswith('latest/') else 'star'}"
     try:
@@ -271,13 +273,13 @@ def _translated(path: str) -> Iterator[None]:
         # delta-rs raises this for everything about a file system or a network; only its text says what it was.
         message = f"{path} could not be read or written: {_beginning(exc)}"
         number = OS_ERROR.search(str(exc))
-        if number and (advice := refusal(int(number[1]), path)):
+        if number and (advice := refusal(int(number[1]), str(objects.local_path(path) or path))):
             raise ConfigError(message, advice=advice, table=path) from exc
         raise TransientError(message, advice="run it again; if it stays, check disk, network and rights") from exc
 
 
 def _beginning(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:FIRST_CHARACTERS]
+    return " ".join(COLOUR.sub("", str(exc)).split())[:FIRST_CHARACTERS]
 
 
 def can_hold(kind: str) -> bool:
