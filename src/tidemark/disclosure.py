@@ -25,7 +25,8 @@ TEXT = r"""(?P<text>"(?:.*"|.*)|(?<!\w)'(?:.*'(?!\w)|.*))"""
 NUMBER = r"(?P<number>(?<![\w(,.])[-+]?(?!0x)\d[\w.:+-]*|(?<=\s)\([^()]*\d[^()]*\))"
 QUOTED = re.compile(rf"{NAME}|{TEXT}|{NUMBER}", re.DOTALL | re.IGNORECASE)
 LITERAL = re.compile(r"'(?:.*'|.*)|\$(\w*)\$(?:.*\$\1\$|.*)", re.DOTALL)
-
+# The line of the server's context that says which function failed and where.
+RAISED_BY = re.compile(r"^PL/\w+ function [^\n]*", re.MULTILINE)
 
 # What moves the cursor, colours or hides text, turns its direction or begins a line: control characters (C0 but for tab
 # and line feed, DEL, C1), marks of direction, separators of lines, and halves of pairs that no text has.
@@ -89,6 +90,9 @@ def without_literals(statement: str) -> str:
 
 def told(exc: BaseException) -> str:
     """Give the first line of an error of a library, without the values of rows; the others quote statements."""
+    if is_worded_by_a_function(exc) and not _Values.are_shown:
+        raised = RAISED_BY.search(_context_of(exc))
+        return f"'{HIDDEN}'{f' ({raised[0]})' if raised else ''}"
     text = (getattr(getattr(exc, "diag", None), "message_primary", None) or str(exc)).strip()
     if is_of_rows(exc):
         text = without_values(text.partition("\nLINE ")[0])
@@ -106,9 +110,18 @@ def is_of_rows(exc: BaseException) -> bool:
 
 def is_of_a_function(exc: BaseException) -> bool:
     """Say whether PostgreSQL was within a function or trigger when it failed, which may give any code to any text."""
-    context = getattr(getattr(exc, "diag", None), "context", None) or ""
     # COPY names the line in hand, in every language of the server by this word.
-    return any(not line.startswith("COPY ") for line in context.splitlines())
+    return any(not line.startswith("COPY ") for line in _context_of(exc).splitlines())
+
+
+def is_worded_by_a_function(exc: BaseException) -> bool:
+    """Say whether a function or trigger wrote the text of an error, as by RAISE; a value can stand anywhere in it."""
+    source = getattr(getattr(exc, "diag", None), "source_file", None) or ""
+    return is_of_a_function(exc) and source.startswith("pl")
+
+
+def _context_of(exc: BaseException) -> str:
+    return getattr(getattr(exc, "diag", None), "context", None) or ""
 
 
 def traceback_of(exc: BaseException) -> str:

@@ -208,10 +208,10 @@ def _drifts(head: Manifest | None, captured: Mapping[str, Captured]) -> int:
     )
 
 
-def _reshaped(columns: Mapping[str, tuple[Column, ...]], head: Manifest | None) -> set[str]:
-    """Name the tables whose columns differ from those in the last batch."""
-    before = head.tables if head else {}
-    return {name for name, found in columns.items() if name in before and before[name].columns != found}
+def _reshaped(columns: Mapping[str, tuple[Column, ...]], head: Manifest | None) -> dict[str, tuple[Column, ...]]:
+    """Give the tables whose columns differ from those in the last batch, with those."""
+    before = {name: entry.columns for name, entry in head.tables.items()} if head else {}
+    return {name: before[name] for name, found in columns.items() if before.get(name, found) != found}
 
 
 def _identity(captured: Captured) -> Captured:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.objects import KEYS, keys
 from tidemark.errors import ConfigError
+from tidemark.lake.table import open_table
 from tidemark.log.changelog import new_id
 from tidemark.log.pointer import Pointer, open_pointer
 from tidemark.objects import ObjectExistsError, ObjectMissingError, open_objects
@@ -116,15 +117,28 @@ def test_a_place_that_takes_nothing_says_what_to_do(
     # Root, as which tests may run, is refused nothing.
     monkeypatch.setattr(Path, "mkdir", refuse)
 
-    writes: tuple[Callable[[], None], ...] = (
-        lambda: open_objects(str(tmp_path / "lake")).put_new("a", b""),
-        lambda: open_pointer(str(tmp_path / "lake" / "pointer.json")).write(Pointer(new_id(), 1, None, now)),
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    # delta-rs hands the error on as a text, with the number in it.
+    words = f"\x1b[31mPermission denied: {os.strerror(number)} (os error {number})"
+    monkeypatch.setattr("tidemark.lake.table.DeltaTable", lambda *_, **__: refuse_in_words(words))
+    place = tmp_path / "the lake"
+
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: open_objects(str(place)).put_new("a", b""),
+        lambda: open_pointer(str(place / "pointer.json")).write(Pointer(new_id(), 1, None, now)),
+        lambda: open_pointer(str(place / "pointer.json")).read(),
+        lambda: open_table(open_objects(str(place)), "latest/loan"),
     )
-    for write in writes:
+    for use in uses:
         with pytest.raises(ConfigError, match=os.strerror(number)) as raised:
-            write()
+            use()
         assert advice in raised.value.advice
-        assert str(tmp_path / "lake") in raised.value.advice
+        assert (f" '{place}" if advice.startswith("chown") else str(place)) in raised.value.advice
+        assert "\x1b" not in raised.value.message
+
+
+def refuse_in_words(words: str) -> None:
+    raise OSError(words)
 
 
 def test_a_directory_that_cannot_be_used_is_a_config_error(tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from tests.support.pipeline import Rig, as_text
 from tests.support.postgres import Postgres
 from tests.support.small_source import SmallSource, write_model
 from tidemark.cli import run
+from tidemark.doctor.places import examine_bucket
 from tidemark.errors import ConfigError
+from tidemark.lake.table import open_table
+from tidemark.objects import open_objects
 
 NAMES = {
     "quotes, spaces, capitals": 'Order "Lines" of\'s',
@@ -154,3 +157,13 @@ def test_a_name_that_a_delta_table_cannot_have_is_refused(
 
     with pytest.raises(ConfigError, match="no Delta table at"):
         source.ingest()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a#b"])
+def test_a_directory_that_cannot_hold_delta_tables_is_named_by_doctor_as_well(tmp_path: Path, name: str) -> None:
+    objects = open_objects(str(tmp_path / name))
+
+    with pytest.raises(ConfigError, match="no Delta table at"):
+        open_table(objects, "latest/loan")
+    with pytest.raises(ConfigError, match="no Delta table at"):
+        list(examine_bucket("ingestion", lambda: objects))

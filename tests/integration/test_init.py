@@ -332,6 +332,25 @@ def test_a_fault_of_the_file_is_named_with_its_line(
         assert raised.value.message.startswith(f"{tmp_path}/warehouse.sql, line {line}: ")
 
 
+def test_a_statement_whose_record_is_lost_is_said_to_need_a_form_that_can_run_again(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    url = new_database()
+    trigger = (
+        "trigger same before update on dim_shelf for each row execute function suppress_redundant_updates_trigger();"
+    )
+    init(url, library_with(tmp_path, after=f"create sequence numbers;\ncreate {trigger}\n"))
+    execute(url, "drop table tidemark.statement")
+
+    with pytest.raises(ConfigError, match=r'line \d+: relation "numbers" already exists') as raised:
+        init(url, load_model(str(tmp_path)))
+    assert raised.value.advice.startswith("write it so that it can run again: `create or replace`, `if not exists`, or")
+
+    mended = f"create sequence if not exists numbers;\ncreate or replace {trigger}\n"
+    init(url, library_with(tmp_path, after=mended))
+    assert plan_init(url, load_model(str(tmp_path))) == []
+
+
 # What others make over a fact, each with a word by which it is named; later ones depend on those before.
 OF_OTHERS = {
     'create view "Dear one" as select loan_id, fee from fact_loan_current': 'view public."Dear one" of postgres',

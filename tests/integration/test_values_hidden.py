@@ -13,10 +13,14 @@ from tests.support.postgres import Postgres
 from tidemark.cli import run
 from tidemark.disclosure import show_values, traceback_of
 from tidemark.errors import ConfigError, DataError, TidemarkError
+from tidemark.model import load_model
 from tidemark.postgres.connection import translated
+from tidemark.warehouse.model_file import located
 
 # What a value can hold: an escape sequence, its short form, a change of direction, and a line that looks like a log's.
 EVIL = "\x1b[31mEVIL\x9b2J\u202e\n2026-01-01T00:00:00Z ERROR forged\u2028x"
+# What is said of the text that a function wrote.
+RAISED = "'…' (PL/pgSQL function inline_code_block line 1 at RAISE)"
 Command = Callable[..., tuple[int, str]]
 
 
@@ -95,8 +99,11 @@ def test_no_message_shows_a_value_or_obeys_one(databases: tuple[str, str], comma
 @pytest.mark.parametrize(
     ("statement", "family", "expected"),
     [
-        ("raise exception 'no right to \"%\"', {value} using errcode = '42501'", ConfigError, "no right to '…'"),
-        ("raise exception 'not yet: \"%\"', {value} using errcode = '55000'", ConfigError, "not yet: '…'"),
+        ("raise exception 'no right to %', {value} using errcode = '42501'", ConfigError, f"denies a right: {RAISED}"),
+        ("raise exception 'not yet: \"%\"', {value} using errcode = '55000'", ConfigError, RAISED),
+        ("raise exception 'twice' using errcode = '23505', detail = {value}", DataError, f"refuses a row: {RAISED}"),
+        ("raise exception 'no' using errcode = '23514', constraint = {value}", DataError, RAISED),
+        ("assert false, {value}", DataError, "'…' (PL/pgSQL function inline_code_block line 1 at ASSERT)"),
         ("perform set_config({value}, 'x', true)", ConfigError, "unrecognized configuration parameter '…'"),
         ("perform {value}::regclass", DataError, "a function, trigger or view that fails: invalid name syntax"),
         ("execute 'selec ' || {value}", DataError, "that fails: syntax error at or near '…'"),
@@ -110,7 +117,20 @@ def test_what_fails_within_a_function_tells_no_value_whatever_its_code(
         connection.execute(f"do $$ begin {body}; end $$".encode())
 
     assert expected in str(caught.value)
-    assert "EVIL" not in str(caught.value) + traceback_of(caught.value)
+    assert "EVIL" not in f"{caught.value} {caught.value.facts} {traceback_of(caught.value)}"
+
+
+def test_the_hint_of_a_function_that_warehouse_sql_calls_is_not_told(new_database: Callable[..., str]) -> None:
+    raising = "do $$ begin raise exception '%', 'EV' || 'IL' using errcode = '42704', hint = 'EV' || 'IL'; end $$"
+    with (
+        psycopg.connect(new_database()) as connection,
+        pytest.raises(ConfigError) as caught,
+        located(load_model(str(LIBRARY)), raising),
+    ):
+        connection.execute(raising.encode())
+
+    assert "EVIL" not in f"{caught.value} {traceback_of(caught.value)}"
+    assert caught.value.advice == "mend it there; nothing was changed"
 
 
 def test_a_cast_that_fails_tells_no_value(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_a_select_that_reaches_outside_is_refused_by_name(tmp_path: Path, select
     model = model_of(tmp_path, select)
     columns = {name: [Column("id", "integer")] for name in model.sources}
     with open_engine([]) as engine, pytest.raises(ConfigError) as caught:
-        require_readable(engine, model, columns, (), ())
+        require_readable(engine, model, columns, {}, ())
     assert f"dimension/item.sql {expected}" in caught.value.message
     assert caught.value.advice == "mend the model"
 

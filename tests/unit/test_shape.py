@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from tests.support.small_source import write_model
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, ContractError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.table import DELTA_TYPES, OTHER_NAMES, create_table, open_table
 from tidemark.log.columns import Column
@@ -164,9 +164,18 @@ def test_a_select_that_does_not_fit_is_refused_before_a_row_moves(model: NewMode
     found = bound(wrong)
 
     assert [each for each in (*found.mistakes, *found.found) if expected in each]
-    if "BOOLEAN" not in expected:
-        with open_engine([]) as engine, pytest.raises(Exception, match=expected.partition(":")[0]):
-            require_readable(engine, wrong, COLUMNS, (), COLUMNS)
+    with open_engine([]) as engine, pytest.raises(Exception, match=expected.partition(":")[0]):
+        require_readable(engine, wrong, COLUMNS, {}, COLUMNS)
+
+
+def test_a_type_that_never_fitted_does_not_make_another_change_of_its_table_a_broken_contract(model: NewModel) -> None:
+    loose = model(item="select id, kind, shut as amount from item")
+    before = [Column("id", "integer"), Column("kind", "text"), Column("shut", "boolean")]
+
+    with open_engine([]) as engine:
+        require_readable(engine, loose, {"item": [*before, Column("note", "text")]}, {"item": before})
+        with pytest.raises(ContractError, match="yields DATE for amount, which cannot become the star's DECIMAL"):
+            require_readable(engine, loose, {"item": [*before[:2], Column("shut", "date")]}, {"item": before})
 
 
 @pytest.mark.parametrize("kind", [*DELTA_TYPES, *OTHER_NAMES, "DECIMAL(12,2)", "DECIMAL(5, 0)"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from tidemark.doctor.finding import Finding
 from tidemark.errors import TidemarkError
 from tidemark.lake.scratch import MEGABYTE, Leftovers
+from tidemark.lake.table import require_fit
 from tidemark.objects import ObjectExistsError, Objects, is_open
 from tidemark.pipeline import Pipeline
 
@@ -16,6 +17,7 @@ def examine_bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Fi
     """List a bucket, put an object of its own that must not be replaced, and delete it."""
     bucket = open_bucket()
     next(bucket.list("batches/"), None)
+    require_fit(bucket.url("batches"))
     yield Finding(area, "pass", f"{bucket.url('batches').removesuffix('/batches')} can be listed")
     key = f"doctor-{uuid.uuid4().hex}"
     bucket.put_new(key, b"one")

@@ -22,14 +22,17 @@ from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_
 from tidemark.objects import Objects, refusal
 
 APPLICATION = "tidemark"
-# delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits.
-UNFIT_FOR_DELTA = re.compile(r"[#?\\]|%[0-9a-fA-F]{2}")
+# delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits. It refuses
+# control characters.
+UNFIT_FOR_DELTA = re.compile(r"[#?\\\x00-\x1f\x7f]|%[0-9a-fA-F]{2}")
 # The Delta log must outlive every batch that has not been transformed or loaded yet; `compact` removes only data files.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
 # DuckDB has several names for these; it answers with the ones above, and so does a Delta table.
 OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 # How much of a message of delta-rs is shown: some quote whole records and stack traces.
 FIRST_CHARACTERS = 300
+# delta-rs colours some of them.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How Rust writes the number of an operating system's error.
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 DELTA_TYPES = {
@@ -147,18 +150,33 @@ class LakeTable:
             custom_metadata={"batch": str(batch), **(metadata or {})},
             app_transactions=[Transaction(APPLICATION, batch)],
         )
-        with _translated(self.path), effect_on(self.path, "commit"):
+        with _translated(self.objects, self.path), effect_on(self.path, "commit"):
             self.delta.create_write_transaction(actions, mode, schema, commit_properties=properties)
 
 
 def open_table(objects: Objects, path: str, *, version: int | None = None) -> LakeTable | None:
-    """Open a Delta table at its newest version, or at `version`; None if there is no such table."""
-    with _translated(path):
+    """Open a Delta table at its newest version, or at `version`; None if there is no such table.
+
+    Raises:
+        ConfigError: no Delta table can lie there.
+    """
+    require_fit(objects.url(path))
+    with _translated(objects, path):
         try:
             delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
         except TableNotFoundError:
             return None
     return LakeTable(objects, path, _columns_of(delta), delta)
+
+
+def require_fit(place: str) -> None:
+    """Raise a ConfigError unless a Delta table can lie at this place."""
+    if UNFIT_FOR_DELTA.search(place):
+        rule = "it must not hold #, ?, \\, a control character, or % before two hex digits"
+        advice = (
+            "name another directory, in the setting or in TMPDIR, or read the table through a view with another name"
+        )
+        raise ConfigError(f"there can be no Delta table at {place!r}: {rule}", advice=advice)
 
 
 def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
@@ -170,7 +188,7 @@ def open_as_of(objects: Objects, path: str, batch: int) -> LakeTable | None:
     table = open_table(objects, path)
     if table is None or table.batch <= batch:
         return table
-    with _translated(path):
+    with _translated(objects, path):
         commits = table.delta.history()
     for commit in commits:
         if "batch" in commit and int(commit["batch"]) <= batch:
@@ -197,11 +215,7 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
     table = open_table(objects, path)
     if table is not None:
         return table
-    place = objects.url(path)
-    if UNFIT_FOR_DELTA.search(place):
-        message = f"there can be no Delta table at {place!r}: it must not hold #, ?, \\, or % before two hex digits"
-        raise ConfigError(message, advice="name another directory, or read the table through a view with another name")
-    with _translated(path), effect_on(path, "table"):
+    with _translated(objects, path), effect_on(path, "table"):
         objects.make_folder(f"{path}/_delta_log")
         delta = DeltaTable.create(
             objects.url(path),
@@ -222,7 +236,7 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     ]
     if not missing:
         return table
-    with _translated(table.path), effect_on(table.path, "columns"):
+    with _translated(table.objects, table.path), effect_on(table.path, "columns"):
         table.delta.alter.add_columns(missing)
     reopened = open_table(table.objects, table.path)
     return reopened or table
@@ -243,7 +257,7 @@ def _schema(columns: Mapping[str, str]) -> Schema:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def _translated(objects: Objects, path: str) -> Iterator[None]:
     """Turn delta-rs's errors into Tidemark's families."""
     rebuild = f"tidemark rebuild {'latest' if path.startswith('latest/') else 'star'}"
     try:
@@ -259,13 +273,13 @@ def _translated(path: str) -> Iterator[None]:
         # delta-rs raises this for everything about a file system or a network; only its text says what it was.
         message = f"{path} could not be read or written: {_beginning(exc)}"
         number = OS_ERROR.search(str(exc))
-        if number and (advice := refusal(int(number[1]), path)):
+        if number and (advice := refusal(int(number[1]), str(objects.local_path(path) or path))):
             raise ConfigError(message, advice=advice, table=path) from exc
         raise TransientError(message, advice="run it again; if it stays, check disk, network and rights") from exc
 
 
 def _beginning(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:FIRST_CHARACTERS]
+    return " ".join(COLOUR.sub("", str(exc)).split())[:FIRST_CHARACTERS]
 
 
 def can_hold(kind: str) -> bool:

@@ -113,7 +113,8 @@ class FilePointer:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise ConfigError(f"the pointer {self._path} cannot be read: {exc}") from exc
+            advice = refusal(exc.errno, str(self._path.parent))
+            raise ConfigError(f"the pointer {self._path} cannot be read: {exc}", advice=advice) from exc
         return _decode(text, str(self._path), f"delete {self._path}")
 
     def write(self, pointer: Pointer) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import shutil
 import stat
 import uuid
@@ -175,8 +176,8 @@ def refusal(number: int | None, place: str) -> str:
             f"{place} lies on a file system that is mounted read-only: mount it for writing, since a run writes there"
         )
     if number in {errno.EACCES, errno.EPERM}:
-        user = os.geteuid()
-        return f"give the user of this process (uid {user}) the right to read and write there: chown -R {user} {place}"
+        user, typed = os.geteuid(), shlex.quote(place)
+        return f"give the user of this process (uid {user}) the right to read and write there: chown -R {user} {typed}"
     return ""
 
 

@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import errors
 
-from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_of_a_function, is_of_rows, told
+from tidemark.disclosure import (
+    HOW_TO_SEE,
+    are_values_shown,
+    is_of_a_function,
+    is_of_rows,
+    is_worded_by_a_function,
+    told,
+)
 from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
 from tidemark.postgres.encryption import NO_TLS, advice_on_certificate, demanded_encryption, named_elsewhere
 from tidemark.postgres.session import Session
@@ -111,7 +118,9 @@ def _of_family(exc: psycopg.Error, what: str) -> TidemarkError | None:
     details = [told(exc)]
     if issubclass(family.error, DataError):
         details.append(detail_of(exc))
-    facts: dict[str, Any] = {"sqlstate": code, "constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
+    facts: dict[str, Any] = {"sqlstate": code}
+    if are_values_shown() or not is_worded_by_a_function(exc):
+        facts |= {"constraint": exc.diag.constraint_name, "table": exc.diag.table_name}
     if code.startswith(CREDENTIALS):
         facts["is_refusal"] = True
     advice = f"{family.advice}; {HOW_TO_SEE}" if hides(exc) else family.advice
@@ -124,7 +133,8 @@ def _of_family(exc: psycopg.Error, what: str) -> TidemarkError | None:
 
 def detail_of(exc: psycopg.Error) -> str:
     """Give what the server adds to an error: a key that is missing or there twice, else only if values are shown."""
-    is_known = are_values_shown() or not is_of_rows(exc) or exc.sqlstate in OF_KEYS
+    names_a_key = exc.sqlstate in OF_KEYS and not is_worded_by_a_function(exc)
+    is_known = are_values_shown() or not is_of_rows(exc) or names_a_key
     return "; ".join((exc.diag.message_detail or "").splitlines()) if is_known else ""
 
 

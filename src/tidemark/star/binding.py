@@ -46,11 +46,13 @@ SAMPLES = {
 class Binding:
     """The columns that each SELECT yields, and what is wrong with the SELECTs, in one sentence each.
 
-    `found` lies in the source as it is now, `mistakes` in the model whatever the source looks like.
+    `found` and `unfit` lie in the source as it is now, `mistakes` in the model whatever the source looks like. `unfit`
+    are types that cannot become those of the star.
     """
 
     yielded: dict[str, Mapping[str, str]] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
 
 
@@ -58,7 +60,7 @@ def require_readable(
     engine: Engine,
     model: Model,
     columns: Mapping[str, Sequence[Column]],
-    changed: Collection[str],
+    changed: Mapping[str, Sequence[Column]],
     new: Collection[str] = (),
 ) -> None:
     """Check that every SELECT of the model can read the source's tables.
@@ -67,9 +69,10 @@ def require_readable(
         engine: binds the SELECTs.
         model: the model.
         columns: the source tables' columns in this snapshot.
-        changed: the tables whose columns are not those of the last batch. A SELECT that reads one is checked further:
-            it runs, and its types must fit the star's.
-        new: the tables that the last batch does not have. A SELECT that reads one must fit its table in warehouse.sql.
+        changed: the tables whose columns are not those of the last batch, with those. A SELECT that reads one is
+            checked further: it runs, and its types must fit the star's, if they did with the columns before.
+        new: the tables that the last batch does not have. A SELECT that reads one must fit its table in warehouse.sql,
+            and its types must fit the star's.
 
     Raises:
         ContractError: a SELECT cannot read the source as it is now; the message names every reason.
@@ -80,8 +83,11 @@ def require_readable(
     mistakes = [*(faults_of_tables(model, limits) if new else ()), *bound.mistakes]
     if mistakes:
         raise ConfigError.of(mistakes, advice="mend the model")
-    if bound.found:
-        raise contract_error(bound.found)
+    # A type that did not fit before has been converted all the time: the change is not to blame.
+    was_unfit = bind(engine, model, {**columns, **changed}, limits, changed, ()).unfit if bound.unfit else []
+    broken = [*bound.found, *(each for each in bound.unfit if each not in was_unfit)]
+    if broken:
+        raise contract_error(broken)
 
 
 def bind(
@@ -105,16 +111,20 @@ def bind(
                 continue
             try:
                 yielded = bound.yielded[star.name] = yielded_by(worker, model, star)
-                if new and (star.kind == "calendar" or any(name in new for name in star.reads)):
+                is_new = bool(new) and (star.kind == "calendar" or any(name in new for name in star.reads))
+                is_changed = any(name in changed for name in star.reads)
+                if is_new:
                     bound.mistakes.extend(faults_of_select(star, yielded, limits[star.name]))
                     bound.mistakes.extend(_joined(worker, model, star, yielded, limits[star.name], columns))
-                elif any(name in changed for name in star.reads) and is_marked(star, limits[star.name]):
+                elif is_changed and is_marked(star, limits[star.name]):
                     # A number that becomes text goes on as a number.
                     bound.found.extend(_joined(worker, model, star, yielded, limits[star.name], columns))
-                if any(name in changed for name in star.reads):
+                if is_changed:
                     # Within the engine: to hand a timestamptz over, DuckDB needs a module that need not be there.
                     working.of(Select(star.sql))
-                    bound.found.extend(_unfit(star, yielded, limits[star.name]))
+                if is_new or is_changed:
+                    unfit = bound.mistakes if is_new else bound.unfit
+                    unfit.extend(_unfit(star, yielded, limits[star.name]))
             except (duckdb.ParserException, duckdb.CatalogException) as exc:
                 bound.mistakes.append(f"{star.path}.sql: {told(exc)}")
             except ConfigError as exc:
@@ -157,7 +167,7 @@ def fits(kind: str, limit: Limit) -> bool:
 
 def _unfit(star: StarTable, yielded: Mapping[str, str], limits: Mapping[str, Limit]) -> list[str]:
     return [
-        f"{star.path}.sql yields {kind} for {name}, which cannot become the star's {limits[name].type}"
+        f"{star.path}.sql yields {kind} for {name}, which cannot become the star's {limits[name].type}: cast it"
         for name, kind in yielded.items()
         if name in limits and not fits(kind, limits[name])
     ]

@@ -15,7 +15,7 @@ from typing import Protocol
 import psycopg
 from psycopg import sql
 
-from tidemark.disclosure import told
+from tidemark.disclosure import is_worded_by_a_function, told
 from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres.connection import detail_of
@@ -36,6 +36,9 @@ REPLACEABLE = re.compile(r"create(?=\s+(?:view|function)\b)", re.IGNORECASE)
 # The classes of SQLSTATE (PostgreSQL manual, appendix A) that a statement's own text causes, and rights, which it does
 # not: 0A not supported, 22 data, 2B dependent objects, 3F no such schema, 42 syntax, names and definitions.
 BY_STATEMENT, RIGHTS = ("0A", "22", "2B", "3F", "42"), "42501"
+# What a statement makes is there already: a schema, a function, another object, a relation.
+IS_THERE = ("42P06", "42723", "42710", "42P07")
+AGAIN = "`create or replace`, `if not exists`, or a `drop … if exists` before it"
 
 
 @dataclass(frozen=True)
@@ -169,10 +172,12 @@ def located(model: Model, statement: str) -> Iterator[None]:
         message = f"{_place(model, statement, exc)}: {told(exc)}"
         if detail := detail_of(exc):
             message += f" ({detail})"
-        hint = exc.diag.message_hint or "mend it there"
-        if code.startswith("2B") or "view or rule" in message:
+        hint = "" if is_worded_by_a_function(exc) else exc.diag.message_hint or ""
+        if code in IS_THERE:
+            hint = f"write it so that it can run again: {AGAIN}"
+        elif code.startswith("2B") or "view or rule" in message:
             hint = "drop what depends on it, run tidemark init, and make it again"
-        raise ConfigError(message, advice=f"{hint}; nothing was changed", sqlstate=code) from exc
+        raise ConfigError(message, advice=f"{hint or 'mend it there'}; nothing was changed", sqlstate=code) from exc
 
 
 def _place(model: Model, statement: str, exc: psycopg.Error) -> str:
