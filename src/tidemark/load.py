@@ -111,7 +111,7 @@ class Load:
         if star.kind == "fact":
             rows = warehouse.put_fact(star, columns, stream.blocks(), rows=entry.rows, has_returned=has_returned)
         else:
-            rows = warehouse.put_dimension(star, columns, stream.blocks())
+            rows = warehouse.put_dimension(star, columns, stream.blocks(), rows=entry.rows)
         if rows != entry.rows and not (entry.through and rows > entry.rows):
             message = f"{star.name} holds {rows} rows of batch {manifest.batch}, its manifest says {entry.rows}"
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)

@@ -308,12 +308,93 @@ inner join pg_class as c on k.conrelid = c.oid
 where c.relnamespace = to_regnamespace(quote_ident(%(schema)s)) and k.contype in ('p', 'u', 'f', 'c')
 order by k.contype = 'f', c.relname, k.conname;
 
--- name: foreign_keys
+-- name: made_after
+-- What the role may take from a table and make again after its rows, with the statements for it, foreign keys at the
+-- end. What others depend on stays, and so does an index with a property that its definition does not name.
 select
-    k.conname::text as constraint_name,
-    pg_get_constraintdef(k.oid) as definition
-from pg_constraint as k
-where k.conrelid = to_regclass(quote_ident(%(table)s)) and k.contype = 'f' and k.conparentid = 0;
+    found.taken_by,
+    found.made_by
+from (
+    select
+        k.oid,
+        true as is_foreign_key,
+        format('alter table %%s drop constraint %%I', k.conrelid::regclass, k.conname) as taken_by,
+        array_remove(
+            array[
+                format(
+                    'alter table %%s add constraint %%I %%s',
+                    k.conrelid::regclass,
+                    k.conname,
+                    pg_get_constraintdef(k.oid)
+                ),
+                format('comment on constraint %%I on %%s is ', k.conname, k.conrelid::regclass)
+                || quote_literal(obj_description(k.oid, 'pg_constraint'))
+            ],
+            null
+        ) as made_by
+    from pg_class as c
+    inner join pg_constraint as k on c.oid = k.conrelid
+    where
+        c.oid = to_regclass(%(table)s)
+        and k.contype = 'f'
+        and k.conparentid = 0
+        and pg_has_role(c.relowner, 'usage')
+        and has_table_privilege(k.confrelid, 'references')
+    union all
+    select
+        i.indexrelid as oid,
+        false as is_foreign_key,
+        case
+            when u.oid is null then format('drop index %%s', i.indexrelid::regclass)
+            else format('alter table %%s drop constraint %%s', i.indrelid::regclass, quote_ident(u.conname))
+        end as taken_by,
+        array_remove(
+            array[
+                case
+                    when u.oid is null then pg_get_indexdef(i.indexrelid)
+                    else
+                        format(
+                            'alter table %%s add constraint %%s %%s',
+                            i.indrelid::regclass,
+                            quote_ident(u.conname),
+                            pg_get_constraintdef(u.oid)
+                        )
+                end,
+                format('comment on constraint %%s on %%s is ', quote_ident(u.conname), i.indrelid::regclass)
+                || quote_literal(obj_description(u.oid, 'pg_constraint')),
+                format('comment on index %%s is ', i.indexrelid::regclass)
+                || quote_literal(obj_description(i.indexrelid, 'pg_class'))
+            ],
+            null
+        ) as made_by
+    from pg_class as c
+    inner join pg_index as i on c.oid = i.indrelid
+    inner join pg_class as x on i.indexrelid = x.oid
+    left join pg_constraint as u on x.oid = u.conindid and u.contype in ('p', 'u', 'x')
+    where
+        c.oid = to_regclass(%(table)s)
+        and c.relkind = 'r'
+        and not c.relispartition
+        and i.indisvalid
+        and not i.indisclustered
+        and not i.indisreplident
+        and x.reloptions is null
+        and x.reltablespace = 0
+        and pg_has_role(c.relowner, 'usage')
+        and has_schema_privilege(c.relnamespace, 'create')
+        and not exists (
+            select from pg_attribute as a
+            where a.attrelid = x.oid and coalesce(a.attstattarget, -1) >= 0
+        )
+        and not exists (
+            select from pg_depend as d
+            where
+                (d.refclassid = 'pg_class'::regclass and d.refobjid = x.oid and d.deptype <> 'i')
+                or (d.refclassid = 'pg_constraint'::regclass and d.refobjid = u.oid and d.deptype <> 'i')
+                or (d.classid = 'pg_class'::regclass and d.objid = x.oid and d.deptype in ('e', 'x'))
+        )
+) as found
+order by found.is_foreign_key, found.oid;
 
 -- name: is_empty
 select not exists (select from {table});

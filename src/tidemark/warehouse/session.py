@@ -17,14 +17,12 @@ from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.session import LOCK_TIMEOUT, Session
 from tidemark.postgres.waits import holder_of_turn, naming_holders
+from tidemark.warehouse.first_fill import keys_made_after
 from tidemark.warehouse.marks import LEDGER, as_json, read_marks, require_fit
 
 logger = logging.getLogger(__name__)
 # So often a load that waits for another one says whom it waits for.
 TURN_PERIOD = "15s"
-# Postgres checks a foreign key row by row on COPY, and in one join when the key is added. Above this number of rows the
-# join is quicker.
-BULK_ROWS = 20_000
 LOCK_NOT_AVAILABLE, NO_RIGHT = "55P03", "42501"
 
 
@@ -115,10 +113,11 @@ class Warehouse:
                 logger.warning("%s: waiting for a turn, which has %s", self._what, holder_of_turn(self.connection))
         self.connection.execute(query("warehouse", "wait_a_while", period=sql.Literal(self.connection.lock_timeout)))
 
-    def put_dimension(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
-        """Insert or update a dimension's rows, and return how many came."""
+    def put_dimension(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes], *, rows: int) -> int:
+        """Insert or update a dimension's rows, about `rows` of them, and return how many came."""
         if self._is_empty(star):
-            return self._copy(star.name, columns, blocks)
+            with keys_made_after(self.connection, star.name, rows):
+                return self._copy(star.name, columns, blocks)
         staging = self._stage(star.name, columns)
         rows = self._copy(staging, columns, blocks)
         others = [name for name in columns if name not in star.key]
@@ -154,7 +153,7 @@ class Warehouse:
                 version may go before versions that are there.
         """
         if self._is_empty(star) and not has_returned:
-            with self._without_foreign_keys(star, rows):
+            with keys_made_after(self.connection, star.name, rows):
                 return self._copy(star.name, columns, blocks)
         staging = self._stage(star.name, [*columns, "valid_to"])
         copied = self._copy(staging, columns, blocks)
@@ -199,28 +198,6 @@ class Warehouse:
     def _is_empty(self, star: StarTable) -> bool:
         row = self.connection.execute(query("warehouse", "is_empty", table=sql.Identifier(star.name))).fetchone()
         return bool(row and row[0])
-
-    @contextmanager
-    def _without_foreign_keys(self, star: StarTable, rows: int) -> Iterator[None]:
-        table = sql.Identifier(star.name)
-        schema = self.connection.execute("select current_schema()").fetchone()
-        with self.connection.cursor(row_factory=dict_row) as cursor:
-            tables = cursor.execute(query("warehouse", "tables"), {"schema": schema[0] if schema else None}).fetchall()
-            keys = cursor.execute(query("warehouse", "foreign_keys"), {"table": star.name}).fetchall()
-        is_owned = any(row["table_name"] == star.name and row["is_owned"] for row in tables)
-        if rows < BULK_ROWS or not is_owned or not keys:
-            yield
-            return
-        drops = sql.SQL(", ").join(
-            sql.SQL("drop constraint {}").format(sql.Identifier(key["constraint_name"])) for key in keys
-        )
-        self.connection.execute(sql.SQL("alter table {} {}").format(table, drops))
-        yield
-        adds = sql.SQL(", ").join(
-            sql.SQL("add constraint {} {}").format(sql.Identifier(key["constraint_name"]), sql.SQL(key["definition"]))
-            for key in keys
-        )
-        self.connection.execute(sql.SQL("alter table {} {}").format(table, adds))
 
     def _stage(self, table: str, columns: Sequence[str]) -> str:
         staging = f"new_{table}"
