@@ -102,7 +102,7 @@ ifneq ($(SELECTS),)
 endif
 
 .PHONY: bench
-bench: $(VENV)/.package ## measure a full load and an increment at 100 times the real size (bench/README.md)
+bench: $(VENV)/.package ## measure a full load and an increment at 100 times the real size (bench/README.md; ARGS=--peers)
 	@$(BIN)/python bench/run.py $(ARGS)
 
 .PHONY: chaos
@@ -126,7 +126,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime ingest transform load dev; do \
+	@for name in build runtime ingest transform load dev peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

@@ -19,6 +19,10 @@ from tidemark.embedded.generator import TABLES, create_tables
 MEBIBYTE_KIBIBYTES = 1024
 
 
+class FailedError(SystemExit):
+    """A command that was to be measured failed; this ends the benchmark, unless it goes on without what failed."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What one process took, or several that ran one after the other; `peak_mib` is that of the largest."""
@@ -64,7 +68,8 @@ def run_process(command: Sequence[str]) -> tuple[Measured, str]:
         output.seek(0)
         text = output.read()
     if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
+        message = f"{' '.join(command)} ended with {process.returncode}:\n{text}"
+        raise FailedError(message)
     # ru_maxrss counts KiB on Linux.
     peak_mib = usage.ru_maxrss / MEBIBYTE_KIBIBYTES
     return Measured(wall_seconds, usage.ru_utime + usage.ru_stime, peak_mib), text

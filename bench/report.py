@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from measure import Measured
+from peers import CASE_ROWS
 
 from tidemark.embedded import EmbeddedServer
 
@@ -18,6 +19,8 @@ INCREMENT_SECONDS = 6
 POLL_SECONDS = 5
 POLL_KEYS_SECONDS = 3
 PEAK_MIB = 600
+# How long Tidemark may take, as a multiple of what dlt takes for the same.
+DLT_FULL, DLT_INCREMENT, DLT_INCREMENT_REAL_SIZE = 1.0, 1.0, 0.5
 
 
 def machine(server: EmbeddedServer) -> dict[str, Any]:
@@ -56,6 +59,22 @@ def markdown(results: Mapping[str, Any]) -> str:
     )
 
 
+def peers_markdown(results: Mapping[str, Any]) -> str:
+    """Write what other tools took beside Tidemark."""
+    facts = results["machine"]
+    tools = ", ".join(f"{name} {each}" for name, each in results["versions"].items())
+    lines = [
+        f"{results['at']}, {facts['cores']} cores ({facts['processor']}), load {results['load']} at the end; {tools}.",
+        *(f"{name} is missing: {why}." for name, why in results["missing"].items()),
+        "",
+    ]
+    if "dlt" not in results["missing"]:
+        lines += [*_against_dlt(results["sizes"]), ""]
+    for scale, size in results["sizes"].items():
+        lines += [*_beside(f"{size['rows']:,} rows, {scale} times the real size", size), ""]
+    return "\n".join([*lines, *_lacks(results["lacks"])])
+
+
 def write_into(path: Path, text: str, name: str = "results") -> None:
     """Put a report between the markers of this name in a file."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
@@ -69,6 +88,44 @@ def peak_mib(results: Mapping[str, Any]) -> float:
     runs: list[Measured] = [results["full"]["all"], results["increment"]["all"], results["poll"]]
     runs += [results["poll_keys"], results["poll_switch"]]
     return max(run.peak_mib or 0.0 for run in runs)
+
+
+def _against_dlt(sizes: Mapping[str, Any]) -> list[str]:
+    real, large = sizes["1"], list(sizes.values())[-1]
+    rows = [
+        ("full load", large["full"], DLT_FULL),
+        ("increment", large["increment"], DLT_INCREMENT),
+        ("increment at the real size", real["increment"], DLT_INCREMENT_REAL_SIZE),
+    ]
+    lines = ["| to reach, as a multiple of what dlt takes | at most | measured | |", "|---|--:|--:|---|"]
+    for name, runs, limit in rows:
+        ratio = runs["Tidemark"].wall_seconds / runs["dlt"].wall_seconds
+        lines.append(f"| {name} | {limit} | {ratio:.2f} | {'reached' if ratio <= limit else 'missed'} |")
+    return lines
+
+
+def _beside(title: str, size: Mapping[str, Any]) -> list[str]:
+    """Tabulate one size; who is ahead is said of each row."""
+    lines = [
+        f"| {title} | | wall s | CPU s | peak MiB | Tidemark takes of that | ahead |",
+        "|---|---|--:|--:|--:|--:|---|",
+    ]
+    for key, name in (("full", "full load"), ("increment", "increment")):
+        ours: Measured = size[key]["Tidemark"]
+        for tool, run in size[key].items():
+            ratio = ours.wall_seconds / run.wall_seconds
+            ahead = "" if run is ours else ("Tidemark" if ratio < 1 else tool)
+            lines.append(f"| {name} | {tool} {_figures(run)} | {ratio:.2f} | {ahead} |")
+    return lines
+
+
+def _lacks(cases: Mapping[str, Mapping[str, int]]) -> list[str]:
+    tools = list(next(iter(cases.values())))
+    lines = [
+        f"| of {CASE_ROWS} rows each, wrong or left in the copy | {' | '.join(tools)} |",
+        "|---|" + "--:|" * len(tools),
+    ]
+    return [*lines, *(f"| {name} | {' | '.join(str(case[tool]) for tool in tools)} |" for name, case in cases.items())]
 
 
 def _targets(results: Mapping[str, Any]) -> list[str]:

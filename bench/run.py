@@ -13,7 +13,8 @@ from typing import Any
 
 import psycopg
 from measure import Measured, added, count, drop_database, floor, median, run_process, server_is_calm, size_mib
-from report import machine, markdown, write_into
+from peers import compare
+from report import machine, markdown, peers_markdown, write_into
 
 from tidemark.embedded import EmbeddedServer
 from tidemark.embedded.generator import TABLES, create_tables, fill, increment
@@ -127,14 +128,17 @@ def main() -> None:
     """Run the benchmark and print its report."""
     options = _options()
     say(f"a source of {options.scale:g} times the real size, {options.repeat} increments and polls of each kind")
+    name, measured, written = (
+        ("peers", measure_peers, peers_markdown) if options.peers else ("results", measure, markdown)
+    )
     with workspace(options.directory, keep=options.keep) as directory, EmbeddedServer(directory / "postgres") as server:
-        results = measure(server, directory, options.scale, options.repeat)
+        results = measured(server, directory, options.scale, options.repeat)
         results["machine"] = machine(server)
-    (HERE / "results.json").write_text(json.dumps(results, indent=1, default=vars) + "\n", encoding="utf-8")
-    text = markdown(results)
+    (HERE / f"{name}.json").write_text(json.dumps(results, indent=1, default=vars) + "\n", encoding="utf-8")
+    text = written(results)
     print(text)
     if options.write:
-        write_into(HERE / "README.md", text)
+        write_into(HERE / "README.md", text, name)
 
 
 def measure(server: EmbeddedServer, directory: Path, scale: float, repeat: int) -> dict[str, Any]:
@@ -172,6 +176,12 @@ def measure(server: EmbeddedServer, directory: Path, scale: float, repeat: int) 
     return results
 
 
+def measure_peers(server: EmbeddedServer, directory: Path, scale: float, repeat: int) -> dict[str, Any]:
+    """Measure Tidemark beside other tools, at the real size and at this scale."""
+    sites = [Site(server, directory, f"size_{number}", size) for number, size in enumerate(sorted({1.0, scale}))]
+    return {"at": f"{utc_now():%Y-%m-%d}", **compare(sites, directory, repeat, say)}
+
+
 def keys_model(directory: Path) -> Path:
     """Copy the model, with `sweep = "keys"` for every source table."""
     with as_file(files("tidemark") / "models" / "totesys") as model:
@@ -207,6 +217,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="how many increments and polls of each kind")
     parser.add_argument("--directory", type=Path, default=Path(".tidemark/bench"), help="where to work; emptied first")
     parser.add_argument("--keep", action="store_true", help="leave the directory behind")
+    parser.add_argument("--peers", action="store_true", help="measure other tools beside Tidemark, and nothing else")
     parser.add_argument("--write", action="store_true", help="put the results into bench/README.md")
     return parser.parse_args()
 

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from tidemark.errors import ConfigError, OvertakenError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.files import data_files, rewrite_files, unneeded_files
+from tidemark.lake.files import data_files, model_of, rewrite_files, unneeded_files
 from tidemark.lake.pieces import MERGED_BYTES, DataFile, Rewrite, files_to_rewrite, wanted_bytes
-from tidemark.lake.table import LakeTable, first_batch, open_as_of, open_table
+from tidemark.lake.table import LakeTable, configured, first_batch, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
 from tidemark.model import Model
@@ -154,10 +154,13 @@ class Compact:
         lake = open_table(place.objects, place.path)
         if lake is None:
             return TableCompaction(skipped="there is no such table yet")
-        rewrites = place.rewrites(data_files(lake))
-        rewritten, written, skipped = sum(len(each.files) for each in rewrites), 0, ""
-        if rewrites and not dry_run:
-            try:
+        rewritten, written, skipped = 0, 0, ""
+        try:
+            if not dry_run:
+                lake = configured(lake, model_of(lake))
+            rewrites = place.rewrites(data_files(lake))
+            rewritten = sum(len(each.files) for each in rewrites)
+            if rewrites and not dry_run:
                 written = rewrite_files(
                     engine,
                     lake,
@@ -166,10 +169,10 @@ class Compact:
                     statistics=place.statistics(lake),
                     now_milliseconds=int(self.clock().timestamp() * 1000),
                 )
-            except OvertakenError:
-                logger.warning("%s was left as it is: another run changed it at the same time", place.path)
-                rewritten, skipped = 0, "another run changed it at the same time"
-            lake = open_table(place.objects, place.path) or lake
+        except OvertakenError:
+            logger.warning("%s was left as it is: another run changed it at the same time", place.path)
+            rewritten, skipped = 0, "another run changed it at the same time"
+        lake = open_table(place.objects, place.path) or lake
         oldest = place.oldest_needed()
         if oldest is None:
             return TableCompaction(rewritten, written, 0, 0, skipped, "which batches are loaded is not known")
@@ -211,6 +214,10 @@ def _oldest_needed(stars: StarLog, loaded: int, transformed: int) -> dict[str, i
 
 
 def _as_of(objects: Objects, path: str, batch: int) -> int:
+    newest = open_table(objects, path)
+    if newest and 0 < newest.batch <= batch:
+        # This is the rule. Otherwise each commit of the table's log is read.
+        return newest.version
     # A table that is new in the model begins with a later batch, so all of its versions may be needed.
     lake = open_as_of(objects, path, batch) if batch and first_batch(objects, path) <= batch else None
     return lake.version if lake else 0

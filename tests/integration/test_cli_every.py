@@ -68,6 +68,18 @@ def test_a_schedule_compacts_the_lake_after_so_many_batches(site: Site) -> None:
     assert by_last_batch[2]["compaction"]["tables"]["fact/sales_order"]["written"] == 1
 
 
+def test_a_plain_run_compacts_the_lake_after_the_same_batches(site: Site) -> None:
+    site.run("init")
+    found = []
+    for _ in range(2):
+        found.append(json.loads(site.run("run", "--compact-after", "2", "--json").stdout))
+        site.run("generate", "--rows", "10")
+    found.append(json.loads(site.run("run", "--compact-after", "0", "--json").stdout))
+
+    assert ["compaction" in each for each in found] == [False, True, False]
+    assert found[1]["compaction"]["tables"]["fact/sales_order"]["written"] == 1
+
+
 def test_a_signal_in_the_middle_lets_the_batch_in_hand_arrive(site: Site) -> None:
     site.run("init")
     waiting = "select 1 from pg_stat_activity where application_name = 'tidemark ingest' and wait_event_type = 'Lock'"

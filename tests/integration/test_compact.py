@@ -181,6 +181,35 @@ def test_the_log_before_an_old_checkpoint_goes_and_every_needed_version_stays_re
     assert differences_of(rig) == 0
 
 
+def test_tables_of_an_older_tidemark_get_the_checkpoints_of_new_ones(
+    new_rig: Callable[..., Rig], postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setitem(CONFIGURATION, "delta.checkpointInterval", "50")
+        rig = new_rig(library_template(postgres), model=str(LIBRARY))
+        rig.run()
+    before = version_of(rig.processed, "fact/loan")
+
+    compact(rig, loaded=1, dry_run=True)
+    assert version_of(rig.processed, "fact/loan") == before
+    compact(rig, loaded=1)
+    compact(rig, loaded=1)
+    assert version_of(rig.processed, "fact/loan") == before + 1
+    table = open_table(rig.processed, "fact/loan")
+    assert table is not None
+    assert CONFIGURATION.items() <= table.delta.metadata().configuration.items()
+
+    rig.run()
+    assert is_whole(rig)
+    assert differences_of(rig) == 0
+
+
+def version_of(objects: Objects, path: str) -> int:
+    table = open_table(objects, path)
+    assert table is not None
+    return table.version
+
+
 def star_as_of(rig: Rig, version: int) -> list[Row]:
     table = open_table(rig.processed, "fact/loan", version=version)
     assert table is not None

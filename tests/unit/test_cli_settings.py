@@ -1,11 +1,14 @@
 """Where commands take their settings from: flags before or behind the command's name, environment, file."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup, invocation
+from tidemark.errors import ConfigError
 from tidemark.settings import NAMES, Settings, flag
 
 
@@ -67,3 +70,12 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, m
 def test_json_and_verbose_stand_before_or_behind_the_name(arguments: list[str]) -> None:
     assert called_with(*arguments)[1:] == (True, True)
     assert called_with("probe")[1:] == (False, False)
+
+
+def test_options_that_are_absent_load_no_pydantic(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "tidemark", "run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env={})  # noqa: S603 -- ours
+
+    assert done.returncode == ConfigError.exit_code
+    assert "| tidemark.pipeline" in done.stderr
+    assert "pydantic" not in done.stderr

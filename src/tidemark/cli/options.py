@@ -33,6 +33,19 @@ class PlainOption(TyperOption):
         return value if self.callback is None else self.callback(ctx, self, value)
 
 
+class OwnOption(TyperOption):
+    """An option of one command: a value from the command line is converted, an absent one is as it should be.
+
+    Typer would load pydantic for both.
+    """
+
+    def process_value(self, ctx: Any, value: Any) -> Any:  # noqa: ANN401 -- as above
+        """Pass a number or nothing on as it is, if it is the default; convert anything else."""
+        is_absent = (value is None or type(value) is int) and value is self.default
+        is_single = not (self.required or self.multiple or self.callback)
+        return value if is_absent and is_single else super().process_value(ctx, value)
+
+
 def _plain(option: Any) -> Any:  # noqa: ANN401 -- an option, which Typer makes of no other class than its own
     option.__class__ = PlainOption
     return option
@@ -89,6 +102,10 @@ class TidemarkCommand(TyperCommand):
     """A command that also takes the shared flags."""
 
     def __init__(self, *args: Any, params: list[Any] | None = None, **rest: Any) -> None:  # noqa: ANN401 -- passed on
+        for option in params or []:
+            # An argument is left as it is, and so is an option of another class.
+            if type(option) is TyperOption:
+                option.__class__ = OwnOption
         super().__init__(*args, params=[*(params or []), *_parameters_of_commands()], **rest)
 
     def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401 -- as above

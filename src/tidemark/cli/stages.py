@@ -26,6 +26,8 @@ Attempts = Annotated[
     int, typer.Option(min=1, help="How often a stage is tried while something is away, with growing pauses.")
 ]
 ATTEMPTS = 4
+COMPACT_AFTER = 50
+STAGES = ("ingest", "transform", "load")
 FailOnQuarantine = Annotated[
     bool,
     typer.Option(
@@ -42,14 +44,15 @@ def run(
         str | None, typer.Option(metavar="TIME", help="Keep going: once every 30s, 10m or 2h, until stopped.")
     ] = None,
     compact_after: Annotated[
-        int, typer.Option(min=0, metavar="BATCHES", help="With --every: compact the lake after so many; 0 for never.")
-    ] = 50,
+        int, typer.Option(min=0, metavar="BATCHES", help="Compact the lake after so many; 0 for never.")
+    ] = COMPACT_AFTER,
     attempts: Attempts = ATTEMPTS,
     fail_on_quarantine: FailOnQuarantine = False,
 ) -> None:
     """Bring the warehouse up to date: ingest, transform, load.
 
-    With --every it keeps going, and compacts the lake now and then. On SIGTERM or Ctrl-C it finishes the batch in hand
+    After each batch whose number is a multiple of --compact-after it compacts the lake too, so that later runs take no
+    longer than the first. With --every it keeps going. On SIGTERM or Ctrl-C it finishes the batch in hand
     and ends with 0. A source or warehouse that is away is tried again. With --json it prints one document, on one line,
     for each round.
 
@@ -60,7 +63,7 @@ def run(
     called = invocation(ctx)
     called.pipeline().require("source", "warehouse")
     if every is None:
-        _run_once(called, ("ingest", "transform", "load"), attempts, fails=fail_on_quarantine)
+        _run_once(called, STAGES, attempts, compact_after, fails=fail_on_quarantine)
         return
     every_seconds = parse_duration(every).total_seconds()
     if every_seconds <= 0:
@@ -115,10 +118,10 @@ def describe(report: "StageReport") -> dict[str, object]:
 def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: "Database", fails: bool = False) -> None:
     called = invocation(ctx)
     called.pipeline().require(*databases)
-    _run_once(called, (stage,), attempts, fails=fails)
+    _run_once(called, (stage,), attempts, 0, fails=fails)
 
 
-def _run_once(called: Invocation, stages: Sequence[str], attempts: int, *, fails: bool) -> None:
+def _run_once(called: Invocation, stages: Sequence[str], attempts: int, compact_after: int, *, fails: bool) -> None:
     _clear_up()
     pipeline = called.pipeline()
     with progress_shown() as progress:
@@ -128,10 +131,13 @@ def _run_once(called: Invocation, stages: Sequence[str], attempts: int, *, fails
             attempted(partial(_work, pipeline, stage, progress), name=stage, attempts=attempts, wait=wait)
             for stage in stages
         ]
+        compacted = _compacted(pipeline, progress) if _is_due(reports, compact_after) else None
     if called.as_json:
-        print_json({"stages": [describe(report) for report in reports]})
+        print_json(_document(reports, compacted))
     else:
         show_reports(reports)
+        if compacted:
+            out().print(_sentence_of(compacted), style="dim")
     _warn_of_quarantine(reports, fails=fails)
 
 
@@ -160,7 +166,7 @@ def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int, *, 
     _clear_up()
     reports, went_well = [], True
     with progress_shown() as progress:
-        for stage in ("ingest", "transform", "load"):
+        for stage in STAGES:
             work: Callable[[], StageReport] = partial(_work, pipeline, stage, progress)
             try:
                 reports.append(attempted(work, name=stage, attempts=attempts, wait=stop.wait))
@@ -173,13 +179,17 @@ def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int, *, 
                 went_well = False
         compacted = _compacted(pipeline, progress) if _is_due(reports, compact_after) and not stop.requested else None
     if called.as_json:
-        document: dict[str, object] = {"stages": [describe(report) for report in reports]}
-        print_json(document | ({"compaction": asdict(compacted)} if compacted else {}), in_one_line=True)
+        print_json(_document(reports, compacted), in_one_line=True)
     else:
         done = [*map(_sentence, reports), *([_sentence_of(compacted)] if compacted else [])]
         out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(done) or 'nothing done'}")
     _warn_of_quarantine(reports, fails=fails)
     return went_well
+
+
+def _document(reports: Sequence["StageReport"], compacted: "CompactReport | None") -> dict[str, object]:
+    document: dict[str, object] = {"stages": [describe(report) for report in reports]}
+    return document | ({"compaction": asdict(compacted)} if compacted else {})
 
 
 def _is_due(reports: Sequence["StageReport"], compact_after: int) -> bool:

@@ -203,10 +203,14 @@ def rewrite_files(
     if before != after:
         message = f"{lake.path}: {before} rows in {len(removed)} files became {after} rows in the new ones"
         raise StateError(message, advice="nothing was changed; tidemark verify shows what is wrong", table=lake.path)
-    known = lake.metadata()
-    metadata = {name: known[name] for name in ("model",) if name in known}
-    lake.commit(Change(tuple(added), removed), batch=lake.batch, metadata=metadata, same_rows=True)
+    lake.commit(Change(tuple(added), removed), batch=lake.batch, metadata=model_of(lake), same_rows=True)
     return len(added)
+
+
+def model_of(lake: LakeTable) -> dict[str, str]:
+    """Give what a commit that changes no rows says of the model: the same as the commit before."""
+    known = lake.metadata()
+    return {name: known[name] for name in ("model",) if name in known}
 
 
 def data_files(lake: LakeTable, key: Sequence[str] = ()) -> list[DataFile]:
