@@ -21,6 +21,8 @@ EFFECTS: Mapping[str, str] = {
     "latest-file": "put of a data file of latest",
     "manifest": "put of the batch's manifest: the batch exists",
     "latest-commit": "Delta commit to a table of latest",
+    "sums": "put of the sums of latest",
+    "old-sums": "removal of the sums of latest as of the poll before",
     "pointer": "write of the pointer",
     "quarantine-file": "put of the rows that a star table cannot take, or takes up again",
     "dimension-table": "creation of a dimension in the lake",
