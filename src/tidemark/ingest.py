@@ -17,7 +17,13 @@ from tidemark.capture.contract_check import agreed_columns
 from tidemark.capture.full_table import capture_whole
 from tidemark.capture.kept_sums import KeptSums, TableSums
 from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
-from tidemark.capture.recovery import bring_latest_up_to, entries_before, open_known, recover
+from tidemark.capture.recovery import (
+    bring_latest_up_to,
+    entries_before,
+    open_known,
+    recover,
+    restore_lost,
+)
 from tidemark.capture.source import SourceIdentity, open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
@@ -91,6 +97,12 @@ class Ingest:
 
             def finished() -> Pointer:
                 applied = self._apply(engine, log, newest, captured)
+                if changed:
+                    # Transform is about to read all of latest.
+                    unopened = [name for name, each in captured.items() if each.latest is None]
+                    for name in restore_lost(engine, log, self.model, unopened, newest, self.clock()):
+                        # Rows that were restored have no hash.
+                        del applied[name]
                 return self._pointed(newest, pointer, kept, applied)
 
             if changed:

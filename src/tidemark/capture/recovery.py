@@ -1,15 +1,16 @@
 """Recovery: bring latest up to the newest manifest from the log, after a poll that ended between the two."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
 from tidemark.lake.engine import Engine
-from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, manifest_key, newest_batch
+from tidemark.log.changelog import READERS, ChangeLog, Manifest, TableEntry, manifest_key, newest_batch
 from tidemark.log.columns import Column
 from tidemark.log.fold import apply_from_log
-from tidemark.log.latest import LatestTable, columns_of, latest_batch, open_latest
+from tidemark.log.latest import LatestTable, columns_of, is_there, latest_batch, open_latest
 from tidemark.log.pointer import Pointer, PointerStore, misfit
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectMissingError
@@ -91,6 +92,19 @@ def open_known(  # noqa: PLR0913, PLR0917 -- all that its caller works with
     alone = replace(model, sources={table.name: table})
     bring_latest_up_to(engine, log, alone, head, opened.batch, now)
     return open_latest(log.objects, table, columns)
+
+
+def restore_lost(
+    engine: Engine, log: ChangeLog, model: Model, names: Collection[str], head: Manifest, now: datetime
+) -> set[str]:
+    """Restore from the log those of some tables of latest that somebody removed, and name them."""
+    with ThreadPoolExecutor(max_workers=READERS) as executor:
+        found = executor.map(lambda name: is_there(log.objects, model.sources[name]), names)
+        lost = {name for name, is_found in zip(names, found, strict=True) if not is_found}
+    for name in sorted(lost):
+        open_latest(log.objects, model.sources[name], head.tables[name].columns)
+        bring_latest_up_to(engine, log, replace(model, sources={name: model.sources[name]}), head, 0, now)
+    return lost
 
 
 def bring_latest_up_to(
