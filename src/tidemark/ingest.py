@@ -186,9 +186,15 @@ class Ingest:
     def _pointed(
         self, newest: Manifest, before: Pointer | None, kept: KeptSums, applied: Mapping[str, Captured]
     ) -> Pointer:
-        known = {name: TableSums(each.entry.hashed_by, each.sums) for name, each in applied.items() if each.sums}
+        known = {
+            name: TableSums(each.entry.hashed_by, each.sums)
+            for name, each in applied.items()
+            if each.sums and each.sums.has_all_hashes
+        }
         sums, key = KeptSums(newest.pipeline_id, known), before.sums if before else None
-        if sums != kept:
+        if not known:
+            key = None
+        elif sums != kept:
             key = replace_sums(self.ingestion, newest.batch, sums.encode(), key)
         polls = before.polls + 1 if before else 1
         return Pointer(newest.pipeline_id, newest.batch, newest.watermark, self.clock(), polls, key)
