@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from tidemark.capture.comparison import Reread, reread
-from tidemark.capture.poll import Captured, Poll, apply_captured
+from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
 from tidemark.capture.recovery import bring_latest_up_to, recover
 from tidemark.capture.snapshot import Snapshot
 from tidemark.capture.source import open_source
@@ -166,7 +166,8 @@ class Backfill:
     ) -> Reread:
         types = {column.name: column.type for column in columns}
         spans = [span_of(name, types[name], *moments, self.model.timezone) for name in table.moments]
-        return reread(poll, self._latest(table, columns, head), columns, head.tables[table.name], spans)
+        latest = TableOfLatest(table, partial(self._latest, table, columns, head))
+        return reread(poll, latest, columns, head.tables[table.name], spans)
 
     def _latest(self, table: SourceTable, columns: tuple[Column, ...], head: Manifest) -> LatestTable:
         latest = open_latest_as_of(self.ingestion, table, head.batch, columns)

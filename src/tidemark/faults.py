@@ -21,6 +21,7 @@ EFFECTS: Mapping[str, str] = {
     "latest-file": "put of a data file of latest",
     "manifest": "put of the batch's manifest: the batch exists",
     "latest-commit": "Delta commit to a table of latest",
+    "sums": "put of the sums of latest",
     "pointer": "write of the pointer",
     "quarantine-file": "put of the rows that a star table cannot take, or takes up again",
     "dimension-table": "creation of a dimension in the lake",
@@ -37,10 +38,11 @@ EFFECTS: Mapping[str, str] = {
     "ledger-row": "insert of the ledger row",
     "warehouse-commit": "COMMIT in the warehouse: the batch is loaded",
 }
-# What only other commands do: compact, rebuild and init.
+# What the other commands do: compact, rebuild and init. A run has the removal of old sums too.
 UPKEEP: Mapping[str, str] = {
     "old-files": "removal of the files of a table that nothing needs any more",
     "orphans": "removal of the objects of the log that are part of no batch",
+    "old-sums": "removal of sums of latest that no longer hold",
     "broken-log": "removal of a Delta log that cannot be read",
     "rebuild-record": "put of the record of a rebuild of the star",
     "tables-commit": "COMMIT of the warehouse's tables",

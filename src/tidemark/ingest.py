@@ -15,8 +15,15 @@ from functools import partial
 from tidemark.capture.comparison import capture_changes
 from tidemark.capture.contract_check import agreed_columns
 from tidemark.capture.full_table import capture_whole
-from tidemark.capture.poll import Captured, Poll, apply_captured
-from tidemark.capture.recovery import bring_latest_up_to, entries_before, open_tables, recover
+from tidemark.capture.kept_sums import KeptSums, TableSums
+from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
+from tidemark.capture.recovery import (
+    bring_latest_up_to,
+    entries_before,
+    open_known,
+    recover,
+    restore_lost,
+)
 from tidemark.capture.source import SourceIdentity, open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
@@ -24,8 +31,10 @@ from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.sqltext import Statement
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, new_id
 from tidemark.log.columns import Column, describe_drift
+from tidemark.log.latest import has_integer_key, open_latest
 from tidemark.log.pointer import Pointer, PointerStore
 from tidemark.log.succession import succeed
+from tidemark.log.sums import read_sums, replace_sums
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -68,6 +77,7 @@ class Ingest:
         log = ChangeLog(self.ingestion)
         with open_engine([self.ingestion]) as engine:
             head, pointer = recover(engine, log, self.model, self.pointer, self.clock())
+            kept = self._kept_sums(head, pointer)
             if head is None:
                 # With a second thread, DuckDB's JSON writer spends more time on passing rows between threads than it
                 # saves, and Postgres keeps the other core busy.
@@ -79,18 +89,26 @@ class Ingest:
                 _warn_of_floor(floor, self.clock())
                 with source.snapshot(self.model.sources.values()) as snapshot:
                     poll = Poll.after(head, engine, log, snapshot, identity, self.model, self.clock())
-                    captured = self._capture(poll, head, pointer, floor, progress)
+                    captured = self._capture(poll, head, pointer, kept, floor, progress)
                 manifest = self._manifest(poll, head, identity, floor, captured)
             drifts = _drifts(head, captured)
             changed = head is None or any(_is_news(each, head.tables.get(name)) for name, each in captured.items())
             newest = head if head and not changed else manifest
-            apply = partial(self._apply, engine, log, newest, captured)
-            pointed = partial(self._pointed, newest, pointer)
+
+            def finished() -> Pointer:
+                applied = self._apply(engine, log, newest, captured)
+                if changed:
+                    # Transform is about to read all of latest.
+                    unopened = [name for name, each in captured.items() if each.latest is None]
+                    for name in restore_lost(engine, log, self.model, unopened, newest, self.clock()):
+                        # Rows that were restored have no hash.
+                        del applied[name]
+                return self._pointed(newest, pointer, kept, applied)
+
             if changed:
-                succeed(log, self.pointer, manifest, apply, pointed)
+                succeed(log, self.pointer, manifest, pointed=finished)
             else:
-                apply()
-                self.pointer.write(pointed())
+                self.pointer.write(finished())
         return StageReport(
             "ingest",
             (newest.batch,) if changed else (),
@@ -107,6 +125,7 @@ class Ingest:
         poll: Poll,
         head: Manifest | None,
         pointer: Pointer | None,
+        kept: KeptSums,
         floor: Floor,
         progress: Progress,
     ) -> dict[str, Captured]:
@@ -114,7 +133,6 @@ class Ingest:
         new = columns.keys() - (head.tables.keys() if head else ())
         require_readable(poll.engine, self.model, columns, _reshaped(columns, head), new)
         entries = entries_before(poll.engine, poll.log, self.model, head, self.clock())
-        opened = open_tables(poll.engine, poll.log, self.model, entries, head, columns, self.clock())
         polls = pointer.polls if pointer else 0
         since = pointer.watermark if pointer else None
         is_since_safe = since is not None and (head is None or head.is_floor_known)
@@ -135,16 +153,20 @@ class Ingest:
                 table = self.model.sources[name]
                 started = time.perf_counter()
                 progress("ingest", name, 0, 0, 0.0, poll.batch)
-                latest = opened[name]
                 before = entries.get(name)
                 write: Callable[[], Captured]
                 if before is None:
+                    latest = open_latest(self.ingestion, table, columns[name])
                     whole = capture_whole(poll, latest, columns[name], 1)
                     write = partial(_identity, whole)
                 else:
+                    known = partial(
+                        open_known, poll.engine, poll.log, self.model, table, head, columns[name], before, self.clock()
+                    )
+                    sums = kept.of(name, before, by_key=has_integer_key(table, columns[name]))
                     write = capture_changes(
                         poll,
-                        latest,
+                        TableOfLatest(table, known, sums),
                         columns[name],
                         before,
                         since=_since(table, columns[name], since, self.model),
@@ -153,14 +175,34 @@ class Ingest:
                 pending[name] = executor.submit(finish, name, write, started)
             return {name: pending[name].result() for name in self.model.sources}
 
-    def _apply(self, engine: Engine, log: ChangeLog, newest: Manifest, captured: Mapping[str, Captured]) -> None:
-        are_applied = [apply_captured(each, newest.batch) for each in captured.values()]
-        if not all(are_applied):
+    def _apply(
+        self, engine: Engine, log: ChangeLog, newest: Manifest, captured: Mapping[str, Captured]
+    ) -> dict[str, Captured]:
+        applied = {name: each for name, each in captured.items() if apply_captured(each, newest.batch)}
+        if len(applied) < len(captured):
             bring_latest_up_to(engine, log, self.model, newest, newest.batch - 1, self.clock())
+        return applied
 
-    def _pointed(self, newest: Manifest, before: Pointer | None) -> Pointer:
+    def _pointed(
+        self, newest: Manifest, before: Pointer | None, kept: KeptSums, applied: Mapping[str, Captured]
+    ) -> Pointer:
+        known = {
+            name: TableSums(each.entry.hashed_by, each.sums)
+            for name, each in applied.items()
+            if each.sums and each.sums.has_all_hashes
+        }
+        sums, key = KeptSums(newest.pipeline_id, known), before.sums if before else None
+        if not known:
+            key = None
+        elif sums != kept:
+            key = replace_sums(self.ingestion, newest.batch, sums.encode(), key)
         polls = before.polls + 1 if before else 1
-        return Pointer(newest.pipeline_id, newest.batch, newest.watermark, self.clock(), polls)
+        return Pointer(newest.pipeline_id, newest.batch, newest.watermark, self.clock(), polls, key)
+
+    def _kept_sums(self, head: Manifest | None, pointer: Pointer | None) -> KeptSums:
+        pipeline_id = head.pipeline_id if head else ""
+        body = read_sums(self.ingestion, pointer.sums) if pointer and pointer.sums else None
+        return KeptSums.decode(body, pipeline_id)
 
     def _manifest(
         self,

@@ -18,6 +18,7 @@ from tidemark.log.changelog import ChangeLog, Manifest, new_id
 from tidemark.log.fold import Fold, scratch_copy
 from tidemark.log.latest import HASH, open_latest, statistics_of
 from tidemark.log.reach import reach_of_log, require_together
+from tidemark.log.sums import drop_sums
 from tidemark.model import Model
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
@@ -71,6 +72,8 @@ class Rebuild:
             tables = {name: pair.compared() for name, pair in pairs.items()}
             reasons = tuple(filter(None, (pair.reason(head.batch, "ingest") for pair in pairs.values())))
             is_in_place = self._may_be_put(reasons)
+            if is_in_place:
+                drop_sums(self.ingestion)
             for name, pair in pairs.items() if is_in_place else ():
                 source = self.model.sources[name]
                 statistics = statistics_of(source, pair.made.columns)

@@ -20,7 +20,7 @@ from tests.support.small_source import write_model
 from tidemark.capture import comparison, sweep
 from tidemark.capture.comparison import capture_changes, reread
 from tidemark.capture.full_table import capture_whole
-from tidemark.capture.poll import Captured, Poll, apply_captured
+from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
 from tidemark.capture.source import open_source
 from tidemark.capture.sweep import Bucketing, Sum
 from tidemark.capture.watermark import Span
@@ -109,7 +109,8 @@ class Table:
         with self._poll() as poll:
             columns = poll.snapshot.columns(self._source)
             latest = open_latest(self._objects, self._source, columns)
-            captured = capture_changes(poll, latest, columns, before or self.entry, since=since, sweeps=sweeps)()
+            table = TableOfLatest(self._source, lambda: latest)
+            captured = capture_changes(poll, table, columns, before or self.entry, since=since, sweeps=sweeps)()
         self.entry = self._apply(captured)
         return captured
 
@@ -117,13 +118,14 @@ class Table:
         """Compare the rows that lie in a span."""
         with self._poll() as poll:
             columns = poll.snapshot.columns(self._source)
-            found = reread(poll, open_latest(self._objects, self._source, columns), columns, self.entry, [span])
+            latest = TableOfLatest(self._source, lambda: open_latest(self._objects, self._source, columns))
+            found = reread(poll, latest, columns, self.entry, [span])
             return found, found.write()
 
     def sums(self) -> Sum:
         """Ask the source for the number of its rows and the sum of their hashes."""
         with self._poll() as poll:
-            return sweep.total(poll.snapshot.sums(self._source, Bucketing(by_key=False, mask=0)))
+            return poll.snapshot.sums(self._source, Bucketing(by_key=False, mask=0)).total
 
     def lines(self, captured: Captured) -> list[str]:
         """Give the lines of the log that were written."""

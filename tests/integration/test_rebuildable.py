@@ -42,6 +42,10 @@ def latest_rows(rig: Rig) -> dict[str, list[dict[str, Any]]]:
     return {name: rig.latest(name) for name in rig.model.sources}
 
 
+def log_of(rig: Rig) -> set[str]:
+    return {key for key in rig.objects() if not key.startswith(("ingestion/latest/", "ingestion/sums/"))}
+
+
 def star_rows(rig: Rig) -> dict[str, list[tuple[Any, ...]]]:
     return {name: rig.star(name) for name in rig.model.stars}
 
@@ -54,23 +58,36 @@ def test_the_batches_hold_inserts_updates_and_deletes(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("lost", ["latest", "latest/loan", "latest/shelf"])
-@pytest.mark.parametrize("is_pointer_lost", [True, False])
-def test_a_lost_latest_is_restored_and_nothing_taken_for_a_change(
-    rig: Rig,
-    lake: Path,
-    lost: str,
-    is_pointer_lost: bool,  # noqa: FBT001 -- a case of the test
-) -> None:
-    before, objects = latest_rows(rig), rig.objects()
+@pytest.mark.parametrize("also", ["pointer.json", "ingestion/sums"])
+def test_a_lost_latest_is_restored_and_nothing_taken_for_a_change(rig: Rig, lake: Path, lost: str, also: str) -> None:
+    before, objects = latest_rows(rig), log_of(rig)
     shutil.rmtree(lake / "ingestion" / lost)
-    if is_pointer_lost:
-        (lake / "pointer.json").unlink()
+    (lake / also).unlink() if also.endswith(".json") else shutil.rmtree(lake / also)
 
     report = rig.ingest()
 
     assert report.batches == ()
     assert latest_rows(rig) == before
-    assert {key for key in rig.objects() if "/latest/" not in key} == {key for key in objects if "/latest/" not in key}
+    assert log_of(rig) == objects
+
+
+@pytest.mark.parametrize("lost", ["latest", "latest/loan", "latest/shelf"])
+def test_a_latest_whose_sums_are_known_is_restored_with_the_next_change_of_any_table(
+    rig: Rig, lake: Path, lost: str
+) -> None:
+    before = latest_rows(rig)
+    shutil.rmtree(lake / "ingestion" / lost)
+
+    assert rig.ingest().batches == ()
+    rig.change("update shelf set label = 'maps', changed = '2024-11-06 09:01' where shelf_id = 6")
+    rig.run()
+    rig.ingest()
+
+    assert {name: entry.changes for name, entry in rig.newest().tables.items()} == {"loan": 0, "shelf": 1}
+    found = latest_rows(rig)
+    assert found["loan"] == before["loan"]
+    assert [row for row in found["shelf"] if row["shelf_id"] != 6] == [r for r in before["shelf"] if r["shelf_id"] != 6]
+    assert rig.broken_laws() == {}
 
 
 def test_a_restored_latest_has_all_hashes_and_the_next_poll_reads_no_row_again(rig: Rig, lake: Path) -> None:

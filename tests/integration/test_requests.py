@@ -1,7 +1,8 @@
-"""How often the star's manifests are read: each read is a request to S3, and a year brings tens of thousands."""
+"""How many requests a command makes: each takes time on S3 and costs money, and a year brings tens of thousands."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 
 from tests.support.pipeline import Rig, clock, generated_totesys, rigs
 from tests.support.postgres import Postgres
+from tests.support.s3 import S3
 from tidemark.compact import Compact
 from tidemark.objects import ObjectMeta
 from tidemark.objects.directory import DirectoryObjects
 from tidemark.star.quarantine_report import list_heaps, list_set_aside
 
 BATCHES = 6
+REQUESTS_OF_AN_EMPTY_POLL = 5
+MOST_REQUESTS_OF_ONE_CHANGE = 42
 SOON = "update sales_order set agreed_delivery_date = 'soon', last_updated = timezone('UTC', clock_timestamp())"
 
 
@@ -89,3 +93,30 @@ def test_a_look_into_quarantine_reads_each_manifest_of_the_star_once(filled: Fil
     processed.requests.clear()
     assert len(list_set_aside(tables, processed)) == BATCHES - 1
     assert processed.manifests() == {"manifests": BATCHES - 1, "rebuilds": 1}
+
+
+def recorded(s3: S3, work: Callable[[], object]) -> list[str]:
+    """Give the requests that some work sends to S3, by method and path."""
+    s3.request("POST", "/moto-api/recorder/reset-recording")
+    s3.request("POST", "/moto-api/recorder/start-recording")
+    work()
+    s3.request("POST", "/moto-api/recorder/stop-recording")
+    lines = s3.request("GET", "/moto-api/recorder/download-recording").decode().splitlines()
+    asked = [json.loads(line) for line in lines]
+    return [f"{each['method']} {each['url'].partition('//')[2].partition('/')[2]}" for each in asked]
+
+
+def test_a_poll_of_eleven_tables_asks_s3_little(s3: S3, postgres: Postgres, tmp_path: Path) -> None:
+    with rigs(postgres, str(tmp_path / "lake")) as create:
+        template = postgres.template("handful_of_totesys", generated_totesys(scale=0.002))
+        rig = create(template, place=f"s3://{s3.create_bucket()}")
+        rig.ingest()
+        rig.ingest()
+
+        nothing = recorded(s3, rig.ingest)
+        rig.change(f"{SOON} where sales_order_id = 2")
+        one_change = recorded(s3, rig.ingest)
+        nothing_again = recorded(s3, rig.ingest)
+    # The pointer twice, a listing, the newest manifest, and the sums of latest.
+    assert len(nothing) == len(nothing_again) == REQUESTS_OF_AN_EMPTY_POLL
+    assert len(one_change) <= MOST_REQUESTS_OF_ONE_CHANGE

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.capture.sweep import ROWS_PER_BUCKET, Bucketing, Sum, bucketing_for, differing, ranges, total
+from tidemark.capture.sweep import ROWS_PER_BUCKET, Bucketing, Sum, Sums, bucketing_for, differing, ranges
 from tidemark.lake.sqltext import quoted
 
 SMALLEST, LARGEST = -(1 << 63), (1 << 63) - 1
 KEYS = st.integers(SMALLEST, LARGEST)
 NEAR = st.integers(-3000, 3000)
-SUMS = st.dictionaries(st.integers(-5, 5), st.builds(Sum, st.integers(1, 9), st.integers(SMALLEST, LARGEST)))
+SUMS: st.SearchStrategy[dict[int | None, Sum]] = st.dictionaries(
+    st.integers(-5, 5), st.builds(Sum, st.integers(1, 9), st.integers(SMALLEST, LARGEST))
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,9 @@ def test_a_bucket_by_key_is_the_same_whatever_column_holds_the_hash(key: str) ->
 
 
 @given(one=SUMS, other=SUMS)
-def test_a_bucket_differs_unless_both_have_the_same_of_it(one: dict[int, Sum], other: dict[int, Sum]) -> None:
+def test_a_bucket_differs_unless_both_have_the_same_of_it(
+    one: dict[int | None, Sum], other: dict[int | None, Sum]
+) -> None:
     found = differing(one, other)
 
     assert found == sorted(set(found))
@@ -113,11 +117,54 @@ def test_ranges_cover_the_buckets_and_nothing_else(buckets: set[int], shift: int
     assert all(high + 1 < low for (_, high), (low, _) in pairwise(found))
 
 
+def sums_of(rows: list[tuple[int, int]], bucketing: Bucketing) -> Sums:
+    """Add up rows, each a key with its hash."""
+    sums = Sums(bucketing, {})
+    for key, hashed in rows:
+        bucket = key >> bucketing.shift if bucketing.by_key else hashed & bucketing.mask
+        sums = sums.plus({bucket: Sum(1, hashed)})
+    return sums
+
+
+BUCKETINGS = st.one_of(
+    st.builds(Bucketing, by_key=st.just(value=True), shift=st.integers(0, 62)),
+    st.integers(0, 62).map(lambda bits: Bucketing(by_key=False, mask=(1 << bits) - 1)),
+)
+
+
+@given(rows=st.lists(st.tuples(KEYS | NEAR, KEYS)), bucketing=BUCKETINGS, times=st.integers(1, 1 << 20))
+def test_finer_buckets_add_up_to_the_coarser_ones(
+    rows: list[tuple[int, int]], bucketing: Bucketing, times: int
+) -> None:
+    finer = bucketing.finer(times)
+
+    assert sums_of(rows, finer).within(bucketing) == sums_of(rows, bucketing)
+
+
+@given(rows=st.lists(st.tuples(NEAR, KEYS)), more=st.lists(st.tuples(NEAR, KEYS)), bucketing=BUCKETINGS)
+def test_sums_plus_changes_are_the_sums_of_the_changed_rows(
+    rows: list[tuple[int, int]], more: list[tuple[int, int]], bucketing: Bucketing
+) -> None:
+    gone = {bucket: Sum(-each.rows, -each.hashes) for bucket, each in sums_of(rows, bucketing).buckets.items()}
+
+    assert sums_of(rows, bucketing).plus(sums_of(more, bucketing).buckets) == sums_of([*rows, *more], bucketing)
+    assert sums_of([*rows, *more], bucketing).plus(gone) == sums_of(more, bucketing)
+
+
+@pytest.mark.parametrize(("rows", "shift"), [(1024, 20), (4095, 20), (4096, 18), (1 << 24, 6), (1 << 40, 0)])
+def test_crowded_buckets_are_cut_so_that_they_hold_one_to_two_thousand_rows(rows: int, shift: int) -> None:
+    found = Sums(Bucketing(by_key=True, shift=20), {1: Sum(rows, 5), 2: Sum(rows, 6)}).wanted_bucketing()
+
+    assert found == Bucketing(by_key=True, shift=shift)
+
+
 @given(rows=st.lists(st.tuples(KEYS, KEYS)), shift=st.integers(0, 63))
 def test_the_total_does_not_depend_on_the_buckets(rows: list[tuple[int, int]], shift: int) -> None:
-    sums: dict[int, Sum] = defaultdict(lambda: Sum(0, 0))
+    sums: dict[int | None, Sum] = defaultdict(lambda: Sum(0, 0))
     for key, hashed in rows:
         before = sums[key >> shift]
         sums[key >> shift] = Sum(before.rows + 1, before.hashes + hashed)
 
-    assert total(sums) == Sum(len(rows), sum(hashed for _, hashed in rows))
+    assert Sums(Bucketing(by_key=True, shift=shift), dict(sums)).total == Sum(
+        len(rows), sum(hashed for _, hashed in rows)
+    )

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain
 
 from tidemark.capture import diff
-from tidemark.capture.poll import Captured, Poll, hashed_by, highest_stamp, put_object, split_lines
-from tidemark.capture.sweep import SCAN_SHARE, Bucketing, Sum, bucketing_for, differing, ranges, total
+from tidemark.capture.poll import Captured, Poll, TableOfLatest, hashed_by, highest_stamp, put_object, split_lines
+from tidemark.capture.sweep import SCAN_SHARE, Bucketing, Sum, Sums, bucketing_for, differing, ranges
 from tidemark.capture.watermark import Span
+from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
@@ -27,13 +29,13 @@ from tidemark.lake.wide_rows import cut_columns, is_wide
 from tidemark.log.changelog import LogObject, TableEntry, carried_over
 from tidemark.log.columns import Column
 from tidemark.log.keys import has_variants
-from tidemark.log.latest import LatestTable, columns_of, has_integer_key, stage_changes
+from tidemark.log.latest import HASH, LatestTable, columns_of, has_integer_key, stage_changes
 from tidemark.log.reading import reads_otherwise
 
 
 def capture_changes(
     poll: Poll,
-    latest: LatestTable,
+    table: TableOfLatest,
     columns: tuple[Column, ...],
     before: TableEntry,
     *,
@@ -46,17 +48,27 @@ def capture_changes(
         A function that writes the changes. It does not read the source, so it may run in another thread while the next
         table is read.
     """
-    comparison = _Comparison(poll, latest, columns)
-    is_comparable = before.hashed_by == hashed_by(latest.source, columns, poll.major_version)
-    if not is_comparable:
+    comparison = _Comparison(poll, table, columns)
+    if before.hashed_by != hashed_by(table.source, columns, poll.major_version):
         comparison.read_all(before.columns)
-        rows = comparison.expected_total()
-    else:
-        if since is not None and latest.source.updated:
-            comparison.read(poll.snapshot.rows_since(latest.source, since))
-        rows = comparison.sweep() if sweeps else comparison.expected_total()
+        comparison.unite_keys()
+        return partial(comparison.finish, before, comparison.expected().total, swept=True)
+    known = table.sums or comparison.sums_of_latest(comparison.first_bucketing())
+    found = poll.snapshot.sums(table.source, known.wanted_bucketing()) if sweeps else None
+    # A hash of whole rows shows all that the cursor could find. If latest was altered, its sums are no longer known.
+    is_as_known = found is not None and found.within(known.bucketing) == known
+    if not is_as_known or table.source.sweep != "rows":
+        if since is not None and table.source.updated:
+            comparison.read(poll.snapshot.rows_since(table.source, since))
+        if found is not None:
+            comparison.sweep(known, found.within(known.bucketing))
     comparison.unite_keys()
-    return partial(comparison.finish, before, rows, swept=sweeps or not is_comparable)
+    now = comparison.expected(known)
+    if found is None:
+        return partial(comparison.finish, before, now.total, swept=False, sums=now)
+    # Two ways must lead to the same sums. If they do not, the next poll adds up latest itself.
+    kept = found if now == found.within(known.bucketing) else None
+    return partial(comparison.finish, before, found.total, swept=True, sums=kept)
 
 
 @dataclass(frozen=True)
@@ -79,11 +91,11 @@ class Reread:
 
 
 def reread(
-    poll: Poll, latest: LatestTable, columns: tuple[Column, ...], before: TableEntry, spans: Sequence[Span]
+    poll: Poll, table: TableOfLatest, columns: tuple[Column, ...], before: TableEntry, spans: Sequence[Span]
 ) -> Reread:
     """Compare the rows that have one of their times within its span, in the source or in latest."""
-    comparison = _Comparison(poll, latest, columns)
-    read = comparison.read(poll.snapshot.rows_within(latest.source, spans))
+    comparison = _Comparison(poll, table, columns)
+    read = comparison.read(poll.snapshot.rows_within(table.source, spans))
     read += comparison.read_beyond(diff.within(spans))
     comparison.unite_keys()
     counts = comparison.counts()
@@ -92,28 +104,52 @@ def reread(
         inserted=counts.get("insert", 0),
         updated=counts.get("update", 0),
         deleted=counts.get("delete", 0),
-        write=partial(comparison.finish, before, comparison.expected_total(), swept=False),
+        write=partial(comparison.finish, before, comparison.expected().total, swept=False),
     )
 
 
 class _Comparison:
-    def __init__(self, poll: Poll, latest: LatestTable, columns: tuple[Column, ...]) -> None:
-        self.poll, self.latest, self.columns = poll, latest, columns
-        self.table = latest.source
-        self.engine = poll.engine.worker(self.table.name)
+    """A comparison of one table; it opens latest, and makes its working tables, only when it comes to rows."""
+
+    def __init__(self, poll: Poll, table: TableOfLatest, columns: tuple[Column, ...]) -> None:
+        self.poll, self.columns = poll, columns
+        self.table, self._open = table.source, table.open
         self.names = [column.name for column in columns]
         self.types = {column.name: column.log_type for column in columns}
         self.by_key = has_integer_key(self.table, columns)
-        self.working = self.engine.working_tables()
-        self.tables = diff.make_tables(self.working.empty, self.types, self.table.key)
+
+    @cached_property
+    def latest(self) -> LatestTable:
+        return self._open()
+
+    @cached_property
+    def engine(self) -> Engine:
+        return self.poll.engine.worker(self.table.name)
+
+    @cached_property
+    def working(self) -> WorkingTables:
+        return self.engine.working_tables()
+
+    @cached_property
+    def tables(self) -> diff.DiffTables:
+        return diff.make_tables(self.working.empty, self.types, self.table.key)
+
+    @property
+    def has_read(self) -> bool:
+        """Say whether any row was read or compared."""
+        return "tables" in self.__dict__
 
     def read(self, lines: Iterable[bytes], before: Sequence[Column] = ()) -> int:
         """Stage rows of the source, add those that differ from latest to the changes, and count all staged rows.
 
         `before` has the columns that the rows of latest were read with, where these may have had other types.
         """
+        first = next(rest := iter(lines), None)
+        if first is None and not self.has_read:
+            return 0
         self.engine.execute(statement("capture", "delete_all", table=self.tables.staged))
-        rows = self._copy_in(self.tables.staged, lines, columns_of(self.columns))
+        found = chain([first], rest) if first is not None else rest
+        rows = self._copy_in(self.tables.staged, found, columns_of(self.columns))
         if rows:
             otherwise = reads_otherwise(before, self.columns, "l.", "s.")
             if is_wide(self.names):
@@ -154,6 +190,8 @@ class _Comparison:
 
     def counts(self) -> dict[str, int]:
         """Count the changes by operation."""
+        if not self.has_read:
+            return {}
         return dict(self.engine.execute(select("capture", "operations", change=self.tables.change)).fetchall())
 
     def read_all(self, before: Sequence[Column]) -> None:
@@ -167,50 +205,79 @@ class _Comparison:
             for each in diff.unite_keys(self.latest.rows, self.columns, self.table.key, self.tables):
                 self.engine.execute(each)
 
-    def sweep(self) -> Sum:
-        """Find what the cursor missed, and return the count and sum of the whole table in the source."""
-        bucketing = self._bucketing()
-        found = self.poll.snapshot.sums(self.table, bucketing)
-        expected = self._expected(bucketing)
-        whole = total(found)
+    def sweep(self, known: Sums, found: Sums) -> None:
+        """Find what the cursor missed.
+
+        Args:
+            known: the sums of latest before the poll.
+            found: the sums of the source, in the same buckets.
+        """
+        expected = self.expected(known)
         # Rows that were restored from the log have no hash, so they are in no bucket by hash.
-        known = {bucket: each for bucket, each in expected.items() if bucket is not None}
-        if len(known) < len(expected):
-            self._sweep_buckets(bucketing, None)
-            return whole
-        buckets = differing(known, found)
+        if not expected.has_all_hashes:
+            self._sweep_buckets(known.bucketing, None)
+            return
+        buckets = differing(expected.buckets, found.buckets)
         if buckets:
-            is_scan = not self.by_key or len(buckets) > SCAN_SHARE * len(found)
-            self._sweep_buckets(bucketing, buckets, is_scan=is_scan)
-        return whole
+            is_scan = not self.by_key or len(buckets) > SCAN_SHARE * len(found.buckets)
+            self._sweep_buckets(known.bucketing, buckets, is_scan=is_scan)
 
-    def expected_total(self) -> Sum:
-        """Return the count and sum of the whole table that latest and the changes imply."""
-        sums = self._expected(Bucketing(by_key=False, mask=0)).values()
-        return Sum(sum(each.rows for each in sums), sum(each.hashes for each in sums))
+    def first_bucketing(self) -> Bucketing:
+        """Choose buckets for a table whose sums are not known."""
+        if not self.by_key:
+            return bucketing_for(None, self.engine.count(self.latest.rows), by_key=False)
+        bounds_and_count = select("capture", "key_bounds", key=quoted(self.table.key[0]), rows=self.latest.rows)
+        low, high, rows = self.engine.execute(bounds_and_count).fetchone() or (None, None, 0)
+        bounds = [each for each in ((low, high) if rows else None, self.poll.snapshot.key_range(self.table)) if each]
+        span = (min(each[0] for each in bounds), max(each[1] for each in bounds)) if bounds else None
+        return bucketing_for(span, rows, by_key=True)
 
-    def finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
-        """Write the changes as objects of the log and as files for latest."""
-        with closing(self.engine.connection), self.working:
-            return self._finish(before, rows, swept=swept)
+    def sums_of_latest(self, bucketing: Bucketing) -> Sums:
+        """Count and add up the rows of latest, as they were before the poll."""
+        key = quoted(self.table.key[0])
+        rows = select("files", "fields", fields=names([*self.table.key, HASH]), rows=self.latest.rows).rows
+        return self._sums(bucketing, select("diff", "sums_of_latest", bucket=bucketing.expression(key), latest=rows))
 
-    def _finish(self, before: TableEntry, rows: Sum, *, swept: bool) -> Captured:
-        counts = self.counts()
-        highest = highest_stamp(self.poll, self.engine, self.tables.change, self.table, self.columns)
-        known = (before.latest_timestamp, highest.isoformat() if highest else None)
-        entry = replace(
+    def expected(self, known: Sums | None = None) -> Sums:
+        """Give the sums that latest, which had those that are `known`, and the changes imply."""
+        known = known or self.sums_of_latest(Bucketing(by_key=False, mask=0))
+        if not self.has_read:
+            return known
+        key, bucketing = quoted(self.table.key[0]), known.bucketing
+        bucket, before = bucketing.expression(key), bucketing.expression(key, "_tidemark_hash_before")
+        return known.plus(self._sums(bucketing, diff.sums_of_changes(bucket, before, self.tables)).buckets)
+
+    def _sums(self, bucketing: Bucketing, sums: Select) -> Sums:
+        found = self.engine.execute(sums).fetchall()
+        return Sums(bucketing, {bucket: Sum(rows, int(hashes)) for bucket, rows, hashes in found})
+
+    def finish(self, before: TableEntry, rows: Sum, *, swept: bool, sums: Sums | None = None) -> Captured:
+        """Write the changes as objects of the log and as files for latest; `sums` are those of latest after them."""
+        as_before = replace(
             carried_over(before),
             columns=self.columns,
             rows=rows.rows,
             hash_sum=str(rows.hashes),
+            swept=swept,
+            hashed_by=hashed_by(self.table, self.columns, self.poll.major_version),
+        )
+        if not self.has_read:
+            return Captured(as_before, None, Change(), sums=sums)
+        with closing(self.engine.connection), self.working:
+            return replace(self._finish(as_before), sums=sums)
+
+    def _finish(self, before: TableEntry) -> Captured:
+        counts = self.counts()
+        highest = highest_stamp(self.poll, self.engine, self.tables.change, self.table, self.columns)
+        known = (before.latest_timestamp, highest.isoformat() if highest else None)
+        entry = replace(
+            before,
             objects=tuple(self._write_objects(sum(counts.values()) - counts.get("rehash", 0))),
             inserted=counts.get("insert", 0),
             updated=counts.get("update", 0),
             deleted=counts.get("delete", 0),
             latest_row_id=self._latest_row_id() or before.latest_row_id,
             latest_timestamp=max((each for each in known if each), default=None),
-            swept=swept,
-            hashed_by=hashed_by(self.table, self.columns, self.poll.major_version),
             changed_in=self.poll.batch if counts.keys() - {"rehash"} else before.changed_in,
         )
         return Captured(entry, self.latest, self._stage() if counts or not self.latest.has_shape else Change(), highest)
@@ -230,22 +297,6 @@ class _Comparison:
             self._put_judged(select("diff", "judge_absent", keys=key, latest=rows, present=present), self.latest.rows)
             return
         self.engine.execute(diff.delete_absent(rows, present, self.names, self.table.key, self.tables))
-
-    def _bucketing(self) -> Bucketing:
-        key = quoted(self.table.key[0])
-        if not self.by_key:
-            return bucketing_for(None, self.engine.count(self.latest.rows), by_key=False)
-        bounds_and_count = select("capture", "key_bounds", key=key, rows=self.latest.rows)
-        low, high, rows = self.engine.execute(bounds_and_count).fetchone() or (None, None, 0)
-        bounds = [each for each in ((low, high) if rows else None, self.poll.snapshot.key_range(self.table)) if each]
-        span = (min(each[0] for each in bounds), max(each[1] for each in bounds)) if bounds else None
-        return bucketing_for(span, rows, by_key=True)
-
-    def _expected(self, bucketing: Bucketing) -> dict[int | None, Sum]:
-        key = quoted(self.table.key[0])
-        bucket, before = bucketing.expression(key), bucketing.expression(key, "_tidemark_hash_before")
-        sums = diff.expected_sums(self.latest.rows, bucket, before, self.table.key, self.tables)
-        return {row[0]: Sum(row[1], int(row[2])) for row in self.engine.execute(sums).fetchall()}
 
     def _sweep_buckets(self, bucketing: Bucketing, buckets: list[int] | None, *, is_scan: bool = True) -> None:
         snapshot, table = self.poll.snapshot, self.table

@@ -193,27 +193,15 @@ def within(spans: Sequence[Span]) -> Condition:
     )
 
 
-def expected_sums(
-    latest: Rows, bucket: Expression, bucket_before: Expression, key: Sequence[str], tables: DiffTables
-) -> Select:
-    """Write the SELECT of bucket, count and sum of hashes that the source must have if `change` is all that changed.
+def sums_of_changes(bucket: Expression, bucket_before: Expression, tables: DiffTables) -> Select:
+    """Write the SELECT of bucket, count and sum of hashes that `change` adds to latest, or takes away.
 
     Args:
-        latest: a FROM item with key and `_hash`.
         bucket: a row's bucket.
         bucket_before: the bucket that a changed row was in before, computed from the key and `_tidemark_hash_before`.
-        key: the key's columns.
         tables: the working tables.
     """
-    return select(
-        "diff",
-        "expected_sums",
-        bucket=bucket,
-        bucket_before=bucket_before,
-        keys=names(key),
-        latest=latest,
-        change=tables.change,
-    )
+    return select("diff", "sums_of_changes", bucket=bucket, bucket_before=bucket_before, change=tables.change)
 
 
 def expected_rows(latest: Rows, bucket: Expression | None, key: Sequence[str], tables: DiffTables) -> Rows:

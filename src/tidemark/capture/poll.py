@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from tidemark.capture.sweep import Sums
 from tidemark.capture.watermark import to_utc
 from tidemark.errors import OvertakenError
 from tidemark.lake.engine import Engine
@@ -69,14 +70,28 @@ class Poll:
 
 
 @dataclass(frozen=True)
+class TableOfLatest:
+    """A table of latest that is opened when its rows are needed; `sums` are those of its rows, None if not known."""
+
+    source: SourceTable
+    open: Callable[[], LatestTable]
+    sums: Sums | None = None
+
+
+@dataclass(frozen=True)
 class Captured:
-    """One table's part of a batch; `change` is applied to latest once the batch exists."""
+    """One table's part of a batch; `change` is applied to latest once the batch exists.
+
+    `latest` is None if the table was not opened, since nothing changed. `sums` are those of latest after the change,
+    None if they are not known.
+    """
 
     entry: TableEntry
-    latest: LatestTable
+    latest: LatestTable | None
     change: Change
     highest: datetime | None = None
     seconds: float = 0.0
+    sums: Sums | None = None
 
 
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:
@@ -116,6 +131,8 @@ def split_lines(
 
 def apply_captured(captured: Captured, batch: int) -> bool:
     """Apply a table's changes to latest; return False if another commit came in between, of a recovery or `compact`."""
+    if captured.latest is None:
+        return True
     if not captured.change.added and not captured.change.removed and captured.latest.batch:
         return True
     try:

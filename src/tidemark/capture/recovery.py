@@ -1,17 +1,19 @@
 """Recovery: bring latest up to the newest manifest from the log, after a poll that ended between the two."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
 from tidemark.lake.engine import Engine
-from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, manifest_key
+from tidemark.log.changelog import READERS, ChangeLog, Manifest, TableEntry, manifest_key, newest_batch
 from tidemark.log.columns import Column
 from tidemark.log.fold import apply_from_log
-from tidemark.log.latest import LatestTable, columns_of, latest_batch, open_latest
+from tidemark.log.latest import LatestTable, columns_of, is_there, latest_batch, open_latest
 from tidemark.log.pointer import Pointer, PointerStore, misfit
-from tidemark.model import Model
+from tidemark.model import Model, SourceTable
+from tidemark.objects import ObjectMissingError
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +28,7 @@ def recover(
     """
     pointer = pointers.read()
     known = pointer.batch if pointer else 0
-    has_batch = known > 0 and log.objects.exists(manifest_key(known))
-    head = log.newest(known if has_batch else 0)
+    head, has_batch = _newest(log, known)
     last_batch, pipeline_id = (head.batch, head.pipeline_id) if head else (0, None)
     wrong = misfit(pointer, last_batch, pipeline_id, has_batch=has_batch)
     if wrong:
@@ -40,6 +41,18 @@ def recover(
         pointer = Pointer(head.pipeline_id, head.batch, head.watermark, now, polls)
         pointers.write(pointer)
     return head, pointer
+
+
+def _newest(log: ChangeLog, known: int) -> tuple[Manifest | None, bool]:
+    """Give the newest manifest, and whether the log has the batch that the pointer knows."""
+    newest = newest_batch(log.objects, known)
+    try:
+        head = log.manifest(newest) if newest else None
+        if not known or newest == known or log.objects.exists(manifest_key(known)):
+            return head, known > 0
+    except ObjectMissingError:
+        pass
+    return log.newest(), False
 
 
 def entries_before(
@@ -62,22 +75,36 @@ def entries_before(
     return found
 
 
-def open_tables(  # noqa: PLR0913, PLR0917 -- all that its caller works with
+def open_known(  # noqa: PLR0913, PLR0917 -- all that its caller works with
     engine: Engine,
     log: ChangeLog,
     model: Model,
-    before: Mapping[str, TableEntry],
+    table: SourceTable,
     head: Manifest | None,
-    columns: Mapping[str, Sequence[Column]],
+    columns: Sequence[Column],
+    entry: TableEntry,
     now: datetime,
-) -> dict[str, LatestTable]:
-    """Open the tables of latest; a table that the log knows but that is gone is restored from the log, whole."""
-    opened = {name: open_latest(log.objects, table, columns[name]) for name, table in model.sources.items()}
-    lost = [name for name, table in opened.items() if head and name in before and table.batch == 0]
-    if head and lost:
-        bring_latest_up_to(engine, log, model, head, 0, now)
-        opened |= {name: open_latest(log.objects, model.sources[name], columns[name]) for name in lost}
-    return opened
+) -> LatestTable:
+    """Open a table of latest that the log knows; if it is gone, or is an older one, take the rest from the log."""
+    opened = open_latest(log.objects, table, columns)
+    if head is None or (opened.batch and opened.batch >= entry.changed_in):
+        return opened
+    alone = replace(model, sources={table.name: table})
+    bring_latest_up_to(engine, log, alone, head, opened.batch, now)
+    return open_latest(log.objects, table, columns)
+
+
+def restore_lost(
+    engine: Engine, log: ChangeLog, model: Model, names: Collection[str], head: Manifest, now: datetime
+) -> set[str]:
+    """Restore from the log those of some tables of latest that somebody removed, and name them."""
+    with ThreadPoolExecutor(max_workers=READERS) as executor:
+        found = executor.map(lambda name: is_there(log.objects, model.sources[name]), names)
+        lost = {name for name, is_found in zip(names, found, strict=True) if not is_found}
+    for name in sorted(lost):
+        open_latest(log.objects, model.sources[name], head.tables[name].columns)
+        bring_latest_up_to(engine, log, replace(model, sources={name: model.sources[name]}), head, 0, now)
+    return lost
 
 
 def bring_latest_up_to(

@@ -9,7 +9,7 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import MATERIALIZED, obstacle
-from tidemark.capture.sweep import Bucketing, Sum
+from tidemark.capture.sweep import Bucketing, Sum, Sums
 from tidemark.capture.watermark import Span
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError
@@ -123,12 +123,12 @@ class Snapshot:
         low, high = self._connection.execute(statement).fetchone() or (None, None)
         return None if low is None else (low, high)
 
-    def sums(self, table: SourceTable, bucketing: Bucketing) -> dict[int, Sum]:
+    def sums(self, table: SourceTable, bucketing: Bucketing) -> Sums:
         """Count the rows and add up their hashes in each bucket, in the server."""
         parts = self._parts(table)
         bucket = self._bucket(table, bucketing, parts["hash"])
         statement = query("source", "sums", bucket=bucket, hash=parts["hash"], table=parts["table"])
-        return {row[0]: Sum(row[1], int(row[2])) for row in self._connection.execute(statement)}
+        return Sums(bucketing, {row[0]: Sum(row[1], int(row[2])) for row in self._connection.execute(statement)})
 
     def hashes_in_buckets(self, table: SourceTable, bucketing: Bucketing, buckets: Sequence[int]) -> Iterator[bytes]:
         """Stream key and hash of the rows in these buckets, by one scan."""

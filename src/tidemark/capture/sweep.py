@@ -5,12 +5,15 @@ comes from the row's hash: a changed row then leaves one bucket and enters anoth
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidemark.lake.sqltext import Expression
 
 ROWS_PER_BUCKET = 1024
+# From so many times as many rows in a bucket on, the buckets are cut into finer ones.
+CROWDED = 4
 WIDEST_SHIFT = 62
+WIDEST_MASK = (1 << 62) - 1
 # Above this share of all buckets, one scan of the table is cheaper than one index look-up for each bucket.
 SCAN_SHARE = 0.05
 
@@ -21,6 +24,9 @@ class Sum:
 
     rows: int
     hashes: int
+
+
+NOTHING = Sum(0, 0)
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,62 @@ class Bucketing:
         """Give the bucket of a row of latest as DuckDB SQL, computed from the quoted key column or the hash column."""
         return Expression(f"({key} >> {self.shift})" if self.by_key else f"({hash_column} & {self.mask}::bigint)")
 
+    def bucket_in(self, coarser: "Bucketing", bucket: int) -> int:
+        """Give the bucket of a coarser bucketing in which a bucket lies."""
+        return bucket >> (coarser.shift - self.shift) if self.by_key else bucket & coarser.mask
+
+    def finer(self, times: int) -> "Bucketing":
+        """Cut each bucket into up to `times` as many, as far as that goes."""
+        bits = times.bit_length() - 1
+        if self.by_key:
+            return replace(self, shift=max(0, self.shift - bits))
+        return replace(self, mask=min(((self.mask + 1) << bits) - 1, WIDEST_MASK))
+
     def range_of(self, bucket: int) -> tuple[int, int]:
         """Give the first and the last key of a bucket by key."""
         return bucket << self.shift, (bucket << self.shift) + (1 << self.shift) - 1
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The sum of each bucket that holds a row. In a table of latest, rows without a hash may be in the bucket None."""
+
+    bucketing: Bucketing
+    buckets: Mapping[int | None, Sum]
+
+    @property
+    def total(self) -> Sum:
+        """Add up all buckets."""
+        return Sum(sum(each.rows for each in self.buckets.values()), sum(each.hashes for each in self.buckets.values()))
+
+    @property
+    def has_all_hashes(self) -> bool:
+        """Say whether no row is known to lack its hash."""
+        return None not in self.buckets
+
+    def plus(self, changes: Mapping[int | None, Sum]) -> "Sums":
+        """Add what changes add and take away; a bucket that comes to nothing is left out."""
+        added = dict(self.buckets)
+        for bucket, change in changes.items():
+            before = added.get(bucket, NOTHING)
+            added[bucket] = Sum(before.rows + change.rows, before.hashes + change.hashes)
+        return Sums(self.bucketing, {bucket: each for bucket, each in added.items() if each != NOTHING})
+
+    def within(self, coarser: Bucketing) -> "Sums":
+        """Add up the buckets that lie in one of a coarser bucketing; every row is known to have its hash."""
+        if coarser == self.bucketing:
+            return self
+        added: dict[int | None, Sum] = {}
+        for bucket, each in self.buckets.items():
+            wider = None if bucket is None else self.bucketing.bucket_in(coarser, bucket)
+            before = added.get(wider, NOTHING)
+            added[wider] = Sum(before.rows + each.rows, before.hashes + each.hashes)
+        return Sums(coarser, added)
+
+    def wanted_bucketing(self) -> Bucketing:
+        """Give the bucketing for the next sweep: this one, or a finer one where the buckets have become crowded."""
+        fill = self.total.rows // (ROWS_PER_BUCKET * max(1, len(self.buckets)))
+        return self.bucketing.finer(fill) if fill >= CROWDED else self.bucketing
 
 
 def bucketing_for(key_range: tuple[int, int] | None, rows: int, *, by_key: bool) -> Bucketing:
@@ -56,9 +115,10 @@ def bucketing_for(key_range: tuple[int, int] | None, rows: int, *, by_key: bool)
     return Bucketing(by_key=True, shift=min(shift, WIDEST_SHIFT))
 
 
-def differing(expected: Mapping[int, Sum], found: Mapping[int, Sum]) -> list[int]:
+def differing(expected: Mapping[int | None, Sum], found: Mapping[int | None, Sum]) -> list[int]:
     """Name the buckets whose count or sum differ, in order."""
-    return sorted(bucket for bucket in expected.keys() | found.keys() if expected.get(bucket) != found.get(bucket))
+    both = expected.keys() | found.keys()
+    return sorted(each for each in both if each is not None and expected.get(each) != found.get(each))
 
 
 def ranges(buckets: Iterable[int], bucketing: Bucketing) -> list[tuple[int, int]]:
@@ -71,8 +131,3 @@ def ranges(buckets: Iterable[int], bucketing: Bucketing) -> list[tuple[int, int]
         else:
             joined.append((low, high))
     return joined
-
-
-def total(sums: Mapping[int, Sum]) -> Sum:
-    """Add up all buckets."""
-    return Sum(sum(each.rows for each in sums.values()), sum(each.hashes for each in sums.values()))

@@ -207,7 +207,7 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
     Raises:
         StateError: the manifest of a batch in between is missing.
     """
-    after = _probed(objects, after)
+    after = after or _probed(objects)
     start = manifest_key(after) if after else None
     keys = [meta.key for meta in objects.list(MANIFESTS, start_after=start)]
     # Anything else in the folder, such as a copy that somebody made by hand, is no manifest.
@@ -220,9 +220,9 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
     return newest
 
 
-def _probed(objects: Objects, after: int) -> int:
-    """Skip ahead over manifests that exist, so that a year of them is not listed; the caller lists the rest."""
-    step = PAGE
+def _probed(objects: Objects) -> int:
+    """Skip over manifests that exist, so that a year of them is not listed; the caller lists the rest."""
+    after, step = 0, PAGE
     while objects.exists(manifest_key(after + step)):
         after += step
         step *= 2

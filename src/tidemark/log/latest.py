@@ -101,6 +101,11 @@ def latest_batch(objects: Objects, table: SourceTable) -> int:
     return 0 if lake is None else lake.batch
 
 
+def is_there(objects: Objects, table: SourceTable) -> bool:
+    """Say whether a table of latest exists, by one request; nothing ever removes the first commit of its Delta log."""
+    return objects.exists(f"{path_of(table)}/_delta_log/{0:020d}.json")
+
+
 def stage_changes(engine: Engine, latest: LatestTable, change: Table, *, batch: int, now_milliseconds: int) -> Change:
     """Write the files that apply a batch's changes to a table of latest; see `stage_merge`.
 

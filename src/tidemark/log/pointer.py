@@ -30,7 +30,8 @@ APART = (
 class Pointer:
     """Hold what the last poll left behind; all times are in UTC.
 
-    `polls` counts the polls, because some tables are not swept in every poll (`sweep_every`).
+    `polls` counts the polls, because some tables are not swept in every poll (`sweep_every`). `sums` names the object
+    with the sums of latest as of the batch, see `log/sums.py`.
     """
 
     pipeline_id: str
@@ -38,6 +39,7 @@ class Pointer:
     watermark: datetime | None
     checked_at: datetime
     polls: int = 0
+    sums: str | None = None
 
     def encode(self) -> str:
         """Return the pointer as JSON."""
@@ -59,6 +61,7 @@ class Pointer:
             watermark=None if watermark is None else _decode_time(_text(members, "watermark")),
             checked_at=_decode_time(_text(members, "checked_at")),
             polls=int(members.get("polls", 0)),
+            sums=None if members.get("sums") is None else _text(members, "sums"),
         )
 
 

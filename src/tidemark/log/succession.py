@@ -31,8 +31,9 @@ def succeed(
         pointers: where the pointer is kept.
         manifest: the manifest of the batch.
         apply: brings latest up to the batch; None if the batch changes nothing in latest.
-        pointed: gives the new pointer, once latest is up to date. If it is None, a pointer at the batch before moves on
-            by one. Any other pointer stays, so that the next poll brings latest up from there.
+        pointed: gives the new pointer, once latest is up to date; it may bring it there itself. If it is None, a
+            pointer at the batch before moves on by one. Any other pointer stays, so that the next poll brings latest up
+            from there.
 
     Raises:
         OvertakenError: another run made a batch of that number first; nothing was changed.
@@ -45,4 +46,6 @@ def succeed(
         return
     before = pointers.read()
     if before and before.batch == manifest.batch - 1:
-        pointers.write(replace(before, batch=manifest.batch, watermark=manifest.watermark))
+        # If latest has changed, its sums are no longer known.
+        sums = None if apply else before.sums
+        pointers.write(replace(before, batch=manifest.batch, watermark=manifest.watermark, sums=sums))

@@ -217,12 +217,25 @@ copy (
 ) to stdout (format text);
 
 -- name: sums
+-- By the statistics of the key, PostgreSQL would expect as many buckets as rows, and then adds up in one process. Of a
+-- union it has no statistics, and expects few; so each parallel worker hashes and adds up its own rows. The second part
+-- is never read.
 select
-    {bucket} as bucket,
+    bucket,
     count(*) as row_count,
-    sum({hash}) as hash_sum
-from {table}
-group by {bucket};
+    sum(hash_of_row) as hash_sum
+from (
+    select
+        {bucket} as bucket,
+        {hash} as hash_of_row
+    from {table}
+    union all
+    select
+        null::bigint as bucket,
+        null::bigint as hash_of_row
+    where false
+) as hashed
+group by bucket;
 
 -- name: hashes_in_buckets
 copy (

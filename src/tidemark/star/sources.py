@@ -29,6 +29,8 @@ from tidemark.model import SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star.star_sql import gone, typed, unreadable
 
+BRING_UP = "run tidemark ingest, which brings it up to date; if it still does not, tidemark rebuild latest"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -151,7 +153,7 @@ def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequenc
     if (state.batch if state else 0) < entry.changed_in:
         # The ingest that committed the batch is about to apply it to latest, or was killed before it could.
         message = f"latest {table.name} does not have batch {entry.changed_in} yet"
-        raise TransientError(message, advice="run tidemark ingest, which brings it up to date", table=table.name)
+        raise TransientError(message, advice=BRING_UP, table=table.name)
     types = {column.name: column.log_type for column in entry.columns}
     there = state.rows if state else empty(types)
     deleted = [gone(part.rows, table, entry.columns, there).rows for part in parts] if entry.deleted else []

@@ -135,24 +135,20 @@ where
         where u._op = 'update' and {is_before}
     );
 
--- name: expected_sums
+-- name: sums_of_latest
+select
+    {bucket} as bucket,
+    count(*) as row_count,
+    coalesce(sum(_hash), 0)::varchar as hash_sum
+from {latest}
+group by {bucket};
+
+-- name: sums_of_changes
 select
     bucket,
     sum(row_count)::bigint as total_rows,
     sum(hash_sum)::varchar as total_hashes
 from (
-    select
-        {bucket} as bucket,
-        count(*) as row_count,
-        coalesce(sum(_hash), 0) as hash_sum
-    from (
-        select
-            {keys},
-            _hash
-        from {latest}
-    )
-    group by {bucket}
-    union all
     select
         {bucket_before} as bucket,
         -1 as row_count,
@@ -167,8 +163,7 @@ from (
     from {change}
     where _op <> 'delete'
 )
-group by bucket
-having sum(row_count) <> 0 or sum(hash_sum) <> 0;
+group by bucket;
 
 -- name: expected_rows
 select
