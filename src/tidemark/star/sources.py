@@ -9,6 +9,7 @@ from pathlib import Path
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine
 from tidemark.lake.json_lines import longest_line_bytes
+from tidemark.lake.merge import PLACE
 from tidemark.lake.sqltext import (
     OWN,
     Expression,
@@ -18,6 +19,8 @@ from tidemark.lake.sqltext import (
     hidden,
     names,
     numbered_parquet,
+    quoted,
+    scratch_parquet,
     select,
     shown,
     union_all,
@@ -32,16 +35,15 @@ from tidemark.star.star_sql import gone, typed, unreadable
 
 @dataclass(frozen=True)
 class Part:
-    """One object of the log as Parquet, so that a fact and a dimension that both read it parse it only once."""
+    """One object of the log as Parquet, so that a fact and a dimension that both read it parse it only once.
+
+    `rows` has the object's lines with `_op` and `_tidemark_position`, which counts from 0; `scratch` is the file to
+    remove in the end.
+    """
 
     source: LogObject
-    path: Path
-    columns: Sequence[str]
-
-    @property
-    def rows(self) -> Rows:
-        """Give the object's lines with `_op` and `_tidemark_position`, which counts from 0."""
-        return select("star", "part", fields=shown(self.columns), rows=numbered_parquet(self.path)).rows
+    rows: Rows
+    scratch: Path
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def source_tables(
         stars: the star tables.
         manifest: the batch, as the model reads it.
         log: holds the batch's objects.
-        latest: where latest lies.
+        latest: where latest lies. If that is a scratch copy, everything is made from the log alone.
 
     Raises:
         StateError: the batch lacks a table, or one of its objects is gone or altered.
@@ -122,7 +124,11 @@ def source_tables(
                 message = f"batch {manifest.batch} has no source table {name!r}, which {star.name} reads"
                 raise StateError(message, advice="run tidemark ingest with this model first", table=name)
             if name not in states:
-                parts = [_part(engine, log, each, entry, manifest.batch) for each in entry.objects]
+                parts = [
+                    (part_of_latest(engine, log, each, entry) if latest is log.objects else None)
+                    or part_of_log(engine, log, each, entry, manifest.batch)
+                    for each in entry.objects
+                ]
                 states[name] = SourceState(
                     engine, entry, parts, _rows(latest, sources[name], entry, parts, manifest.batch)
                 )
@@ -130,10 +136,11 @@ def source_tables(
     finally:
         for state in states.values():
             for part in state.parts:
-                part.path.unlink()
+                part.scratch.unlink(missing_ok=True)
 
 
-def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, batch: int) -> Part:
+def part_of_log(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, batch: int) -> Part:
+    """Give an object by its own lines, which become a scratch file."""
     types = {column.name: column.log_type for column in entry.columns}
     copy, path = engine.new_file(".jsonl"), engine.new_file(".parquet")
     file = log.verified(each, copy)
@@ -143,7 +150,26 @@ def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, ba
         rows = select("star", "lines_of_log", fields=hidden(types), operation=operation, lines=lines)
         write_scratch_file(engine, rows, [*(OWN + name for name in types), "_op"], path)
     copy.unlink(missing_ok=True)
-    return Part(each, path, list(types))
+    parts = {"fields": shown(types), "operation": quoted("_op"), "rows": numbered_parquet(path)}
+    return Part(each, select("star", "part", **parts).rows, path)
+
+
+def part_of_latest(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry) -> Part | None:
+    """Give an object by the data file that latest got of its rows; None if that cannot take the object's place."""
+    types = {column.name: column.log_type for column in entry.columns}
+    # DuckDB would add the place under a name that the table has itself.
+    if PLACE in map(str.lower, types):
+        return None
+    copy = engine.new_file(".parquet")
+    file = log.same_rows(each, copy)
+    if file is not None:
+        found = engine.describe(select("files", "all", rows=scratch_parquet([file])))
+        # A column that came into the model later is in no older file.
+        if types.items() <= found.items():
+            parts = {"fields": names(types), "operation": Expression("'insert'"), "rows": numbered_parquet(file)}
+            return Part(each, select("star", "part", **parts).rows, copy)
+    copy.unlink(missing_ok=True)
+    return None
 
 
 def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequence[Part], batch: int) -> Rows:
