@@ -148,7 +148,7 @@ class Transform:
         for star in self._ordered:
             started = time.perf_counter()
             progress("transform", star.name, 0, 0, 0.0, batch.number)
-            outcome = outcomes[star.name] = _put(batch, star, outcomes, years)
+            outcome = outcomes[star.name] = batch.untouched(star, years) or _put(batch, star, outcomes, years)
             years |= outcome.years
             report = TableReport(
                 rows=outcome.entry.rows,

@@ -1,9 +1,9 @@
 """The source tables as a model's SELECTs read them in one batch: latest as of the batch, and the batch's changes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tidemark.errors import StateError, TransientError
@@ -27,6 +27,7 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.wide_rows import write_scratch_file
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
+from tidemark.log.columns import Column
 from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable
 from tidemark.objects import Objects
@@ -48,12 +49,21 @@ class Part:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source table in one batch; `rows` holds latest as of the batch, and the rows that the batch deleted."""
+    """A source table in one batch; `read` gives what `rows` keeps."""
 
     engine: Engine
     entry: TableEntry
     parts: Sequence[Part]
-    rows: Rows
+    read: Callable[[], Rows]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Give latest as of the batch, and the rows that the batch deleted; latest is opened only for this.
+
+        Raises:
+            TransientError: latest does not have the batch yet.
+        """
+        return self.read()
 
     def sample(self, rows: Rows) -> str | None:
         """Name the first unreadable value in some of the table's rows; None when every value can be read."""
@@ -77,8 +87,13 @@ class SourceTables:
     states: Mapping[str, SourceState]
 
     def has_changes(self, star: StarTable) -> bool:
-        """Say whether the batch holds changes of a table that a star table reads."""
-        return any(self.states[name].entry.changes for name in star.reads)
+        """Say whether the batch changes a dimension's tables, or a fact's driving table."""
+        return any(self.states[name].entry.changes for name in ([star.driving] if star.kind == "fact" else star.reads))
+
+    def describe(self, star: StarTable) -> None:
+        """Make the views that a star table's SELECT reads, without any rows, to learn what it yields."""
+        columns = {name: self.states[name].entry.columns for name in star.reads}
+        self.present(star, {name: empty(_types(found)) for name, found in columns.items()})
 
     def present(self, star: StarTable, instead: Mapping[str, Rows], *, filled: bool = False) -> None:
         """Make the views that a star table's SELECT reads.
@@ -90,7 +105,9 @@ class SourceTables:
         """
         for name in star.reads:
             state = self.states[name]
-            self.engine.view(name, typed(instead.get(name, state.rows), state.entry.columns, filled=filled))
+            # Latest is opened only where its rows are asked for.
+            rows = instead[name] if name in instead else state.rows  # noqa: SIM401
+            self.engine.view(name, typed(rows, state.entry.columns, filled=filled))
 
 
 @contextmanager
@@ -114,7 +131,6 @@ def source_tables(
 
     Raises:
         StateError: the batch lacks a table, or one of its objects is gone or altered.
-        TransientError: latest does not have the batch yet.
     """
     states: dict[str, SourceState] = {}
     try:
@@ -129,9 +145,8 @@ def source_tables(
                     or part_of_log(engine, log, each, entry, manifest.batch)
                     for each in entry.objects
                 ]
-                states[name] = SourceState(
-                    engine, entry, parts, _rows(latest, sources[name], entry, parts, manifest.batch)
-                )
+                read = partial(_rows, latest, sources[name], entry, parts, manifest.batch)
+                states[name] = SourceState(engine, entry, parts, read)
         yield SourceTables(engine, states)
     finally:
         for state in states.values():
@@ -141,7 +156,7 @@ def source_tables(
 
 def part_of_log(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, batch: int) -> Part:
     """Give an object by its own lines, which become a scratch file."""
-    types = {column.name: column.log_type for column in entry.columns}
+    types = _types(entry.columns)
     copy, path = engine.new_file(".jsonl"), engine.new_file(".parquet")
     file = log.verified(each, copy)
     lines = from_json([str(file)], types | {"_op": "VARCHAR"}, longest_line_bytes([file]))
@@ -156,7 +171,7 @@ def part_of_log(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEnt
 
 def part_of_latest(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry) -> Part | None:
     """Give an object by the data file that latest got of its rows; None if that cannot take the object's place."""
-    types = {column.name: column.log_type for column in entry.columns}
+    types = _types(entry.columns)
     # DuckDB would add the place under a name that the table has itself.
     if PLACE in map(str.lower, types):
         return None
@@ -178,8 +193,12 @@ def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequenc
         # The ingest that committed the batch is about to apply it to latest, or was killed before it could.
         message = f"latest {table.name} does not have batch {entry.changed_in} yet"
         raise TransientError(message, advice="run tidemark ingest, which brings it up to date", table=table.name)
-    types = {column.name: column.log_type for column in entry.columns}
+    types = _types(entry.columns)
     there = state.rows if state else empty(types)
     deleted = [gone(part.rows, table, entry.columns, there).rows for part in parts] if entry.deleted else []
     fields = names(types)
     return union_all(select("files", "fields", fields=fields, rows=rows) for rows in [there, *deleted]).rows
+
+
+def _types(columns: Sequence[Column]) -> dict[str, str]:
+    return {column.name: column.log_type for column in columns}
