@@ -1,21 +1,24 @@
-"""How often the star's manifests are read: each read is a request to S3, and a year brings tens of thousands."""
+"""How much is asked of S3: how often the star's manifests are read, and what transform and load open in a batch."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.support.library import LIBRARY, library_template
 from tests.support.pipeline import Rig, clock, generated_totesys, rigs
 from tests.support.postgres import Postgres
+from tests.support.s3 import S3
 from tidemark.compact import Compact
 from tidemark.objects import ObjectMeta
 from tidemark.objects.directory import DirectoryObjects
 from tidemark.star.quarantine_report import list_heaps, list_set_aside
 
 BATCHES = 6
+TABLES_OF_LIBRARY = ("dimension/shelf", "fact/loan", "latest/shelf", "latest/loan")
 SOON = "update sales_order set agreed_delivery_date = 'soon', last_updated = timezone('UTC', clock_timestamp())"
 
 
@@ -89,3 +92,26 @@ def test_a_look_into_quarantine_reads_each_manifest_of_the_star_once(filled: Fil
     processed.requests.clear()
     assert len(list_set_aside(tables, processed)) == BATCHES - 1
     assert processed.manifests() == {"manifests": BATCHES - 1, "rebuilds": 1}
+
+
+def test_transform_and_load_ask_s3_for_little(postgres: Postgres, new_rig: Callable[..., Rig], s3: S3) -> None:
+    bucket = s3.create_bucket()
+    rig = new_rig(library_template(postgres), model=str(LIBRARY), place=f"s3://{bucket}")
+
+    def asked(stage: Callable[[], object]) -> list[str]:
+        before = len(s3.requests())
+        stage()
+        return [each.replace(f"/{bucket}", "") for each in s3.requests()[before:]]
+
+    rig.run()
+    assert [len(asked(stage)) for stage in (rig.transform, rig.load)] == [5, 3]
+
+    rig.change("update shelf set label = 'maps', changed = '2024-11-05 09:02' where shelf_id = 4")
+    rig.ingest()
+    requests = {stage.__name__: asked(stage) for stage in (rig.transform, rig.load)}
+    # Nothing of the fact, and of latest no more than a SELECT reads.
+    opened = {table for table in TABLES_OF_LIBRARY if any(table in each for each in requests["transform"])}
+    assert opened == {"dimension/shelf"}
+    # Two thirds of these are delta-rs, which reads each commit since the last checkpoint several times.
+    assert len(requests["transform"]) <= 32
+    assert len(requests["load"]) <= 17

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
@@ -25,7 +26,7 @@ APPLICATION = "tidemark"
 # delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits.
 UNFIT_FOR_DELTA = re.compile(r"[#?\\]|%[0-9a-fA-F]{2}")
 # The Delta log must outlive every batch that has not been transformed or loaded yet; `compact` removes only data files.
-CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "50"}
+CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "10"}
 # DuckDB has several names for these; it answers with the ones above, and so does a Delta table.
 OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 # How much of a message of delta-rs is shown: some quote whole records and stack traces.
@@ -73,12 +74,13 @@ class LakeTable:
         """Give the Delta version."""
         return self.delta.version()
 
-    @property
+    # delta-rs reads every commit since the last checkpoint again for this.
+    @cached_property
     def batch(self) -> int:
         """Give the last batch that was applied, 0 for none."""
         return self.delta.transaction_version(APPLICATION) or 0
 
-    @property
+    @cached_property
     def files(self) -> list[str]:
         """Name the data files, relative to the table's folder, in a fixed order."""
         actions = self.delta.get_add_actions(flatten=True)
@@ -103,6 +105,12 @@ class LakeTable:
             for name, kind in self.columns.items()
         )
         return select("files", "fields", fields=fields, rows=from_parquet(wanted, self.stored)).rows
+
+    def caught_up(self) -> "LakeTable":
+        """Give the table at its newest version by its newer commits alone; do not use the handle afterwards."""
+        with _translated(self.path):
+            self.delta.update_incremental()
+        return LakeTable(self.objects, self.path, _columns_of(self.delta), self.delta)
 
     def commit(
         self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -237,17 +238,24 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
     Raises:
         StateError: the manifest of a batch in between is missing.
     """
-    after = _probed(objects, after)
-    start = manifest_key(after) if after else None
-    keys = [meta.key for meta in objects.list(MANIFESTS, start_after=start)]
-    # Anything else in the folder, such as a copy that somebody made by hand, is no manifest.
-    batches = [int(found[1]) for found in map(MANIFEST.fullmatch, keys) if found]
+    batches = _listed(objects, after, PAGE)
+    if len(batches) == PAGE:
+        after = _probed(objects, after)
+        batches = _listed(objects, after)
     newest = max(batches, default=after)
     if batches and len(batches) != newest - after:
         missing = sorted(set(range(after + 1, newest + 1)).difference(batches))
         message = f"the manifests of batches {missing[:20]} are missing, though {newest} exists"
         raise StateError(message, advice="restore them from the bucket's older versions", batches=missing)
     return newest
+
+
+def _listed(objects: Objects, after: int, most: int | None = None) -> list[int]:
+    """List the batches that have a manifest after a batch; no more than `most`, if given, and these are the first."""
+    start = manifest_key(after) if after else None
+    # Anything else in the folder, such as a copy that somebody made by hand, is no manifest.
+    found = (MANIFEST.fullmatch(meta.key) for meta in objects.list(MANIFESTS, start_after=start))
+    return [int(each[1]) for each in islice(filter(None, found), most)]
 
 
 def _probed(objects: Objects, after: int) -> int:

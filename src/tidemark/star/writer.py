@@ -82,7 +82,7 @@ class StarWriter:
         if not change.added and not change.removed:
             return lake
         lake.commit(change, batch=self.batch, metadata={"model": self.model})
-        return self.open_again(lake.path)
+        return lake.caught_up()
 
     def open_again(self, path: str) -> LakeTable:
         """Open a star table that must be there; StateError when it is gone."""
