@@ -116,8 +116,11 @@ class Transform:
 
     def _to_do(self, log: ChangeLog, done: int, last: int) -> Iterator[tuple[Manifest, Manifest]]:
         """Yield the manifests of the batches to transform, each as it was written and as the model reads it."""
-        newest = log.newest(last) if done < last else None
-        for found in log.manifests(done + 1, last):
+        if done >= last:
+            return
+        newest = log.manifest(last) if self.until is None else log.newest(last)
+        for batch in range(done + 1, last + 1):
+            found = newest if newest and newest.batch == batch else log.manifest(batch)
             # The model may have been changed for a newer batch than this one.
             yield found, with_later_shape(found, newest or found)
 
@@ -148,7 +151,7 @@ class Transform:
         for star in self._ordered:
             started = time.perf_counter()
             progress("transform", star.name, 0, 0, 0.0, batch.number)
-            outcome = outcomes[star.name] = _put(batch, star, outcomes, years)
+            outcome = outcomes[star.name] = batch.untouched(star, years) or _put(batch, star, outcomes, years)
             years |= outcome.years
             report = TableReport(
                 rows=outcome.entry.rows,

@@ -1,6 +1,5 @@
 """How many requests a command makes: each takes time on S3 and costs money, and a year brings tens of thousands."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.library import LIBRARY, library_template
 from tests.support.pipeline import Rig, clock, generated_totesys, rigs
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
@@ -18,8 +18,9 @@ from tidemark.objects.directory import DirectoryObjects
 from tidemark.star.quarantine_report import list_heaps, list_set_aside
 
 BATCHES = 6
-REQUESTS_OF_AN_EMPTY_POLL = 5
+REQUESTS_OF_AN_EMPTY_POLL = 3
 MOST_REQUESTS_OF_ONE_CHANGE = 42
+TABLES_OF_LIBRARY = ("dimension/shelf", "fact/loan", "latest/shelf", "latest/loan")
 SOON = "update sales_order set agreed_delivery_date = 'soon', last_updated = timezone('UTC', clock_timestamp())"
 
 
@@ -95,15 +96,11 @@ def test_a_look_into_quarantine_reads_each_manifest_of_the_star_once(filled: Fil
     assert processed.manifests() == {"manifests": BATCHES - 1, "rebuilds": 1}
 
 
-def recorded(s3: S3, work: Callable[[], object]) -> list[str]:
-    """Give the requests that some work sends to S3, by method and path."""
-    s3.request("POST", "/moto-api/recorder/reset-recording")
-    s3.request("POST", "/moto-api/recorder/start-recording")
+def asked(s3: S3, work: Callable[[], object]) -> list[str]:
+    """Give the requests that some work sends to S3."""
+    before = len(s3.requests())
     work()
-    s3.request("POST", "/moto-api/recorder/stop-recording")
-    lines = s3.request("GET", "/moto-api/recorder/download-recording").decode().splitlines()
-    asked = [json.loads(line) for line in lines]
-    return [f"{each['method']} {each['url'].partition('//')[2].partition('/')[2]}" for each in asked]
+    return s3.requests()[before:]
 
 
 def test_a_poll_of_eleven_tables_asks_s3_little(s3: S3, postgres: Postgres, tmp_path: Path) -> None:
@@ -113,10 +110,27 @@ def test_a_poll_of_eleven_tables_asks_s3_little(s3: S3, postgres: Postgres, tmp_
         rig.ingest()
         rig.ingest()
 
-        nothing = recorded(s3, rig.ingest)
+        nothing = asked(s3, rig.ingest)
         rig.change(f"{SOON} where sales_order_id = 2")
-        one_change = recorded(s3, rig.ingest)
-        nothing_again = recorded(s3, rig.ingest)
-    # The pointer twice, a listing, the newest manifest, and the sums of latest.
+        one_change = asked(s3, rig.ingest)
+        nothing_again = asked(s3, rig.ingest)
+    # A listing, the newest manifest, and the sums of latest; the pointer, read and written, is in Parameter Store.
     assert len(nothing) == len(nothing_again) == REQUESTS_OF_AN_EMPTY_POLL
     assert len(one_change) <= MOST_REQUESTS_OF_ONE_CHANGE
+
+
+def test_transform_and_load_ask_s3_for_little(postgres: Postgres, new_rig: Callable[..., Rig], s3: S3) -> None:
+    rig = new_rig(library_template(postgres), model=str(LIBRARY), place=f"s3://{s3.create_bucket()}")
+
+    rig.run()
+    assert [len(asked(s3, stage)) for stage in (rig.transform, rig.load)] == [5, 3]
+
+    rig.change("update shelf set label = 'maps', changed = '2024-11-05 09:02' where shelf_id = 4")
+    rig.ingest()
+    requests = {stage.__name__: asked(s3, stage) for stage in (rig.transform, rig.load)}
+    # Nothing of the fact, and of latest no more than a SELECT reads.
+    opened = {table for table in TABLES_OF_LIBRARY if any(table in each for each in requests["transform"])}
+    assert opened == {"dimension/shelf"}
+    # Two thirds of these are delta-rs, which reads each commit since the last checkpoint several times.
+    assert len(requests["transform"]) <= 32
+    assert len(requests["load"]) <= 17

@@ -2,7 +2,7 @@
 
 `python -m tests.support.aws_server <port> <folder>`. State machines run; Lambda functions run in processes of their own
 (lambdas.py); Step Functions' ValidateStateMachineDefinition and ListStateMachineVersions are answered. A test steers it
-below /test-api: it lists invocations and puts to S3 there, and lets an invocation fail.
+below /test-api: it lists invocations, requests and puts to S3 there, and lets an invocation fail.
 """
 
 import functools
@@ -48,6 +48,7 @@ class Server:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.lambdas = Lambdas(folder, reaching(port), _keep_log)
         self.puts: list[tuple[str, bool]] = []
+        self.requests: list[tuple[str, str]] = []
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -71,7 +72,10 @@ class Server:
             if path.endswith("/invocations"):
                 name = unquote(path.removeprefix(FUNCTIONS).removesuffix("/invocations").strip("/"))
                 return self._invoke(name, Request(environ))
-        if environ["REQUEST_METHOD"] == "PUT" and "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+        is_for_s3 = "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
+        if is_for_s3:
+            self.requests.append((environ["REQUEST_METHOD"], f"{path}?{environ.get('QUERY_STRING', '')}"))
+        if is_for_s3 and environ["REQUEST_METHOD"] == "PUT":
             self.puts.append((path, environ.get("HTTP_IF_NONE_MATCH") == "*"))
         if path.startswith("/test-api/"):
             return self._steer(path.removeprefix("/test-api/"), Request(environ))
@@ -119,7 +123,7 @@ class Server:
         if what == "faults":
             for function, fault in request.get_json().items():
                 self.lambdas.faults[function].append(fault)
-        seen = self.puts if what == "puts" else self.lambdas.invocations
+        seen = {"puts": self.puts, "requests": self.requests}.get(what, self.lambdas.invocations)
         return Response(json.dumps(seen), mimetype="application/json")
 
 

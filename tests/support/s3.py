@@ -58,6 +58,11 @@ class S3:
         """Forget every bucket, parameter and secret."""
         self.request("POST", "/moto-api/reset")
 
+    def requests(self) -> list[str]:
+        """List the requests to S3 so far, such as `GET /bucket-1/batches/0000000001.json?`."""
+        found: list[list[str]] = json.loads(self.request("GET", "/test-api/requests"))
+        return [" ".join(each) for each in found]
+
     def is_ready(self) -> bool:
         """Say whether the server answers."""
         try:

@@ -129,8 +129,9 @@ def test_a_key_that_the_source_retypes_later_is_a_change_of_the_contract(tmp_pat
     model = write_model(tmp_path / "model", BOTH.format(0), files)
 
     with open_engine([]) as engine:
-        require_readable(engine, model, {"t0": [Column("id", "uuid")]}, ["t0"])
+        before = {"t0": [Column("id", "uuid")]}
+        require_readable(engine, model, before, before)
         with pytest.raises(
             ContractError, match=f"dim_d0.id is uuid, and dimension/d0.sql yields text for it: {BECOME}"
         ):
-            require_readable(engine, model, {"t0": [Column("id", "text")]}, ["t0"])
+            require_readable(engine, model, {"t0": [Column("id", "text")]}, before)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tidemark.lake.files import add_file
 from tidemark.lake.sqltext import Expression, Rows, from_lines, from_parquet, names, quoted, select
 from tidemark.lake.table import Change
 from tidemark.lake.wide_rows import write_kept_file
-from tidemark.log.changelog import LogObject, TableEntry
+from tidemark.log.changelog import LatestFile, LogObject, TableEntry, measured
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of
 from tidemark.model import SourceTable
@@ -87,7 +87,8 @@ class _Whole:
         self.hash_sum += int(row[1])
         self.latest_row_id = str(row[2]) if is_integer else None
         self.highest = max((each for each in (self.highest, stamp) if each), default=None)
-        self.objects.append(put_object(poll, lines, table, row[2], row[0], part))
+        written = put_object(poll, lines, table, row[2], row[0], part)
+        size_bytes, sha256 = measured(parquet)
         action = add_file(
             engine,
             self.latest.lake,
@@ -96,7 +97,12 @@ class _Whole:
             now_milliseconds=poll.now_milliseconds,
             statistics=statistics_of(table, types),
         )
-        self.files += [action] if action else []
+        if action:
+            self.files.append(action)
+            written = replace(
+                written, latest_file=LatestFile(f"{self.latest.lake.path}/{action.path}", size_bytes, sha256)
+            )
+        self.objects.append(written)
 
     def _write_lines(self, rows: Rows, path: Path) -> None:
         columns = [column.name for column in self.columns]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
@@ -77,12 +78,13 @@ class LakeTable:
         """Give the Delta version."""
         return self.delta.version()
 
-    @property
+    # delta-rs reads every commit since the last checkpoint again for this.
+    @cached_property
     def batch(self) -> int:
         """Give the last batch that was applied, 0 for none."""
         return self.delta.transaction_version(APPLICATION) or 0
 
-    @property
+    @cached_property
     def files(self) -> list[str]:
         """Name the data files, relative to the table's folder, in a fixed order."""
         actions = self.delta.get_add_actions(flatten=True)
@@ -107,6 +109,12 @@ class LakeTable:
             for name, kind in self.columns.items()
         )
         return select("files", "fields", fields=fields, rows=from_parquet(wanted, self.stored)).rows
+
+    def caught_up(self) -> "LakeTable":
+        """Give the table at its newest version by its newer commits alone; do not use the handle afterwards."""
+        with _translated(self.objects, self.path):
+            self.delta.update_incremental()
+        return LakeTable(self.objects, self.path, _columns_of(self.delta), self.delta)
 
     def commit(
         self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False
@@ -255,7 +263,7 @@ def configured(table: LakeTable, metadata: Mapping[str, str]) -> LakeTable:
         custom_metadata={"batch": str(table.batch), **metadata},
         app_transactions=[Transaction(APPLICATION, table.batch)],
     )
-    with _translated(table.path), effect_on(table.path, "commit"):
+    with _translated(table.objects, table.path), effect_on(table.path, "commit"):
         table.delta.alter.set_table_properties(CONFIGURATION, commit_properties=properties)
     return open_table(table.objects, table.path) or table
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, is_
 MANIFESTS = "batches/"
 # The objects of the first batch and those of the others, in a folder of each table.
 FOLDERS = ("baseline", "changes")
+LATEST = "latest"
 DIGITS = 10
 MANIFEST = re.compile(rf"{MANIFESTS}([0-9]{{{DIGITS}}})\.json")
 # As many keys as S3 lists in one answer.
@@ -34,13 +36,26 @@ NOT_YET = 0
 
 
 @dataclass(frozen=True)
+class LatestFile:
+    """The data file that latest got of an object's rows: key, size, SHA-256; it holds these rows in their order."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class LogObject:
-    """One object of a batch: its key, rows, size and SHA-256."""
+    """One object of a batch: its key, rows, size and SHA-256.
+
+    `latest_file` is set where the rows of a table that was read whole went to latest as they are. It may be gone.
+    """
 
     key: str
     rows: int
     bytes: int
     sha256: str
+    latest_file: LatestFile | None = None
 
 
 @dataclass(frozen=True)
@@ -160,17 +175,12 @@ class ChangeLog:
             StateError: the object is gone, or holds other bytes, whose number and SHA-256 are the error's facts.
         """
         advice = f"restore {each.key} from the bucket's older versions or a backup: nothing else holds these changes"
-        path = self.objects.local_path(each.key)
         try:
-            if path is None or not path.is_file():
-                self.objects.download(each.key, scratch)
-                path = scratch
+            path = self._local(each.key, scratch)
         except ObjectMissingError as exc:
             message = f"a batch names {self.objects.url(each.key)}, which is not there"
             raise StateError(message, advice=advice, key=each.key) from exc
-        size_bytes = path.stat().st_size
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size_bytes, digest = measured(path)
         if (size_bytes, digest) != (each.bytes, each.sha256):
             message = (
                 f"{self.objects.url(each.key)} was altered: its manifest says {each.bytes} bytes of SHA-256"
@@ -178,6 +188,27 @@ class ChangeLog:
             )
             raise StateError(message, advice=advice, key=each.key, bytes=size_bytes, sha256=digest)
         return path
+
+    def same_rows(self, each: LogObject, scratch: Path) -> Path | None:
+        """Give a file with the bytes of the data file that latest got of an object's rows; see `verified`.
+
+        Return None if there is none, or if it is no longer there as it was written.
+        """
+        stored = each.latest_file
+        if stored is None:
+            return None
+        try:
+            path = self._local(stored.key, scratch)
+        except ObjectMissingError:
+            return None
+        return path if measured(path) == (stored.bytes, stored.sha256) else None
+
+    def _local(self, key: str, scratch: Path) -> Path:
+        path = self.objects.local_path(key)
+        if path is not None and path.is_file():
+            return path
+        self.objects.download(key, scratch)
+        return scratch
 
     def last_with(self, table: str, until: int) -> Manifest | None:
         """Find the newest manifest, up to batch `until`, that has a table; None if the log never held a row of it."""
@@ -207,11 +238,10 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
     Raises:
         StateError: the manifest of a batch in between is missing.
     """
-    after = after or _probed(objects)
-    start = manifest_key(after) if after else None
-    keys = [meta.key for meta in objects.list(MANIFESTS, start_after=start)]
-    # Anything else in the folder, such as a copy that somebody made by hand, is no manifest.
-    batches = [int(found[1]) for found in map(MANIFEST.fullmatch, keys) if found]
+    batches = _listed(objects, after, PAGE)
+    if len(batches) == PAGE:
+        after = _probed(objects, after)
+        batches = _listed(objects, after)
     newest = max(batches, default=after)
     if batches and len(batches) != newest - after:
         missing = sorted(set(range(after + 1, newest + 1)).difference(batches))
@@ -220,9 +250,17 @@ def newest_batch(objects: Objects, after: int = 0) -> int:
     return newest
 
 
-def _probed(objects: Objects) -> int:
-    """Skip over manifests that exist, so that a year of them is not listed; the caller lists the rest."""
-    after, step = 0, PAGE
+def _listed(objects: Objects, after: int, most: int | None = None) -> list[int]:
+    """List the batches that have a manifest after a batch; no more than `most`, if given, and these are the first."""
+    start = manifest_key(after) if after else None
+    # Anything else in the folder, such as a copy that somebody made by hand, is no manifest.
+    found = (MANIFEST.fullmatch(meta.key) for meta in objects.list(MANIFESTS, start_after=start))
+    return [int(each[1]) for each in islice(filter(None, found), most)]
+
+
+def _probed(objects: Objects, after: int) -> int:
+    """Skip ahead over manifests that exist, so that a year of them is not listed; the caller lists the rest."""
+    step = PAGE
     while objects.exists(manifest_key(after + step)):
         after += step
         step *= 2
@@ -275,6 +313,13 @@ def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
     return replace(manifest, tables=tables)
 
 
+def measured(path: Path) -> tuple[int, str]:
+    """Give the size and the SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return path.stat().st_size, digest
+
+
 def new_id() -> str:
     """Make the id of a new run, or of a new pipeline."""
     return str(uuid.uuid4())
@@ -294,13 +339,23 @@ def carried_over(entry: TableEntry) -> TableEntry:
 
 def _entry(name: str, table: Mapping[str, Any]) -> TableEntry:
     columns = tuple(Column(**column) for column in table["columns"])
-    objects = tuple(LogObject(**each) for each in table["objects"])
-    folders = tuple(f"{folder}/{name}/" for folder in FOLDERS)
-    for key in (each.key for each in objects):
-        # Whoever altered a manifest must not make a run read a file of somebody else's.
-        if not (is_key(str(key)) and str(key).startswith(folders)):
-            raise ValueError(f"for {name} it names the object {key!r}, expected a key below {' or '.join(folders)}")
+    objects = tuple(_object(each) for each in table["objects"])
+    for each in objects:
+        _require_below(name, each.key, *(f"{folder}/{name}/" for folder in FOLDERS))
+        if each.latest_file:
+            _require_below(name, each.latest_file.key, f"{LATEST}/{name}/")
     return TableEntry(**{**table, "columns": columns, "objects": objects})
+
+
+def _object(content: Mapping[str, Any]) -> LogObject:
+    stored = content.get("latest_file")
+    return LogObject(**{**content, "latest_file": LatestFile(**stored) if stored else None})
+
+
+def _require_below(table: str, key: object, *folders: str) -> None:
+    """Raise ValueError for a key elsewhere: whoever altered a manifest must not make a run read any other file."""
+    if not (is_key(str(key)) and str(key).startswith(folders)):
+        raise ValueError(f"for {table} it names the object {key!r}, expected a key below {' or '.join(folders)}")
 
 
 def _time(text: str | None) -> datetime | None:

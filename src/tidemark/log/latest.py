@@ -23,7 +23,7 @@ from tidemark.lake.table import (
 )
 from tidemark.log import keys
 from tidemark.log.change import KEY_BEFORE
-from tidemark.log.changelog import TableEntry
+from tidemark.log.changelog import LATEST, TableEntry
 from tidemark.log.columns import INTEGERS, Column
 from tidemark.model import SourceTable
 from tidemark.objects import Objects
@@ -56,7 +56,7 @@ class LatestTable:
 
 def path_of(table: SourceTable) -> str:
     """Name a table's folder in the ingestion bucket."""
-    return f"latest/{table.name}"
+    return f"{LATEST}/{table.name}"
 
 
 def columns_of(columns: Sequence[Column]) -> dict[str, str]:

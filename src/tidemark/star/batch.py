@@ -1,8 +1,9 @@
 """One batch while it is transformed: its inputs, and what it did to each star table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from functools import cached_property
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
@@ -10,7 +11,7 @@ from tidemark.lake.sqltext import Expression, text
 from tidemark.lake.table import Change, LakeTable
 from tidemark.log.changelog import Manifest
 from tidemark.model import Model, StarTable
-from tidemark.star.copy_lines import StarRows
+from tidemark.star.copy_lines import HASH, StarRows
 from tidemark.star.limits import Limit
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.shape import faults_of_select
@@ -23,15 +24,17 @@ NO_YEARS: frozenset[int] = frozenset()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a batch did to one star table: its entry for the manifest, the bytes written, the years in its rows.
-
-    `lake` is the table as the batch left it.
-    """
+    """What a batch did to one star table: its entry for the manifest, the bytes written, the years in its rows."""
 
     entry: StarEntry
     size_bytes: int
     years: frozenset[int]
-    lake: LakeTable
+    open: Callable[[], LakeTable]
+
+    @cached_property
+    def lake(self) -> LakeTable:
+        """Give the table as the batch left it."""
+        return self.open()
 
 
 @dataclass(frozen=True)
@@ -99,4 +102,22 @@ class Batch:
             open=self.quarantine.open_count(star) + set_aside - released,
             checksum=found.checksum,
         )
-        return Outcome(entry, sum(action.size for change in changes for action in change.added), years, lake)
+        return Outcome(entry, sum(action.size for change in changes for action in change.added), years, lambda: lake)
+
+    def untouched(self, star: StarTable, years: Collection[int]) -> Outcome | None:
+        """Give what the batch did to a star table that it leaves as it is, without opening it; None if it may touch it.
+
+        A table that the model may have changed, and one with open rows in quarantine, is always opened.
+
+        Args:
+            star: the star table.
+            years: the years that the batch's facts name.
+        """
+        before = self.writer.before
+        left = before.tables.get(star.name) if before and before.model == self.model.hash else None
+        if left is None or left.open or self.manifest.replay.get(star.name):
+            return None
+        if years if star.kind == "calendar" else self.sources.has_changes(star):
+            return None
+        entry = StarEntry(rows=0, version=left.version, checksum=f"{HASH}:0")
+        return Outcome(entry, 0, NO_YEARS, lambda: self.writer.open_again(star.path))

@@ -50,7 +50,7 @@ def put_dimension(batch: Batch, star: StarTable) -> Outcome:
     the batch names.
     """
     with batch.engine.working_tables() as tables:
-        batch.sources.present(star, {})
+        batch.sources.describe(star)
         dimension, lake = _opened(batch, star, tables)
         is_changed, has_open_rows = batch.sources.has_changes(star), bool(batch.quarantine.open_count(star))
         changes: list[Change] = []

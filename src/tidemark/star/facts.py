@@ -80,7 +80,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -
         DataError: the model's SELECT does not yield exactly one row for each change.
     """
     with batch.engine.working_tables() as tables:
-        batch.sources.present(star, {})
+        batch.sources.describe(star)
         yielded = yielded_by(batch.engine, batch.model, star)
         lake = batch.open(star, {star.key[0]: "BIGINT"}, yielded, star_sql.HISTORY)
         own = [file for file in lake.files if batch_of(file) == batch.number]

@@ -1,14 +1,15 @@
 """The source tables as a model's SELECTs read them in one batch: latest as of the batch, and the batch's changes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine
 from tidemark.lake.json_lines import longest_line_bytes
+from tidemark.lake.merge import PLACE
 from tidemark.lake.sqltext import (
     OWN,
     Expression,
@@ -18,12 +19,15 @@ from tidemark.lake.sqltext import (
     hidden,
     names,
     numbered_parquet,
+    quoted,
+    scratch_parquet,
     select,
     shown,
     union_all,
 )
 from tidemark.lake.wide_rows import write_scratch_file
 from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry
+from tidemark.log.columns import Column
 from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable
 from tidemark.objects import Objects
@@ -34,26 +38,34 @@ BRING_UP = "run tidemark ingest, which brings it up to date; if it still does no
 
 @dataclass(frozen=True)
 class Part:
-    """One object of the log as Parquet, so that a fact and a dimension that both read it parse it only once."""
+    """One object of the log as Parquet, so that a fact and a dimension that both read it parse it only once.
+
+    `rows` has the object's lines with `_op` and `_tidemark_position`, which counts from 0; `scratch` is the file to
+    remove in the end.
+    """
 
     source: LogObject
-    path: Path
-    columns: Sequence[str]
-
-    @property
-    def rows(self) -> Rows:
-        """Give the object's lines with `_op` and `_tidemark_position`, which counts from 0."""
-        return select("star", "part", fields=shown(self.columns), rows=numbered_parquet(self.path)).rows
+    rows: Rows
+    scratch: Path
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source table in one batch; `rows` holds latest as of the batch, and the rows that the batch deleted."""
+    """A source table in one batch; `read` gives what `rows` keeps."""
 
     engine: Engine
     entry: TableEntry
     parts: Sequence[Part]
-    rows: Rows
+    read: Callable[[], Rows]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Give latest as of the batch, and the rows that the batch deleted; latest is opened only for this.
+
+        Raises:
+            TransientError: latest does not have the batch yet.
+        """
+        return self.read()
 
     def sample(self, rows: Rows) -> str | None:
         """Name the first unreadable value in some of the table's rows; None when every value can be read."""
@@ -77,8 +89,13 @@ class SourceTables:
     states: Mapping[str, SourceState]
 
     def has_changes(self, star: StarTable) -> bool:
-        """Say whether the batch holds changes of a table that a star table reads."""
-        return any(self.states[name].entry.changes for name in star.reads)
+        """Say whether the batch changes a dimension's tables, or a fact's driving table."""
+        return any(self.states[name].entry.changes for name in ([star.driving] if star.kind == "fact" else star.reads))
+
+    def describe(self, star: StarTable) -> None:
+        """Make the views that a star table's SELECT reads, without any rows, to learn what it yields."""
+        columns = {name: self.states[name].entry.columns for name in star.reads}
+        self.present(star, {name: empty(_types(found)) for name, found in columns.items()})
 
     def present(self, star: StarTable, instead: Mapping[str, Rows], *, filled: bool = False) -> None:
         """Make the views that a star table's SELECT reads.
@@ -90,7 +107,9 @@ class SourceTables:
         """
         for name in star.reads:
             state = self.states[name]
-            self.engine.view(name, typed(instead.get(name, state.rows), state.entry.columns, filled=filled))
+            # Latest is opened only where its rows are asked for.
+            rows = instead[name] if name in instead else state.rows  # noqa: SIM401
+            self.engine.view(name, typed(rows, state.entry.columns, filled=filled))
 
 
 @contextmanager
@@ -110,11 +129,10 @@ def source_tables(
         stars: the star tables.
         manifest: the batch, as the model reads it.
         log: holds the batch's objects.
-        latest: where latest lies.
+        latest: where latest lies. If that is a scratch copy, everything is made from the log alone.
 
     Raises:
         StateError: the batch lacks a table, or one of its objects is gone or altered.
-        TransientError: latest does not have the batch yet.
     """
     states: dict[str, SourceState] = {}
     try:
@@ -124,19 +142,23 @@ def source_tables(
                 message = f"batch {manifest.batch} has no source table {name!r}, which {star.name} reads"
                 raise StateError(message, advice="run tidemark ingest with this model first", table=name)
             if name not in states:
-                parts = [_part(engine, log, each, entry, manifest.batch) for each in entry.objects]
-                states[name] = SourceState(
-                    engine, entry, parts, _rows(latest, sources[name], entry, parts, manifest.batch)
-                )
+                parts = [
+                    (part_of_latest(engine, log, each, entry) if latest is log.objects else None)
+                    or part_of_log(engine, log, each, entry, manifest.batch)
+                    for each in entry.objects
+                ]
+                read = partial(_rows, latest, sources[name], entry, parts, manifest.batch)
+                states[name] = SourceState(engine, entry, parts, read)
         yield SourceTables(engine, states)
     finally:
         for state in states.values():
             for part in state.parts:
-                part.path.unlink()
+                part.scratch.unlink(missing_ok=True)
 
 
-def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, batch: int) -> Part:
-    types = {column.name: column.log_type for column in entry.columns}
+def part_of_log(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, batch: int) -> Part:
+    """Give an object by its own lines, which become a scratch file."""
+    types = _types(entry.columns)
     copy, path = engine.new_file(".jsonl"), engine.new_file(".parquet")
     file = log.verified(each, copy)
     lines = from_json([str(file)], types | {"_op": "VARCHAR"}, longest_line_bytes([file]))
@@ -145,7 +167,26 @@ def _part(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry, ba
         rows = select("star", "lines_of_log", fields=hidden(types), operation=operation, lines=lines)
         write_scratch_file(engine, rows, [*(OWN + name for name in types), "_op"], path)
     copy.unlink(missing_ok=True)
-    return Part(each, path, list(types))
+    parts = {"fields": shown(types), "operation": quoted("_op"), "rows": numbered_parquet(path)}
+    return Part(each, select("star", "part", **parts).rows, path)
+
+
+def part_of_latest(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry) -> Part | None:
+    """Give an object by the data file that latest got of its rows; None if that cannot take the object's place."""
+    types = _types(entry.columns)
+    # DuckDB would add the place under a name that the table has itself.
+    if PLACE in map(str.lower, types):
+        return None
+    copy = engine.new_file(".parquet")
+    file = log.same_rows(each, copy)
+    if file is not None:
+        found = engine.describe(select("files", "all", rows=scratch_parquet([file])))
+        # A column that came into the model later is in no older file.
+        if types.items() <= found.items():
+            parts = {"fields": names(types), "operation": Expression("'insert'"), "rows": numbered_parquet(file)}
+            return Part(each, select("star", "part", **parts).rows, copy)
+    copy.unlink(missing_ok=True)
+    return None
 
 
 def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequence[Part], batch: int) -> Rows:
@@ -154,8 +195,12 @@ def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequenc
         # The ingest that committed the batch is about to apply it to latest, or was killed before it could.
         message = f"latest {table.name} does not have batch {entry.changed_in} yet"
         raise TransientError(message, advice=BRING_UP, table=table.name)
-    types = {column.name: column.log_type for column in entry.columns}
+    types = _types(entry.columns)
     there = state.rows if state else empty(types)
     deleted = [gone(part.rows, table, entry.columns, there).rows for part in parts] if entry.deleted else []
     fields = names(types)
     return union_all(select("files", "fields", fields=fields, rows=rows) for rows in [there, *deleted]).rows
+
+
+def _types(columns: Sequence[Column]) -> dict[str, str]:
+    return {column.name: column.log_type for column in columns}

@@ -82,11 +82,15 @@ class StarWriter:
         if not change.added and not change.removed:
             return lake
         lake.commit(change, batch=self.batch, metadata={"model": self.model})
-        reopened = open_table(lake.objects, lake.path)
-        if reopened is None:
-            message = f"{lake.path} is gone from the processed bucket"
+        return lake.caught_up()
+
+    def open_again(self, path: str) -> LakeTable:
+        """Open a star table that must be there; StateError when it is gone."""
+        lake = open_table(self.processed, path)
+        if lake is None:
+            message = f"{path} is gone from the processed bucket"
             raise StateError(message, advice="`tidemark rebuild star` makes it again from the log")
-        return reopened
+        return lake
 
     def _now_milliseconds(self) -> int:
         return int(self.clock().timestamp() * 1000)

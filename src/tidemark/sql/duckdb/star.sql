@@ -28,7 +28,7 @@ from {lines};
 -- name: part
 select
     {fields},
-    _op,
+    {operation} as _op,
     file_row_number as _tidemark_position
 from {rows};
 
