@@ -1,17 +1,23 @@
 """Keys of the warehouse whose equality is not that of their text, and what becomes of a warehouse that has them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.integration.test_doctor import failures
-from tests.support.pipeline import ask
+from tests.support.pipeline import Rig, ask, clock
+from tests.support.postgres import Postgres
+from tests.support.proof import unproven, verify
 from tests.support.small_source import write_model
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, DataError
 from tidemark.log.keys import FLOATING
+from tidemark.model import Model
 from tidemark.postgres.equality import NUMBERS
+from tidemark.rebuild import Rebuild
+from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.warehouse.schema import init, plan_init
 
 # A type like citext, as an extension brings it: its functions are those of text, its equality is not.
@@ -78,6 +84,36 @@ source_key = ["span"]
 reads = ["stay"]
 [star.fact_stay.references]
 length = "dim_lengths"
+"""
+
+# The type in warehouse.sql, and two texts of the source that it takes for one value.
+JOINING = {
+    "uuid": ("A0000000-0000-0000-0000-000000000000", "a0000000-0000-0000-0000-000000000000"),
+    "integer": ("01", "1"),
+    "char(4)": ("a", "a "),
+}
+JOINED = """
+[source.t{0}]
+key = ["id"]
+[star.dim_d{0}]
+kind = "dimension"
+key = ["id"]
+reads = ["t{0}"]
+[star.fact_f{0}]
+kind = "fact"
+key = ["record_id"]
+driving = "t{0}"
+source_key = ["id"]
+reads = ["t{0}"]
+[star.fact_f{0}.references]
+id = "dim_d{0}"
+"""
+JOINED_TABLES = """
+create table dim_d{0} (id {1} primary key, n integer);
+create table fact_f{0} (
+    record_id bigint primary key, id {1} not null references dim_d{0}, n integer, valid_from timestamp not null,
+    is_deleted boolean not null, batch_id bigint not null, valid_to timestamp
+);
 """
 
 
@@ -147,3 +183,56 @@ def test_a_key_that_becomes_text_keeps_its_rows_and_what_refers_to_them(
     assert ask(warehouse, "select span, length from fact_stay_current") == [("30 days", "30 days")]
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         execute(warehouse, "update fact_stay set length = '1 mon'")
+
+
+def joining(folder: Path, kinds: Iterable[str]) -> Model:
+    toml, files = "", {"warehouse.sql": ""}
+    for at, kind in enumerate(kinds):
+        toml += JOINED.format(at)
+        files["warehouse.sql"] += JOINED_TABLES.format(at, kind)
+        files[f"dimension/d{at}.sql"] = files[f"fact/f{at}.sql"] = f"select id, n from t{at}"
+    return write_model(folder, toml, files)
+
+
+def test_a_warehouse_that_has_one_value_for_two_keys_gets_both_back(
+    new_rig: Callable[..., Rig], new_database: Callable[..., str], postgres: Postgres, tmp_path: Path
+) -> None:
+    def build(url: str) -> None:
+        for at, (first, _) in enumerate(JOINING.values()):
+            execute(
+                url, f"create table t{at} (id text primary key, n integer); insert into t{at} values ('{first}', 1)"
+            )
+
+    good = joining(tmp_path / "good", ["text"] * len(JOINING))
+    rig = new_rig(postgres.template("joined keys", build), model=str(good.directory))
+    bad = replace(rig, model=joining(tmp_path / "bad", JOINING))
+    with pytest.raises(ConfigError, match=r"dim_d0\.id is uuid, and dimension/d0\.sql yields text for it: two keys"):
+        bad.ingest()
+    # From here on as an older Tidemark let it be made.
+    rig.ingest()
+    bad = replace(bad, warehouse_url=new_database())
+    init(bad.warehouse_url, bad.model)
+    bad.transform()
+    bad.load()
+    bad.change(*(f"insert into t{at} values ('{second}', 2)" for at, (_, second) in enumerate(JOINING.values())))
+    bad.change(*(f"update t{at} set n = n + 10" for at in range(len(JOINING))))
+    with pytest.raises(DataError, match="`tidemark doctor` names a key column"):
+        bad.run()
+
+    wrong = failures(bad.source_url, bad.warehouse_url, tmp_path / "lake", str(bad.model.directory))
+    told = [each.found for each in wrong if each.area == "model"]
+    assert [each.partition(" ")[0] for each in told] == [
+        f"{kind}{at}.id" for at in range(3) for kind in ("dim_d", "fact_f")
+    ]
+    assert all("write text in warehouse.sql" in each for each in told)
+
+    mended = replace(bad, model=good)
+    init(mended.warehouse_url, good)
+    Rebuild(good, mended.ingestion, mended.processed, clock, accepts=True).star()
+    RebuildWarehouse(good, mended.processed, mended.warehouse_url).run()
+    mended.load()
+
+    assert unproven(verify(mended, deep=True)) == set()
+    assert [
+        mended.warehouse(f"select count(*) from fact_f{at}_current inner join dim_d{at} using (id)") for at in range(3)
+    ] == [[(2,)]] * 3

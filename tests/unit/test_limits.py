@@ -33,7 +33,7 @@ create table dim_other (other_id integer not null, tags text[] default array['a'
 create type mood as enum ('ok', 'it''s sad');
 create domain "price" as numeric(6, 2) check (value > 0);
 create table dim_typed (typed_id integer not null, mood mood not null, cost price,
-    embedded vector(3) not null);
+    embedded vector(3) not null, host inet, flag char);
 
 create view nothing as select 1 as one;
 """
@@ -129,8 +129,8 @@ def test_types_are_read_as_postgres_reads_them(limits: Mapping[str, Mapping[str,
         "price": Limit("DECIMAL(10,2)", is_required=False),
         "code": Limit("VARCHAR", is_required=False, longest=3),
         "a name": Limit("VARCHAR", is_required=False, longest=5),
-        "seen": Limit("TIMESTAMP", is_required=False),
-        "at_time": Limit("TIME", is_required=False),
+        "seen": Limit("TIMESTAMP", is_required=False, is_rounded=True),
+        "at_time": Limit("TIME", is_required=False, is_rounded=True),
         "known": Limit("UUID", is_required=False),
         "content": Limit("JSON", is_required=False),
     }
@@ -141,7 +141,9 @@ def test_types_of_the_file_are_known_and_others_are_text(limits: Mapping[str, Ma
         "typed_id": Limit("INTEGER", is_required=True),
         "mood": Limit("ENUM('ok', 'it''s sad')", is_required=True),
         "cost": Limit("DECIMAL(6,2)", is_required=False),
-        "embedded": Limit("VARCHAR", is_required=True),
+        "embedded": Limit("VARCHAR", is_required=True, other_type="vector"),
+        "host": Limit("VARCHAR", is_required=False, other_type="inet"),
+        "flag": Limit("VARCHAR", is_required=False, longest=1, other_type="character"),
     }
 
 

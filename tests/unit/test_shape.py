@@ -77,6 +77,11 @@ def test_a_model_that_fits_has_no_faults(model: NewModel) -> None:
             ["valid_from is timestamp wi"],
         ),
         (f"{FACT}, {HISTORY.replace('to timestamp', 'to timestamp not null')}", "kind text", ["valid_to is not null"]),
+        (
+            f"{FACT}, {HISTORY.replace(' timestamp not', ' timestamp(0) not')}",
+            "kind text",
+            ["valid_from rounds its sec"],
+        ),
         (f"{FACT}, photo bytea, {HISTORY}", "kind text", ["fact_item.photo is bytea, which the star cannot hold"]),
         (f"{FACT}, tags text[], {HISTORY}", "kind text", ["fact_item.tags is varchar[], which the star cannot hold"]),
         (f"{FACT}, clock timetz, {HISTORY}", "kind text", ["fact_item.clock is time with time zone"]),

@@ -33,11 +33,16 @@ _CONFLICT = Family(
 _NOT_NOW = Family(TransientError, " cannot answer at present: ", AGAIN)
 _REFUSES_US = Family(ConfigError, " refuses: ", CHECK_URL)
 _ROW = Family(DataError, " refuses a row: ", UNWRITTEN)
+_CALLS_EQUAL = "`tidemark doctor` names a key column that calls two texts equal, and says what to write"
 _TWICE = Family(
     DataError,
     " refuses a row: ",
-    f"{UNWRITTEN}. `tidemark doctor` names a key column that calls two texts equal, and says what to write. "
-    "A unique rule beside the model's keys has to go",
+    f"{UNWRITTEN}. {_CALLS_EQUAL}. A unique rule beside the model's keys has to go",
+)
+_SECOND_TIME = Family(
+    DataError,
+    " meets a row a second time: ",
+    f"{UNWRITTEN}. {_CALLS_EQUAL}. A trigger or view that fails has to be mended",
 )
 CODE = Family(DataError, " has a function, trigger or view that fails: ", f"mend it or the rows; {UNWRITTEN}")
 _LIMIT = Family(DataError, " reaches a limit of PostgreSQL: ", f"shorten the value or drop its index; {UNWRITTEN}")
@@ -71,7 +76,7 @@ FAMILIES = {
     "0Z": CODE,
     "10": CODE,
     "20": CODE,
-    "21": CODE,
+    "21": _SECOND_TIME,
     "22": _ROW,
     "22021": _ENCODING,
     "22P05": _ENCODING,

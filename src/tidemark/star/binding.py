@@ -4,6 +4,7 @@ DuckDB binds each SELECT against sample tables. So DuckDB itself says which colu
 SQL.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -16,10 +17,12 @@ from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import Expression, Select, converted, listed, named_as, select
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
+from tidemark.star.key_types import faults_of_keys, is_marked, marked
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.selects import yielded_by
 from tidemark.star.shape import faults_of_select, faults_of_tables
 
+logger = logging.getLogger(__name__)
 INTEGRAL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 # The types that can be converted into each type with no silent loss. Transform sets aside a value that does not fit.
 CONVERTIBLE: Mapping[str, Collection[str]] = {
@@ -104,6 +107,10 @@ def bind(
                 yielded = bound.yielded[star.name] = yielded_by(worker, model, star)
                 if new and (star.kind == "calendar" or any(name in new for name in star.reads)):
                     bound.mistakes.extend(faults_of_select(star, yielded, limits[star.name]))
+                    bound.mistakes.extend(_joined(worker, model, star, yielded, limits[star.name], columns))
+                elif any(name in changed for name in star.reads) and is_marked(star, limits[star.name]):
+                    # A number that becomes text goes on as a number.
+                    bound.found.extend(_joined(worker, model, star, yielded, limits[star.name], columns))
                 if any(name in changed for name in star.reads):
                     # Within the engine: to hand a timestamptz over, DuckDB needs a module that need not be there.
                     working.of(Select(star.sql))
@@ -115,6 +122,27 @@ def bind(
             except duckdb.Error as exc:
                 bound.found.append(f"{star.path}.sql cannot read the source: {told(exc)}")
     return bound
+
+
+def _joined(
+    engine: Engine,
+    model: Model,
+    star: StarTable,
+    yielded: Mapping[str, str],
+    limits: Mapping[str, Limit],
+    columns: Mapping[str, Sequence[Column]],
+) -> list[str]:
+    """Say where two keys of the source may become one; which texts may do so depends on their types in the source."""
+    found, read = yielded, {name: columns[name] for name in star.reads}
+    if is_marked(star, limits):
+        try:
+            _present(engine, model, read, marks=True)
+            found = engine.describe(Select(star.sql))
+        except duckdb.Error as exc:
+            logger.debug("%s is bound without the source's types: %s", star.path, exc)
+        finally:
+            _present(engine, model, read)
+    return faults_of_keys(star, model, found, limits, columns)
 
 
 def fits(kind: str, limit: Limit) -> bool:
@@ -139,13 +167,16 @@ def _is_number(kind: str) -> bool:
     return kind in INTEGRAL or kind.startswith(("DECIMAL", "FLOAT", "DOUBLE"))
 
 
-def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]]) -> None:
+def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]], *, marks: bool = False) -> None:
     """Make the tables that the SELECTs read: each source table with one row, a calendar of one day, and the seeds."""
     engine.seeds(model.seeds)
     engine.view("calendar", select("binding", "one_day"))
     for name, found in columns.items():
         samples = (
-            named_as(converted(Expression(SAMPLES.get(column.typed, "0")), column.typed), column.name)
+            named_as(
+                converted(Expression(SAMPLES.get(column.typed, "0")), marked(column) if marks else column.typed),
+                column.name,
+            )
             for column in found
         )
         engine.view(name, select("binding", "one_row", fields=listed(samples)))

@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -38,9 +39,15 @@ UNCONSTRAINED = "DECIMAL(38,18)"
 # precision of other times not at all, and a text type without its length.
 BARE_NUMERIC = re.compile(r"\b(numeric|decimal)\b(?!\s*\()", re.IGNORECASE)
 PRECISION_OF_TIME = re.compile(r"\b(timestamp|timestamptz|time|interval)\s*\(\s*\d\s*\)", re.IGNORECASE)
-LENGTH = re.compile(
-    r'[(,]\s*("(?:[^"]|"")+"|\w+)\s+(?:varchar|character\s+varying|char|character)\s*\(\s*(\d+)\s*\)', re.IGNORECASE
+COLUMN = r'[(,]\s*("(?:[^"]|"")+"|\w+)\s+'
+SIZED_TEXT = re.compile(
+    COLUMN + r"(?:varchar|(?:national\s+)?(?:(n?char|character|bpchar)(?!\s+varying)|character\s+varying))\b"
+    r"(?:\s*\(\s*(\d+)\s*\))?",
+    re.IGNORECASE,
 )
+ROUNDED = re.compile(COLUMN + r"(?:timestamp|timestamptz|time|interval)\s*\(\s*[0-5]\s*\)", re.IGNORECASE)
+# What the catalog calls every type whose values are filled up with spaces.
+PADDED_TYPE = "character"
 # DuckDB knows enums, but neither domains nor the types of extensions or of other hands. A domain stands for its base.
 ENUM = re.compile(r"create\s+type\s+(\S+)\s+as\s+enum\b", re.IGNORECASE)
 DOMAIN = re.compile(
@@ -49,7 +56,7 @@ DOMAIN = re.compile(
 )
 # PostgreSQL fills such a column itself; here any default says so.
 SERIALS = {"smallserial": "smallint default 0", "serial": "integer default 0", "bigserial": "bigint default 0"}
-UNKNOWN_TYPE = re.compile(r"Type with name (\S+) does not exist")
+UNKNOWN_TYPE = re.compile(r'Type with name "?([^\s"]+)"? (?:does not exist|is not in the catalog)')
 COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -57,13 +64,16 @@ COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 class Limit:
     """What a column can hold: a DuckDB type, whether a value is required, and a text's most characters (0: any).
 
-    `has_default` says that the warehouse itself fills the column where nothing else does.
+    `has_default` says that the warehouse itself fills the column where nothing else does, `is_rounded` that it keeps
+    fewer digits of a second than a value may have. `other_type` is PostgreSQL's type where DuckDB has text for it.
     """
 
     type: str
     is_required: bool
     longest: int = 0
     has_default: bool = False
+    is_rounded: bool = False
+    other_type: str = ""
 
     @property
     def lake_type(self) -> str:
@@ -151,7 +161,7 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
 def _limits(warehouse_sql: str) -> Mapping[str, Mapping[str, Limit]]:
     connection = duckdb.connect()
     shut(connection)
-    lengths: dict[tuple[str, str], int] = {}
+    declared: dict[tuple[str, str], dict[str, Any]] = {}
     known = dict(SERIALS)
     texts: dict[str, str] = {}
     try:
@@ -164,22 +174,29 @@ def _limits(warehouse_sql: str) -> Mapping[str, Mapping[str, Limit]]:
                 connection.execute(bare)
             elif made and made[0] == "table":
                 texts[made[1].lower()] = bare
-                for column, length in LENGTH.findall(bare):
-                    lengths[made[1], column.strip('"').replace('""', '"')] = int(length)
-                _make(connection, made[1], bare, known)
+                facts = _make(connection, made[1], bare, known)
+                declared |= {(made[1], column): each for column, each in facts.items()}
         found: dict[str, dict[str, Limit]] = {}
         for table, column, kind, is_nullable, has_default in connection.execute(select("limits", "columns")).fetchall():
             text = texts.get(table.lower(), "")
             name = _folded(table, text)
-            limit = Limit(kind, not is_nullable, lengths.get((name, column), 0), has_default)
+            more = declared.get((name, column), {})
+            limit = Limit(kind, not is_nullable, has_default=has_default, **more)
             found.setdefault(name, {})[_folded(column, text)] = limit
         return found
     finally:
         connection.close()
 
 
-def _make(connection: duckdb.DuckDBPyConnection, table: str, statement: str, known: Mapping[str, str]) -> None:
-    """Make a table in DuckDB; a type that it does not know becomes the base of a domain, or text without a limit."""
+def _make(
+    connection: duckdb.DuckDBPyConnection, table: str, statement: str, known: Mapping[str, str]
+) -> Mapping[str, dict[str, Any]]:
+    """Make a table in DuckDB; a type that it does not know becomes the base of a domain, or text without a limit.
+
+    Returns:
+        What DuckDB does not keep of a column, by the column as it is written.
+    """
+    others = dict[str, str]()
     unknown = ""
     while True:
         try:
@@ -188,13 +205,30 @@ def _make(connection: duckdb.DuckDBPyConnection, table: str, statement: str, kno
             found = UNKNOWN_TYPE.search(str(exc))
             if found is None or found[1] == unknown:
                 logger.debug("the limits of %s are unknown: %s", table, exc)
-                return
+                return {}
             unknown = found[1]
-            name = rf'(?<=[\w"])(\s+)(?:\w+\.)?"?{re.escape(unknown)}"?(?!\w)(?:\s*\([\w, ]*\))?'
-            base = known.get(unknown.lower(), "varchar")
-            statement = re.sub(name, rf"\1{base}", statement, flags=re.IGNORECASE)
+            name = re.compile(
+                rf'(("(?:[^"]|"")+"|\w+)\s+)(?:\w+\.)?"?{re.escape(unknown)}"?(?!\w)(?:\s*\([\w, ]*\))?', re.IGNORECASE
+            )
+            base = known.get(unknown.lower())
+            if base is None:
+                others |= {_bare(column): unknown.lower() for _, column in name.findall(statement)}
+            statement = name.sub(rf"\1{base or 'text'}", statement)
         else:
-            return
+            return _declared(statement, others)
+
+
+def _declared(statement: str, others: Mapping[str, str]) -> Mapping[str, dict[str, Any]]:
+    """Read from a statement what DuckDB does not keep of its columns."""
+    found: dict[str, dict[str, Any]] = {name: {"other_type": kind} for name, kind in others.items()}
+    for column, padded, length in SIZED_TEXT.findall(statement):
+        longest = int(length or padded.lower() not in ("", "bpchar"))
+        found[_bare(column)] = {"longest": longest, "other_type": PADDED_TYPE if padded else ""}
+    return found | {_bare(column): {"is_rounded": True} for column in ROUNDED.findall(statement)}
+
+
+def _bare(name: str) -> str:
+    return name.strip('"').replace('""', '"')
 
 
 def _folded(name: str, statement: str) -> str:

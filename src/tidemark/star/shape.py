@@ -88,6 +88,8 @@ def _history(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
             yield f"{star.name} has no column {name}: expected {name} {kind.lower()}"
         elif table[name].type != kind and not (kind == "BIGINT" and table[name].type in WHOLE_NUMBERS):
             yield f"{star.name}.{name} is {_written(table[name].type)}: expected {kind.lower()}"
+        elif table[name].is_rounded:
+            yield f"{star.name}.{name} rounds its seconds: expected {kind.lower()} without a precision"
         elif name == VALID_TO and table[name].is_required:
             yield f"{star.name}.{name} is not null: the newest version of a row has no end, so let it be null"
 

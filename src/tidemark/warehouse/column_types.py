@@ -44,7 +44,8 @@ def made_exact(
 ) -> Collection[tuple[str, str]]:
     """Name the columns of the current schema whose equality becomes that of their text, by the model's file.
 
-    They lose nothing by it: their text stays as it is, and the star has the same.
+    They lose nothing by it: their text stays as it is. A key, or a column that refers to one, may become text whatever
+    it was, because it may have made one value of several texts of the source.
     """
     schema = str((connection.execute("select current_schema()").fetchone() or ("",))[0])
     keys = {
@@ -60,7 +61,8 @@ def made_exact(
         and after["is_deterministic"]
         and not before["is_deterministic"]
     }
-    return plain | {(each.table, each.column) for each in unlike_text(connection, [(schema, *at) for at in texts])}
+    unlike = {(each.table, each.column) for each in unlike_text(connection, [(schema, *at) for at in texts])}
+    return plain | (texts & keys) | unlike
 
 
 def typed(column: Mapping[str, object]) -> str:
