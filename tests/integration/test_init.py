@@ -294,6 +294,26 @@ def test_a_table_without_rows_takes_any_type_and_a_column_that_is_not_null(
     assert plan_init(url, model) == []
 
 
+def test_a_column_that_the_model_no_longer_has_may_be_null_if_nothing_fills_it(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    url, model = new_database(), library_with(tmp_path)
+    init(url, model)
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "alter table fact_loan add gone text not null, add filled text not null default 'x',"
+            " add counted bigint not null generated always as identity;"
+            "alter table dim_shelf add stamped timestamp not null;"
+            "create function stamp() returns trigger language plpgsql as"
+            " $$ begin new.stamped = now(); return new; end $$;"
+            "create trigger stamp before insert on dim_shelf for each row execute function stamp()"
+        )
+
+    altered = [each for each in init(url, model) if each.startswith("alter")]
+    assert altered == ['alter table "fact_loan" alter column "gone" drop not null']
+    assert plan_init(url, model) == []
+
+
 @pytest.mark.parametrize(
     ("after", "line", "words"),
     [

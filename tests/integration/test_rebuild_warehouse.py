@@ -1,5 +1,6 @@
 """`rebuild warehouse`: rows that differ are changed where they are, and what a warehouse has lost comes back."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,10 +10,11 @@ import psycopg
 import pytest
 
 from tests.support.library import LIBRARY, after_three_batches, library_template
-from tests.support.pipeline import Rig, Row, as_text
+from tests.support.pipeline import Rig, Row, as_text, clock
 from tests.support.postgres import Postgres
 from tidemark.errors import ConfigError, DataError
 from tidemark.model import load_model
+from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.verification.star_warehouse import verify_warehouse
 from tidemark.warehouse.roles import ROLES, role_sql
@@ -205,3 +207,30 @@ def test_a_not_null_column_that_the_star_lacks_is_an_error_and_nothing_is_change
 
     assert "tidemark rebuild star --accept-differences" in raised.value.advice
     assert places(rig) == before
+
+
+def test_columns_that_are_renamed_and_columns_of_others_keep_no_row_out(rig: Rig, tmp_path: Path) -> None:
+    harm(rig, *(f"alter table {name} add added_by_hand text not null default 'x'" for name in rig.model.stars))
+    folder = Path(shutil.copytree(LIBRARY, tmp_path / "model"))
+    for file in ("model.toml", "warehouse.sql", "fact/loan.sql", "dimension/shelf.sql"):
+        text = (folder / file).read_text()
+        at = text.find("[star.") if file == "model.toml" else 0
+        source, star = text[:at], text[at:]
+        # The key of a dimension with the reference to it, and columns that were not null.
+        for name in ("shelf_id", "label", "fee"):
+            new = f"{name} as new_{name}" if file.endswith(("loan.sql", "shelf.sql")) else f"new_{name}"
+            star = re.sub(rf"\b{name}\b", new, star)
+        (folder / file).write_text(source + star)
+    renamed = replace(rig, model=load_model(str(folder)))
+    with pytest.raises(ConfigError, match="to be added") as raised:
+        init(renamed.warehouse_url, renamed.model)
+
+    assert "tidemark rebuild star --accept-differences" in raised.value.advice
+    Rebuild(renamed.model, renamed.ingestion, renamed.processed, clock, accepts=True).star()
+    assert rebuilt(renamed) == {"dim_shelf": (21, 21), "fact_loan": (207, 207)}
+    assert init(renamed.warehouse_url, renamed.model) == []
+    renamed.change("insert into shelf values (400, 'new', now())", "update loan set fee = 3 where loan_id in (7, 8)")
+    renamed.run()
+
+    assert is_proven(renamed)
+    assert renamed.warehouse("select count(*) from fact_loan_current where new_fee = 3 and fee is null") == [(2,)]

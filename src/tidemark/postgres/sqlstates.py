@@ -39,6 +39,9 @@ _TWICE = Family(
     " refuses a row: ",
     f"{UNWRITTEN}. {_CALLS_EQUAL}. A unique rule beside the model's keys has to go",
 )
+_NULL = Family(
+    DataError, " refuses a row: ", f"{UNWRITTEN}. tidemark init lets a column be null that the model no longer has"
+)
 _SECOND_TIME = Family(
     DataError,
     " meets a row a second time: ",
@@ -81,6 +84,7 @@ FAMILIES = {
     "22021": _ENCODING,
     "22P05": _ENCODING,
     "23": _ROW,
+    "23502": _NULL,
     "23505": _TWICE,
     "25006": _NOT_NOW,
     "25P03": _NOT_NOW,

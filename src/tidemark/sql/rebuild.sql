@@ -1,5 +1,9 @@
 -- name: create_remade
-create temporary table {remade} (like {table}) on commit drop;
+-- Without the columns that are not the star's, which nothing would fill here.
+create temporary table {remade} on commit drop as
+select {columns}
+from {table}
+with no data;
 
 -- name: close_versions
 update {remade} as old

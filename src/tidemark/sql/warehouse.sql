@@ -283,6 +283,12 @@ select
     case when a.attcollation <> t.typcollation then a.attcollation::regcollation::text end as collation,
     coalesce(o.collisdeterministic, true) as is_deterministic,
     a.attgenerated <> '' as is_generated,
+    -- By an identity, or perhaps by a trigger before each inserted row (1, 2 and 4).
+    a.attidentity <> ''
+    or exists (
+        select from pg_trigger as g
+        where g.tgrelid = c.oid and not g.tgisinternal and g.tgtype & 7 = 7
+    ) as may_be_filled,
     pg_get_expr(d.adbin, d.adrelid) as default_expression
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
@@ -313,7 +319,11 @@ where k.conrelid = to_regclass(quote_ident(%(table)s)) and k.contype = 'f' and k
 select not exists (select from {table});
 
 -- name: create_staging
-create temporary table {staging} (like {table}) on commit drop;
+-- Without the columns that are not the star's, which nothing would fill here.
+create temporary table {staging} on commit drop as
+select {columns}
+from {table}
+with no data;
 
 -- name: copy_in
 copy {table} ({columns}) from stdin (format csv);

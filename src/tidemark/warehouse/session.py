@@ -119,7 +119,7 @@ class Warehouse:
         """Insert or update a dimension's rows, and return how many came."""
         if self._is_empty(star):
             return self._copy(star.name, columns, blocks)
-        staging = self._stage(star.name)
+        staging = self._stage(star.name, columns)
         rows = self._copy(staging, columns, blocks)
         others = [name for name in columns if name not in star.key]
         parts = self._names(star, staging, columns)
@@ -156,7 +156,7 @@ class Warehouse:
         if self._is_empty(star) and not has_returned:
             with self._without_foreign_keys(star, rows):
                 return self._copy(star.name, columns, blocks)
-        staging = self._stage(star.name)
+        staging = self._stage(star.name, [*columns, "valid_to"])
         copied = self._copy(staging, columns, blocks)
         matches = sql.SQL(" and ").join(
             sql.SQL("old.{0} = new.{0}").format(sql.Identifier(name)) for name in star.source_key
@@ -222,10 +222,11 @@ class Warehouse:
         )
         self.connection.execute(sql.SQL("alter table {} {}").format(table, adds))
 
-    def _stage(self, table: str) -> str:
+    def _stage(self, table: str, columns: Sequence[str]) -> str:
         staging = f"new_{table}"
+        listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
         names = {"staging": sql.Identifier(staging), "table": sql.Identifier(table)}
-        self.connection.execute(query("warehouse", "create_staging", **names))
+        self.connection.execute(query("warehouse", "create_staging", columns=listed, **names))
         return staging
 
     def _copy(self, table: str, columns: Sequence[str], blocks: Iterable[bytes]) -> int:

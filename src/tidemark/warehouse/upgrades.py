@@ -13,6 +13,7 @@ from tidemark.warehouse.catalog import Catalog
 from tidemark.warehouse.column_types import made_exact, typed, widens
 
 VALID_TO = "valid_to"
+FOREIGN_KEY = "FOREIGN KEY"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def upgrades_of(connection: psycopg.Connection, model: Model, present: Catalog, 
         if at[0] in present.tables:
             _take_column(connection, upgrade, at, present.columns.get(at), column, is_made_exact=at in exact)
     _take_constraints(upgrade, present, makes)
+    upgrade.shape.extend(_let_be_null(present, makes))
     for (table, name), definition in references.items():
         upgrade.bounds.append(f"alter table {table} add constraint {name} {definition}")
     if upgrade.problems:
@@ -75,21 +77,44 @@ def _take_column(
 
 def _take_constraints(upgrade: Upgrade, present: Catalog, makes: Catalog) -> None:
     # By what they say: a table that was copied has its constraints under other names.
-    there = {(table, definition) for (table, _), definition in present.constraints.items()}
-    for (table, name), definition in makes.constraints.items():
-        if table in present.tables and (table, definition) not in there:
-            if (table, name) in present.constraints:
-                upgrade.shape.append(f"alter table {quoted(table)} drop constraint {quoted(name)}")
-            upgrade.bounds.append(f"alter table {quoted(table)} add constraint {quoted(name)} {definition}")
+    there, known = _by_definition(present), _by_definition(makes)
+    lacking = {at: each for at, each in makes.constraints.items() if at[0] in present.tables}
+    lacking = {(table, name): each for (table, name), each in lacking.items() if (table, each) not in there}
+    drops = [at for at in present.constraints if at in lacking]
+    # A reference of the model's tables that is in the model no more keeps the key that it refers to from changing.
+    changing = tuple(f" REFERENCES {form}(" for table, _ in drops for form in (table, quoted(table)))
+    drops += [
+        at
+        for at, each in present.constraints.items()
+        if at not in lacking and at[0] in makes.tables and (at[0], each) not in known
+        if each.startswith(FOREIGN_KEY) and any(form in each for form in changing)
+    ]
+    drops.sort(key=lambda at: not present.constraints[at].startswith(FOREIGN_KEY))
+    upgrade.shape.extend(f"alter table {quoted(table)} drop constraint {quoted(name)}" for table, name in drops)
+    for (table, name), definition in lacking.items():
+        upgrade.bounds.append(f"alter table {quoted(table)} add constraint {quoted(name)} {definition}")
+
+
+def _by_definition(catalog: Catalog) -> set[tuple[str, str]]:
+    return {(table, definition) for (table, _), definition in catalog.constraints.items()}
+
+
+def _let_be_null(present: Catalog, makes: Catalog) -> Iterator[str]:
+    """Let the columns be null that the model does not have (any more), and that nothing fills in a new row."""
+    for (table, name), column in present.columns.items():
+        is_own = table not in makes.tables or (table, name) in makes.columns
+        is_filled = column["default_expression"] or column["is_generated"] or column["may_be_filled"]
+        if column["is_not_null"] and not is_own and not is_filled:
+            yield f"alter table {quoted(table)} alter column {quoted(name)} drop not null"
 
 
 def _references(present: Catalog, makes: Catalog) -> dict[tuple[str, str], str]:
     """Give the foreign keys that are there and stay, by table and name as SQL writes them."""
-    known = {(table, definition) for (table, _), definition in makes.constraints.items()}
+    known = _by_definition(makes)
     return {
         (quoted(table), quoted(name)): definition
         for (table, name), definition in present.constraints.items()
-        if definition.startswith("FOREIGN KEY") and (table, definition) in known
+        if definition.startswith(FOREIGN_KEY) and (table, definition) in known
     }
 
 
