@@ -39,6 +39,14 @@ def test_a_signal_finds_its_handler_before_the_parser_is_imported(number: signal
     assert ended.stderr.splitlines() == [f"ended by {number.name}: what was not committed is part of nothing"]
 
 
+def test_little_is_imported_before_the_handler_is_there() -> None:
+    script = "import sys; before = set(sys.modules); import tidemark.cli; print(*set(sys.modules) - before)"
+
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 -- our own
+
+    assert {"typing", "pathlib", "re"} & set(ran.stdout.split()) == set()
+
+
 def test_an_error_in_the_place_of_the_signal_is_neither_shown_nor_tried_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

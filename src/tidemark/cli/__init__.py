@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from tidemark.cli import signals
-from tidemark.cli.privacy import keep_private
 
 __all__ = ["main"]
 
@@ -21,6 +20,8 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command that this process was started with, and end the process with its exit code."""
     signals.end_on_signals()
+    from tidemark.cli.privacy import keep_private  # noqa: PLC0415 -- see above
+
     keep_private()
     sys.exit(run(sys.argv[1:]))
 

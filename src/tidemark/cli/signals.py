@@ -1,12 +1,16 @@
 """Signals: how a command ends that somebody asks to end, with one exit code at every moment.
 
-This module imports next to nothing, because it has to be there before the rest of Tidemark is imported.
+This module imports next to nothing, not even `typing`, because it has to be there before the rest of Tidemark is
+imported. A signal that comes earlier ends Python's own start.
 """
 
 import os
 import signal
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False  # as `typing` has it
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDERR = 2
@@ -28,7 +32,7 @@ def end_on_signals() -> None:
             signal.signal(number, _receive)
 
 
-def end(number: int) -> NoReturn:
+def end(number: int) -> "NoReturn":
     """Say that a signal ends the command, and raise what ends it; a further signal ends the process on the spot."""
     if exit_code():
         signal.signal(number, signal.SIG_DFL)
@@ -48,5 +52,5 @@ def exit_code() -> int:
     return 0 if _Received.number is None else 128 + _Received.number
 
 
-def _receive(number: int, _: FrameType | None) -> None:
+def _receive(number: int, _: "FrameType | None") -> None:
     end(number)
