@@ -22,7 +22,7 @@ from tidemark.capture.comparison import capture_changes, reread
 from tidemark.capture.full_table import capture_whole
 from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
 from tidemark.capture.source import open_source
-from tidemark.capture.sweep import Bucketing, Sum
+from tidemark.capture.sweep import Bucketing, Sum, Sums
 from tidemark.capture.watermark import Span
 from tidemark.lake import wide_rows
 from tidemark.lake.engine import open_engine
@@ -103,13 +103,18 @@ class Table:
             )
 
     def compare(
-        self, before: TableEntry | None = None, *, since: datetime | None = RECENT, sweeps: bool = True
+        self,
+        before: TableEntry | None = None,
+        *,
+        since: datetime | None = RECENT,
+        sweeps: bool = True,
+        known: Sums | None = None,
     ) -> Captured:
-        """Compare source and latest, and apply what was found to latest."""
+        """Compare source and latest, whose sums may be `known`, and apply what was found to latest."""
         with self._poll() as poll:
             columns = poll.snapshot.columns(self._source)
             latest = open_latest(self._objects, self._source, columns)
-            table = TableOfLatest(self._source, lambda: latest)
+            table = TableOfLatest(self._source, lambda: latest, known)
             captured = capture_changes(poll, table, columns, before or self.entry, since=since, sweeps=sweeps)()
         self.entry = self._apply(captured)
         return captured
@@ -217,6 +222,56 @@ def test_cursor_and_sweep_together_find_every_change_once(
     assert Sum(captured.entry.rows, int(captured.entry.hash_sum)) == table.sums()
     # Latest now has what the source has, hashes included: a second sweep finds nothing.
     assert (again.entry.changes, again.change) == (0, Change())
+
+
+@settings(max_examples=12)
+@given(name=NAMES, first=ROWS, second=ROWS, cut=CUTS, sweeps=st.booleans())
+def test_with_known_sums_every_change_is_found_and_the_sums_go_on(
+    new_table: NewTable,
+    name: str,
+    first: Rows,
+    second: Rows,
+    cut: Cut,
+    sweeps: bool,  # noqa: FBT001 -- as below
+) -> None:
+    table = new_table(name, first)
+    with cut_as(cut):
+        known = table.compare().sums
+        same = table.compare(known=known)
+        table.holds(second)
+        between = table.compare(sweeps=sweeps, known=same.sums)
+        captured = table.compare(known=between.sums)
+
+    assert known is not None
+    assert same.latest is None
+    assert captured.sums is not None
+    found = table.changes(between) | table.changes(captured)
+    assert found == expected_changes(first, second)
+    assert captured.sums.total == table.sums() == Sum(captured.entry.rows, int(captured.entry.hash_sum))
+    assert table.compare(known=captured.sums).latest is None
+
+
+@settings(max_examples=12)
+@given(name=NAMES, latest=ROWS, source=ROWS, wrong=ROWS, stale=st.sets(st.integers(-4, 8)), cut=CUTS)
+def test_wrong_sums_make_no_change_and_do_not_outlast_the_poll_that_notices(  # noqa: PLR0913, PLR0917 -- as below
+    new_table: NewTable, name: str, latest: Rows, source: Rows, wrong: Rows, stale: set[int], cut: Cut
+) -> None:
+    table = new_table(name, wrong)
+    with cut_as(cut):
+        of_others = table.compare().sums
+        table.holds(latest)
+        table.compare()
+        table.forget(sorted(stale & latest.keys()), None)
+        table.holds(source)
+        captured = table.compare(known=of_others)
+        again = table.compare(known=captured.sums)
+
+    expected, found, later = expected_changes(latest, source), table.changes(captured), table.changes(again)
+    assert found.items() <= expected.items()
+    assert later.items() <= expected.items()
+    if captured.sums is None:
+        assert found | later == expected
+    assert Sum(captured.entry.rows, int(captured.entry.hash_sum)) == table.sums()
 
 
 @settings(max_examples=8)
