@@ -14,7 +14,7 @@ from functools import partial
 
 from tidemark.capture.comparison import capture_changes
 from tidemark.capture.contract_check import agreed_columns
-from tidemark.capture.full_table import capture_whole
+from tidemark.capture.full_table import Writers, capture_whole
 from tidemark.capture.kept_sums import KeptSums, TableSums
 from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
 from tidemark.capture.recovery import (
@@ -42,6 +42,8 @@ from tidemark.star.binding import require_readable
 
 logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)
+# A first batch is written by two threads, since each uses one thread of the engine.
+WRITERS_OF_BASELINE = 2
 
 
 @dataclass(frozen=True)
@@ -147,18 +149,16 @@ class Ingest:
         # Postgres works on the next table while the changes of the one before are written. Large tables come first, so
         # that little is left to write when Postgres is done.
         ordered = sorted(self.model.sources, key=lambda name: -entries[name].rows if name in entries else 0)
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            pending = {}
+        with ThreadPoolExecutor(max_workers=1 if head else WRITERS_OF_BASELINE) as executor:
+            pending, writers = {}, Writers(executor)
             for name in ordered:
                 table = self.model.sources[name]
                 started = time.perf_counter()
                 progress("ingest", name, 0, 0, 0.0, poll.batch)
                 before = entries.get(name)
-                write: Callable[[], Captured]
                 if before is None:
                     latest = open_latest(self.ingestion, table, columns[name])
-                    whole = capture_whole(poll, latest, columns[name], 1)
-                    write = partial(_identity, whole)
+                    write = capture_whole(poll, latest, columns[name], 1, writers)
                 else:
                     known = partial(
                         open_known, poll.engine, poll.log, self.model, table, head, columns[name], before, self.clock()
@@ -254,10 +254,6 @@ def _reshaped(columns: Mapping[str, tuple[Column, ...]], head: Manifest | None) 
     """Give the tables whose columns differ from those in the last batch, with those."""
     before = {name: entry.columns for name, entry in head.tables.items()} if head else {}
     return {name: before[name] for name, found in columns.items() if before.get(name, found) != found}
-
-
-def _identity(captured: Captured) -> Captured:
-    return captured
 
 
 def _since(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,8 +20,8 @@ from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
 from tidemark.capture import comparison, sweep
 from tidemark.capture.comparison import capture_changes, reread
-from tidemark.capture.full_table import capture_whole
-from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
+from tidemark.capture.full_table import Writers, capture_whole
+from tidemark.capture.poll import PART_BYTES, Captured, Poll, TableOfLatest, apply_captured
 from tidemark.capture.source import open_source
 from tidemark.capture.sweep import Bucketing, Sum, Sums
 from tidemark.capture.watermark import Span
@@ -31,6 +32,7 @@ from tidemark.log.changelog import ChangeLog, TableEntry
 from tidemark.log.latest import open_latest, path_of
 from tidemark.model import Model
 from tidemark.objects import Objects, open_objects
+from tidemark.postgres.copy_out import BLOCK_LINES
 
 # One has buckets by key, the other, whose key is no integer, by hash.
 TABLES = {"by_key": "bigint", "by_hash": "numeric"}
@@ -72,15 +74,20 @@ NAMES = st.sampled_from(list(TABLES))
 class Table:
     """A table of a source, what the log last said of it, and latest, which an example begins anew in `folder`."""
 
-    def __init__(self, model: Model, url: str, name: str, folder: Path, rows: Rows) -> None:
-        self._url, self._model = url, model
+    def __init__(
+        self, model: Model, url: str, name: str, folder: Path, rows: Rows, part_bytes: int = PART_BYTES
+    ) -> None:
+        self._url, self._model, self._part_bytes = url, model, part_bytes
         self._objects: Objects = open_objects(str(folder))
         self._source = model.sources[name]
         self._batch = 1
         self.holds(rows)
         with self._poll() as poll:
             columns = poll.snapshot.columns(self._source)
-            self.entry = self._apply(capture_whole(poll, open_latest(self._objects, self._source, columns), columns, 1))
+            latest = open_latest(self._objects, self._source, columns)
+            with ThreadPoolExecutor(max_workers=1) as executor:
+                written = capture_whole(poll, latest, columns, 1, Writers(executor))
+            self.entry = self._apply(written())
 
     def holds(self, rows: Rows) -> None:
         """Let the source hold these rows and no others."""
@@ -134,7 +141,12 @@ class Table:
 
     def lines(self, captured: Captured) -> list[str]:
         """Give the lines of the log that were written."""
-        return [line for each in captured.entry.objects for line in self._objects.get(each.key).decode().splitlines()]
+        return self.log(captured.entry)
+
+    def log(self, entry: TableEntry | None = None) -> list[str]:
+        """Give the lines of the log that an entry names, by default those of the last one."""
+        named = (entry or self.entry).objects
+        return [line for each in named for line in self._objects.get(each.key).decode().splitlines()]
 
     def changes(self, captured: Captured) -> Changes:
         """Give the changes that were written, by key."""
@@ -156,7 +168,8 @@ class Table:
             source.snapshot(self._model.sources.values()) as snapshot,
         ):
             version = source.identity().major_version
-            yield Poll(engine, ChangeLog(self._objects), snapshot, self._batch, self._batch, version, ZoneInfo("UTC"))
+            log, batch = ChangeLog(self._objects), self._batch
+            yield Poll(engine, log, snapshot, batch, batch, version, ZoneInfo("UTC"), self._part_bytes)
 
 
 NewTable = Callable[[str, Rows], Table]
@@ -194,6 +207,20 @@ def url(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def new_table(model: Model, url: str, tmp_path_factory: pytest.TempPathFactory) -> NewTable:
     return lambda name, rows: Table(model, url, name, tmp_path_factory.mktemp("example"), rows)
+
+
+def test_a_table_read_in_parts_is_the_same_as_in_one(model: Model, url: str, tmp_path: Path) -> None:
+    rows: Rows = {key: (f"row {key}", None, key == BLOCK_LINES) for key in range(2 * BLOCK_LINES + 1)}
+
+    whole = Table(model, url, "by_key", tmp_path / "whole", rows)
+    parts = Table(model, url, "by_key", tmp_path / "parts", rows, part_bytes=1)
+
+    assert [each.rows for each in parts.entry.objects] == [BLOCK_LINES, BLOCK_LINES, 1]
+    assert [each.key[-12:] for each in parts.entry.objects] == [f"-p000{number}.jsonl" for number in (1, 2, 3)]
+    assert replace(parts.entry, objects=()) == replace(whole.entry, objects=())
+    assert parts.entry.latest_row_id == str(2 * BLOCK_LINES)
+    assert parts.log() == whole.log()
+    assert parts.compare().entry.changes == 0
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """Full read of a table that latest does not hold yet: it comes in parts, so memory does not grow with the table."""
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from deltalake.transaction import AddAction
 
@@ -22,57 +25,100 @@ from tidemark.model import SourceTable
 
 # What a JSON line has for each column, beside its name, that a line of COPY has not: quotes, a colon and a comma.
 JSON_BYTES_PER_COLUMN = 6
+# How many parts may wait to be written, or be written, while the next one is read.
+PARTS_AHEAD = 2
 
 
-def capture_whole(poll: Poll, latest: LatestTable, columns: tuple[Column, ...], first_ordinal: int) -> Captured:
-    """Read a table that latest does not hold yet, part by part: one part is written while the next is read."""
+class Writers:
+    """Threads that write parts while the next ones are read; few parts wait for them, so that scratch files are few."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._room = BoundedSemaphore(PARTS_AHEAD)
+
+    def submit(self, write: Callable[[], "_Part"]) -> "Future[_Part]":
+        """Have a part written, once there is room for it."""
+        self._room.acquire()
+        part = self._executor.submit(write)
+        part.add_done_callback(lambda _: self._room.release())
+        return part
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was written of a part of a table; `last` is the highest key in it, or its number of rows."""
+
+    rows: int
+    hash_sum: int
+    last: object
+    highest: datetime | None
+    written: LogObject
+    file: AddAction | None
+
+
+def capture_whole(
+    poll: Poll, latest: LatestTable, columns: tuple[Column, ...], first_ordinal: int, writers: Writers
+) -> Callable[[], Captured]:
+    """Read a table that latest does not hold yet, part by part: parts are written while the next ones are read.
+
+    Returns:
+        A function that waits until all parts are written. It does not read the source, so the next table can be read
+        meanwhile. A thread of `writers` may run it, because it comes there after all of its parts.
+    """
     table = latest.source
-    whole = _Whole(poll, poll.engine.worker(table.name), latest, columns)
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        pending: Future[None] | None = None
-        for number, (path, longest, is_last) in enumerate(_parts(poll, table, columns), start=1):
-            if pending:
-                pending.result()
-            pending = executor.submit(whole.write_part, path, longest, None if number == 1 and is_last else number)
-        if pending:
-            pending.result()
+    parts: list[Future[_Part]] = []
+    for number, (path, longest, is_last) in enumerate(_files(poll, table, columns), start=1):
+        for each in parts:
+            if each.done():
+                each.result()
+        writing = _Writing(poll, poll.engine.worker(table.name), latest, columns)
+        shown = None if number == 1 and is_last else number
+        parts.append(writers.submit(partial(writing.write_part, path, longest, shown)))
+    return partial(_captured, poll, latest, columns, first_ordinal, parts)
+
+
+def _captured(
+    poll: Poll, latest: LatestTable, columns: tuple[Column, ...], first_ordinal: int, written: list[Future[_Part]]
+) -> Captured:
+    parts = [each.result() for each in written]
+    rows = sum(each.rows for each in parts)
+    highest = max((each.highest for each in parts if each.highest), default=None)
+    is_integer = has_integer_key(latest.source, columns)
     entry = TableEntry(
         columns=columns,
         first_ordinal=first_ordinal,
-        rows=whole.rows,
-        hash_sum=str(whole.hash_sum),
-        objects=tuple(whole.objects),
-        inserted=whole.rows,
-        latest_row_id=whole.latest_row_id,
-        latest_timestamp=whole.highest.isoformat() if whole.highest else None,
-        hashed_by=hashed_by(table, columns, poll.major_version),
-        changed_in=poll.batch if whole.rows else 0,
+        rows=rows,
+        hash_sum=str(sum(each.hash_sum for each in parts)),
+        objects=tuple(each.written for each in parts),
+        inserted=rows,
+        latest_row_id=str(parts[-1].last) if parts and is_integer else None,
+        latest_timestamp=highest.isoformat() if highest else None,
+        hashed_by=hashed_by(latest.source, columns, poll.major_version),
+        changed_in=poll.batch if rows else 0,
     )
-    return Captured(entry, latest, Change(tuple(whole.files)), whole.highest)
+    return Captured(entry, latest, Change(tuple(each.file for each in parts if each.file)), highest)
 
 
-def _parts(poll: Poll, table: SourceTable, columns: tuple[Column, ...]) -> Iterator[tuple[Path, int, bool]]:
+def _files(poll: Poll, table: SourceTable, columns: tuple[Column, ...]) -> Iterator[tuple[Path, int, bool]]:
     overhead = sum(len(column.name.encode()) + JSON_BYTES_PER_COLUMN for column in columns)
     return split_lines(poll.engine, poll.snapshot.rows(table), poll.part_bytes, overhead)
 
 
-@dataclass
-class _Whole:
-    """The writer of the parts of a table that is read whole, with the totals of the parts so far."""
+@dataclass(frozen=True)
+class _Writing:
+    """What writes one part, with a connection to the engine of its own."""
 
     poll: Poll
     engine: Engine
     latest: LatestTable
     columns: tuple[Column, ...]
-    rows: int = 0
-    hash_sum: int = 0
-    objects: list[LogObject] = field(default_factory=list)
-    files: list[AddAction] = field(default_factory=list)
-    latest_row_id: str | None = None
-    highest: datetime | None = None
 
-    def write_part(self, copied: Path, longest: int, part: int | None) -> None:
-        """Write one part as an object of the log and as a file for latest."""
+    def write_part(self, copied: Path, longest: int, number: int | None) -> _Part:
+        """Write a part as an object of the log and as a file for latest."""
+        with closing(self.engine.connection):
+            return self._write_part(copied, longest, number)
+
+    def _write_part(self, copied: Path, longest: int, number: int | None) -> _Part:
         poll, engine, table, types = self.poll, self.engine, self.latest.source, columns_of(self.columns)
         parquet, lines = engine.new_file(".parquet"), engine.new_file(".jsonl")
         write_kept_file(engine, select("files", "all", rows=from_lines([copied], types, longest)), list(types), parquet)
@@ -82,14 +128,10 @@ class _Whole:
         is_integer = has_integer_key(table, self.columns)
         last = Expression(f"max({quoted(table.key[0])})" if is_integer else "count(*)")
         row = engine.execute(select("capture", "totals_of_part", last=last, rows=source)).fetchone() or (0, "0", 0)
-        stamp = highest_stamp(poll, engine, source, table, self.columns)
-        self.rows += row[0]
-        self.hash_sum += int(row[1])
-        self.latest_row_id = str(row[2]) if is_integer else None
-        self.highest = max((each for each in (self.highest, stamp) if each), default=None)
-        written = put_object(poll, lines, table, row[2], row[0], part)
+        highest = highest_stamp(poll, engine, source, table, self.columns)
+        written = put_object(poll, lines, table, row[2], row[0], number)
         size_bytes, sha256 = measured(parquet)
-        action = add_file(
+        file = add_file(
             engine,
             self.latest.lake,
             parquet,
@@ -97,12 +139,10 @@ class _Whole:
             now_milliseconds=poll.now_milliseconds,
             statistics=statistics_of(table, types),
         )
-        if action:
-            self.files.append(action)
-            written = replace(
-                written, latest_file=LatestFile(f"{self.latest.lake.path}/{action.path}", size_bytes, sha256)
-            )
-        self.objects.append(written)
+        if file:
+            latest_file = LatestFile(f"{self.latest.lake.path}/{file.path}", size_bytes, sha256)
+            written = replace(written, latest_file=latest_file)
+        return _Part(row[0], int(row[1]), row[2], highest, written, file)
 
     def _write_lines(self, rows: Rows, path: Path) -> None:
         columns = [column.name for column in self.columns]

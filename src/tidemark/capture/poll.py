@@ -104,29 +104,28 @@ def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int)
 
 
 def split_lines(
-    engine: Engine, lines: Iterable[bytes], part_bytes: int, overhead: int
+    engine: Engine, blocks: Iterable[bytes], part_bytes: int, overhead: int
 ) -> Iterator[tuple[Path, int, bool]]:
-    """Write lines into scratch files of about `part_bytes` each, counting `overhead` bytes more for each line.
+    """Write blocks of lines into scratch files of about `part_bytes` each, counting `overhead` more for each line.
 
     Each file is as `from_lines` reads it.
 
-    Yields for each file its path, the length of its longest line, and whether it is the last one.
+    Yields for each file its path, the length of its longest block, which no line exceeds, and whether it is the last
+    file.
     """
-    rest = iter(lines)
-    line = next(rest, None)
-    while line is not None:
+    rest = iter(blocks)
+    block = next(rest, None)
+    while block is not None:
         path = engine.new_file(".lines")
         size = longest = 0
         with path.open("wb") as file:
-            write = file.write
-            write(BEFORE_ROWS)
-            while line is not None and size < part_bytes:
-                write(line)
-                length = len(line)
-                size += length + overhead
-                longest = max(longest, length)
-                line = next(rest, None)
-        yield path, longest, line is None
+            file.write(BEFORE_ROWS)
+            while block is not None and size < part_bytes:
+                file.write(block)
+                size += len(block) + overhead * block.count(b"\n")
+                longest = max(longest, len(block))
+                block = next(rest, None)
+        yield path, longest, block is None
 
 
 def apply_captured(captured: Captured, batch: int) -> bool:

@@ -1,10 +1,9 @@
-"""The snapshot: what every table of the source held at one moment, streamed as lines with the rows' hashes."""
+"""The snapshot: what every table held at one moment, streamed in blocks of lines, each a row with its hash."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
@@ -15,8 +14,10 @@ from tidemark.disclosure import told
 from tidemark.errors import ConfigError
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
+from tidemark.postgres.copy_out import copied_lines
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
+from tidemark.postgres.session import Session
 
 Row = TypeVar("Row")
 # A relation's kind, and whether it holds rows that can be read.
@@ -32,7 +33,7 @@ class Snapshot:
 
     def __init__(
         self,
-        connection: psycopg.Connection,
+        connection: Session,
         tables: Sequence[SourceTable],
         name: str,
         captured_at: datetime,
@@ -207,8 +208,7 @@ class Snapshot:
 
     def _copy(self, table: SourceTable, statement: sql.Composed) -> Iterator[bytes]:
         try:
-            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-                yield from copy  # type: ignore[misc]
+            yield from copied_lines(self._connection, statement)
         except (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter) as exc:
             encoding = self._connection.info.parameter_status("server_encoding")
             message = (

@@ -14,9 +14,11 @@ from tidemark.named_sql import filled
 SCHEMA = "working"
 # The characters that have a meaning in a pattern of file names.
 PATTERN = re.compile(r"[\[*?]")
+# What a reader of lines is prepared for, whatever it is told, and how much it reads at a time.
 LONGEST_LINE_BYTES = 2_097_152
-# Every reader is prepared for a line of this length, which holds a row and its state before. DuckDB takes twice as much
-# of the engine's memory for each thread that reads.
+BUFFER_BYTES = 8 << 20
+# Every reader is prepared for such a line, which holds a row and its state before. For each thread that reads, DuckDB
+# takes twice as much of the engine's memory.
 LONGEST_JSON_BYTES = 16 << 20
 
 # The beginning of each column's name that a statement puts beside a user's columns. A user's column with such a name is
@@ -206,14 +208,13 @@ def from_escaped_lines(paths: Sequence[Path], columns: Mapping[str, str], longes
     DuckDB has nothing to guess. Each line is a row, wherever a thread begins to read. The line before the rows keeps a
     row's first bytes from being taken for a mark of the file's encoding.
     """
-    most = longest_line_bytes + 1
-    # DuckDB's own buffers are 16 times as long as the longest line.
-    longest = f", max_line_size = {most}, buffer_size = {max(LONGEST_JSON_BYTES, 2 * most)}"
-    longest = longest if longest_line_bytes >= LONGEST_LINE_BYTES else ""
+    most = max(longest_line_bytes + 1, LONGEST_LINE_BYTES)
+    # DuckDB's own buffers are 16 times as long as the longest line, and it holds several of them.
+    buffer_bytes = max(BUFFER_BYTES, 2 * most)
     return Rows(
         f"read_csv({_files(map(str, paths))}, auto_detect = false, header = false, skip = 1, new_line = '\\n',"
         " delim = '\t', quote = '', escape = '', nullstr = '\\N', compression = 'none', hive_partitioning = false,"
-        f" columns = {_struct(columns)}{longest})"
+        f" columns = {_struct(columns)}, max_line_size = {most}, buffer_size = {buffer_bytes})"
     )
 
 

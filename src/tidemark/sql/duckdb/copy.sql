@@ -2,7 +2,7 @@
 copy ({select}) to {path} (format parquet, row_group_size {rows});
 
 -- name: into_small_parquet
-copy ({select}) to {path} (format parquet, compression zstd, row_group_size {rows});
+copy ({select}) to {path} (format parquet, compression zstd, compression_level 1, row_group_size {rows});
 
 -- name: into_json
 copy ({select}) to {path} (format json);
