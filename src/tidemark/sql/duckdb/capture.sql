@@ -85,6 +85,6 @@ select
 from {rows};
 
 -- name: highest_stamp
--- The condition stands beside the value, so that the engine reads each moment once for both.
+-- As a filter, the condition shares the converted moment with the value.
 select max(least({moment}, $1::timestamp)) filter (where {moment} >= '0002-01-01')
 from {rows};
