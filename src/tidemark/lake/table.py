@@ -27,7 +27,7 @@ APPLICATION = "tidemark"
 # control characters.
 UNFIT_FOR_DELTA = re.compile(r"[#?\\\x00-\x1f\x7f]|%[0-9a-fA-F]{2}")
 # The Delta log must outlive every batch that has not been transformed or loaded yet, so only `compact` shortens it.
-# To open a table, each commit since the last checkpoint is read, which takes a third of a millisecond (decision 0033).
+# To open a table, each commit since the last checkpoint is read, which takes a third of a millisecond (decision 0031).
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "10"}
 # DuckDB has several names for these; it answers with the ones above, and so does a Delta table.
 OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
