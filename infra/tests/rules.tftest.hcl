@@ -146,7 +146,7 @@ run "with_defaults" {
         if contains(statement.Action, "s3:PutObject") && jsonencode(try(statement.Condition, {})) == jsonencode({ Null = { "s3:if-none-match" = "false" } })
       ]) if strcontains(policy.policy, "s3:PutObject")
       } == {
-      "ingest/ingestion"    = [for folder in ["baseline", "batches", "changes", "latest"] : "${local.bucket_names.ingestion}/${folder}/*"]
+      "ingest/ingestion"    = [for folder in ["baseline", "batches", "changes", "latest", "sums"] : "${local.bucket_names.ingestion}/${folder}/*"]
       "transform/processed" = [for folder in ["batches", "dimension", "fact", "quarantine", "rebuilds"] : "${local.bucket_names.processed}/${folder}/*"]
       "compact/ingestion"   = ["${local.bucket_names.ingestion}/latest/*"]
       "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
@@ -176,6 +176,7 @@ run "with_defaults" {
         if contains(statement.Action, "s3:DeleteObject")
       ]) if strcontains(policy.policy, "s3:Delete")
       } == {
+      "ingest/ingestion"    = ["${local.bucket_names.ingestion}/sums/*"]
       "transform/processed" = ["${local.bucket_names.processed}/quarantine/*"]
       "compact/ingestion"   = ["${local.bucket_names.ingestion}/latest/*"]
       "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]

@@ -258,11 +258,11 @@ def test_the_table_of_policies_has_a_row_for_each_statement() -> None:
     _, state = mocked_apply()
     rows = [line.strip("| ").split(" | ") for line in policy_table(state).splitlines()[2:]]
     assert ["load", "processed", "`s3:GetObject`", "`arn:aws:s3:::tidemark-processed-<account>-<region>/*`"] in rows
-    assert rows[4:6] == [
+    assert rows[5:7] == [
         ["ingest", "logs", "`logs:CreateLogStream`, `logs:PutLogEvents`", LOG_STREAMS],
         ["ingest", "pointer", "`ssm:GetParameter`, `ssm:PutParameter`", POINTER],
     ]
-    assert rows[6] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
+    assert rows[7] == ["ingest", "source", "`secretsmanager:GetSecretValue`", CREDENTIALS]
     policies = [each for each in state["values"]["root_module"]["resources"] if each["type"] == "aws_iam_role_policy"]
     assert len(rows) == sum(len(json.loads(each["values"]["policy"])["Statement"]) for each in policies)
 
