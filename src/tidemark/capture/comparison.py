@@ -311,11 +311,15 @@ class _Comparison:
             self.engine.execute(statement("capture", "put_buckets", buckets=self.tables.differing), [buckets])
         key_types = {name: self.types[name] for name in table.key}
         self._copy_in(self.tables.swept, lines, key_types | {"_hash": "BIGINT"})
-        expected = diff.expected_rows(self.latest.rows, bucket, table.key, self.tables)
-        wanted = self.engine.execute(diff.keys_to_read(expected, table.key, self.tables)).fetchall()
-        # A row that is gone is in latest and not in the source. One among the changes so far was read in this snapshot.
-        keys = select("files", "fields", fields=names(table.key), rows=expected)
-        self._delete_absent(self._with_keys_of(keys.rows), self.tables.swept)
+        with self.engine.working_tables() as working:
+            expected = working.of(diff.expected_rows(self.latest.rows, bucket, table.key, self.tables))
+            wanted = self.engine.execute(diff.keys_to_read(expected, table.key, self.tables)).fetchall()
+            # A row that is gone is in latest and not in the source. One among the changes so far was read in this
+            # snapshot.
+            gone = working.of(diff.keys_gone(expected, table.key, self.tables))
+            # Mostly no row is gone, or a few of one bucket: then little of latest is read.
+            if self.engine.count(gone):
+                self._delete_absent(self._with_keys_of(gone), self.tables.swept)
         if wanted:
             self.read(snapshot.rows_of_keys(table, wanted))
 
