@@ -35,8 +35,8 @@ def test_a_small_batch_writes_kilobytes(tmp_path: Path, new_database: Callable[.
     together = [written(source, CHANGE + TOGETHER) for _ in range(2)]
     scattered = [written(source, CHANGE + SCATTERED) for _ in range(2)]
 
-    # The manifest, the object of the log, a commit of latest, and its data file or files.
-    assert together[-1][0] == 4
+    # The manifest, the object of the log, a commit of latest, its data file or files, and the sums of latest.
+    assert together[-1][0] == 5
     assert together[-1][1] < 64_000
     assert scattered[-1][1] < whole_bytes / 2
     lake = open_table(source.objects, "latest/note")
