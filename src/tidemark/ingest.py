@@ -162,10 +162,10 @@ class Ingest:
                     known = partial(
                         open_known, poll.engine, poll.log, self.model, table, head, columns[name], before, self.clock()
                     )
-                    sums = kept.of(name, before, by_key=has_integer_key(table, columns[name]))
+                    held = kept.of(name, before, by_key=has_integer_key(table, columns[name]))
                     write = capture_changes(
                         poll,
-                        TableOfLatest(table, known, sums),
+                        TableOfLatest(table, known, held.sums, held.cursor) if held else TableOfLatest(table, known),
                         columns[name],
                         before,
                         since=_since(table, columns[name], since, self.model),
@@ -186,7 +186,7 @@ class Ingest:
         self, newest: Manifest, before: Pointer | None, kept: KeptSums, applied: Mapping[str, Captured]
     ) -> Pointer:
         known = {
-            name: TableSums(each.entry.hashed_by, each.sums)
+            name: TableSums(each.entry.hashed_by, each.sums, each.cursor)
             for name, each in applied.items()
             if each.sums and each.sums.has_all_hashes
         }
