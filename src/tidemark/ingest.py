@@ -42,8 +42,8 @@ from tidemark.star.binding import require_readable
 
 logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)
-# A first batch is written by two threads, since each uses one thread of the engine.
-WRITERS_OF_BASELINE = 2
+# Each of them uses one thread of the engine.
+WRITERS = 2
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,9 @@ class Ingest:
         with open_engine([self.ingestion]) as engine:
             head, pointer = recover(engine, log, self.model, self.pointer, self.clock())
             kept = self._kept_sums(head, pointer)
-            if head is None:
-                # With a second thread, DuckDB's JSON writer spends more time on passing rows between threads than it
-                # saves, and Postgres keeps the other core busy.
-                engine.execute(Statement("set threads = 1"))
+            # With a second thread, DuckDB's writers spend more time on passing rows between threads than it saves, and
+            # Postgres keeps the other core busy.
+            engine.execute(Statement("set threads = 1"))
             with open_source(self.source_url, self.yield_after) as source:
                 identity = source.identity()
                 check_identity(head, identity)
@@ -149,7 +148,7 @@ class Ingest:
         # Postgres works on the next table while the changes of the one before are written. Large tables come first, so
         # that little is left to write when Postgres is done.
         ordered = sorted(self.model.sources, key=lambda name: -entries[name].rows if name in entries else 0)
-        with ThreadPoolExecutor(max_workers=1 if head else WRITERS_OF_BASELINE) as executor:
+        with ThreadPoolExecutor(max_workers=WRITERS) as executor:
             pending, writers = {}, Writers(executor)
             for name in ordered:
                 table = self.model.sources[name]
@@ -163,10 +162,10 @@ class Ingest:
                     known = partial(
                         open_known, poll.engine, poll.log, self.model, table, head, columns[name], before, self.clock()
                     )
-                    sums = kept.of(name, before, by_key=has_integer_key(table, columns[name]))
+                    held = kept.of(name, before, by_key=has_integer_key(table, columns[name]))
                     write = capture_changes(
                         poll,
-                        TableOfLatest(table, known, sums),
+                        TableOfLatest(table, known, held.sums, held.cursor) if held else TableOfLatest(table, known),
                         columns[name],
                         before,
                         since=_since(table, columns[name], since, self.model),
@@ -187,7 +186,7 @@ class Ingest:
         self, newest: Manifest, before: Pointer | None, kept: KeptSums, applied: Mapping[str, Captured]
     ) -> Pointer:
         known = {
-            name: TableSums(each.entry.hashed_by, each.sums)
+            name: TableSums(each.entry.hashed_by, each.sums, each.cursor)
             for name, each in applied.items()
             if each.sums and each.sums.has_all_hashes
         }

@@ -116,12 +116,16 @@ class Table:
         since: datetime | None = RECENT,
         sweeps: bool = True,
         known: Sums | None = None,
+        cursor: str | None = None,
     ) -> Captured:
-        """Compare source and latest, whose sums may be `known`, and apply what was found to latest."""
+        """Compare source and latest, whose sums may be `known`, and apply what was found to latest.
+
+        `cursor` is the digest of the rows that the cursor read before.
+        """
         with self._poll() as poll:
             columns = poll.snapshot.columns(self._source)
             latest = open_latest(self._objects, self._source, columns)
-            table = TableOfLatest(self._source, lambda: latest, known)
+            table = TableOfLatest(self._source, lambda: latest, known, cursor)
             captured = capture_changes(poll, table, columns, before or self.entry, since=since, sweeps=sweeps)()
         self.entry = self._apply(captured)
         return captured
@@ -266,8 +270,8 @@ def test_with_known_sums_every_change_is_found_and_the_sums_go_on(
         known = table.compare().sums
         same = table.compare(known=known)
         table.holds(second)
-        between = table.compare(sweeps=sweeps, known=same.sums)
-        captured = table.compare(known=between.sums)
+        between = table.compare(sweeps=sweeps, known=same.sums, cursor=same.cursor)
+        captured = table.compare(known=between.sums, cursor=between.cursor)
 
     assert known is not None
     assert same.latest is None
@@ -276,6 +280,28 @@ def test_with_known_sums_every_change_is_found_and_the_sums_go_on(
     assert found == expected_changes(first, second)
     assert captured.sums.total == table.sums() == Sum(captured.entry.rows, int(captured.entry.hash_sum))
     assert table.compare(known=captured.sums).latest is None
+
+
+@settings(max_examples=12)
+@given(name=NAMES, first=ROWS, second=ROWS)
+def test_the_rows_that_the_cursor_read_before_are_compared_again_only_if_one_has_changed(
+    new_table: NewTable, name: str, first: Rows, second: Rows
+) -> None:
+    table = new_table(name, first)
+    before = table.compare(sweeps=False)
+    same = table.compare(sweeps=False, known=before.sums, cursor=before.cursor)
+    table.holds(second)
+    by_cursor = table.compare(sweeps=False, known=same.sums, cursor=same.cursor)
+    idle = table.compare(sweeps=False, known=by_cursor.sums, cursor=by_cursor.cursor)
+    table.holds(first)
+    back = table.compare(sweeps=False, known=idle.sums, cursor=idle.cursor)
+    rest = table.compare(known=back.sums, cursor=back.cursor)
+
+    assert (same.latest, idle.latest) == (None, None)
+    stamped = {key: row for key, row in second.items() if row[2]}
+    assert table.changes(by_cursor).keys() == expected_changes(first, first | stamped).keys()
+    assert Sum(rest.entry.rows, int(rest.entry.hash_sum)) == table.sums()
+    assert rest.sums is not None
 
 
 @settings(max_examples=12)

@@ -9,6 +9,7 @@ from tidemark.lake.pieces import (
     MERGED_BYTES,
     PIECE_BYTES,
     PIECES,
+    SHARE,
     DataFile,
     file_for_inserts,
     groups_to_merge,
@@ -27,22 +28,25 @@ def small(number: int, size_bytes: int = PIECE_BYTES) -> DataFile:
 
 @pytest.mark.parametrize("changed", [[0], [ROWS - 1], list(range(100)), [0, 5_000, 10_000, ROWS - 1]])
 def test_a_file_is_cut_when_a_change_touches_few_of_its_pieces(changed: list[int]) -> None:
-    assert pieces_of(LARGE, changed, 1) == PIECES
+    assert pieces_of(LARGE, changed, 1, LARGE.size_bytes) == PIECES
 
 
 @pytest.mark.parametrize("changed", [[], list(range(0, ROWS, 1_000)), list(range(ROWS))])
 def test_a_file_stays_whole_when_a_change_touches_it_everywhere_or_nobody_knows_where(changed: list[int]) -> None:
-    assert pieces_of(LARGE, changed, 1) == 1
+    assert pieces_of(LARGE, changed, 1, LARGE.size_bytes) == 1
 
 
-@given(st.integers(1, 1 << 30), st.integers(0, 2 * FEW_FILES), st.integers(1, 10**6), st.data())
-def test_pieces_are_not_too_small_and_not_too_many(size_bytes: int, small: int, rows: int, data: st.DataObject) -> None:
+@given(st.integers(1, 1 << 30), st.integers(0, 1 << 30), st.integers(0, 2 * FEW_FILES), st.data())
+def test_pieces_are_not_too_small_and_not_too_many(
+    size_bytes: int, others_bytes: int, small: int, data: st.DataObject
+) -> None:
+    rows = data.draw(st.integers(1, 10**6))
     changed = data.draw(st.lists(st.integers(0, rows - 1), max_size=20))
 
-    pieces = pieces_of(DataFile("f", size_bytes, rows), changed, small)
+    pieces = pieces_of(DataFile("f", size_bytes, rows), changed, small, size_bytes + others_bytes)
 
     assert 1 <= pieces <= PIECES
-    assert pieces == 1 or size_bytes / pieces >= PIECE_BYTES
+    assert pieces == 1 or size_bytes / pieces >= max(PIECE_BYTES, (size_bytes + others_bytes) // SHARE)
     assert pieces == 1 or small + pieces - 1 <= FEW_FILES
 
 
@@ -51,8 +55,9 @@ def test_changes_everywhere_cut_a_table_into_no_more_files_than_are_worth_it(meg
     whole = min(megabytes << 20, MERGED_BYTES)
     sizes = [whole] * ((megabytes << 20) // whole)
     for turn in range(400):
+        small, table_bytes = small_files(files_of(sizes)), sum(sizes)
         size_bytes = sizes.pop(turn * 7 % len(sizes))
-        pieces = pieces_of(DataFile("f", size_bytes, ROWS), [turn % ROWS], small_files(files_of([*sizes, size_bytes])))
+        pieces = pieces_of(DataFile("f", size_bytes, ROWS), [turn % ROWS], small, table_bytes)
         sizes += [size_bytes // pieces] * pieces
 
     assert PIECES < len(sizes) <= most + megabytes // 16

@@ -1,17 +1,19 @@
 """Comparison of a table with latest: first the rows of the cursor, then all others that the sweep finds to differ."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from itertools import chain
 
 from tidemark.capture import diff
+from tidemark.capture.cursor_rows import digested
 from tidemark.capture.poll import Captured, Poll, TableOfLatest, hashed_by, highest_stamp, put_object, split_lines
 from tidemark.capture.sweep import SCAN_SHARE, Bucketing, Sum, Sums, bucketing_for, differing, ranges
 from tidemark.capture.watermark import Span
 from tidemark.lake.engine import Engine, WorkingTables
+from tidemark.lake.merge import FEW_ROWS
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
@@ -58,8 +60,7 @@ def capture_changes(
     # A hash of whole rows shows all that the cursor could find. If latest was altered, its sums are no longer known.
     is_as_known = found is not None and found.within(known.bucketing) == known
     if not is_as_known or table.source.sweep != "rows":
-        if since is not None and table.source.updated:
-            comparison.read(poll.snapshot.rows_since(table.source, since))
+        comparison.read_since(since)
         if found is not None:
             comparison.sweep(known, found.within(known.bucketing))
     comparison.unite_keys()
@@ -117,6 +118,7 @@ class _Comparison:
         self.names = [column.name for column in columns]
         self.types = {column.name: column.log_type for column in columns}
         self.by_key = has_integer_key(self.table, columns)
+        self.cursor = table.cursor
 
     @cached_property
     def latest(self) -> LatestTable:
@@ -138,6 +140,16 @@ class _Comparison:
     def has_read(self) -> bool:
         """Say whether any row was read or compared."""
         return "tables" in self.__dict__
+
+    def read_since(self, since: datetime | None) -> None:
+        """Read the rows of the cursor, if there is one, and compare them unless they are those of the poll before."""
+        if since is None or not self.table.updated:
+            self.cursor = None
+            return
+        lines, digest = digested(self.poll.snapshot.rows_since(self.table, since))
+        if digest is None or digest != self.cursor:
+            self.read(lines)
+        self.cursor = digest
 
     def read(self, lines: Iterable[bytes], before: Sequence[Column] = ()) -> int:
         """Stage rows of the source, add those that differ from latest to the changes, and count all staged rows.
@@ -262,9 +274,10 @@ class _Comparison:
             hashed_by=hashed_by(self.table, self.columns, self.poll.major_version),
         )
         if not self.has_read:
-            return Captured(as_before, None, Change(), sums=sums)
-        with closing(self.engine.connection), self.working:
-            return replace(self._finish(as_before), sums=sums)
+            return Captured(as_before, None, Change(), sums=sums, cursor=self.cursor)
+        is_large = sum(self.counts().values()) > FEW_ROWS
+        with closing(self.engine.connection), self.working, self.poll.turn if is_large else nullcontext():
+            return replace(self._finish(as_before), sums=sums, cursor=self.cursor)
 
     def _finish(self, before: TableEntry) -> Captured:
         counts = self.counts()
@@ -311,11 +324,15 @@ class _Comparison:
             self.engine.execute(statement("capture", "put_buckets", buckets=self.tables.differing), [buckets])
         key_types = {name: self.types[name] for name in table.key}
         self._copy_in(self.tables.swept, lines, key_types | {"_hash": "BIGINT"})
-        expected = diff.expected_rows(self.latest.rows, bucket, table.key, self.tables)
-        wanted = self.engine.execute(diff.keys_to_read(expected, table.key, self.tables)).fetchall()
-        # A row that is gone is in latest and not in the source. One among the changes so far was read in this snapshot.
-        keys = select("files", "fields", fields=names(table.key), rows=expected)
-        self._delete_absent(self._with_keys_of(keys.rows), self.tables.swept)
+        with self.engine.working_tables() as working:
+            expected = working.of(diff.expected_rows(self.latest.rows, bucket, table.key, self.tables))
+            wanted = self.engine.execute(diff.keys_to_read(expected, table.key, self.tables)).fetchall()
+            # A row that is gone is in latest and not in the source. One among the changes so far was read in this
+            # snapshot.
+            gone = working.of(diff.keys_gone(expected, table.key, self.tables))
+            # Mostly no row is gone, or a few of one bucket: then little of latest is read.
+            if self.engine.count(gone):
+                self._delete_absent(self._with_keys_of(gone), self.tables.swept)
         if wanted:
             self.read(snapshot.rows_of_keys(table, wanted))
 

@@ -204,18 +204,23 @@ def sums_of_changes(bucket: Expression, bucket_before: Expression, tables: DiffT
     return select("diff", "sums_of_changes", bucket=bucket, bucket_before=bucket_before, change=tables.change)
 
 
-def expected_rows(latest: Rows, bucket: Expression | None, key: Sequence[str], tables: DiffTables) -> Rows:
-    """Write a FROM item of the keys and hashes that the source must have in the buckets of `differing`.
+def expected_rows(latest: Rows, bucket: Expression | None, key: Sequence[str], tables: DiffTables) -> Select:
+    """Write the SELECT of the keys and hashes that the source must have in the buckets of `differing`.
 
     A `bucket` of None stands for all buckets.
     """
-    expected = select("diff", "expected_rows", keys=names(key), latest=latest, change=tables.change).rows
+    expected = select("diff", "expected_rows", keys=names(key), latest=latest, change=tables.change)
     if bucket is None:
         return expected
-    return select("diff", "expected_in_buckets", expected=expected, bucket=bucket, buckets=tables.differing).rows
+    return select("diff", "expected_in_buckets", expected=expected.rows, bucket=bucket, buckets=tables.differing)
 
 
-def keys_to_read(expected: Rows, key: Sequence[str], tables: DiffTables) -> Select:
+def keys_gone(expected: Table, key: Sequence[str], tables: DiffTables) -> Select:
+    """Write the SELECT of the expected keys that are not in `swept`; see `expected_rows`."""
+    return select("diff", "keys_gone", keys=names(key), expected=expected, swept=tables.swept)
+
+
+def keys_to_read(expected: Table, key: Sequence[str], tables: DiffTables) -> Select:
     """Write the SELECT of those keys in `swept`, as text, that are not expected or have another hash than expected."""
     return select(
         "diff",

@@ -13,10 +13,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class TableSums:
-    """The sums of one table, and the way in which its rows are hashed."""
+    """The sums of one table, the way in which its rows are hashed, and the digest of what the cursor read last."""
 
     hashed_by: str
     sums: Sums
+    cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,19 @@ class KeptSums:
     pipeline_id: str
     tables: Mapping[str, TableSums] = field(default_factory=dict)
 
-    def of(self, name: str, entry: TableEntry, *, by_key: bool) -> Sums | None:
-        """Give a table's sums if its rows still have their hashes and buckets in that way, else None."""
+    def of(self, name: str, entry: TableEntry, *, by_key: bool) -> TableSums | None:
+        """Give what is known of a table if its rows still have their hashes and buckets in that way, else None."""
         kept = self.tables.get(name)
         if kept is None or kept.hashed_by != entry.hashed_by or kept.sums.bucketing.by_key != by_key:
             return None
-        return kept.sums
+        return kept
 
     def encode(self) -> bytes:
         """Write the sums as JSON; a hash sum is a text, because it exceeds 2^53."""
         tables = {
             name: {
                 "hashed_by": table.hashed_by,
+                "cursor": table.cursor,
                 "bucketing": asdict(table.sums.bucketing),
                 "buckets": {str(bucket): [each.rows, str(each.hashes)] for bucket, each in table.sums.buckets.items()},
             }
@@ -62,4 +64,5 @@ def _table(content: Mapping[str, Any]) -> TableSums:
     buckets: dict[int | None, Sum] = {
         int(bucket): Sum(rows, int(hashes)) for bucket, (rows, hashes) in content["buckets"].items()
     }
-    return TableSums(content["hashed_by"], Sums(Bucketing(**content["bucketing"]), buckets))
+    sums = Sums(Bucketing(**content["bucketing"]), buckets)
+    return TableSums(content["hashed_by"], sums, content.get("cursor"))

@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,11 @@ WAY_OF_HASHING = 2
 
 @dataclass(frozen=True)
 class Poll:
-    """What all tables of one poll have in common."""
+    """What all tables of one poll have in common.
+
+    Two tables may be staged at the same time, but of those with many changes only one, the holder of `turn`: to stage
+    them takes much memory.
+    """
 
     engine: Engine
     log: ChangeLog
@@ -45,6 +50,7 @@ class Poll:
     major_version: int
     timezone: ZoneInfo
     part_bytes: int = PART_BYTES
+    turn: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     @classmethod
     def after(  # noqa: PLR0913, PLR0917 -- all that a poll is made of
@@ -71,11 +77,16 @@ class Poll:
 
 @dataclass(frozen=True)
 class TableOfLatest:
-    """A table of latest that is opened when its rows are needed; `sums` are those of its rows, None if not known."""
+    """A table of latest that is opened when its rows are needed.
+
+    `sums` are those of its rows, None if not known. `cursor` is the digest of rows that it is known to hold, None for
+    none: those that the cursor read last; see `digested`.
+    """
 
     source: SourceTable
     open: Callable[[], LatestTable]
     sums: Sums | None = None
+    cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class Captured:
     """One table's part of a batch; `change` is applied to latest once the batch exists.
 
     `latest` is None if the table was not opened, since nothing changed. `sums` are those of latest after the change,
-    None if they are not known.
+    None if they are not known, and `cursor` is the digest of the rows that the cursor read.
     """
 
     entry: TableEntry
@@ -92,6 +103,7 @@ class Captured:
     highest: datetime | None = None
     seconds: float = 0.0
     sums: Sums | None = None
+    cursor: str | None = None
 
 
 def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int) -> str:

@@ -45,8 +45,9 @@ from tidemark.objects import Objects, local_places
 
 logger = logging.getLogger(__name__)
 PROBE = "probe"
-# DuckDB's default.
-ROW_GROUP_ROWS = 122_880
+# DuckDB's default is three times as many. With fewer, it writes 9 % faster and skips more of what a key is not in; with
+# still fewer, what describes them becomes longer than what is read at once of a file's end.
+ROW_GROUP_ROWS = 40_960
 EVERY = Condition("true")
 
 

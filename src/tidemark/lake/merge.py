@@ -66,7 +66,7 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     host = file_for_inserts(list(files.values()), touched, inserts) if inserts else None
     wanted = [file for path, file in files.items() if path in touched or file == host]
     groups = groups_to_merge(wanted, len(files))
-    small = small_files(files.values())
+    small, size_bytes = small_files(files.values()), sum(file.size_bytes for file in files.values())
     added: list[AddAction] = []
     inserted = select("merge", "inserted", fields=_columns_of(lake, known), change=change)
 
@@ -95,7 +95,7 @@ def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
                 # Most new rows come after all others.
                 places = [*places, group[0].rows - 1]
         if len(group) == 1:
-            pieces = pieces_of(group[0], places, small)
+            pieces = pieces_of(group[0], places, small, size_bytes)
             small += pieces - 1
             write(_ordered(rows, key) if host in group or is_wide(lake.columns) else rows, most_rows, pieces)
         else:

@@ -13,6 +13,8 @@ MERGED_BYTES = 16 << 20
 PIECE_BYTES = 16 << 10
 # Each poll reads every file of latest, and on S3 each of them is a request: no table is cut into more files than this.
 FEW_FILES = 256
+# Nor is a piece smaller than this share of its table: to write a file costs as much as some 300 KB of rows in it.
+SHARE = 128
 # How many pieces a file is cut into at once, and how many files a change writes one by one.
 PIECES = 16
 # A file that is so many times larger than all that are to be joined with it waits until there is more to join.
@@ -53,7 +55,7 @@ def small_files(files: Collection[DataFile]) -> int:
     return sum(file.size_bytes < MERGED_BYTES // 2 for file in files)
 
 
-def pieces_of(file: DataFile, changed: Collection[int], small: int) -> int:
+def pieces_of(file: DataFile, changed: Collection[int], small: int, table_bytes: int) -> int:
     """Choose how many pieces a file is cut into when it is rewritten; 1 for none.
 
     Args:
@@ -61,8 +63,9 @@ def pieces_of(file: DataFile, changed: Collection[int], small: int) -> int:
         changed: the places in it, counted from 0, of the rows that change; empty if they are not known.
         small: how many small files the table has. The more there are, the larger are new pieces: with changes
             everywhere, both the number of files and their size grow with the square root of the table's size.
+        table_bytes: the size of all files of the table.
     """
-    least_bytes = PIECE_BYTES * max(1, small // PIECES)
+    least_bytes = max(PIECE_BYTES * max(1, small // PIECES), table_bytes // SHARE)
     pieces = max(1, min(PIECES, file.size_bytes // least_bytes, FEW_FILES - small + 1))
     touched = {place * pieces // file.rows for place in changed}
     # If the next change is like this one, it would have to write almost all of the pieces again.

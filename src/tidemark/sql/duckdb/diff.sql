@@ -187,6 +187,11 @@ where
         from {buckets}
     );
 
+-- name: keys_gone
+select {keys}
+from {expected}
+anti join {swept} using ({keys});
+
 -- name: keys_to_read
 select {key_texts}
 from {swept} as s
