@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from deltalake.transaction import AddAction
 
 from tidemark.errors import OvertakenError, StateError
 from tidemark.lake.engine import Engine
-from tidemark.lake.files import write_file
+from tidemark.lake.files import add_file, write_local
 from tidemark.lake.merge import stage_merge
 from tidemark.lake.sqltext import Select, Table
 from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table
@@ -56,10 +57,18 @@ class StarWriter:
 
     def write(self, lake: LakeTable, rows: Select, statistics: Sequence[str]) -> AddAction | None:
         """Write rows as a data file of this batch, which no commit names yet; None when there are no rows."""
-        return write_file(
+        return self.add(lake, self.write_local(lake, rows), statistics)
+
+    def write_local(self, lake: LakeTable, rows: Select) -> Path:
+        """Write rows as a scratch file, for `add`."""
+        return write_local(self.engine, lake, rows)
+
+    def add(self, lake: LakeTable, local: Path, statistics: Sequence[str]) -> AddAction | None:
+        """Put a scratch file of rows beside a table's data files; see `write`."""
+        return add_file(
             self.engine,
             lake,
-            rows,
+            local,
             batch=self.batch,
             now_milliseconds=self._now_milliseconds(),
             statistics=statistics,
