@@ -15,7 +15,7 @@ def keys_of_dimensions(model: Model, star: StarTable, dimensions: Mapping[str, O
     """Give a SELECT of the keys for each column that refers to a dimension; the calendar is filled after the facts."""
     keys = {each.name: names(each.key) for each in model.dimensions if each.kind == "dimension"}
     return {
-        column: select("files", "fields", fields=keys[name], rows=dimensions[name].lake.rows())
+        column: select("files", "fields", fields=keys[name], rows=dimensions[name].rows)
         for column, name in star.references.items()
         if name in keys
     }
