@@ -79,6 +79,12 @@ def write_file(  # noqa: PLR0913 -- what a file is, and how it is written
         is_ordered: whether the SELECT yields its rows in the same order each time, so that it may run once for each
             piece of wide rows.
     """
+    local = write_local(engine, table, rows, is_ordered=is_ordered)
+    return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
+
+
+def write_local(engine: Engine, table: LakeTable, rows: Select, *, is_ordered: bool = False) -> Path:
+    """Write the rows of a SELECT as a scratch file in the table's columns, for `add_file`; see `write_file`."""
     local = engine.new_file(".parquet")
     fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in table.columns.items())
     found = select("files", "fields", fields=fields, rows=rows.rows)
@@ -86,7 +92,7 @@ def write_file(  # noqa: PLR0913 -- what a file is, and how it is written
         write_kept_file(engine, found, list(table.columns), local)
     else:
         engine.write_small_parquet(found, local)
-    return add_file(engine, table, local, batch=batch, now_milliseconds=now_milliseconds, statistics=statistics)
+    return local
 
 
 def add_file(

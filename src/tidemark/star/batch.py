@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import Expression, text
+from tidemark.lake.sqltext import Expression, Rows, from_parquet, text
 from tidemark.lake.table import Change, LakeTable
 from tidemark.log.changelog import Manifest
 from tidemark.model import Model, StarTable
@@ -20,6 +20,8 @@ from tidemark.star.star_manifest import StarEntry, loaded_columns
 from tidemark.star.writer import StarWriter
 
 NO_YEARS: frozenset[int] = frozenset()
+# A manifest names no more of a table's data files.
+FEW_FILES = 16
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ class Outcome:
     entry: StarEntry
     size_bytes: int
     years: frozenset[int]
-    open: Callable[[], LakeTable]
+    read: Callable[[], Rows]
 
     @cached_property
-    def lake(self) -> LakeTable:
-        """Give the table as the batch left it."""
-        return self.open()
+    def rows(self) -> Rows:
+        """Give the table's rows as the batch left them; of the columns at least the key."""
+        return self.read()
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,9 @@ class Batch:
             released=released,
             open=self.quarantine.open_count(star) + set_aside - released,
             checksum=found.checksum,
+            live=lake.files if star.kind == "dimension" and len(lake.files) <= FEW_FILES else (),
         )
-        return Outcome(entry, sum(action.size for change in changes for action in change.added), years, lambda: lake)
+        return Outcome(entry, sum(action.size for change in changes for action in change.added), years, lake.rows)
 
     def untouched(self, star: StarTable, years: Collection[int]) -> Outcome | None:
         """Give what the batch did to a star table that it leaves as it is, without opening it; None if it may touch it.
@@ -117,7 +120,15 @@ class Batch:
         left = before.tables.get(star.name) if before and before.model == self.model.hash else None
         if left is None or left.open or self.manifest.replay.get(star.name):
             return None
-        if years if star.kind == "calendar" else self.sources.has_changes(star):
+        if set(years) - set(left.years) if star.kind == "calendar" else self.sources.has_changes(star):
             return None
-        entry = StarEntry(rows=0, version=left.version, checksum=f"{HASH}:0")
-        return Outcome(entry, 0, NO_YEARS, lambda: self.writer.open_again(star.path))
+        entry = StarEntry(0, left.version, checksum=f"{HASH}:0", years=left.years, live=left.live)
+        return Outcome(entry, 0, NO_YEARS, lambda: self._rows_left(star, left))
+
+    def _rows_left(self, star: StarTable, left: StarEntry) -> Rows:
+        """Give the rows of a star table as the batch before left it; `compact` keeps the files of that version."""
+        key = self.limits[star.name].get(star.key[0])
+        if not left.live or key is None:
+            return self.writer.open_again(star.path).rows()
+        uris = [self.writer.processed.url(f"{star.path}/{file}") for file in left.live]
+        return from_parquet(uris, {star.key[0]: key.lake_type})

@@ -1,7 +1,7 @@
 """A dimension's rows in one batch: the latest values of what changed. None is deleted, because facts refer to them."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidemark.lake.engine import WorkingTables
 from tidemark.lake.sqltext import (
@@ -93,7 +93,8 @@ def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outco
             changes.append(change)
             released = _settle(dimension, tables) if has_open_rows else 0
         set_aside = batch.quarantine.set_aside(star, dimension.aside)
-        return batch.outcome(star, lake, changes, set_aside, released)
+        outcome = batch.outcome(star, lake, changes, set_aside, released)
+        return replace(outcome, entry=replace(outcome.entry, years=tuple(sorted(known | missing))))
 
 
 def _opened(batch: Batch, star: StarTable, tables: WorkingTables) -> tuple[_Dimension, LakeTable]:

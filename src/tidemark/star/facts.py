@@ -1,13 +1,13 @@
 """A fact's rows in one batch: the driving table's changes, dated, judged, and numbered by their place in the log."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deltalake.transaction import AddAction
 
 from tidemark.errors import DataError
-from tidemark.lake.engine import WorkingTables
+from tidemark.lake.engine import ROW_GROUP_ROWS, WorkingTables
 from tidemark.lake.files import batch_of, rows_of
 from tidemark.lake.sqltext import (
     Condition,
@@ -19,7 +19,6 @@ from tidemark.lake.sqltext import (
     any_of,
     listed,
     named_as,
-    names,
     number,
     quoted,
     select,
@@ -31,14 +30,17 @@ from tidemark.lake.table import Change, LakeTable
 from tidemark.log.columns import Column
 from tidemark.log.keys import canonical, has_variants
 from tidemark.log.reading import read_as
-from tidemark.model import Model, SourceTable, StarTable
+from tidemark.model import SourceTable, StarTable
 from tidemark.star import star_sql, tombstones
 from tidemark.star.batch import Batch, Outcome
+from tidemark.star.references import dangling, keys_of_dimensions, with_missing
 from tidemark.star.selects import yielded_by
 from tidemark.star.sources import SourceState
 from tidemark.star.unreadable_values import present_and_doubt, sample_of
 
 logger = logging.getLogger(__name__)
+# More rows gain nothing; each joins with its version in memory, some 200 bytes.
+ROWS_AT_ONCE = 2 * ROW_GROUP_ROWS
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,12 @@ class _Fact:
         """Give the driving table's columns by name."""
         return _columns(self.state)
 
+    @property
+    def may_repeat(self) -> bool:
+        """Say whether two of the batch's changes may be of one key: see `_in_turns`."""
+        entry = self.state.entry
+        return bool(entry.inserted and entry.deleted) and has_variants(self.table.key, entry.columns)
+
 
 def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -> Outcome:
     """Add a batch's versions to a fact, and replace the files of an earlier attempt at this batch.
@@ -93,7 +101,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -
             state,
             lake,
             yielded,
-            _references(batch.model, star, dimensions),
+            keys_of_dimensions(batch.model, star, dimensions),
             [file for file in lake.files if file not in own],
             batch.quarantine.nothing_aside(tables),
             open_rows,
@@ -111,7 +119,7 @@ def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -
 
 
 def _put_changes(fact: _Fact) -> tuple[list[AddAction], bool]:
-    """Write the batch's changes as versions, in one or two data files for each object of the log.
+    """Write the batch's changes as versions, in one or more data files for each object of the log.
 
     Returns:
         The files, and whether a key has two of these versions.
@@ -126,8 +134,8 @@ def _put_changes(fact: _Fact) -> tuple[list[AddAction], bool]:
         with fact.batch.engine.working_tables() as tables:
             turns = _in_turns(fact, tables, numbered.rows)
             repeated = repeated or len(turns) > 1
-            for rows in turns:
-                action = _take(fact, rows, added)
+            for rows in (span for turn in turns for span in _spans(fact, turn, part.source.rows)):
+                action = _take(fact, rows, added if fact.may_repeat else ())
                 added += [action] if action else []
         refused = fact.batch.engine.count(fact.aside, Condition(f"ordinal >= {ordinal}"))
         _require_all(fact, sum(map(_rows, added[before:])) + refused, part.source.rows, part.source.key)
@@ -140,14 +148,25 @@ def _in_turns(fact: _Fact, tables: WorkingTables, part: Rows) -> Sequence[Rows]:
 
     An older Tidemark wrote these two where a key had got another text. Now they are one update.
     """
-    entry = fact.state.entry
-    if not (entry.inserted and entry.deleted and has_variants(fact.table.key, entry.columns)):
+    if not fact.may_repeat:
         return [part]
     keys = listed(canonical(fact.columns[name], quoted(name)) for name in fact.table.key)
     turns = tables.of(select("star", "in_turns", rows=part, keys=keys))
     if not fact.batch.engine.count(turns, Condition("_tidemark_turn > 1")):
         return [part]
     return [select("star", "turn", turns=turns, turn=number(turn)).rows for turn in (1, 2)]
+
+
+def _spans(fact: _Fact, part: Rows, rows: int) -> Iterator[Rows]:
+    """Cut a part into spans of few rows: they are joined with their own versions, which are held in memory.
+
+    A SELECT that joins other tables reads these anew for each span, so it takes the part at once.
+    """
+    if rows <= ROWS_AT_ONCE or set(fact.star.reads) != {fact.star.driving}:
+        yield part
+        return
+    for first in range(0, rows, ROWS_AT_ONCE):
+        yield select("star", "span", rows=part, first=number(first), end=number(first + ROWS_AT_ONCE)).rows
 
 
 def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | None:
@@ -159,13 +178,19 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
     beside = star_sql.neighbours(written, star, part, fact.table, fact.columns, fact.open_keys)
     history = star_sql.versions(part, star, fact.table, fact.columns, batch.model, beside.rows)
     made = star_sql.fact_rows(star, history, batch.number, list(fact.yielded))
-    judged = star_sql.judged(made, fact.yielded, limits, fact.references)
+    judged = star_sql.judged(made, fact.yielded, limits, {})
     joined = [name for name in star.reads if name != star.driving]
     with batch.engine.working_tables() as tables:
         instead, sample = {star.driving: readable}, sample_of(batch.sources, joined, {})
         rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.source_key, sample)
-        fitting = star_sql.fitting(rows.rows, fact.yielded, limits, [star.key[0], *star_sql.HISTORY])
-        action = batch.writer.write(fact.lake, fitting, [star.key[0], "batch_id"])
+        others = [star.key[0], *star_sql.HISTORY]
+        file = batch.writer.write_local(fact.lake, star_sql.fitting(rows.rows, fact.yielded, limits, others))
+        gaps = dangling(batch.engine, tables, file, fact.references)
+        if gaps:
+            file.unlink()
+            rows = with_missing(rows.rows, fact.yielded, limits, fact.references, gaps)
+            file = batch.writer.write_local(fact.lake, star_sql.fitting(rows.rows, fact.yielded, limits, others))
+        action = batch.writer.add(fact.lake, file, [star.key[0], "batch_id"])
         if _rows(action) < batch.engine.count(part):
             refused = [select("quarantine", "judged_wrong", surrogate=quoted(star.key[0]), rows=rows.rows)]
             if unreadable:
@@ -292,13 +317,3 @@ def _require_all(fact: _Fact, found: int, expected: int, what: str) -> None:
         message = f"{fact.star.name} has {found} rows for {expected} changes in {what}: expected one for each"
         advice = f"mend {fact.star.path}.sql: it drops or repeats rows"
         raise DataError(message, advice=advice, table=fact.star.name)
-
-
-def _references(model: Model, star: StarTable, dimensions: Mapping[str, Outcome]) -> dict[str, Select]:
-    """Give a SELECT of the keys for each column that refers to a dimension; the calendar is filled after the facts."""
-    keys = {each.name: names(each.key) for each in model.dimensions if each.kind == "dimension"}
-    return {
-        column: select("files", "fields", fields=keys[name], rows=dimensions[name].lake.rows())
-        for column, name in star.references.items()
-        if name in keys
-    }

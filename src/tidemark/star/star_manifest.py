@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,9 @@ class StarEntry:
     Then the version holds the values as of batch `through`, and the rows that changed from this batch up to that one
     take the place of the `rows` that this batch changed. `ended` counts the tombstones of deletions that were set
     aside, minus the released deletions that had their tombstone before. `repeated` says that the batch's own changes
-    hold two versions of one key.
+    hold two versions of one key. `years` names all years of a calendar, and `live` the data
+    files of a dimension if they are few: both say at this version, without opening the table, what a later batch has to
+    know of it. They are empty where nobody knows, as in the manifests of an older Tidemark.
     """
 
     rows: int
@@ -32,6 +34,13 @@ class StarEntry:
     through: int = 0
     ended: int = 0
     repeated: bool = False
+    years: Sequence[int] = field(default=(), compare=False)
+    live: Sequence[str] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        """Refuse files elsewhere: whoever altered a manifest must not make a run read any other file."""
+        if any("/" in file for file in self.live):
+            raise ValueError(f"it names the data files {self.live!r}, expected files in the table's own folder")
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,8 @@ class Rebuilt:
     def _entry(self, name: str, entry: StarEntry, batch: int) -> StarEntry:
         if name not in self.versions:
             return entry
+        # What the table has at that version, the next batch finds out.
+        entry = replace(entry, version=self.versions[name], years=(), live=())
         if name in self.facts or batch == self.batch:
-            return replace(entry, version=self.versions[name])
-        return replace(entry, version=self.versions[name], through=self.batch, checksum="")
+            return entry
+        return replace(entry, through=self.batch, checksum="")

@@ -82,22 +82,30 @@ def judged(
         reference that finds no row. The converted columns are added as well.
     """
     converted = _converted(found, limits)
-    as_converted = {name: quoted(AS + name if name in converted else name) for name in found}
+    as_converted = _as_converted(found, limits)
     problems = [limits[name].problem(name, kind, as_converted[name]) for name, kind in found.items() if name in limits]
-    missing = [
-        Expression(
-            f"case when {quoted(name)} is not null and {as_converted[name]} not in ({keys}) then"
-            f" {text(name)} || ' ' || {quoted(name)}::varchar || ' is not in its dimension' end"
-        )
-        for name, keys in references.items()
-    ]
+    absent = {name: Expression(f" not in ({keys})") for name, keys in references.items()}
     return select(
         "star",
         "judged",
         wrong=_first([problem for problem in problems if problem]),
-        missing=_first(missing),
+        missing=missing(found, limits, absent),
         converted=listed([Sql("*"), *(named_as(each, AS + name) for name, each in converted.items())]),
         rows=made.rows,
+    )
+
+
+def missing(found: Mapping[str, str], limits: Mapping[str, Limit], tests: Mapping[str, Expression]) -> Expression:
+    """Write the expression that names a row's first reference for which a test, such as ` not in (…)`, holds."""
+    as_converted = _as_converted(found, limits)
+    return _first(
+        [
+            Expression(
+                f"case when {quoted(name)} is not null and {as_converted[name]}{test} then"
+                f" {text(name)} || ' ' || {quoted(name)}::varchar || ' is not in its dimension' end"
+            )
+            for name, test in tests.items()
+        ]
     )
 
 
@@ -111,6 +119,11 @@ def fitting(rows: Rows, found: Mapping[str, str], limits: Mapping[str, Limit], o
 def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[str, Expression]:
     expressions = {name: limits[name].converted(name, kind) for name, kind in found.items() if name in limits}
     return {name: expression for name, expression in expressions.items() if expression}
+
+
+def _as_converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[str, Expression]:
+    converted = _converted(found, limits)
+    return {name: quoted(AS + name if name in converted else name) for name in found}
 
 
 def neighbours(

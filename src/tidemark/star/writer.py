@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from deltalake.transaction import AddAction
 
 from tidemark.errors import OvertakenError, StateError
 from tidemark.lake.engine import Engine
-from tidemark.lake.files import write_file
+from tidemark.lake.files import add_file, write_local
 from tidemark.lake.merge import stage_merge
 from tidemark.lake.sqltext import Select, Table
 from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table
@@ -36,12 +37,13 @@ class StarWriter:
             StateError: the table is older than the batch before left it, or has columns of other types.
         """
         lake = create_table(self.processed, star.path, wanted)
-        if lake.batch > self.batch:
+        left = self.before.tables.get(star.name) if self.before else None
+        # At the version that the batch before left there is no later batch, and nothing has to be read to know that.
+        if (left is None or lake.version != left.version) and lake.batch > self.batch:
             message = f"{star.name} holds batch {lake.batch} already, though batch {self.batch} is not transformed"
             raise OvertakenError(
                 message, advice="run it again; if it fails again: tidemark rebuild star", table=star.name
             )
-        left = self.before.tables.get(star.name) if self.before else None
         if left and lake.version < left.version:
             message = f"{star.name} is at version {lake.version}, but batch {self.batch - 1} left it at {left.version}"
             advice = f"restore {star.path}/_delta_log from the bucket's older versions, or run tidemark rebuild star"
@@ -56,10 +58,18 @@ class StarWriter:
 
     def write(self, lake: LakeTable, rows: Select, statistics: Sequence[str]) -> AddAction | None:
         """Write rows as a data file of this batch, which no commit names yet; None when there are no rows."""
-        return write_file(
+        return self.add(lake, self.write_local(lake, rows), statistics)
+
+    def write_local(self, lake: LakeTable, rows: Select) -> Path:
+        """Write rows as a scratch file, for `add`."""
+        return write_local(self.engine, lake, rows)
+
+    def add(self, lake: LakeTable, local: Path, statistics: Sequence[str]) -> AddAction | None:
+        """Put a scratch file of rows beside a table's data files; see `write`."""
+        return add_file(
             self.engine,
             lake,
-            rows,
+            local,
             batch=self.batch,
             now_milliseconds=self._now_milliseconds(),
             statistics=statistics,

@@ -47,6 +47,23 @@ select {fields}
 from {rows}
 where _tidemark_wrong is null and _tidemark_missing is null;
 
+-- name: dangling
+select distinct
+    {reference} as reference,
+    {column}::varchar as key
+from {rows} as f
+anti join {keys} as d (key) on {column} = d.key
+where {column} is not null;
+
+-- name: dangling_keys
+select key
+from {gaps}
+where reference = {reference};
+
+-- name: waiting
+select * replace ({missing} as _tidemark_missing)
+from {rows};
+
 -- name: differing
 select distinct {key}
 from (
@@ -200,6 +217,11 @@ select
     _tidemark_position + {first} as _tidemark_ordinal,
     {captured_at} as _tidemark_captured_at
 from {rows};
+
+-- name: span
+select *
+from {rows}
+where _tidemark_position >= {first} and _tidemark_position < {end};
 
 -- name: in_turns
 -- The first of the two numbers goes to the deletion, so that the version after it is the last.

@@ -1,0 +1,46 @@
+"""The references of a fact: which of its rows name a row of a dimension that is not there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tidemark.lake.engine import Engine, WorkingTables
+from tidemark.lake.sqltext import Expression, Rows, Select, names, quoted, scratch_parquet, select, text, union_all
+from tidemark.model import Model, StarTable
+from tidemark.star.batch import Outcome
+from tidemark.star.limits import Limit
+from tidemark.star.star_sql import missing
+
+
+def keys_of_dimensions(model: Model, star: StarTable, dimensions: Mapping[str, Outcome]) -> dict[str, Select]:
+    """Give a SELECT of the keys for each column that refers to a dimension; the calendar is filled after the facts."""
+    keys = {each.name: names(each.key) for each in model.dimensions if each.kind == "dimension"}
+    return {
+        column: select("files", "fields", fields=keys[name], rows=dimensions[name].rows)
+        for column, name in star.references.items()
+        if name in keys
+    }
+
+
+def dangling(engine: Engine, tables: WorkingTables, file: Path, references: Mapping[str, Select]) -> Rows | None:
+    """Make a table of a file's references that find no row: `reference` and, as text, `key`; None if all find one.
+
+    The file is what lies in memory here, and the dimensions pass by: they may have any number of rows.
+    """
+    rows = scratch_parquet([file])
+    absent = [
+        select("star", "dangling", reference=text(column), column=quoted(column, "f."), rows=rows, keys=keys.rows)
+        for column, keys in references.items()
+    ]
+    found = tables.of(union_all(absent)) if absent else None
+    return found if found and engine.count(found) else None
+
+
+def with_missing(
+    rows: Rows, found: Mapping[str, str], limits: Mapping[str, Limit], references: Mapping[str, Select], gaps: Rows
+) -> Select:
+    """Write the SELECT of judged rows, those marked missing whose reference is in `gaps`; see `dangling`."""
+    tests = {
+        column: Expression(f"::varchar in ({select('star', 'dangling_keys', gaps=gaps, reference=text(column))})")
+        for column in references
+    }
+    return select("star", "waiting", rows=rows, missing=missing(found, limits, tests))
