@@ -38,7 +38,7 @@ from tidemark.log.sums import read_sums, replace_sums
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
-from tidemark.star.binding import require_readable
+from tidemark.star.readable import digest_of, require_bound
 
 logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)
@@ -131,8 +131,7 @@ class Ingest:
         progress: Progress,
     ) -> dict[str, Captured]:
         columns = agreed_columns(self.model.sources, poll.snapshot, head)
-        new = columns.keys() - (head.tables.keys() if head else ())
-        require_readable(poll.engine, self.model, columns, _reshaped(columns, head), new)
+        require_bound(poll.engine, self.model, columns, head, pointer.bound if pointer else None)
         entries = entries_before(poll.engine, poll.log, self.model, head, self.clock())
         polls = pointer.polls if pointer else 0
         since = pointer.watermark if pointer else None
@@ -196,7 +195,8 @@ class Ingest:
         elif sums != kept:
             key = replace_sums(self.ingestion, newest.batch, sums.encode(), key)
         polls = before.polls + 1 if before else 1
-        return Pointer(newest.pipeline_id, newest.batch, newest.watermark, self.clock(), polls, key)
+        bound = digest_of(self.model, {name: newest.tables[name].columns for name in self.model.sources})
+        return Pointer(newest.pipeline_id, newest.batch, newest.watermark, self.clock(), polls, key, bound)
 
     def _kept_sums(self, head: Manifest | None, pointer: Pointer | None) -> KeptSums:
         pipeline_id = head.pipeline_id if head else ""
@@ -247,12 +247,6 @@ def _drifts(head: Manifest | None, captured: Mapping[str, Captured]) -> int:
         for name, each in captured.items()
         if name in before
     )
-
-
-def _reshaped(columns: Mapping[str, tuple[Column, ...]], head: Manifest | None) -> dict[str, tuple[Column, ...]]:
-    """Give the tables whose columns differ from those in the last batch, with those."""
-    before = {name: entry.columns for name, entry in head.tables.items()} if head else {}
-    return {name: before[name] for name, found in columns.items() if before.get(name, found) != found}
 
 
 def _since(

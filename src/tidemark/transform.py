@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import duckdb
-
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
 from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
@@ -65,8 +63,9 @@ class Transform:
             require_together(reach_of_log(log, done), reach_of_star(before))
         totals: dict[str, TableReport] = {}
         with open_engine([self.ingestion, self.processed]) as engine:
-            # A run that has no batch to transform needs neither.
-            engine.seeds(self.model.seeds if done < last else {})
+            # A run that has no batch to transform asks nothing of the engine.
+            if done < last:
+                engine.seeds(self.model.seeds)
             limits = limits_of(self.model) if done < last else {}
             for found, manifest in self._to_do(log, done, last):
                 before = self.put(engine, limits, (found, manifest), before, totals, progress)
@@ -173,6 +172,8 @@ def _put(batch: Batch, star: StarTable, outcomes: Mapping[str, Outcome], years: 
         outcomes: what the batch did to the star tables that it was put into before.
         years: the years that its facts name.
     """
+    import duckdb  # noqa: PLC0415 -- a run that has no batch to transform does without
+
     try:
         with batch.engine.working_on(star.name):
             if star.kind == "fact":

@@ -3,6 +3,7 @@
 import functools
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,36 @@ def test_values_that_a_new_type_reads_otherwise_are_changes_of_their_rows(new_sh
 def test_a_select_that_is_wrong_whatever_the_source_is_is_no_matter_of_the_contract(new_shop: NewShop) -> None:
     with pytest.raises(ConfigError, match=r"fact/purchase.sql: .*nosuch"):
         new_shop(shop(quantity="nosuch(quantity)")).ingest()
+
+
+def test_a_mistake_in_a_select_is_found_by_the_next_poll_though_the_source_is_as_it_was(
+    new_shop: NewShop, tmp_path: Path
+) -> None:
+    rig = new_shop(after="ingest")
+    assert rig.ingest().batches == ()
+    wrong = replace(rig, model=shop(quantity="nosuch(quantity)").write(tmp_path / "wrong"))
+
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"fact/purchase.sql: .*nosuch"):
+            wrong.ingest()
+
+    assert rig.ingest().batches == ()
+
+
+def test_columns_that_the_last_poll_did_not_see_are_bound_though_a_batch_has_them(
+    new_shop: NewShop, tmp_path: Path
+) -> None:
+    rig = new_shop(after="ingest")
+    pointer = (tmp_path / "lake" / "pointer.json").read_bytes()
+    rig.change("alter table purchase drop column note")
+    rig.ingest()
+    wrong = replace(rig, model=shop(quantity="quantity + length(note)").write(tmp_path / "wrong"))
+
+    # As after a poll that was killed before it wrote the pointer, and as after a restore of the pointer.
+    for _ in range(2):
+        (tmp_path / "lake" / "pointer.json").write_bytes(pointer)
+        with pytest.raises(ContractError, match="note"):
+            wrong.ingest()
 
 
 def test_after_a_column_was_renamed_a_mended_model_catches_up_with_all_that_came_between(

@@ -1,6 +1,7 @@
 """What every place for the pointer does alike: a file and Parameter Store."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -56,6 +57,19 @@ def test_the_pointer_written_last_is_read(location: str) -> None:
 
     assert store.read() == POINTER
     assert open_pointer(location).read() == POINTER
+
+
+def test_what_the_last_poll_knew_is_kept_and_an_older_pointer_knows_nothing(location: str) -> None:
+    pointer = replace(POINTER, polls=3, sums="sums/1.json", bound="0123456789abcdef")
+    store = open_pointer(location)
+
+    store.write(pointer)
+    assert store.read() == pointer
+
+    members = json.loads(pointer.encode())
+    del members["sums"], members["bound"]
+    put(location, json.dumps(members))
+    assert store.read() == replace(pointer, sums=None, bound=None)
 
 
 def test_a_pointer_without_a_watermark_is_kept(location: str) -> None:

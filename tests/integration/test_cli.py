@@ -114,6 +114,19 @@ def test_status_imports_no_library_that_it_does_without(loaded: Site) -> None:
     assert "rich" in shown - as_json
 
 
+def test_a_run_that_finds_nothing_new_loads_no_engine(loaded: Site) -> None:
+    urls = {"TIDEMARK_SOURCE_URL": loaded.source, "TIDEMARK_WAREHOUSE_URL": loaded.warehouse}
+
+    loaded.run("run")  # the first poll after a baseline adds up latest
+    nothing = imports_of("run", folder=loaded.folder, **urls)
+    loaded.run("generate", "--rows", "1")
+    something = imports_of("run", "--json", folder=loaded.folder, **urls)
+
+    assert nothing & HEAVY == {"psycopg", "deltalake"}
+    assert not any(name.startswith("rich.") for name in nothing)
+    assert something & HEAVY == {"psycopg", "deltalake", "duckdb"}
+
+
 def test_status_works_while_source_and_warehouse_are_away(loaded: Site) -> None:
     away = "postgresql://u:s3cr3t@127.0.0.1:1/x"
 

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,21 @@ def importing(name, *rest):
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 sys.argv = ["tidemark", "run"]
 builtins.__import__ = importing
+cli.main()
+"""
+
+# A command that prints, after which a library and a destructor do.
+ENDING = """
+import atexit, sys
+from tidemark import cli
+class Kept:
+    def __del__(self):
+        print("a module was taken apart")
+def run(arguments):
+    atexit.register(print, "what a library left for the end")
+    print("what the command says")
+    return 4
+kept, cli.run = Kept(), run
 cli.main()
 """
 
@@ -80,3 +96,19 @@ def test_a_further_signal_ends_the_process_on_the_spot() -> None:
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 -- our own
 
     assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "")
+
+
+def test_a_command_ends_what_libraries_began_and_leaves_without_taking_modules_apart() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=False)  # noqa: S603 -- our own
+
+    assert (ended.returncode, ended.stderr) == (4, "")
+    assert ended.stdout.splitlines() == ["what the command says", "what a library left for the end"]
+
+
+def test_what_nobody_can_read_any_more_is_told_as_python_tells_it() -> None:
+    with Path("/dev/full").open("wb") as full:
+        # Without the environment, which may have Python write each line at once.
+        ended = subprocess.run([sys.executable, "-E", "-c", ENDING], stdout=full, stderr=subprocess.PIPE, check=False)  # noqa: S603 -- our own
+
+    assert ended.returncode == 120
+    assert b"No space left on device" in ended.stderr

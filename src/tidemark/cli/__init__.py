@@ -8,6 +8,8 @@ Out: text or one JSON document on stdout, logs on stderr, an exit code. Nothing 
 Must not know: aws.
 """
 
+import atexit
+import os
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
@@ -20,10 +22,14 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command that this process was started with, and end the process with its exit code."""
     signals.end_on_signals()
+    codes: list[int] = []
+    # What is registered first is called last, when all that the libraries registered is done.
+    atexit.register(_leave, codes)
     from tidemark.cli.privacy import keep_private  # noqa: PLC0415 -- see above
 
     keep_private()
-    sys.exit(run(sys.argv[1:]))
+    codes.append(run(sys.argv[1:]))
+    sys.exit(codes[0])
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,3 +55,15 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as exc:  # noqa: BLE001 -- the last resort: a person reads this, not a caller
         return signals.exit_code() or show_unexpected(exc, as_json=as_json, verbose=verbose)
     return signals.exit_code() or int(code or 0)
+
+
+def _leave(codes: Sequence[int]) -> None:
+    """Leave at once where a command gave its exit code: to take each module apart would cost as much as `--help`."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (AttributeError, OSError, ValueError):
+        # Closed, or its reader is gone: Python has its own words and its own code for that.
+        return
+    if codes:
+        os._exit(codes[0])

@@ -103,7 +103,8 @@ def show_reports(reports: Sequence["StageReport"]) -> None:
     """Print for each stage its tables with rows, bytes and seconds."""
     for report in reports:
         if not report.batches:
-            out().print(f"[bold]{report.stage}[/bold]: nothing new ({report.seconds:.1f} s)")
+            # Without Rich, which takes longer to load than a stage that finds nothing new.
+            typer.echo(f"{typer.style(report.stage, bold=True)}: nothing new ({report.seconds:.1f} s)")
             continue
         out().print(_table(report))
         if report.watermark:

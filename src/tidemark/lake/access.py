@@ -5,10 +5,12 @@ column like any other. DuckDB compares the place to which a path leads, so a lin
 """
 
 from collections.abc import Iterable
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from tidemark.lake.sqltext import as_pattern
+
+if TYPE_CHECKING:
+    import duckdb
 
 # Turned off for good by the last two statements: DuckDB takes back neither of them while the database is open.
 SHUT = (
@@ -24,7 +26,7 @@ SHUT = (
 )
 
 
-def shut(connection: duckdb.DuckDBPyConnection, places: Iterable[str] = ()) -> None:
+def shut(connection: "duckdb.DuckDBPyConnection", places: Iterable[str] = ()) -> None:
     """Let a database reach only what lies below some directories and URLs, and keep its settings as they are."""
     # A file is looked for by a pattern, and DuckDB asks for the pattern first, as if it were a path.
     allowed = {spelled for place in places for spelled in (place, as_pattern(place))}

@@ -1,21 +1,21 @@
 """The engine: one DuckDB connection with its scratch directory.
 
 Memory is bounded, so what does not fit spills into the scratch directory, which belongs to one run and is removed with
-it.
+it. DuckDB is loaded and the connection opened when something is first asked of it, since both take a fifth of the time
+of a run that finds nothing to do.
 """
 
 import csv
 import logging
 import shutil
 import tempfile
+import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-
-import duckdb
+from typing import TYPE_CHECKING, Any, Self
 
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, TidemarkError
@@ -43,6 +43,11 @@ from tidemark.lake.sqltext import (
 from tidemark.memory import memory_limit, more_memory
 from tidemark.objects import Objects, local_places
 
+if TYPE_CHECKING:
+    import duckdb
+
+# Imports within functions load DuckDB or boto3.
+# ruff: noqa: PLC0415
 logger = logging.getLogger(__name__)
 PROBE = "probe"
 # DuckDB's default is three times as many. With fewer, it writes 9 % faster and skips more of what a key is not in; with
@@ -59,25 +64,33 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
     """
     failures: list[TidemarkError] = []
     # The connection is closed before the folder is removed: DuckDB writes there.
-    with scratch_folder("engine") as scratch, closing(duckdb.connect()) as connection:
-        connection.execute("set threads = ?", [threads])
-        connection.execute("set memory_limit = ?", [memory_limit()])
-        connection.execute("set temp_directory = ?", [str(scratch / "spill")])
-        connection.execute("set timezone = 'UTC'")
-        connection.execute(statement("engine", "create_schema"))
-        connection.execute(statement("copy", "create_unescaped"))
-        _register(connection, stores, failures)
-        shut(connection, [*local_places(scratch), *(place for store in stores for place in store.places())])
-        with translated(scratch, failures):
-            yield Engine(connection, scratch, failures, Shared(threads))
+    with scratch_folder("engine") as scratch, ExitStack() as opened, translated(scratch, failures):
+
+        def connect() -> "duckdb.DuckDBPyConnection":
+            import duckdb
+
+            connection = opened.enter_context(closing(duckdb.connect()))
+            connection.execute("set threads = ?", [threads])
+            connection.execute("set memory_limit = ?", [memory_limit()])
+            connection.execute("set temp_directory = ?", [str(scratch / "spill")])
+            connection.execute("set timezone = 'UTC'")
+            connection.execute(statement("engine", "create_schema"))
+            connection.execute(statement("copy", "create_unescaped"))
+            _register(connection, stores, failures)
+            shut(connection, [*local_places(scratch), *(place for store in stores for place in store.places())])
+            return connection
+
+        yield Engine(connect, scratch, failures, Shared(threads))
 
 
-def _register(connection: duckdb.DuckDBPyConnection, stores: Iterable[Objects], failures: list[TidemarkError]) -> None:
+def _register(
+    connection: "duckdb.DuckDBPyConnection", stores: Iterable[Objects], failures: list[TidemarkError]
+) -> None:
     remote = [store for store in stores if store.local_path(PROBE) is None]
     if remote:
         # Loading fsspec and boto3 takes a tenth of a second, which a run on directories does not need.
-        from tidemark.objects.filesystem import ObjectFileSystem  # noqa: PLC0415
-        from tidemark.objects.s3 import S3Objects  # noqa: PLC0415
+        from tidemark.objects.filesystem import ObjectFileSystem
+        from tidemark.objects.s3 import S3Objects
 
         roots = {store.root: store for store in remote if isinstance(store, S3Objects)}
         connection.register_filesystem(ObjectFileSystem(roots, failures))
@@ -107,18 +120,28 @@ class Engine:
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        connect: "Callable[[], duckdb.DuckDBPyConnection]",
         scratch: Path,
         failures: Sequence[TidemarkError] = (),
         shared: Shared | None = None,
         what: str = "",
     ) -> None:
-        self.connection = connection
+        self._connect = connect
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._opening = threading.Lock()
         self.scratch = scratch
         self.failures = failures
         self.what = what
         self._files = 0
         self._shared = shared or Shared()
+
+    @property
+    def connection(self) -> "duckdb.DuckDBPyConnection":
+        """Give the connection; it is opened when it is first asked for, by whichever thread does so."""
+        with self._opening:
+            if self._connection is None:
+                self._connection = self._connect()
+            return self._connection
 
     @contextmanager
     def working_on(self, what: str) -> Iterator[None]:
@@ -138,6 +161,8 @@ class Engine:
         Raises:
             ConfigError: the engine may not take as much memory as the statement needs.
         """
+        import duckdb
+
         try:
             with self._shared.beside_others():
                 return self._answer(statement, parameters)
@@ -185,6 +210,8 @@ class Engine:
 
     def seeds(self, paths: Mapping[str, Path]) -> None:
         """Make the model's seeds readable by their names."""
+        import duckdb
+
         for name, path in paths.items():
             with path.open(encoding="utf-8-sig", newline="") as file:
                 columns = next(csv.reader(file), [])
@@ -205,7 +232,8 @@ class Engine:
     def worker(self, what: str) -> "Engine":
         """Open a second connection to the same database for another thread, with a scratch directory of its own."""
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
-        return Engine(self.connection.cursor(), scratch, self.failures, self._shared, what)
+        cursor = self.connection.cursor()
+        return Engine(lambda: cursor, scratch, self.failures, self._shared, what)
 
     def write_lines(self, select: Select, path: Path) -> int:
         """Write each value of a one-column SELECT as a line, and return how many there are."""

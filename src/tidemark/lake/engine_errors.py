@@ -6,13 +6,15 @@ DuckDB has no error codes, so classes decide, and words where a class says too l
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, StateError, TidemarkError, TransientError
 from tidemark.lake.scratch import MEGABYTE
 from tidemark.memory import memory_limit
+
+if TYPE_CHECKING:
+    import duckdb
 
 # DuckDB's words for a file that is not there, and what every one of its errors about a file's content contains.
 MISSING = "No files found that match the pattern"
@@ -31,38 +33,45 @@ def translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[Non
         scratch: where the engine writes.
         failures: the errors that reading S3 raised; DuckDB passes on only their text.
     """
+    disk = f"check the disk that {scratch} lies on, then run it again"
     try:
         yield
-    except duckdb.OutOfMemoryException as exc:
-        raise out_of_memory(exc, "", 0) from exc
-    except duckdb.PermissionException as exc:
-        message = f"the engine may use only the files of the lake and its own scratch files: {told(exc)}"
-        raise ConfigError(message, advice=OUTSIDE_ADVICE) from exc
-    except duckdb.Error as exc:
-        # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
-        is_broken = type(exc) is duckdb.Error or (
-            isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
-        )
-        if failures and isinstance(exc, (duckdb.IOException, duckdb.InvalidInputException)):
-            raise failures[-1] from exc
-        if not is_broken and not isinstance(exc, duckdb.IOException):
-            raise
-        # DuckDB has no error codes, so only its words tell a missing or altered file of the lake from a full disk.
-        found = told(exc)
-        if is_broken or MISSING in str(exc):
-            message = f"a data file of a Delta table is missing or altered: {found}"
-            advice = (
-                "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
-            )
-            raise StateError(message, advice=advice) from exc
-        message = f"the engine could not read or write a file: {found}"
-        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
     except OSError as exc:
-        message = f"a file could not be read or written: {exc}"
-        raise TransientError(message, advice=f"check the disk that {scratch} lies on, then run it again") from exc
+        raise TransientError(f"a file could not be read or written: {exc}", advice=disk) from exc
+    except Exception as exc:
+        meant = _meant(exc, failures, disk)
+        if meant is None:
+            raise
+        raise meant from exc
 
 
-def out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int) -> ConfigError:
+def _meant(exc: Exception, failures: Sequence[TidemarkError], disk: str) -> TidemarkError | None:
+    """Say in Tidemark's words what an error of DuckDB means; None for an error about rows, or of another library."""
+    import duckdb  # noqa: PLC0415 -- an engine that nothing is asked of does not load it
+
+    if isinstance(exc, duckdb.OutOfMemoryException):
+        return out_of_memory(exc, "", 0)
+    if isinstance(exc, duckdb.PermissionException):
+        message = f"the engine may use only the files of the lake and its own scratch files: {told(exc)}"
+        return ConfigError(message, advice=OUTSIDE_ADVICE)
+    # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
+    is_broken = type(exc) is duckdb.Error or (
+        isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
+    )
+    if failures and isinstance(exc, (duckdb.IOException, duckdb.InvalidInputException)):
+        return failures[-1]
+    if not is_broken and not isinstance(exc, duckdb.IOException):
+        return None
+    # DuckDB has no error codes, so only its words tell a missing or altered file of the lake from a full disk.
+    found = told(exc)
+    if is_broken or MISSING in str(exc):
+        message = f"a data file of a Delta table is missing or altered: {found}"
+        advice = "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
+        return StateError(message, advice=advice)
+    return TransientError(f"the engine could not read or write a file: {found}", advice=disk)
+
+
+def out_of_memory(exc: "duckdb.OutOfMemoryException", what: str, taken_bytes: int) -> ConfigError:
     """Say that a table needs more memory than the engine may take; `taken_bytes` is 0 for the limit it began with."""
     limit = f"{taken_bytes // MEGABYTE}MB" if taken_bytes else memory_limit()
     message = f"{what or 'a table'} needs more memory than the {limit} that the engine may take: {told(exc)}"
@@ -73,6 +82,6 @@ def out_of_memory(exc: duckdb.OutOfMemoryException, what: str, taken_bytes: int)
     return ConfigError(message, advice=advice, table=what)
 
 
-def beginning(exc: duckdb.Error) -> str:
+def beginning(exc: "duckdb.Error") -> str:
     """Give the first line of an error about a seed as it is: a seed is a part of the model, and has no rows."""
     return " ".join(str(exc).strip().partition("\n")[0].split())

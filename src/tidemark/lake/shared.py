@@ -5,8 +5,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import duckdb
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Shared:
                 self.turn.notify_all()
 
     @contextmanager
-    def alone(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    def alone(self, connection: "duckdb.DuckDBPyConnection") -> Iterator[None]:
         """Wait until no statement runs; until the block ends no other begins, and there is one thread.
 
         A thread takes memory for the rows that it has in hand, 2,048 of them at each step of a statement, and some 32

@@ -31,7 +31,8 @@ class Pointer:
     """Hold what the last poll left behind; all times are in UTC.
 
     `polls` counts the polls, because some tables are not swept in every poll (`sweep_every`). `sums` names the object
-    with the sums of latest as of the batch, see `log/sums.py`.
+    with the sums of latest as of the batch, see `log/sums.py`. `bound` is the digest of the model and the columns of
+    which the last poll knew that the SELECTs can read them.
     """
 
     pipeline_id: str
@@ -40,6 +41,7 @@ class Pointer:
     checked_at: datetime
     polls: int = 0
     sums: str | None = None
+    bound: str | None = None
 
     def encode(self) -> str:
         """Return the pointer as JSON."""
@@ -62,6 +64,7 @@ class Pointer:
             checked_at=_decode_time(_text(members, "checked_at")),
             polls=int(members.get("polls", 0)),
             sums=None if members.get("sums") is None else _text(members, "sums"),
+            bound=None if members.get("bound") is None else _text(members, "bound"),
         )
 
 

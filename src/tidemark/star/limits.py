@@ -9,14 +9,15 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from tidemark.lake.access import shut
 from tidemark.lake.sqltext import Condition, Expression, any_of, converted, quoted, select, text, tried
 from tidemark.model import Model
 from tidemark.postgres.statements import created, split_statements
+
+if TYPE_CHECKING:
+    import duckdb
 
 logger = logging.getLogger(__name__)
 # The lake has none of these types. It keeps their text, and the form of the text is checked.
@@ -159,6 +160,8 @@ def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
 
 @functools.lru_cache(maxsize=8)
 def _limits(warehouse_sql: str) -> Mapping[str, Mapping[str, Limit]]:
+    import duckdb  # noqa: PLC0415 -- as the engine does it
+
     connection = duckdb.connect()
     shut(connection)
     declared: dict[tuple[str, str], dict[str, Any]] = {}
@@ -189,13 +192,15 @@ def _limits(warehouse_sql: str) -> Mapping[str, Mapping[str, Limit]]:
 
 
 def _make(
-    connection: duckdb.DuckDBPyConnection, table: str, statement: str, known: Mapping[str, str]
+    connection: "duckdb.DuckDBPyConnection", table: str, statement: str, known: Mapping[str, str]
 ) -> Mapping[str, dict[str, Any]]:
     """Make a table in DuckDB; a type that it does not know becomes the base of a domain, or text without a limit.
 
     Returns:
         What DuckDB does not keep of a column, by the column as it is written.
     """
+    import duckdb  # noqa: PLC0415 -- as above
+
     others = dict[str, str]()
     unknown = ""
     while True:
