@@ -222,6 +222,14 @@ select * exclude (_tidemark_turn, _tidemark_ordinals)
 from {turns}
 where _tidemark_turn = {turn};
 
+-- name: surrogates
+select {surrogate} as _tidemark_ordinal
+from {written}
+union all
+select ordinal
+from {aside}
+where ordinal >= {first};
+
 -- name: years
 select distinct year({column}) as y
 from {rows}
@@ -240,6 +248,18 @@ select
 from (
     select unnest({years}::integer[]) as y
 );
+
+-- name: repeated
+select {key}
+from {rows}
+group by {keys}
+having count(*) > 1
+limit 1;
+
+-- name: note_keys
+insert into {seen}
+select distinct {keys}
+from {rows};
 
 -- name: with_batch
 select
