@@ -52,7 +52,8 @@ def translated(scratch: Path, failures: Sequence[TidemarkError]) -> Iterator[Non
         if is_broken or MISSING in str(exc):
             message = f"a data file of a Delta table is missing or altered: {found}"
             advice = (
-                "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
+                "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest if it"
+                " lies below latest/, tidemark rebuild star if below fact/ or dimension/"
             )
             raise StateError(message, advice=advice) from exc
         message = f"the engine could not read or write a file: {found}"
