@@ -179,7 +179,7 @@ def _require_one_for_each(dimension: _Dimension, rows: Rows, seen: Table | None)
         message = (
             f"{star.name} has several rows for {shown} in batch {dimension.batch.number}: expected one for each key"
         )
-        advice = f"mend {star.path}.sql: it gives one key to several rows"
+        advice = f"mend {star.path}.sql: it gives one key to several rows; `tidemark doctor` names a type that does so"
         raise DataError(message, advice=advice, table=star.name)
 
 
