@@ -5,7 +5,8 @@
 locals {
   # The folders of a bucket in which a function makes objects, holds Delta tables, and from which it deletes; it may read
   # the whole bucket. Only these are deleted: files that a compaction has made superfluous, what an earlier attempt
-  # at a batch set aside under another model, and sums of latest that others have replaced. Nothing may delete from baseline, changes and batches, which are the log.
+  # at a batch set aside under another model, and sums of latest that others have replaced. Nothing may delete from
+  # baseline, changes and batches, which are the log.
   folders = {
     ingest = {
       ingestion = { create = ["baseline", "batches", "changes", "latest", "sums"], tables = ["latest"], delete = ["sums"] }
@@ -22,7 +23,7 @@ locals {
       processed = { create = [], tables = [], delete = [] }
     }
     compact = {
-      ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest"] }
+      ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest", "sums"] }
       processed = { create = ["dimension", "fact"], tables = ["dimension", "fact"], delete = ["dimension", "fact"] }
     }
   }
