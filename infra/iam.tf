@@ -23,7 +23,7 @@ locals {
       processed = { create = [], tables = [], delete = [] }
     }
     compact = {
-      ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest"] }
+      ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest", "sums"] }
       processed = { create = ["dimension", "fact"], tables = ["dimension", "fact"], delete = ["dimension", "fact"] }
     }
   }

@@ -178,7 +178,7 @@ run "with_defaults" {
       } == {
       "ingest/ingestion"    = ["${local.bucket_names.ingestion}/sums/*"]
       "transform/processed" = ["${local.bucket_names.processed}/quarantine/*"]
-      "compact/ingestion"   = ["${local.bucket_names.ingestion}/latest/*"]
+      "compact/ingestion"   = [for folder in ["latest", "sums"] : "${local.bucket_names.ingestion}/${folder}/*"]
       "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
     }
     error_message = "A function can delete what nobody may, such as an object of the log, or not what it has to."

@@ -18,6 +18,7 @@ from tidemark.lake.pieces import MERGED_BYTES, DataFile, Rewrite, files_to_rewri
 from tidemark.lake.table import LakeTable, configured, first_batch, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
+from tidemark.log.sums import drop_old_sums
 from tidemark.model import Model
 from tidemark.objects import ObjectMeta, Objects
 from tidemark.report import Progress, quiet
@@ -50,12 +51,13 @@ class TableCompaction:
 
 @dataclass(frozen=True)
 class CompactReport:
-    """What a compaction did: its tables by folder, the orphans of the log, and the leftovers of killed puts."""
+    """What a compaction did: its tables by folder, orphans of the log, leftovers of killed puts, old sums of latest."""
 
     tables: Mapping[str, TableCompaction]
     orphans: int
     orphan_bytes: int
     leftovers: int
+    sums: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Compact:
     def run(self, *, dry_run: bool = False, keep_orphans: bool = False, progress: Progress = quiet) -> CompactReport:
         """Compact every table of latest and of the star, then remove unneeded files that are older than the retention.
 
-        Orphans of the log and leftovers of killed puts are removed too, if they are older than the retention.
+        Orphans of the log, leftovers of killed puts and sums of latest that no pointer names any more are removed too,
+        if they are older than the retention.
         `keep_orphans` only counts the orphans: a function on AWS may not delete from the log.
         """
         if self.retention < SHORTEST_RETENTION:
@@ -119,7 +122,8 @@ class Compact:
                 self.ingestion.delete(each.key for each in orphans)
         stores = (self.ingestion, self.processed)
         leftovers = sum(store.remove_leftovers(cutoff, dry_run=dry_run) for store in stores)
-        return CompactReport(tables, len(orphans), sum(each.size for each in orphans), leftovers)
+        old_sums = drop_old_sums(self.ingestion, cutoff, dry_run=dry_run)
+        return CompactReport(tables, len(orphans), sum(each.size for each in orphans), leftovers, old_sums)
 
     def _places(self, loaded: int | None) -> Iterator[_Place]:
         stars = StarLog(self.processed)

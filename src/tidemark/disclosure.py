@@ -1,4 +1,4 @@
-"""What a message shows: names and keys always, other values of rows if somebody asked for them, and no control code.
+"""What a message shows: names and the model's keys always, other values if somebody asked for them, no control code.
 
 Errors and log lines go on to terminals, CloudWatch and mails, whose readers need not be those of the data. PostgreSQL
 and DuckDB quote values and whole rows in their errors. Each text of theirs passes `told` before it becomes a part of
@@ -7,7 +7,8 @@ a message. What a command prints because it was asked to, such as `tidemark quar
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import ClassVar
 
 HIDDEN = "…"
 HOW_TO_SEE = "TIDEMARK_SHOW_VALUES=true shows the values"
@@ -35,8 +36,14 @@ UNSEEN = re.compile(
 )
 
 
+# The columns of a key in PostgreSQL's DETAIL, in every language of the server: `(a, b)=(1, 2)`.
+KEY = re.compile(r"\((?P<columns>.*?)\)=\(", re.DOTALL)
+
+
 class _Values:
     are_shown = False
+    # The columns that hold keys, by table.
+    keys: ClassVar[dict[str, Collection[str]]] = {}
 
 
 def show_values(*, wanted: bool) -> None:
@@ -47,6 +54,29 @@ def show_values(*, wanted: bool) -> None:
 def are_values_shown() -> bool:
     """Say whether messages of this process show the values of rows."""
     return _Values.are_shown
+
+
+def name_keys(keys: Mapping[str, Collection[str]]) -> None:
+    """Say which columns of these tables hold keys of the model: messages show these, so that one finds the row."""
+    _Values.keys.update(keys)
+
+
+def with_known_keys(detail: str, table: str | None) -> str:
+    """Give the DETAIL of an error about a key; the values of one that is no key of the model are hidden.
+
+    Args:
+        detail: the server's text, such as `Key (loan_id)=(17) already exists.`
+        table: the table that has the columns; None where it may be any, since a reference names one of two.
+    """
+    found = KEY.search(detail)
+    if found is None or _Values.are_shown:
+        return detail
+    columns = {name.strip('"').replace('""', '"') for name in found["columns"].split(", ")}
+    known = list(_Values.keys.values()) if table is None else [_Values.keys.get(table, ())]
+    if any(columns <= set(each) for each in known):
+        return detail
+    # A value may hold brackets itself. After the last one come names alone.
+    return f"{detail[: found.end()]}{HIDDEN}{detail[detail.rindex(')') :]}" if ")" in detail[found.end() :] else ""
 
 
 def visible(text: str) -> str:

@@ -15,26 +15,26 @@ LIMITS_OF_CONTAINER = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/m
 
 
 class _Limit:
-    text = DEFAULT
+    text: str | None = None
 
 
-def limit_memory(text: str) -> None:
-    """Set the limit, such as `1GB`, for all engines that are opened from now on."""
+def limit_memory(text: str | None) -> None:
+    """Set the limit, such as `1GB`, for all engines that are opened from now on; None where nobody has set one."""
     _Limit.text = text
 
 
 def memory_limit() -> str:
     """Give the limit as DuckDB takes it, such as `256MB`."""
-    return _Limit.text
+    return _Limit.text or DEFAULT
 
 
 def more_memory(taken_bytes: int) -> int | None:
     """Say how many bytes an engine may take if `taken_bytes` (0: the limit) are too few; None if it may take no more.
 
     What cannot be spilled, such as one long row, may need more than the default. So the default gives way, up to three
-    quarters of the machine's memory. Any other limit was set by somebody, and is kept.
+    quarters of the machine's memory. A limit that somebody has set is kept, whatever it is.
     """
-    if _Limit.text != DEFAULT:
+    if _Limit.text is not None:
         return None
     more_bytes = min(2 * (taken_bytes or DEFAULT_BYTES), _memory_of_machine() * 3 // 4)
     return more_bytes if more_bytes > max(taken_bytes, DEFAULT_BYTES) else None

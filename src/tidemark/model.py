@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tidemark.disclosure import name_keys
 from tidemark.errors import ConfigError
 
 Sweep = Literal["rows", "keys"]
@@ -65,6 +66,11 @@ class StarTable:
     def path(self) -> str:
         """Give the table's folder in the processed bucket: `fact/sales_order` for `fact_sales_order`."""
         return f"{FOLDERS[self.kind]}/{self.short_name}"
+
+    @property
+    def key_columns(self) -> frozenset[str]:
+        """Name the columns by which one finds a row: keys, those of dimensions too, and where a version begins."""
+        return frozenset((*self.key, *self.source_key, *self.references, *(["valid_from"] if self.source_key else [])))
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ def load_model(model: str) -> Model:
     reader.check(loaded)
     if reader.problems:
         raise ConfigError.of([f"model {directory}: {problem}" for problem in reader.problems])
+    name_keys({star.name: star.key_columns for star in loaded.stars.values()})
     return loaded
 
 

@@ -22,6 +22,7 @@ from tidemark.log.sums import drop_sums
 from tidemark.model import Model
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
+from tidemark.star.binding import require_fitting
 from tidemark.star.quarantine_replacement import QuarantineReplacement
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry, star_statistics
@@ -94,6 +95,7 @@ class Rebuild:
         written = [stars.written(batch) for batch in range(1, last + 1)]
         require_together(reach_of_log(ChangeLog(self.ingestion), last), reach_of_star(written[-1]))
         with scratch_copy("rebuild") as copy, open_engine([self.ingestion, self.processed, copy]) as engine:
+            self._require_fitting(engine, stars.manifest(last))
             self._transform(engine, copy, last, progress)
             pairs = {}
             for name, star in self.model.stars.items():
@@ -119,6 +121,11 @@ class Rebuild:
                 again = [remade.written(batch) for batch in range(1, last + 1)]
                 stars.put_rebuilt(self._record(written, again, versions))
         return RebuildReport("star", last, tables, is_in_place, found)
+
+    def _require_fitting(self, engine: Engine, newest: Processed) -> None:
+        head = ChangeLog(self.ingestion).manifest(newest.batch)
+        columns = {name: entry.columns for name, entry in head.tables.items()}
+        require_fitting(engine, self.model, columns, newest.tables)
 
     def _transform(self, engine: Engine, copy: Objects, last: int, progress: Progress) -> None:
         fold = Fold(engine, ChangeLog(self.ingestion), self.model, copy, self.clock)

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tidemark.errors import ConfigError
-from tidemark.memory import DEFAULT as DEFAULT_MEMORY_LIMIT
 
 FILE = "tidemark.toml"
 PREFIX = "TIDEMARK_"
@@ -91,7 +90,7 @@ class Settings:
     model: str = "totesys"
     lag: timedelta = field(default=timedelta(seconds=5))
     yield_after: timedelta | None = field(default=timedelta(seconds=2))
-    memory_limit: str = DEFAULT_MEMORY_LIMIT
+    memory_limit: str | None = None
     sslrootcert: str | None = None
     show_values: bool = False
 

@@ -25,7 +25,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Place:
-    """One place and the newest batch in it; `problem` says why it could not be asked.
+    """One place and the newest batch in it; `problem` says why it could not be asked, `advice` what to do then.
 
     `rows` counts rows by table: in the log the rows of the source as of that batch, in the star the rows that the batch
     brought, in the warehouse the rows that all batches brought. `misfit` says how the place contradicts itself.
@@ -37,6 +37,7 @@ class Place:
     rows: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
     misfit: str | None = None
+    advice: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,11 @@ def read_status(pipeline: Pipeline) -> Status:
     )
     unfit = unfit or refused
     warehouse_problem = warehouse_problem or unfit_problem
-    source = Place(problem=source_problem)
-    log = Place(problem=log_problem) if log_problem else _log(head)
-    pointer = Place(problem=pointer_problem) if pointer_problem else _pointer(known, head, is_log_known=not log_problem)
+    source = _away(source_problem) if source_problem else Place()
+    log = _away(log_problem) if log_problem else _log(head)
+    pointer = _away(pointer_problem) if pointer_problem else _pointer(known, head, is_log_known=not log_problem)
     processed, quarantine = _processed(pipeline)
-    warehouse = (
-        Place(problem=warehouse_problem) if warehouse_problem else _warehouse(rows or [], str(unfit) if unfit else None)
-    )
+    warehouse = _away(warehouse_problem) if warehouse_problem else _warehouse(rows or [], str(unfit) if unfit else None)
     watermark = head.watermark if head else None
     return Status(
         source=source,
@@ -166,12 +165,16 @@ def _why_it_fails(after: Place, before: Place, *, place: str, what: str) -> str:
     return ""
 
 
-def _asked(ask: Callable[[], Found]) -> tuple[Found | None, str | None]:
+def _asked(ask: Callable[[], Found]) -> tuple[Found | None, TidemarkError | None]:
     try:
         return ask(), None
     except TidemarkError as exc:
         logger.info("%s", exc)
-        return None, exc.message
+        return None, exc
+
+
+def _away(problem: TidemarkError, batch: int | None = None) -> Place:
+    return Place(batch=batch, problem=problem.message, advice=problem.advice or None)
 
 
 def _greet(url: str) -> None:
@@ -195,15 +198,15 @@ def _log(head: Manifest | None) -> Place:
 
 def _processed(pipeline: Pipeline) -> tuple[Place, dict[str, int]]:
     stars, problem = _asked(lambda: StarLog(pipeline.processed))
-    if stars is None:
-        return Place(problem=problem), {}
+    if problem or stars is None:
+        return _away(problem) if problem else Place(), {}
     # Asked in two steps, so that the number of the newest manifest is shown even if the manifest cannot be read.
     newest, problem = _asked(stars.newest_batch)
     if problem or not newest:
-        return Place(batch=newest, problem=problem), {}
+        return _away(problem) if problem else Place(batch=newest), {}
     manifest, problem = _asked(lambda: stars.manifest(newest))
-    if manifest is None:
-        return Place(batch=newest, problem=problem), {}
+    if problem or manifest is None:
+        return _away(problem, newest) if problem else Place(batch=newest), {}
     rows = {name: entry.rows for name, entry in manifest.tables.items()}
     return Place(newest, manifest.captured_at, None, rows), count_set_aside(manifest)
 

@@ -7,12 +7,14 @@ import pytest
 
 from tests.acceptance.conftest import NewShop
 from tests.support.drift import LATER, counts, current, expected, mended, shop
-from tests.support.pipeline import clock
+from tests.support.pipeline import Rig, clock
 from tests.support.proof import unproven, verify
 from tidemark.compact import Compact
-from tidemark.errors import ContractError
+from tidemark.errors import ConfigError, ContractError
 from tidemark.model import load_model
 from tidemark.rebuild import Rebuild
+from tidemark.rebuild_warehouse import RebuildWarehouse
+from tidemark.warehouse.schema import init
 
 
 def test_a_model_may_know_the_rows_of_a_table_by_another_key(new_shop: NewShop, tmp_path: Path) -> None:
@@ -112,3 +114,45 @@ def test_a_table_that_comes_back_to_the_model_goes_on_where_it_was(new_shop: New
     assert [(row["customer_id"], row["city"]) for row in rig.latest("customer")] == [(1, "Paris"), (3, "Bath")]
     assert rig.warehouse("select customer_id from dim_customer order by 1") == [(1,), (2,), (3,)]
     assert rig.ingest().batches == ()
+
+
+def test_a_star_table_over_old_source_tables_is_refused_before_a_row_moves(new_shop: NewShop, tmp_path: Path) -> None:
+    rig = new_shop(after="run")
+    folder = tmp_path / "mended"
+    shop().write(folder)
+    dimension = '[star.dim_name]\nkind = "dimension"\nkey = ["name"]\nreads = ["customer"]\n'
+    for path, more in {
+        "model.toml": dimension,
+        "warehouse.sql": "create table dim_name (name uuid primary key, city text);",
+        "dimension/name.sql": "select name from customer",
+    }.items():
+        with (folder / path).open("a") as file:
+            file.write(more)
+    rig.change(f"update customer set name = 'Ada L', {LATER} where customer_id = 1")
+    rig.ingest()
+    before = rig.objects()
+
+    def with_new_table() -> Rig:
+        return replace(rig, model=load_model(str(folder)))
+
+    for bring in (
+        with_new_table().transform,
+        Rebuild(with_new_table().model, rig.ingestion, rig.processed, clock).star,
+    ):
+        with pytest.raises(ConfigError) as caught:
+            bring()
+        assert [each.partition(":")[0] for each in caught.value.problems] == [
+            "dimension/name.sql does not yield city, which dim_name has",
+            "dim_name.name is uuid, and dimension/name.sql yields text for it",
+        ]
+    assert rig.objects() == before
+
+    table = folder / "warehouse.sql"
+    table.write_text(table.read_text().replace("name uuid primary key, city text", "name text primary key"))
+    rig = with_new_table()
+    init(rig.warehouse_url, rig.model)
+    rig.run()
+    Rebuild(rig.model, rig.ingestion, rig.processed, clock, accepts=True).star()
+    RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
+
+    assert rig.warehouse("select name from dim_name order by name") == [("Ada",), ("Ada L",), ("Grace",)]

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.support.drift import LATER, build_shop, shop
 from tests.support.pipeline import Rig, clock
-from tests.support.proof import COPIED, EDGES, keys, proof, unproven, verify
+from tests.support.postgres import Postgres
+from tests.support.proof import COPIED, EDGES, LAWS, keys, proof, unproven, verify
 from tests.support.replay import SLICES, Replay
 from tests.support.s3 import S3
 from tests.support.tampering import drop, rewrite
+from tidemark.rebuild import Rebuild
+from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.verification.verify import Verify
 
 QUICK_SECONDS = 20
@@ -202,3 +207,42 @@ def test_rows_that_come_back_from_quarantine_are_proven_with_the_others(small: R
     found = verify(small, deep=True)
     assert unproven(found) == set()
     assert proof(found, "latest = star", "fact_sales_order").set_aside == 0
+
+
+def test_a_star_that_was_rebuilt_while_the_warehouse_lags_behind_is_no_difference(
+    new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path
+) -> None:
+    shop().write(tmp_path / "shop")
+    for path, more in {
+        "model.toml": 'bought_on = "dim_date"\n[star.dim_date]\nkind = "calendar"\nkey = ["date_id"]\n',
+        "warehouse.sql": "create table dim_date (date_id date primary key);",
+        "dimension/date.sql": "select date_id from calendar",
+    }.items():
+        with (tmp_path / "shop" / path).open("a") as file:
+            file.write(more)
+    rig = new_rig(postgres.template("shop", build_shop), model=str(tmp_path / "shop"))
+    rig.run()
+    for name in ("Ada L", "Ada Lovelace"):
+        rig.change(f"update customer set name = '{name}', {LATER} where customer_id = 1")
+        rig.change(f"update purchase set bought_on = '1852-11-27', {LATER} where purchase_id = 2")
+        rig.ingest()
+    rig.transform()
+
+    Rebuild(rig.model, rig.ingestion, rig.processed, clock, accepts=True).star()
+    RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
+    found = verify(rig)
+    assert unproven(found) == set()
+    assert proof(found, "star = warehouse", "dim_customer").note.startswith(
+        "as of batch 3, which the rebuilt star holds"
+    )
+
+    with psycopg.connect(rig.warehouse_url) as connection:
+        connection.execute("update dim_customer set name = 'forged' where customer_id = 2")
+        connection.execute("delete from dim_date where date_id = '2024-02-29'")
+    assert unproven(verify(rig)) == {
+        *(("star = warehouse", name) for name in ("dim_customer", "dim_date")),
+        (LAWS, "calendar"),
+    }
+    RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
+    rig.load()
+    assert unproven(verify(rig)) == set()

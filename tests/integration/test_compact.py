@@ -1,5 +1,6 @@
 """`compact`: the same rows in fewer files, and nothing is removed that anyone may still ask for."""
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -250,6 +251,13 @@ def test_orphans_and_leftovers_go_after_the_retention(rig: Rig, tmp_path: Path) 
     orphans = ["baseline/staff/9-2020-01-01T00-00-00.000000.jsonl", "changes/staff/9-2020-01-01T00-00-00.000000.jsonl"]
     for key in orphans:
         rig.ingestion.put_new(key, b"{}\n")
+    pointer = rig.pointer.read()
+    assert pointer
+    an_hour_ago = clock().timestamp() - 3600
+    for batch in (1, BATCHES):
+        lost = f"sums/{batch:010d}-0123.json"
+        rig.ingestion.put_new(lost, b"{}")
+        os.utime(tmp_path / "lake" / "ingestion" / lost, (an_hour_ago, an_hour_ago))
     rig.processed.put_new(f"{SALES}/{9:010d}-killed.parquet", b"not committed")
     leftovers = [tmp_path / "lake" / bucket / ".tidemark-tmp" / "0123" for bucket in ("ingestion", "processed")]
     for path in leftovers:
@@ -257,11 +265,13 @@ def test_orphans_and_leftovers_go_after_the_retention(rig: Rig, tmp_path: Path) 
         path.write_bytes(b"half")
 
     young = compact(rig)
-    assert (young.orphans, young.leftovers) == (0, 0)
+    assert (young.orphans, young.leftovers, young.sums) == (0, 0, 0)
     assert all(rig.ingestion.exists(key) for key in orphans)
 
+    assert compact(rig, now=in_eight_days, dry_run=True).sums == 2
     counted = compact(rig, now=in_eight_days, keep_orphans=True)
-    assert (counted.orphans, counted.leftovers) == (2, 2)
+    assert (counted.orphans, counted.leftovers, counted.sums) == (2, 2, 2)
+    assert [each.key for each in rig.ingestion.list("sums/")] == [pointer.sums]
     assert all(rig.ingestion.exists(key) for key in orphans)
 
     old = compact(rig, now=in_eight_days)

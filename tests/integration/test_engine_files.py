@@ -10,7 +10,7 @@ from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.json_lines import CHUNK_BYTES, longest_line_bytes
 from tidemark.lake.sqltext import LONGEST_JSON_BYTES, Select, Sql, from_json
-from tidemark.memory import DEFAULT, limit_memory, memory_limit
+from tidemark.memory import limit_memory
 from tidemark.objects import Objects, open_objects
 
 LINE = b'{"n": 1, "note": "x"}\n'
@@ -69,14 +69,13 @@ def read_as_long(engine: Engine) -> object:
 @pytest.fixture
 def keeps_limit() -> Iterator[None]:
     """Puts the memory limit of this process back after the test."""
-    before = memory_limit()
     yield
-    limit_memory(before)
+    limit_memory(None)
 
 
 @pytest.mark.usefixtures("keeps_limit")
 def test_a_long_row_takes_more_than_the_default_memory(caplog: pytest.LogCaptureFixture) -> None:
-    limit_memory(DEFAULT)
+    limit_memory(None)
     with open_engine([]) as engine:
         assert read_as_long(engine.worker("purchase")) == 1
     assert "purchase: a row or a step needs more than 256MB of memory: the engine may take" in caplog.text

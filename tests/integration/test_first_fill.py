@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from tidemark.disclosure import name_keys
 from tidemark.errors import DataError
 from tidemark.postgres.connection import connect, translated
 from tidemark.postgres.session import Session
@@ -70,6 +71,7 @@ order by a.attnum
 def warehouse(new_database: Callable[[], str]) -> Iterator[Session]:
     with connect(new_database(), application="test") as connection:
         connection.execute(TABLES.encode())
+        name_keys({"Sale": ["id", "day"]})
         yield connection
 
 

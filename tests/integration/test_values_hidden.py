@@ -120,6 +120,44 @@ def test_what_fails_within_a_function_tells_no_value_whatever_its_code(
     assert "EVIL" not in f"{caught.value} {caught.value.facts} {traceback_of(caught.value)}"
 
 
+@pytest.mark.parametrize(
+    ("statement", "shown", "hidden"),
+    [
+        ("insert into fact_loan values (2, 9, 1, 'EVIL x')", "Key (email)=(…) already exists.", "EVIL"),
+        ("insert into fact_loan values (2, 9, 1, 'EV)IL')", "Key (email)=(…) already exists.", "EV"),
+        ("insert into fact_loan values (2, 7, 1, 'b')", "Key (loan_id)=(7) already exists.", "…"),
+        ("insert into fact_loan values (1, 8, 1, 'b')", "Key (loan_record_id)=(1) already exists.", "…"),
+        (
+            "insert into fact_loan values (2, 8, 77, 'b')",
+            'Key (shelf_id)=(77) is not present in table "dim_shelf".',
+            "…",
+        ),
+        ("delete from dim_shelf", 'Key (shelf_id)=(1) is still referenced from table "fact_loan".', "…"),
+        ("insert into mail values ('EVIL y')", 'Key (email)=(…) is not present in table "fact_loan".', "EVIL"),
+        ("create unique index on mail (lower(other))", "Key (lower(other))=(…) is duplicated.", "evil"),
+    ],
+)
+def test_the_value_of_a_key_is_told_if_it_is_one_of_the_model(
+    new_database: Callable[..., str], statement: str, shown: str, hidden: str
+) -> None:
+    load_model(str(LIBRARY))
+    with psycopg.connect(new_database()) as connection:
+        connection.execute(
+            "create table dim_shelf (shelf_id integer primary key); create table fact_loan (loan_record_id integer"
+            " primary key, loan_id integer unique, shelf_id integer references dim_shelf, email text unique);"
+            "create table mail (email text references fact_loan (email), other text); insert into dim_shelf values (1);"
+            "insert into fact_loan values (1, 7, 1, 'EVIL x'), (3, 3, 1, 'EV)IL');"
+            "insert into mail values (null, 'evil'), (null, 'Evil')"
+        )
+        with pytest.raises(DataError) as caught, translated("the warehouse"):
+            connection.execute(statement.encode())
+
+    said = f"{caught.value} {caught.value.facts} {traceback_of(caught.value)}"
+    assert shown in caught.value.message
+    assert hidden not in said
+    assert ("TIDEMARK_SHOW_VALUES=true shows the values" in said) == ("…" in shown)
+
+
 def test_the_hint_of_a_function_that_warehouse_sql_calls_is_not_told(new_database: Callable[..., str]) -> None:
     raising = "do $$ begin raise exception '%', 'EV' || 'IL' using errcode = '42704', hint = 'EV' || 'IL'; end $$"
     with (

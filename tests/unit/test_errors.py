@@ -1,6 +1,8 @@
 """What the error families tell the command line and the reader."""
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +70,11 @@ def test_an_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(errors.ConfigError("a, b", problems=["a", "b"], advice="set both", place="here")))  # noqa: S301
 
     assert (error.problems, error.advice, error.place) == (("a", "b"), "set both", "here")
+
+
+def test_every_rebuild_that_a_message_names_can_be_typed() -> None:
+    places = r"(?:latest|star|warehouse)\b"
+    texts = {path: path.read_text("utf-8") for path in Path(errors.__file__).parent.rglob("*.py")}
+
+    joined = re.compile(rf"tidemark rebuild {places}(?:,| and| or) {places}")
+    assert [(path.name, found[0]) for path, text in texts.items() for found in joined.finditer(text)] == []

@@ -38,7 +38,7 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         model="totesys",
         lag=timedelta(seconds=5),
         yield_after=timedelta(seconds=2),
-        memory_limit="256MB",
+        memory_limit=None,
         sslrootcert=None,
         show_values=False,
     )

@@ -1,7 +1,12 @@
 """What status concludes from how far each place is."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
+
+from tidemark.cli.app import app
 from tidemark.log.pointer import Pointer
 from tidemark.status import Place, fresh_as_of, next_steps
 
@@ -82,3 +87,31 @@ def test_a_warehouse_that_lags_is_as_fresh_as_its_newest_batch() -> None:
 def test_an_empty_or_absent_warehouse_has_no_freshness() -> None:
     assert fresh_as_of(at(5), NOTHING, pointer(5)) is None
     assert fresh_as_of(at(5), AWAY, pointer(5)) is None
+
+
+def test_a_place_that_cannot_be_asked_is_shown_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pointer.json").write_text("{")
+    for name in ("ingestion", "processed"):
+        (tmp_path / name / "batches").mkdir(parents=True)
+        (tmp_path / name / "batches" / "0000000001.json").write_text("{")
+    places = ["--ingestion", "ingestion", "--processed", "processed", "--pointer", "pointer.json"]
+    urls = ["--source-url", "postgresql://127.0.0.1:1/x", "--warehouse-url", "postgresql://127.0.0.1:1/x"]
+
+    app(["status", *places, *urls], standalone_mode=False)
+    shown = capsys.readouterr().out.splitlines()
+    app(["status", "--json", *places, *urls], standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+
+    for name, place in {
+        "source": "source",
+        "change log": "log",
+        "pointer": "pointer",
+        "star": "processed",
+        "warehouse": "warehouse",
+    }.items():
+        at = shown.index(f"{name} cannot be asked: {found[place]['problem']}")
+        assert found[place]["advice"]
+        assert shown[at + 1].strip() == f"what to do: {found[place]['advice']}"

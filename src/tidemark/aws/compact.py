@@ -26,4 +26,4 @@ def _work(invocation: Invocation) -> dict[str, Any]:
         if table.rewritten or table.removed or table.skipped:
             invocation.logger.info("compact: %s", path, extra={"table": path, **asdict(table)})
     counts = {name: sum(getattr(table, name) for table in report.tables.values()) for name in COUNTS}
-    return {**counts, "orphans": report.orphans, "leftovers": report.leftovers}
+    return {**counts, "orphans": report.orphans, "leftovers": report.leftovers, "sums": report.sums}

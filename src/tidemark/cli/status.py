@@ -48,7 +48,9 @@ def _show(found: "Status") -> None:
         ("warehouse", found.warehouse),
     ):
         if place.problem:
-            out().print(Text(f"{name} cannot be asked: {place.problem}", style="red"))
+            out().print(Text(f"{name} cannot be asked: {place.problem}", style="red"), soft_wrap=True)
+        if place.advice:
+            out().print(Text(f"{'':8}what to do: {place.advice}"), soft_wrap=True)
         if place.misfit:
             out().print(Text(f"{name}: {place.misfit}", style="red"), soft_wrap=True)
     fresh = shown_time(found.fresh_as_of)

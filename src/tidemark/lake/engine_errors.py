@@ -66,7 +66,10 @@ def _meant(exc: Exception, failures: Sequence[TidemarkError], disk: str) -> Tide
     found = told(exc)
     if is_broken or MISSING in str(exc):
         message = f"a data file of a Delta table is missing or altered: {found}"
-        advice = "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest, star"
+        advice = (
+            "restore it from the bucket's older versions, or make the table again: tidemark rebuild latest if it lies"
+            " below latest/, tidemark rebuild star if below fact/ or dimension/"
+        )
         return StateError(message, advice=advice)
     return TransientError(f"the engine could not read or write a file: {found}", advice=disk)
 

@@ -7,6 +7,7 @@ key has the digest of the bytes, so that an object that was altered or cut short
 import hashlib
 import logging
 from collections.abc import Iterable
+from datetime import datetime
 
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError
@@ -55,6 +56,18 @@ def replace_sums(objects: Objects, batch: int, body: bytes, before: str | None) 
 def drop_sums(objects: Objects) -> None:
     """Remove all sums, because the rows of latest are about to become others."""
     _drop(objects, [each.key for each in objects.list(FOLDER)])
+
+
+def drop_old_sums(objects: Objects, cutoff: datetime, *, dry_run: bool = False) -> int:
+    """Remove sums that a lost pointer or a killed run left, and return how many.
+
+    Those of the newest batch stay, since a pointer may name them, and so do those that are younger than the cutoff.
+    """
+    found = sorted(objects.list(FOLDER), key=lambda each: (each.key[: len(FOLDER) + DIGITS], each.last_modified))
+    old = [each.key for each in found[:-1] if each.last_modified < cutoff]
+    if old and not dry_run:
+        _drop(objects, old)
+    return len(old)
 
 
 def _drop(objects: Objects, keys: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from tidemark.disclosure import (
     is_of_rows,
     is_worded_by_a_function,
     told,
+    with_known_keys,
 )
 from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
 from tidemark.postgres.encryption import NO_TLS, advice_on_certificate, demanded_encryption, named_elsewhere
@@ -132,10 +133,17 @@ def _of_family(exc: psycopg.Error, what: str) -> TidemarkError | None:
 
 
 def detail_of(exc: psycopg.Error) -> str:
-    """Give what the server adds to an error: a key that is missing or there twice, else only if values are shown."""
+    """Give what the server adds to an error: a key that is missing or there twice, else only if values are shown.
+
+    Of a key that is none of the model, such as a unique address, the values are hidden as well.
+    """
     names_a_key = exc.sqlstate in OF_KEYS and not is_worded_by_a_function(exc)
     is_known = are_values_shown() or not is_of_rows(exc) or names_a_key
-    return "; ".join((exc.diag.message_detail or "").splitlines()) if is_known else ""
+    detail = (exc.diag.message_detail or "") if is_known else ""
+    if names_a_key:
+        table = exc.diag.table_name if isinstance(exc, errors.UniqueViolation) else None
+        detail = with_known_keys(detail, table or None)
+    return "; ".join(detail.splitlines())
 
 
 def hides(exc: psycopg.Error) -> bool:

@@ -108,5 +108,5 @@ select
     case when calendar.{key} is null then 'missing' else 'no fact names its year' end as _tidemark_why
 from wanted
 full join {calendar} as calendar on wanted._tidemark_day = calendar.{key}
-where wanted._tidemark_day is null or calendar.{key} is null
+where (wanted._tidemark_day is null and not {may_be_ahead}) or calendar.{key} is null
 order by {key};

@@ -7,7 +7,7 @@ SQL.
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -88,6 +88,26 @@ def require_readable(
     broken = [*bound.found, *(each for each in bound.unfit if each not in was_unfit)]
     if broken:
         raise contract_error(broken)
+
+
+def require_fitting(
+    engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]], known: Collection[str]
+) -> None:
+    """Check each star table that is not among the `known` ones, before its first row is made.
+
+    The first poll has checked those that read a new source table. A model may get one later over tables that the log
+    has long since.
+
+    Raises:
+        ConfigError: the SELECT of such a table does not fit its table in warehouse.sql, or two keys may become one.
+    """
+    new = replace(model, stars={name: star for name, star in model.stars.items() if name not in known})
+    if not new.stars:
+        return
+    limits = limits_of(new)
+    mistakes = [*faults_of_tables(new, limits), *bind(engine, new, columns, limits, (), columns).mistakes]
+    if mistakes:
+        raise ConfigError.of(mistakes, advice="mend the model")
 
 
 def bind(

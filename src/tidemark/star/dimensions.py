@@ -1,8 +1,10 @@
 """A dimension's rows in one batch: the latest values of what changed. None is deleted, because facts refer to them."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from tidemark.errors import DataError
 from tidemark.lake.engine import WorkingTables
 from tidemark.lake.sqltext import (
     Condition,
@@ -61,9 +63,11 @@ def put_dimension(batch: Batch, star: StarTable) -> Outcome:
             released = _settle(dimension, tables) if has_open_rows else 0
         elif is_changed:
             source = star.reads[0]
-            for part in batch.sources.states[source].parts:
+            parts = batch.sources.states[source].parts
+            seen = tables.empty({name: lake.columns[name] for name in star.key}) if len(parts) > 1 else None
+            for part in parts:
                 kept = select("star", "not_deleted", rows=part.rows).rows
-                change, lake = _upsert(dimension, lake, {source: kept})
+                change, lake = _upsert(dimension, lake, {source: kept}, seen)
                 changes.append(change)
         set_aside = batch.quarantine.set_aside(star, dimension.aside)
         return batch.outcome(star, lake, changes, set_aside, released)
@@ -107,16 +111,22 @@ def _years(batch: Batch, found: Select) -> set[int]:
     return {row[0] for row in batch.engine.execute(found).fetchall()}
 
 
-def _upsert(dimension: _Dimension, lake: LakeTable, instead: Mapping[str, Rows]) -> tuple[Change, LakeTable]:
+def _upsert(
+    dimension: _Dimension, lake: LakeTable, instead: Mapping[str, Rows], seen: Table | None = None
+) -> tuple[Change, LakeTable]:
     """Merge the rows that the SELECT yields into a dimension; a row that is there with the same values is not written.
 
     Args:
         dimension: the dimension.
         lake: its Delta table.
         instead: see `SourceTables.present`.
+        seen: gets the keys of the batch's parts; None where there is one part.
 
     Returns:
         What was committed, and the table as it is after that.
+
+    Raises:
+        DataError: the SELECT yields several rows for a key.
     """
     batch, star, found = dimension.batch, dimension.star, dimension.yielded
     limits, engine = batch.limits[star.name], batch.engine
@@ -139,9 +149,39 @@ def _upsert(dimension: _Dimension, lake: LakeTable, instead: Mapping[str, Rows])
         if not lake.files:
             action = batch.writer.write(lake, _numbered(fitting, batch.number), ["batch_id"])
             change = Change((action,) if action else ())
+            _require_one_for_each(dimension, made := lake.rows([each.path for each in change.added]), seen)
         else:
-            change = batch.writer.merge(lake, star, tables.of(_changed(dimension, lake, tables.of(fitting))))
+            made = tables.of(fitting)
+            changed = tables.of(_changed(dimension, lake, made))
+            own = select("files", "with_keys_of", rows=made, others=changed, keys=names(star.key))
+            _require_one_for_each(dimension, own.rows, seen)
+            change = batch.writer.merge(lake, star, changed)
+        if seen:
+            engine.execute(statement("star", "note_keys", seen=seen, keys=names(star.key), rows=made))
     return change, batch.writer.commit(lake, change)
+
+
+def _require_one_for_each(dimension: _Dimension, rows: Rows, seen: Table | None) -> None:
+    """Raise DataError if a key has several of the rows that are to be written, or had one in an earlier part."""
+    star, engine, keys = dimension.star, dimension.batch.engine, names(dimension.star.key)
+    packed = star_sql.packed(star.key)
+    twice = engine.value(select("star", "repeated", key=packed, rows=rows, keys=keys))
+    if twice is None and seen:
+        twice = engine.value(
+            select(
+                "files",
+                "fields",
+                fields=packed,
+                rows=select("files", "with_keys_of", rows=rows, others=seen, keys=keys).rows,
+            )
+        )
+    if twice is not None:
+        shown = ", ".join(f"{name} {value}" for name, value in json.loads(str(twice)).items())
+        message = (
+            f"{star.name} has several rows for {shown} in batch {dimension.batch.number}: expected one for each key"
+        )
+        advice = f"mend {star.path}.sql: it gives one key to several rows; `tidemark doctor` names a type that does so"
+        raise DataError(message, advice=advice, table=star.name)
 
 
 def _numbered(rows: Select, batch: int) -> Select:

@@ -139,6 +139,7 @@ def _put_changes(fact: _Fact) -> tuple[list[AddAction], bool]:
                 added += [action] if action else []
         refused = fact.batch.engine.count(fact.aside, Condition(f"ordinal >= {ordinal}"))
         _require_all(fact, sum(map(_rows, added[before:])) + refused, part.source.rows, part.source.key)
+        _require_once(fact, added[before:], ordinal, part.source.rows, part.source.key)
         ordinal += part.source.rows
     return added, repeated
 
@@ -316,4 +317,22 @@ def _require_all(fact: _Fact, found: int, expected: int, what: str) -> None:
     if found != expected:
         message = f"{fact.star.name} has {found} rows for {expected} changes in {what}: expected one for each"
         advice = f"mend {fact.star.path}.sql: it drops or repeats rows"
+        raise DataError(message, advice=advice, table=fact.star.name)
+
+
+def _require_once(fact: _Fact, added: Sequence[AddAction], first: int, rows: int, what: str) -> None:
+    """Raise DataError if one of so many changes has two rows among those written and set aside, and another has none.
+
+    To find two of the same takes memory that grows with the rows, so first a sum of hashes says whether there are any.
+    """
+    parts = {"surrogate": quoted(fact.star.key[0]), "written": fact.lake.rows([action.path for action in added])}
+    found = select("star", "surrogates", aside=fact.aside, first=number(first), **parts).rows
+    span = {"first": number(first), "end": number(first + rows)}
+    if fact.batch.engine.value(select("star", "is_each_once", rows=found, **span)):
+        return
+    ordinal = quoted("_tidemark_ordinal")
+    twice = fact.batch.engine.value(select("star", "repeated", key=ordinal, rows=found, keys=ordinal))
+    if twice is not None:
+        message = f"{fact.star.name} has several rows for change {twice} in {what}: expected one for each change"
+        advice = f"mend {fact.star.path}.sql: it gives one {', '.join(fact.star.source_key)} to several rows"
         raise DataError(message, advice=advice, table=fact.star.name)

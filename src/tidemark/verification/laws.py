@@ -6,7 +6,7 @@ holds whole years. In addition each file of the model's `checks/` is a law of th
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -44,11 +44,13 @@ class Law:
     note: str = ""
 
 
-def laws_of_warehouse(model: Model, warehouse: WarehouseSnapshot, progress: Progress = quiet) -> Edge:
-    """Check every law, one after the other; a broken law has no cause yet."""
+def laws_of_warehouse(
+    model: Model, warehouse: WarehouseSnapshot, progress: Progress = quiet, *, ahead: Collection[str] = ()
+) -> Edge:
+    """Check every law, one after the other; a broken law has no cause yet. For `ahead` see `laws`."""
     if not warehouse.batch:
         return Edge(LAWS, skipped="the warehouse holds no batch yet", advice="tidemark load")
-    cases = [(law.name, partial(checked, law, warehouse)) for law in laws(model, warehouse)]
+    cases = [(law.name, partial(checked, law, warehouse)) for law in laws(model, warehouse, ahead)]
     proofs = []
     first = [(FIT, partial(fit, model, warehouse)), (OBJECTS, partial(objects_of_model, model, warehouse))]
     for name, check in [*first, *cases]:
@@ -91,8 +93,11 @@ def objects_of_model(model: Model, warehouse: WarehouseSnapshot) -> TableProof:
     )
 
 
-def laws(model: Model, warehouse: WarehouseSnapshot) -> Iterator[Law]:
-    """Give the laws of a model: those that follow from its tables, then its own."""
+def laws(model: Model, warehouse: WarehouseSnapshot, ahead: Collection[str] = ()) -> Iterator[Law]:
+    """Give the laws of a model: those that follow from its tables, then its own.
+
+    A calendar among the tables that are `ahead` of the warehouse's batch may have years of facts that are not loaded.
+    """
     tables = _Tables(model, warehouse)
     yield Law("references", [tables.references(fact) for fact in model.facts if tables.referred(fact)])
     yield Law("intervals", [tables.versions("intervals", fact) for fact in model.facts])
@@ -101,7 +106,7 @@ def laws(model: Model, warehouse: WarehouseSnapshot) -> Iterator[Law]:
     shown = [tables.current_rows(fact) for fact in model.facts if not obstacles[fact.name]]
     yield Law(VIEWS, shown, "; ".join(filter(None, obstacles.values())))
     for calendar in (star for star in model.dimensions if star.kind == "calendar"):
-        yield Law("calendar", [tables.calendar(calendar)])
+        yield Law("calendar", [tables.calendar(calendar, may_be_ahead=calendar.name in ahead)])
     for name, check in model.checks.items():
         yield Law(CHECKS + name, [sql.SQL(check.strip().removesuffix(";"))])
 
@@ -199,7 +204,7 @@ class _Tables:
             return f"{view} is the model's own and has no column {fact.key[0]}"
         return "" if row["may_select"] else f"the role may not read {view}"
 
-    def calendar(self, calendar: StarTable) -> sql.Composable:
+    def calendar(self, calendar: StarTable, *, may_be_ahead: bool) -> sql.Composable:
         """Write the statement that compares the calendar with the years that facts name."""
         days = _union(
             query("laws", "named_days", fact=self._named(fact.name), column=sql.Identifier(column))
@@ -214,6 +219,7 @@ class _Tables:
             calendar=self._named(calendar.name),
             table_name=sql.Literal(calendar.name),
             key=sql.Identifier(calendar.key[0]),
+            may_be_ahead=sql.Literal(may_be_ahead),
         )
 
     def _parts(self, fact: StarTable) -> dict[str, sql.Composable]:

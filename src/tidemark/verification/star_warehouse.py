@@ -8,7 +8,7 @@ compared in full. Nothing here needs DuckDB.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from tidemark.belonging import require_moment, require_stars
 from tidemark.errors import ConfigError, DataError, StateError
-from tidemark.lake.table import first_batch, open_as_of
+from tidemark.lake.table import LakeTable, first_batch, open_as_of, open_table
 from tidemark.log.columns import Column
 from tidemark.log.reach import Reach
 from tidemark.model import Model, StarTable
@@ -30,7 +30,7 @@ from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog
-from tidemark.star.star_manifest import loaded_columns
+from tidemark.star.star_manifest import StarEntry, loaded_columns
 from tidemark.verification.causes import WAREHOUSE
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, Loaded, Side, TableProof
 from tidemark.warehouse.marks import misfit_error, misfits
@@ -151,23 +151,13 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
 
 def _prove(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot) -> TableProof:
     """Compare one table."""
-    known = warehouse.columns(star.name)
     try:
         if _comes_later(star, stars, warehouse.batch):
             return TableProof(star.name, note="not in the warehouse yet: the batch that brings it is not loaded")
-        lake = open_as_of(stars.objects, star.path, warehouse.batch)
-        if lake is None:
-            return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
-        loaded = loaded_columns(star, lake.columns)
-        absent = [name for name in [*loaded, *_ends(star)] if name not in known]
-        if absent:
-            problem = f"the warehouse's {star.name} has no column {absent}" if known else f"there is no {star.name}"
-            return TableProof(
-                star.name, problem=problem, cause="the warehouse was altered", advice="tidemark rebuild warehouse"
-            )
-        sides = _Sides(warehouse, star, [known[name] for name in loaded])
-        with sides.filled(StarRows(lake, loaded, 0, warehouse.batch)):
-            return sides.proof()
+        ahead = entries_ahead(stars, warehouse.batch).get(star.name)
+        if ahead:
+            return _prove_ahead(star, stars, warehouse, ahead)
+        return _compared(star, open_as_of(stars.objects, star.path, warehouse.batch), warehouse.batch, warehouse)
     except StateError as exc:
         return TableProof(
             star.name, problem=f"cannot be read: {exc.message}", cause="the star was altered", advice=exc.advice
@@ -175,6 +165,53 @@ def _prove(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot) -> Tab
     except DataError as exc:
         problem = f"the star holds what the warehouse cannot take: {exc.message}"
         return TableProof(star.name, problem=problem, cause="the star was altered", advice="tidemark rebuild star")
+
+
+def entries_ahead(stars: StarLog, batch: int) -> Mapping[str, StarEntry]:
+    """Give the entries of the dimensions that a rebuild of the star made with the values of later batches than this."""
+    try:
+        found = stars.manifest(batch).tables
+    except StateError:
+        # The edge of the records says what is wrong with the manifest.
+        return {}
+    return {name: entry for name, entry in found.items() if entry.through > batch}
+
+
+def _prove_ahead(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot, entry: StarEntry) -> TableProof:
+    """Compare a dimension of a star that was rebuilt while the warehouse lagged behind.
+
+    The rebuilt table has the values as of a later batch. So the warehouse holds what it held before, or, after a
+    rebuild of its own or the load of a batch, what the star holds now. Both are right.
+    """
+    proofs = []
+    with suppress(StateError):
+        # A compaction may have removed this state.
+        proofs.append(
+            _compared(star, open_as_of(stars.objects, star.path, warehouse.batch), warehouse.batch, warehouse)
+        )
+    if not (proofs and proofs[0].is_proven):
+        lake = open_table(stars.objects, star.path, version=entry.version)
+        found = _compared(star, lake, entry.through, warehouse)
+        note = f"as of batch {entry.through}, which the rebuilt star holds and the next load brings"
+        proofs.append(replace(found, note=note) if found.is_proven else found)
+    return min(proofs, key=lambda proof: (not proof.is_proven, bool(proof.problem), proof.count))
+
+
+def _compared(star: StarTable, lake: LakeTable | None, batch: int, warehouse: WarehouseSnapshot) -> TableProof:
+    """Compare a table with the rows that a state of the lake's table has up to a batch."""
+    known = warehouse.columns(star.name)
+    if lake is None:
+        return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
+    loaded = loaded_columns(star, lake.columns)
+    absent = [name for name in [*loaded, *_ends(star)] if name not in known]
+    if absent:
+        problem = f"the warehouse's {star.name} has no column {absent}" if known else f"there is no {star.name}"
+        return TableProof(
+            star.name, problem=problem, cause="the warehouse was altered", advice="tidemark rebuild warehouse"
+        )
+    sides = _Sides(warehouse, star, [known[name] for name in loaded])
+    with sides.filled(StarRows(lake, loaded, 0, batch)):
+        return sides.proof()
 
 
 def _comes_later(star: StarTable, stars: StarLog, batch: int) -> bool:

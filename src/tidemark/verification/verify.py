@@ -6,7 +6,8 @@ place does not have yet is no difference. Verify only reads.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -44,7 +45,7 @@ from tidemark.verification.records import (
 )
 from tidemark.verification.result import NO_BATCH, NOT_TRANSFORMED, Edge, Loaded, TableProof, Verification
 from tidemark.verification.source_latest import SourceEdge
-from tidemark.verification.star_warehouse import compared, open_snapshot
+from tidemark.verification.star_warehouse import WarehouseSnapshot, compared, entries_ahead, open_snapshot
 
 logger = logging.getLogger(__name__)
 LOG_LATEST, LOG_STAR = "log = latest", "log = star"
@@ -150,8 +151,15 @@ class _Work:
         with open_snapshot(self.verify.warehouse_url) as warehouse:
             self.ledger = warehouse.ledger
             self.batches["warehouse"] = warehouse.batch
-            self.laws = self._asked(LAWS, partial(laws_of_warehouse, self.model, warehouse, self.progress))
+            self.laws = self._asked(LAWS, partial(self._laws, warehouse))
             return compared(self.model, self.verify.processed, warehouse, self.progress)
+
+    def _laws(self, warehouse: WarehouseSnapshot) -> Edge:
+        ahead: Collection[str] = ()
+        with suppress(TidemarkError):
+            # Where the star is away, the laws are checked all the same.
+            ahead = entries_ahead(self.stars, warehouse.batch)
+        return laws_of_warehouse(self.model, warehouse, self.progress, ahead=ahead)
 
     def _star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:
         if self.done is None:

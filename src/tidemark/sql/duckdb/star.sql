@@ -244,6 +244,25 @@ select * exclude (_tidemark_turn, _tidemark_ordinals)
 from {turns}
 where _tidemark_turn = {turn};
 
+-- name: surrogates
+select {surrogate} as _tidemark_ordinal
+from {written}
+union all
+select ordinal
+from {aside}
+where ordinal >= {first};
+
+-- name: is_each_once
+select
+    (
+        select sum(hash(_tidemark_ordinal))
+        from {rows}
+    )
+    = (
+        select sum(hash(range))
+        from range({first}, {end})
+    );
+
 -- name: years
 select distinct year({column}) as y
 from {rows}
@@ -262,6 +281,18 @@ select
 from (
     select unnest({years}::integer[]) as y
 );
+
+-- name: repeated
+select {key}
+from {rows}
+group by {keys}
+having count(*) > 1
+limit 1;
+
+-- name: note_keys
+insert into {seen}
+select distinct {keys}
+from {rows};
 
 -- name: with_batch
 select
