@@ -120,8 +120,8 @@ def _show_row(row: "SetAside", ways: Sequence[str]) -> None:
         *(("what to do" if number == 0 else "", way) for number, way in enumerate(ways)),
     ]
     out().print(Text(title, style="bold"))
-    for name, told in facts:
-        out().print(Text(f"  {name:<12}{told}"), soft_wrap=True)
+    for name, value in facts:
+        out().print(Text(f"  {name:<12}{value}"), soft_wrap=True)
 
 
 def _outcome(done: "Replayed") -> str:

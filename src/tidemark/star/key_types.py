@@ -98,8 +98,8 @@ def _faults(star: StarTable, name: str, found: str, limit: Limit) -> Iterator[st
         yield f"{where}: two keys may become one there; write no precision in warehouse.sql"
     elif not tells_apart(limit, found):
         where = f"{star.name}.{name} is {limit.other_type or _written(limit.type)}"
-        told = f"{star.path}.sql yields {_written(found)} for it: two keys may become one there"
-        yield f"{where}, and {told}; write {_written(found)} in warehouse.sql"
+        yields = f"{star.path}.sql yields {_written(found)} for it: two keys may become one there"
+        yield f"{where}, and {yields}; write {_written(found)} in warehouse.sql"
 
 
 def _written(kind: str) -> str:

@@ -104,16 +104,16 @@ class Limit:
         wrong = [*self._malformed(column, found, value), *(self._lost(column, found, value) if value != column else ())]
         cases = []
         if self.is_required:
-            told = text(f"{name} is null, and the star has none there")
-            cases.append(f"when {column} is null then {told}")
+            reason = text(f"{name} is null, and the star has none there")
+            cases.append(f"when {column} is null then {reason}")
         if wrong:
             before, after = text(f"{name} is '"), text(f"', which is no {self._shown}")
-            told = Expression(f"{before} || left({self._exact(column, found)}, 100) || {after}")
+            reason = Expression(f"{before} || left({self._exact(column, found)}, 100) || {after}")
             if found in FLOATS and (self.type.startswith("DECIMAL") or self.type in WHOLE_NUMBERS):
                 # No cast helps a NaN or a number that is too large.
                 cast = text(f": a float; if rounding is meant, write cast(… as {self.type.lower()}) in the SELECT")
-                told = Expression(f"{told} || case when {value} is null then '' else {cast} end")
-            cases.append(f"when {column} is not null and ({any_of(wrong)}) then {told}")
+                reason = Expression(f"{reason} || case when {value} is null then '' else {cast} end")
+            cases.append(f"when {column} is not null and ({any_of(wrong)}) then {reason}")
         return Expression(f"case {' '.join(cases)} end") if cases else None
 
     def _lost(self, column: Expression, found: str, value: Expression) -> Iterator[Condition]:

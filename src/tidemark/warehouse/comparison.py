@@ -18,15 +18,15 @@ class Differences:
 
     `indexes` are to be made by their statements, and those that cannot have that name by their `unnamed` statements.
     `again` are views and functions to be made or replaced; those in `dropped` cannot be replaced and go first. What is
-    in `untold` lacks only a comment or a right. `drops` and `restored` are statements: what goes first, and what gives
-    others their rights on functions that were dropped.
+    in `undescribed` lacks only a comment or a right. `drops` and `restored` are statements: what goes first, and what
+    gives others their rights on functions that were dropped.
     """
 
     indexes: frozenset[str]
     unnamed: Mapping[str, str]
     again: frozenset[str]
     dropped: frozenset[str]
-    untold: frozenset[str]
+    undescribed: frozenset[str]
     drops: Sequence[str]
     restored: Sequence[str]
 
@@ -71,7 +71,7 @@ def compared(
         {name: text for name, text in indexes.items() if name in taken or name not in named},
         again,
         frozenset(there[name].name for name in dropped),
-        frozenset(_untold(present, rights, wanted)),
+        frozenset(_undescribed(present, rights, wanted)),
         [
             *(f"drop {there[name].kind} {name}" for name in in_order),
             *(f"drop index {quoted(name)}" for name in indexes.keys() & present.indexes.keys() - taken),
@@ -100,7 +100,7 @@ def _require_replaceable(present: Catalog, definitions: Mapping[str, Definition]
         raise ConfigError.of(problems, advice=advice)
 
 
-def _untold(present: Catalog, rights: Rights, wanted: Wanted) -> Iterator[str]:
+def _undescribed(present: Catalog, rights: Rights, wanted: Wanted) -> Iterator[str]:
     for place, (name, text) in wanted.catalog.comments.items():
         if present.comments.get(place) != (name, text):
             yield name

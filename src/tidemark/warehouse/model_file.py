@@ -63,7 +63,7 @@ class Lacking(Protocol):
     def again(self) -> Collection[str]: ...  # noqa: D102
 
     @property
-    def untold(self) -> Collection[str]: ...  # noqa: D102
+    def undescribed(self) -> Collection[str]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _late(
     model: Model, statements: Sequence[str], present: Present, lacking: Lacking | None, new: Collection[str]
 ) -> Iterator[str]:
     made = [name for kind, name in filter(None, map(created, statements)) if kind == "table"]
-    told = _told(model, statements, lacking) if lacking else set()
+    described = _describing(model, statements, lacking) if lacking else set()
     for statement in statements:
         kind, name = created(statement) or defined(statement) or ("", "")
         if kind == "table" or EARLY.match(bare(statement)):
@@ -114,18 +114,18 @@ def _late(
         else:
             subject = _subject(statement, made)
             is_needed = subject is not None and subject not in present.tables
-            is_needed |= statement in told or (statement in new and not ADDS.match(bare(statement)))
+            is_needed |= statement in described or (statement in new and not ADDS.match(bare(statement)))
         if is_needed:
             yield statement
 
 
-def _told(model: Model, statements: Sequence[str], lacking: Lacking) -> set[str]:
+def _describing(model: Model, statements: Sequence[str], lacking: Lacking) -> set[str]:
     """Find the statements that give something its comment and its rights; all, if it is named in none of them."""
     telling = [each for each in statements if OF_OBJECTS.match(bare(each))]
-    found = {each for each in telling for name in (*lacking.untold, *lacking.again) if _named(each, name)}
-    found |= {each for each in telling if lacking.untold and OF_ALL.search(bare(each))}
+    found = {each for each in telling for name in (*lacking.undescribed, *lacking.again) if _named(each, name)}
+    found |= {each for each in telling if lacking.undescribed and OF_ALL.search(bare(each))}
     own = {each.name for each in generated(model)}
-    is_named = all(name in own or any(_named(each, name) for each in found) for name in lacking.untold)
+    is_named = all(name in own or any(_named(each, name) for each in found) for name in lacking.undescribed)
     return found if is_named else set(telling)
 
 

@@ -152,7 +152,10 @@ def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bo
     require_free(connection, upgrade.retyped, views)
     file = needed(model, Present(present.tables, present.objects - found.dropped, run), found)
     # The model's own views may use the generated ones, so they come after those.
-    own = [*_made(model, ("index",), found.indexes), *_made(model, ("view", "function"), found.again, found.untold)]
+    own = [
+        *_made(model, ("index",), found.indexes),
+        *_made(model, ("view", "function"), found.again, found.undescribed),
+    ]
     again = [*rights_of(connection, views), *found.restored, *recorded(file.record)]
     after = [*upgrade.bounds, *own, *found.unnamed.values(), *file.late, *again]
     return Plan([*ledger, *file.early, *found.drops, *upgrade.shape], after, upgrade.unfilled)
@@ -179,13 +182,13 @@ def _made(
     model: Model,
     kinds: Collection[str],
     names: Collection[str] | None = None,
-    untold: Collection[str] = (),
+    undescribed: Collection[str] = (),
 ) -> Iterator[str]:
-    """Give the statements that make what is generated, all of it without names; `untold` lacks only its comment."""
+    """Give the statements that make what is generated, all without names; `undescribed` lacks only its comment."""
     for each in generated(model):
         if each.kind in kinds and (names is None or each.name in names):
             yield from each.statements
-        elif each.kind in kinds and each.name in untold:
+        elif each.kind in kinds and each.name in undescribed:
             yield from each.statements[1:]
 
 
