@@ -11,10 +11,10 @@ from datetime import datetime
 
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import drop_old_files
-from tidemark.lake.rebuilt import RebuildReport
+from tidemark.lake.rebuilt import AT_WORK, RebuildReport
 from tidemark.lake.replacement import Replacement
 from tidemark.lake.table import open_table
-from tidemark.log.changelog import ChangeLog, Manifest, new_id
+from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch
 from tidemark.log.fold import Fold, scratch_copy
 from tidemark.log.latest import HASH, open_latest, statistics_of
 from tidemark.log.reach import reach_of_log, require_together
@@ -71,7 +71,7 @@ class Rebuild:
                     compared = [column for column in made.columns if column != HASH]
                     pairs[name] = Replacement(engine, made, self.ingestion, compared)
             tables = {name: pair.compared() for name, pair in pairs.items()}
-            reasons = tuple(filter(None, (pair.reason(head.batch, "ingest") for pair in pairs.values())))
+            reasons = _reasons([pair.reason(head.batch, "ingest") for pair in pairs.values()], log.objects, head.batch)
             is_in_place = self._may_be_put(reasons)
             if is_in_place:
                 drop_sums(self.ingestion)
@@ -108,7 +108,7 @@ class Rebuild:
             reasons = [pair.reason(last, "transform") for pair in pairs.values()]
             if any(table.is_different for table in tables.values()):
                 reasons.append(self._other_model(stars, written))
-            found = tuple(filter(None, reasons))
+            found = _reasons(reasons, self.processed, last)
             is_in_place = self._may_be_put(found)
             if is_in_place:
                 metadata = {"model": self.model.hash}
@@ -162,6 +162,13 @@ class Rebuild:
 
     def _now_milliseconds(self) -> int:
         return int(self.clock().timestamp() * 1000)
+
+
+def _reasons(found: Sequence[str], objects: Objects, last: int) -> tuple[str, ...]:
+    """Give the reasons that there are; first, that a run has written batches after `last` meanwhile."""
+    reasons = tuple(filter(None, found))
+    newest = newest_batch(objects, last) if reasons else last
+    return reasons if newest == last else (f"{AT_WORK}: it has brought batch {newest} meanwhile", *reasons)
 
 
 def _is_same(entry: StarEntry, before: StarEntry | None) -> bool:

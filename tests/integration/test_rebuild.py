@@ -169,6 +169,24 @@ def test_a_run_goes_on_from_a_star_that_was_rebuilt(rig_of_two: Rig) -> None:
     assert RebuildWarehouse(rig_of_two.model, rig_of_two.processed, rig_of_two.warehouse_url).run().differences == 0
 
 
+def test_a_run_at_work_is_named_before_all_that_could_be_accepted(rig: Rig) -> None:
+    last = rig.newest().batch
+    rig.change("update loan set fee = fee + 1")
+    rig.ingest()
+    meanwhile = [rig.transform]
+
+    def run_meanwhile(*_: object) -> None:
+        if meanwhile:
+            meanwhile.pop()()
+
+    report = rebuild(rig).star(run_meanwhile)
+
+    assert (report.batch, report.is_in_place, report.is_run_at_work) == (last, False, True)
+    assert report.reasons[0] == f"a run is at work: it has brought batch {last + 1} meanwhile"
+    again = rebuild(rig).star()
+    assert (again.is_in_place, again.is_run_at_work) == (True, False)
+
+
 def test_a_star_of_which_rows_were_forged_or_lost_is_mended(rig: Rig) -> None:
     before = stars(rig)
     damaged(

@@ -24,5 +24,7 @@ def rebuilt_if_asked(invocation: Invocation, what: str, run: Callable[[Progress]
     if report.reasons and not report.is_in_place:
         message = f"{what} was made again and not put in place: {'; '.join(report.reasons)}"
         advice = f'if you want this, start it with {{"rebuild": "{what}", "accept_differences": true}}'
+        if report.is_run_at_work:
+            advice = f'start it with {{"rebuild": "{what}"}} again when the run has ended'
         raise DataError(message, advice=advice, batch=report.batch)
     return {"rebuilt": what, "differences": report.differences}

@@ -12,6 +12,8 @@ from tidemark.errors import DataError
 if TYPE_CHECKING:
     from tidemark.lake.rebuilt import RebuildReport
 
+ACCEPT = "if you want this, run it again with --accept-differences"
+
 
 def rebuild(
     ctx: typer.Context,
@@ -76,4 +78,5 @@ def _show(report: "RebuildReport") -> None:
     for reason in report.reasons:
         out().print(f"not as it was: {reason}", style="yellow", markup=False)
     if report.reasons and not report.is_in_place:
-        out().print("what to do: if you want this, run it again with --accept-differences", markup=False)
+        way = "run it again when the run has ended" if report.is_run_at_work else ACCEPT
+        out().print(f"what to do: {way}", markup=False)

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# How a reason begins that ends by itself.
+AT_WORK = "a run is at work"
+
 
 @dataclass(frozen=True)
 class TableRebuild:
@@ -32,6 +35,11 @@ class RebuildReport:
     tables: Mapping[str, TableRebuild]
     is_in_place: bool
     reasons: tuple[str, ...] = ()
+
+    @property
+    def is_run_at_work(self) -> bool:
+        """Say whether another run wrote batches meanwhile, so that there is nothing to accept."""
+        return any(reason.startswith(AT_WORK) for reason in self.reasons)
 
     @property
     def differences(self) -> int:

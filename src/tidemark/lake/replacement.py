@@ -73,7 +73,8 @@ class Replacement:
         if self.present is not None and self.present.batch > batch:
             return (
                 f"{self.made.path} holds batch {self.present.batch}, which is not finished:"
-                f" run tidemark {stage} first, or accept that the rows of a killed run go"
+                f" if a run is at work, wait until it has ended; if it was killed, run tidemark {stage} first, or"
+                " accept that its rows go"
             )
         return ""
 
