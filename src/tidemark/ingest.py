@@ -28,7 +28,6 @@ from tidemark.capture.source import SourceIdentity, open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.sqltext import Statement
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, new_id
 from tidemark.log.columns import Column, describe_drift
 from tidemark.log.latest import has_integer_key, open_latest
@@ -77,12 +76,11 @@ class Ingest:
         """
         started = time.perf_counter()
         log = ChangeLog(self.ingestion)
-        with open_engine([self.ingestion]) as engine:
+        # With a second thread, DuckDB's writers spend more time on passing rows between threads than it saves, and
+        # Postgres keeps the other core busy.
+        with open_engine([self.ingestion], threads=1) as engine:
             head, pointer = recover(engine, log, self.model, self.pointer, self.clock())
             kept = self._kept_sums(head, pointer)
-            # With a second thread, DuckDB's writers spend more time on passing rows between threads than it saves, and
-            # Postgres keeps the other core busy.
-            engine.execute(Statement("set threads = 1"))
             with open_source(self.source_url, self.yield_after) as source:
                 identity = source.identity()
                 check_identity(head, identity)
