@@ -81,17 +81,15 @@ def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outco
     with batch.engine.working_tables() as tables:
         batch.engine.view("calendar", select("files", "nothing", fields=Fields("cast(null as date) as date_id")))
         dimension, lake = _opened(batch, star, tables)
-        key = quoted(star.key[0])
-        known = _years(batch, select("star", "years", column=key, rows=lake.rows()))
+        known = _years(batch, select("star", "years", years=star_sql.years(star.key), rows=lake.rows()))
         missing = set(years) - known
         released, changes = 0, list[Change]()
         has_open_rows = bool(batch.quarantine.open_count(star))
         if missing or batch.manifest.replay.get(star.name):
             if has_open_rows:
                 day = tried(Expression(f"(key->>{text(star.key[0])})"), "date")
-                missing |= _years(
-                    batch, select("star", "years", column=day, rows=batch.quarantine.open_table(star, tables))
-                )
+                open_rows = batch.quarantine.open_table(star, tables)
+                missing |= _years(batch, select("star", "years", years=Fields(f"year({day})"), rows=open_rows))
             batch.engine.view("calendar", select("star", "days_of_years", years=numbers(sorted(missing))))
             change, lake = _upsert(dimension, lake, {})
             changes.append(change)

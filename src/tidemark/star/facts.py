@@ -298,11 +298,12 @@ def _end_deleted(
 def _years(fact: _Fact, added: Sequence[AddAction]) -> Iterable[int]:
     """Give the years in the calendar's columns of the rows in these files."""
     calendars = {each.name for each in fact.batch.model.dimensions if each.kind == "calendar"}
+    columns = [column for column, dimension in fact.star.references.items() if dimension in calendars]
+    if not (added and columns):
+        return ()
     rows = fact.lake.rows([action.path for action in added])
-    for column, dimension in fact.star.references.items() if added else ():
-        if dimension in calendars:
-            found = fact.batch.engine.execute(select("star", "years", column=quoted(column), rows=rows)).fetchall()
-            yield from (row[0] for row in found)
+    found = select("star", "years", years=star_sql.years(columns), rows=rows)
+    return [row[0] for row in fact.batch.engine.execute(found).fetchall()]
 
 
 def _columns(state: SourceState) -> dict[str, Column]:

@@ -235,6 +235,11 @@ def fact_rows(star: StarTable, history: Select, batch: int, columns: Sequence[st
     )
 
 
+def years(columns: Sequence[str]) -> Fields:
+    """List the years of some days."""
+    return listed(Expression(f"year({quoted(column)})") for column in columns)
+
+
 def packed(columns: Iterator[str] | Sequence[str], prefix: str = "") -> Expression:
     """Write the expression that packs columns into JSON."""
     return Expression(f"to_json({struct(columns, prefix)})")

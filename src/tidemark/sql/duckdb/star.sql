@@ -264,9 +264,12 @@ select
     );
 
 -- name: years
-select distinct year({column}) as y
-from {rows}
-where {column} is not null;
+select distinct y
+from (
+    select unnest([{years}]) as y
+    from {rows}
+)
+where y is not null;
 
 -- name: not_deleted
 select *
