@@ -38,6 +38,7 @@ check: lint unit ## what to run before each commit: format, lint, types, SQL, se
 .PHONY: test
 test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep")
 	@echo "running all tests"
+	@$(BIN)/python -m compileall -q src tests/support
 	@$(BIN)/pytest --numprocesses=2 $(ARGS)
 
 .PHONY: exhaustive
@@ -168,6 +169,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 $(VENV)/.package: pyproject.toml $(VENV)/.runtime
 	@echo "installing tidemark itself"
 	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
+	@$(BIN)/python -m compileall -q src # where Python may write no bytecode, each command would do this anew
 	@touch $@
 
 .venv-lock/.made: $(VENV)/.made

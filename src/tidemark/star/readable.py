@@ -16,7 +16,9 @@ from tidemark.model import Model
 def digest_of(model: Model, columns: Mapping[str, Sequence[Column]]) -> str:
     """Give the digest of all on which it depends whether the model's SELECTs can read tables with these columns."""
     shapes = sorted((name, tuple(found)) for name, found in columns.items())
-    return hashlib.sha256(repr((model.hash, version("duckdb"), shapes)).encode()).hexdigest()[:16]
+    # The SELECTs as they were read, too: a file may have been edited before the hash was made.
+    selects = [star.sql for star in model.stars.values()]
+    return hashlib.sha256(repr((model.hash, selects, version("duckdb"), shapes)).encode()).hexdigest()[:16]
 
 
 def require_bound(
