@@ -6,7 +6,9 @@ dimension gets the latest values.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from tidemark.belonging import require_moment, require_stars
 from tidemark.errors import DataError, StateError
@@ -16,9 +18,11 @@ from tidemark.log.reach import Reach
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.star.copy_binary import BinaryRows, NoBinaryFormError
 from tidemark.star.copy_lines import StarRows, are_comparable
 from tidemark.star.star_log import StarLog
-from tidemark.star.star_manifest import Processed, loaded_columns
+from tidemark.star.star_manifest import Processed, StarEntry, loaded_columns
+from tidemark.warehouse.first_fill import BULK_ROWS
 from tidemark.warehouse.session import LedgerEntry, Warehouse, open_warehouse
 
 
@@ -38,12 +42,13 @@ def ledger_entry(model: Model, manifest: Processed, run_id: str) -> LedgerEntry:
 
 @dataclass(frozen=True)
 class Load:
-    """The parts that load works with."""
+    """The parts that load works with; `binary_from` is from how many rows on COPY's binary form is worth its start."""
 
     model: Model
     processed: Objects
     warehouse_url: str
     new_id: Callable[[], str] = new_id
+    binary_from: int = BULK_ROWS
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Load every batch of the star that the warehouse does not hold.
@@ -107,16 +112,26 @@ class Load:
         columns = loaded_columns(star, lake.columns)
         # Rows of these kinds may belong between versions that the warehouse holds, or follow one another.
         has_returned = entry.released > 0 or entry.through > 0 or entry.ended > 0 or entry.repeated
-        stream = StarRows(lake, columns, manifest.batch, max(manifest.batch, entry.through))
+        put = partial(warehouse.put_dimension, star, columns, rows=entry.rows)
         if star.kind == "fact":
-            rows = warehouse.put_fact(star, columns, stream.blocks(), rows=entry.rows, has_returned=has_returned)
-        else:
-            rows = warehouse.put_dimension(star, columns, stream.blocks(), rows=entry.rows)
-        if rows != entry.rows and not (entry.through and rows > entry.rows):
-            message = f"{star.name} holds {rows} rows of batch {manifest.batch}, its manifest says {entry.rows}"
-            raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
-        if are_comparable(entry.checksum, stream.checksum) and entry.checksum != stream.checksum:
+            put = partial(warehouse.put_fact, star, columns, rows=entry.rows, has_returned=has_returned)
+        if entry.rows >= self.binary_from and not entry.through:
+            types = warehouse.types(star)
+            binary = BinaryRows(lake, {name: types.get(name, "") for name in columns}, entry.files)
+            if binary.is_possible:
+                with suppress(NoBinaryFormError), warehouse.connection.transaction():
+                    _require_all(star, manifest, entry, put(binary))
+                    return entry.rows, binary.size_bytes
+        lines = StarRows(lake, columns, manifest.batch, max(manifest.batch, entry.through))
+        _require_all(star, manifest, entry, put(lines))
+        if are_comparable(entry.checksum, lines.checksum) and entry.checksum != lines.checksum:
             message = f"the rows of batch {manifest.batch} in {star.name} are not those that its manifest was made of"
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
         # A dimension that was rebuilt later may have given more rows; only those that this batch changed count.
-        return entry.rows, stream.size_bytes
+        return entry.rows, lines.size_bytes
+
+
+def _require_all(star: StarTable, manifest: Processed, entry: StarEntry, rows: int) -> None:
+    if rows != entry.rows and not (entry.through and rows > entry.rows):
+        message = f"{star.name} holds {rows} rows of batch {manifest.batch}, its manifest says {entry.rows}"
+        raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)

@@ -4,6 +4,7 @@ A file that a batch brings is named after the batch, so a batch that is done aga
 file that only moves rows is named `compact-…`.
 """
 
+import hashlib
 import json
 import re
 import uuid
@@ -33,7 +34,7 @@ from tidemark.lake.sqltext import (
     select,
     shown,
 )
-from tidemark.lake.table import Change, LakeTable, open_table
+from tidemark.lake.table import AddedFile, Change, LakeTable, open_table
 from tidemark.lake.wide_rows import FEWEST_ROWS, write_kept_file, write_scratch_file
 from tidemark.objects import ObjectMeta, Objects
 
@@ -113,12 +114,27 @@ def add_file(
         return None
     name = file_name(batch)
     size_bytes = local.stat().st_size
+    with local.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     table.objects.put_file_new(f"{table.path}/{name}", local)
     local.unlink(missing_ok=True)
     lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))
     stats = {"numRecords": found[0], "minValues": lows, "maxValues": highs, "nullCount": dict.fromkeys(statistics, 0)}
     changes = batch is not None
-    return AddAction(name, size_bytes, {}, now_milliseconds, data_change=changes, stats=json.dumps(stats))
+    return AddedFile(name, size_bytes, {}, now_milliseconds, changes, json.dumps(stats), sha256)
+
+
+def only_of(lake: LakeTable, changes: Iterable[Change], batch: int, rows: int) -> dict[str, str]:
+    """Give the SHA-256 of the added files by name if they hold the `rows` rows of a batch and no others; else nothing.
+
+    The rows of a batch may also lie in files of an earlier attempt at it, or among others in a file that was merged.
+    """
+    present = set(lake.files)
+    added = [each for change in changes for each in change.added if each.path in present]
+    bounds = [json.loads(each.stats) for each in added]
+    found = {each["batch_id"] for bound in bounds for each in (bound["minValues"], bound["maxValues"])}
+    is_alone = found <= {batch} and sum(bound["numRecords"] for bound in bounds) == rows
+    return {each.path: each.sha256 for each in added if isinstance(each, AddedFile)} if is_alone else {}
 
 
 def write_files(  # noqa: PLR0913 -- as `write_file`, and what to cut

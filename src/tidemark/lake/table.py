@@ -51,6 +51,13 @@ DELTA_TYPES = {
 }
 
 
+@dataclass
+class AddedFile(AddAction):
+    """A data file that is to be committed, with the SHA-256 of its bytes."""
+
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Change:
     """Files to add to and to remove from a Delta table in one commit."""

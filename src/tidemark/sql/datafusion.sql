@@ -14,3 +14,10 @@ from (
         where {where}
     ) as lines
 ) as digested;
+
+-- name: binary_rows_of_star
+-- A field of a row is never null here: concat() would leave it out.
+select
+    concat({values}) as line,
+    {is_plain} as is_plain
+from star;

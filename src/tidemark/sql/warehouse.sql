@@ -399,6 +399,13 @@ order by found.is_foreign_key, found.oid;
 -- name: is_empty
 select not exists (select from {table});
 
+-- name: types_of_columns
+select
+    attname::text as name,
+    format_type(atttypid, atttypmod) as type
+from pg_attribute
+where attrelid = %(table)s::regclass and attnum > 0 and not attisdropped;
+
 -- name: create_staging
 -- Without the columns that are not the star's, which nothing would fill here.
 create temporary table {staging} on commit drop as
@@ -408,6 +415,9 @@ with no data;
 
 -- name: copy_in
 copy {table} ({columns}) from stdin (format csv);
+
+-- name: copy_in_binary
+copy {table} ({columns}) from stdin (format binary);
 
 -- name: upsert
 insert into {table} ({columns})

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
+from tidemark.lake.files import only_of
 from tidemark.lake.sqltext import Expression, Rows, from_parquet, text
 from tidemark.lake.table import Change, LakeTable
 from tidemark.log.changelog import Manifest
@@ -104,6 +105,7 @@ class Batch:
             open=self.quarantine.open_count(star) + set_aside - released,
             checksum=found.checksum,
             live=lake.files if star.kind == "dimension" and len(lake.files) <= FEW_FILES else (),
+            files=only_of(lake, changes, self.number, found.rows),
         )
         return Outcome(entry, sum(action.size for change in changes for action in change.added), years, lake.rows)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from deltalake import QueryBuilder
 
@@ -35,6 +35,7 @@ OPTIONS = {
     "datafusion.optimizer.repartition_file_scans": "false",
 }
 FIRST_CHARACTERS = 300
+ADVICE = "restore it from the bucket's older versions, or make the table again: tidemark rebuild star"
 # Counted in days since 1970. From the year 1 to 9999 Arrow writes dates and times as Postgres reads them.
 EPOCH = date(1970, 1, 1).toordinal()
 FIRST_DAY, LAST_DAY = date.min.toordinal() - EPOCH, date.max.toordinal() - EPOCH
@@ -54,6 +55,7 @@ class StarRows:
     rows: int = 0
     size_bytes: int = 0
     hashes: int = 0
+    is_binary: ClassVar[bool] = False
 
     @property
     def checksum(self) -> str:
@@ -83,7 +85,7 @@ class StarRows:
 
     def _read(self, *fields: str) -> "Iterator[RecordBatch]":
         where = Condition(f"batch_id between {number(self.first)} and {number(self.last)}")
-        yield from _read(self.lake, _lines(self.lake, self.columns, fields, where))
+        yield from read(self.lake, _lines(self.lake, self.columns, fields, where))
 
 
 def totals_by_batch(lake: LakeTable, columns: Sequence[str], last: int) -> dict[int, tuple[int, str]]:
@@ -91,7 +93,7 @@ def totals_by_batch(lake: LakeTable, columns: Sequence[str], last: int) -> dict[
     rows: Counter[int] = Counter()
     hashes: Counter[int] = Counter()
     where = Condition(f"coalesce(batch_id, 0) <= {number(last)}")
-    for each in _read(lake, _lines(lake, columns, (BATCH, DIGEST), where)):
+    for each in read(lake, _lines(lake, columns, (BATCH, DIGEST), where)):
         batches = each.column(BATCH).to_pylist()
         rows.update(batches)
         for batch, found in zip(batches, _hashes(each), strict=True):
@@ -151,7 +153,8 @@ def _dated(column: Expression, written: Expression, is_plain: Condition, place: 
     )
 
 
-def _read(lake: LakeTable, select: Select) -> "Iterator[RecordBatch]":
+def read(lake: LakeTable, select: Select) -> "Iterator[RecordBatch]":
+    """Run a SELECT from `star`, which is the table; see `StarRows.blocks` for the errors."""
     with _translated(lake):
         reader = QueryBuilder(OPTIONS).register("star", lake.delta).execute(select)
     while True:
@@ -176,15 +179,14 @@ def _told(lake: LakeTable, exc: Exception) -> TidemarkError:
     found = " ".join(str(exc).split())[:FIRST_CHARACTERS]
     actions = lake.delta.get_add_actions(flatten=True)
     sizes = zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
-    advice = "restore it from the bucket's older versions, or make the table again: tidemark rebuild star"
     try:
         for path, size_bytes in sizes:
             if lake.objects.size(f"{lake.path}/{path}") != size_bytes:
-                return StateError(f"{lake.uri(path)} is not the {size_bytes} bytes that were written", advice=advice)
+                return StateError(f"{lake.uri(path)} is not the {size_bytes} bytes that were written", advice=ADVICE)
     except StateError as missing:
-        return StateError(f"a data file of {lake.path} is missing: {missing.message}", advice=advice)
+        return StateError(f"a data file of {lake.path} is missing: {missing.message}", advice=ADVICE)
     except TidemarkError as away:
         return away
     if "Generic S3 error" in found:
         return TransientError(f"{lake.path} could not be read: {found}", advice="run it again")
-    return StateError(f"a data file of {lake.path} is altered: {found}", advice=advice)
+    return StateError(f"a data file of {lake.path} is altered: {found}", advice=ADVICE)

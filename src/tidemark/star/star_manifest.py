@@ -20,9 +20,12 @@ class StarEntry:
     Then the version holds the values as of batch `through`, and the rows that changed from this batch up to that one
     take the place of the `rows` that this batch changed. `ended` counts the tombstones of deletions that were set
     aside, minus the released deletions that had their tombstone before. `repeated` says that the batch's own changes
-    hold two versions of one key. `years` names all years of a calendar, and `live` the data
-    files of a dimension if they are few: both say at this version, without opening the table, what a later batch has to
-    know of it. They are empty where nobody knows, as in the manifests of an older Tidemark.
+    hold two versions of one key.
+
+    `years` names all years of a calendar, and `live` the data files of a dimension if they are few: both say at this
+    version, without opening the table, what a later batch has to know of it. `files` gives the SHA-256 of data files by
+    name if they hold the batch's rows and no others. All three are empty where nobody knows, as in the manifests of an
+    older Tidemark.
     """
 
     rows: int
@@ -36,11 +39,14 @@ class StarEntry:
     repeated: bool = False
     years: Sequence[int] = field(default=(), compare=False)
     live: Sequence[str] = field(default=(), compare=False)
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse files elsewhere: whoever altered a manifest must not make a run read any other file."""
-        if any("/" in file for file in self.live):
-            raise ValueError(f"it names the data files {self.live!r}, expected files in the table's own folder")
+        if any("/" in file for file in (*self.live, *self.files)):
+            raise ValueError(
+                f"it names the data files {[*self.live, *self.files]!r}, expected files in the table's own folder"
+            )
 
 
 @dataclass(frozen=True)

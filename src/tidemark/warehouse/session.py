@@ -2,10 +2,11 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Protocol
 
 from psycopg import errors, sql
 from psycopg.rows import class_row, dict_row
@@ -14,7 +15,7 @@ from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect, reach
 from tidemark.model import StarTable
 from tidemark.postgres.connection import connect, translated, where
-from tidemark.postgres.queries import query
+from tidemark.postgres.queries import query, quoted
 from tidemark.postgres.session import LOCK_TIMEOUT, Session
 from tidemark.postgres.waits import holder_of_turn, naming_holders
 from tidemark.warehouse.first_fill import keys_made_after
@@ -53,6 +54,17 @@ class LedgerEntry:
     def values(self) -> dict[str, object]:
         """Give the columns of the ledger row, apart from the marks of the tables."""
         return asdict(self) | {"row_counts": json.dumps(self.row_counts), "checksums": json.dumps(self.checksums)}
+
+
+class RowStream(Protocol):
+    """Rows that COPY takes, as CSV or in its binary form."""
+
+    @property
+    def is_binary(self) -> bool:
+        """Say which of the two."""
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield them in blocks."""
 
 
 class Warehouse:
@@ -113,13 +125,18 @@ class Warehouse:
                 logger.warning("%s: waiting for a turn, which has %s", self._what, holder_of_turn(self.connection))
         self.connection.execute(query("warehouse", "wait_a_while", period=sql.Literal(self.connection.lock_timeout)))
 
-    def put_dimension(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes], *, rows: int) -> int:
+    def types(self, star: StarTable) -> dict[str, str]:
+        """Give the types of a table's columns by name."""
+        values = {"table": quoted(star.name)}
+        return dict(self.connection.execute(query("warehouse", "types_of_columns"), values).fetchall())
+
+    def put_dimension(self, star: StarTable, columns: Sequence[str], stream: RowStream, *, rows: int) -> int:
         """Insert or update a dimension's rows, about `rows` of them, and return how many came."""
         if self._is_empty(star):
             with keys_made_after(self.connection, star.name, rows):
-                return self._copy(star.name, columns, blocks)
+                return self._copy(star.name, columns, stream)
         staging = self._stage(star.name, columns)
-        rows = self._copy(staging, columns, blocks)
+        rows = self._copy(staging, columns, stream)
         others = [name for name in columns if name not in star.key]
         parts = self._names(star, staging, columns)
         if others:
@@ -137,7 +154,7 @@ class Warehouse:
         self,
         star: StarTable,
         columns: Sequence[str],
-        blocks: Iterable[bytes],
+        stream: RowStream,
         *,
         rows: int,
         has_returned: bool,
@@ -146,17 +163,17 @@ class Warehouse:
 
         Args:
             star: the fact.
-            columns: the columns in the blocks.
-            blocks: the rows as CSV.
-            rows: about how many rows they hold.
+            columns: the columns in the stream.
+            stream: the rows.
+            rows: about how many rows they are.
             has_returned: whether rows came back from quarantine. Then a key may have several new versions, or a new
                 version may go before versions that are there.
         """
         if self._is_empty(star) and not has_returned:
             with keys_made_after(self.connection, star.name, rows):
-                return self._copy(star.name, columns, blocks)
+                return self._copy(star.name, columns, stream)
         staging = self._stage(star.name, [*columns, "valid_to"])
-        copied = self._copy(staging, columns, blocks)
+        copied = self._copy(staging, columns, stream)
         matches = sql.SQL(" and ").join(
             sql.SQL("old.{0} = new.{0}").format(sql.Identifier(name)) for name in star.source_key
         )
@@ -206,12 +223,13 @@ class Warehouse:
         self.connection.execute(query("warehouse", "create_staging", columns=listed, **names))
         return staging
 
-    def _copy(self, table: str, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
+    def _copy(self, table: str, columns: Sequence[str], stream: RowStream) -> int:
         listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
-        statement = query("warehouse", "copy_in", table=sql.Identifier(table), columns=listed)
+        copy_in = "copy_in_binary" if stream.is_binary else "copy_in"
+        statement = query("warehouse", copy_in, table=sql.Identifier(table), columns=listed)
         with self.connection.cursor() as cursor:
             with effect("copy"), cursor.copy(statement) as copy:
-                for block in blocks:
+                for block in stream.blocks():
                     copy.write(block)
             return cursor.rowcount
 
