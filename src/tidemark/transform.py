@@ -19,7 +19,6 @@ from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.batch import Batch, Outcome
-from tidemark.star.binding import require_fitting
 from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
 from tidemark.star.limits import Limit, limits_of
@@ -70,6 +69,8 @@ class Transform:
             limits = limits_of(self.model) if done < last else {}
             for found, manifest in self._to_do(log, done, last):
                 if self.latest_of is None:
+                    from tidemark.star.binding import require_fitting  # noqa: PLC0415 -- it loads DuckDB
+
                     columns = {name: entry.columns for name, entry in manifest.tables.items()}
                     require_fitting(engine, self.model, columns, before.tables if before else ())
                 before = self.put(engine, limits, (found, manifest), before, totals, progress)
