@@ -417,7 +417,7 @@ with no data;
 copy {table} ({columns}) from stdin (format csv);
 
 -- name: copy_in_binary
-copy {table} ({columns}) from stdin (format binary);
+copy {table} ({columns}) from stdin with (format binary);
 
 -- name: upsert
 insert into {table} ({columns})

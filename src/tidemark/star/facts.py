@@ -167,7 +167,7 @@ def _spans(fact: _Fact, part: Rows, rows: int) -> Iterator[Rows]:
         yield part
         return
     for first in range(0, rows, ROWS_AT_ONCE):
-        yield select("star", "span", rows=part, first=number(first), end=number(first + ROWS_AT_ONCE)).rows
+        yield select("star", "span", rows=part, first=number(first), beyond=number(first + ROWS_AT_ONCE)).rows
 
 
 def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | None:
@@ -328,7 +328,7 @@ def _require_once(fact: _Fact, added: Sequence[AddAction], first: int, rows: int
     """
     parts = {"surrogate": quoted(fact.star.key[0]), "written": fact.lake.rows([action.path for action in added])}
     found = select("star", "surrogates", aside=fact.aside, first=number(first), **parts).rows
-    span = {"first": number(first), "end": number(first + rows)}
+    span = {"first": number(first), "beyond": number(first + rows)}
     if fact.batch.engine.value(select("star", "is_each_once", rows=found, **span)):
         return
     ordinal = quoted("_tidemark_ordinal")

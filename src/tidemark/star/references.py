@@ -28,7 +28,7 @@ def dangling(engine: Engine, tables: WorkingTables, file: Path, references: Mapp
     """
     rows = scratch_parquet([file])
     absent = [
-        select("star", "dangling", reference=text(column), column=quoted(column, "f."), rows=rows, keys=keys.rows)
+        select("star", "dangling", name=text(column), column=quoted(column, "f."), rows=rows, keys=keys.rows)
         for column, keys in references.items()
     ]
     found = tables.of(union_all(absent)) if absent else None

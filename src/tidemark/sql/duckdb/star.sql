@@ -49,7 +49,7 @@ where _tidemark_wrong is null and _tidemark_missing is null;
 
 -- name: dangling
 select distinct
-    {reference} as reference,
+    {name} as reference,
     {column}::varchar as key
 from {rows} as f
 anti join {keys} as d (key) on {column} = d.key
@@ -221,7 +221,7 @@ from {rows};
 -- name: span
 select *
 from {rows}
-where _tidemark_position >= {first} and _tidemark_position < {end};
+where _tidemark_position >= {first} and _tidemark_position < {beyond};
 
 -- name: in_turns
 -- The first of the two numbers goes to the deletion, so that the version after it is the last.
@@ -260,7 +260,7 @@ select
     )
     = (
         select sum(hash(range))
-        from range({first}, {end})
+        from range({first}, {beyond})
     );
 
 -- name: years
