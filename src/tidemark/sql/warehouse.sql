@@ -414,10 +414,7 @@ from {table}
 with no data;
 
 -- name: copy_in
-copy {table} ({columns}) from stdin (format csv);
-
--- name: copy_in_binary
-copy {table} ({columns}) from stdin with (format binary);
+copy {table} ({columns}) from stdin (format {form});
 
 -- name: upsert
 insert into {table} ({columns})

@@ -245,7 +245,8 @@ class _Sides:
             connection.execute(query("verification", "create_copy", **parts))
             # From here on the server itself keeps this transaction from writing anything that stays.
             connection.execute("set transaction read only")
-            copy_in = query("warehouse", "copy_in", table=parts["copied"], columns=parts["columns"])
+            copied = {"table": parts["copied"], "columns": parts["columns"]}
+            copy_in = query("warehouse", "copy_in", form=sql.SQL("csv"), **copied)
             with connection.cursor().copy(copy_in) as copy:
                 for block in rows.blocks():
                     copy.write(block)

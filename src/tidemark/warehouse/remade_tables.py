@@ -32,7 +32,8 @@ class RemadeTables:
         self.stars[star.name] = star
         self.columns[star.name] = [*columns, *([VALID_TO] if star.kind == "fact" else [])]
         self._run("create_remade", star.name)
-        copy_in = query("warehouse", "copy_in", table=self._parts(star.name)["remade"], columns=_list(columns))
+        remade = {"table": self._parts(star.name)["remade"], "columns": _list(columns)}
+        copy_in = query("warehouse", "copy_in", form=sql.SQL("csv"), **remade)
         with self.connection.cursor().copy(copy_in) as copy:
             for block in blocks:
                 copy.write(block)

@@ -225,8 +225,8 @@ class Warehouse:
 
     def _copy(self, table: str, columns: Sequence[str], stream: RowStream) -> int:
         listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
-        copy_in = "copy_in_binary" if stream.is_binary else "copy_in"
-        statement = query("warehouse", copy_in, table=sql.Identifier(table), columns=listed)
+        form = sql.SQL("binary" if stream.is_binary else "csv")
+        statement = query("warehouse", "copy_in", table=sql.Identifier(table), columns=listed, form=form)
         with self.connection.cursor() as cursor:
             with effect("copy"), cursor.copy(statement) as copy:
                 for block in stream.blocks():
