@@ -19,5 +19,5 @@ from (
 -- A field of a row is never null here: concat() would leave it out.
 select
     concat({values}) as line,
-    {is_plain} as is_plain
+    {condition} as is_plain
 from star;

@@ -142,7 +142,7 @@ def _rows(columns: Mapping[str, str], types: Mapping[str, str]) -> Select:
     plain = [_is_plain(quoted(name), columns[name], kind) for name, kind in types.items()]
     parts = {
         "values": listed([_bytes(f"{len(fields):04x}"), *fields]),
-        "is_plain": Condition(f"coalesce({' and '.join(filter(None, plain)) or 'true'}, true)"),
+        "condition": Condition(f"coalesce({' and '.join(filter(None, plain)) or 'true'}, true)"),
     }
     return Select(filled("datafusion", "binary_rows_of_star", parts))
 
