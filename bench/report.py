@@ -14,11 +14,11 @@ from peers import CASE_ROWS
 from tidemark.embedded import EmbeddedServer
 
 LIBRARIES = ("duckdb", "deltalake", "psycopg")
-FULL_LOAD_FLOORS = 5
-INCREMENT_SECONDS = 6
-POLL_SECONDS = 5
-POLL_KEYS_SECONDS = 3
-PEAK_MIB = 600
+FULL_LOAD_FLOORS = 2.5
+INCREMENT_SECONDS = 3.5
+POLL_SECONDS = 1.8
+POLL_KEYS_SECONDS = 1.2
+PEAK_MIB = 400
 # How long Tidemark may take, as a multiple of what dlt takes for the same.
 DLT_FULL, DLT_INCREMENT, DLT_INCREMENT_REAL_SIZE = 1.0, 1.0, 0.5
 

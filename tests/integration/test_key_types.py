@@ -198,7 +198,7 @@ def begin_as_an_older_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the first batch through, as an older Tidemark did."""
     init(rig.warehouse_url, rig.model)
     with monkeypatch.context() as older:
-        older.setattr("tidemark.transform.require_fitting", lambda *_: None)
+        older.setattr("tidemark.star.binding.require_fitting", lambda *_: None)
         rig.transform()
     rig.load()
 

@@ -45,7 +45,7 @@ from tidemark.star.quarantine import open_rows
 from tidemark.star.selects import yielded_by
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed
-from tidemark.star.star_sql import BATCH, gone, typed
+from tidemark.star.star_sql import BATCH, gone, typed, years
 from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import KEY, compare, differences, judge, stage, verdicts
 from tidemark.verification.proving import proofs
@@ -172,7 +172,7 @@ class StarEdge:
                     yield column, self._up_to_batch(lake, [column]).rows
 
     def _years(self, column: str, rows: Rows) -> Iterator[int]:
-        found = self.engine.execute(select("star", "years", column=quoted(column), rows=rows)).fetchall()
+        found = self.engine.execute(select("star", "years", years=years([column]), rows=rows)).fetchall()
         # An infinite day has no year. Only somebody outside Tidemark can have put it there.
         return (year for (year,) in found if year is not None)
 
