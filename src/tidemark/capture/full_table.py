@@ -18,7 +18,7 @@ from tidemark.lake.files import add_file
 from tidemark.lake.sqltext import Expression, Rows, from_lines, from_parquet, names, quoted, select
 from tidemark.lake.table import Change
 from tidemark.lake.wide_rows import write_kept_file
-from tidemark.log.changelog import LatestFile, LogObject, TableEntry, measured
+from tidemark.log.changelog import LatestFile, LogObject, TableEntry
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of
 from tidemark.model import SourceTable
@@ -130,7 +130,6 @@ class _Writing:
         row = engine.execute(select("capture", "totals_of_part", last=last, rows=source)).fetchone() or (0, "0", 0)
         highest = highest_stamp(poll, engine, source, table, self.columns)
         written = put_object(poll, lines, table, row[2], row[0], number)
-        size_bytes, sha256 = measured(parquet)
         file = add_file(
             engine,
             self.latest.lake,
@@ -140,7 +139,7 @@ class _Writing:
             statistics=statistics_of(table, types),
         )
         if file:
-            latest_file = LatestFile(f"{self.latest.lake.path}/{file.path}", size_bytes, sha256)
+            latest_file = LatestFile(f"{self.latest.lake.path}/{file.path}", file.size, file.sha256)
             written = replace(written, latest_file=latest_file)
         return _Part(row[0], int(row[1]), row[2], highest, written, file)
 

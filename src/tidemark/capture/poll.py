@@ -20,6 +20,7 @@ from tidemark.log.changelog import ChangeLog, LogObject, Manifest, TableEntry, o
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable
 from tidemark.model import Model, SourceTable
+from tidemark.objects import measured
 from tidemark.postgres.session_settings import ENCODING, SETTINGS
 
 if TYPE_CHECKING:
@@ -157,12 +158,10 @@ def apply_captured(captured: Captured, batch: int) -> bool:
 def put_object(poll: Poll, path: Path, table: SourceTable, last: object, rows: int, part: int | None) -> LogObject:
     """Put a scratch file as an object of the log; `last` is the highest key in it, or its number of rows."""
     key = object_key(poll.batch, table.name, last, poll.snapshot.captured_at, part)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    size = path.stat().st_size
+    size_bytes, sha256 = measured(path)
     poll.log.objects.put_file_new(key, path)
     path.unlink(missing_ok=True)
-    return LogObject(key, rows, size, digest)
+    return LogObject(key, rows, size_bytes, sha256)
 
 
 def highest_stamp(

@@ -4,7 +4,6 @@ A file that a batch brings is named after the batch, so a batch that is done aga
 file that only moves rows is named `compact-…`.
 """
 
-import hashlib
 import json
 import re
 import uuid
@@ -36,7 +35,7 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.table import AddedFile, Change, LakeTable, open_table
 from tidemark.lake.wide_rows import FEWEST_ROWS, write_kept_file, write_scratch_file
-from tidemark.objects import ObjectMeta, Objects
+from tidemark.objects import ObjectMeta, Objects, measured
 
 BATCH_DIGITS = 10
 NAME_OF_A_BATCH = re.compile(rf"([0-9]{{{BATCH_DIGITS}}})-")
@@ -104,7 +103,7 @@ def add_file(
     batch: int | None,
     now_milliseconds: int,
     statistics: Sequence[str] = (),
-) -> AddAction | None:
+) -> AddedFile | None:
     """Put a local Parquet file, written in the table's columns, beside the table's others; see `write_file`."""
     bounds = [Expression(f"{side}({quoted(name)})") for name in statistics for side in ("min", "max")]
     counted = listed([Expression("count(*)"), *bounds])
@@ -113,9 +112,7 @@ def add_file(
         local.unlink()
         return None
     name = file_name(batch)
-    size_bytes = local.stat().st_size
-    with local.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    size_bytes, sha256 = measured(local)
     table.objects.put_file_new(f"{table.path}/{name}", local)
     local.unlink(missing_ok=True)
     lows, highs = dict(zip(statistics, found[1::2], strict=True)), dict(zip(statistics, found[2::2], strict=True))

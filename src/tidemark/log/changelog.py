@@ -3,7 +3,6 @@
 A batch exists when its manifest exists. An object that no manifest names is part of nothing, whatever its name says.
 """
 
-import hashlib
 import json
 import re
 import uuid
@@ -20,7 +19,7 @@ from tidemark.errors import OvertakenError, StateError
 from tidemark.faults import effect
 from tidemark.log.columns import Column
 from tidemark.log.records import FORMAT, read_record
-from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, is_key
+from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, is_key, measured
 
 MANIFESTS = "batches/"
 # The objects of the first batch and those of the others, in a folder of each table.
@@ -311,13 +310,6 @@ def with_later_shape(manifest: Manifest, newest: Manifest) -> Manifest:
             later = tuple(column for column in entry.columns if column.name.lower() not in there)
             tables[name] = replace(known, columns=(*known.columns, *later))
     return replace(manifest, tables=tables)
-
-
-def measured(path: Path) -> tuple[int, str]:
-    """Give the size and the SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return path.stat().st_size, digest
 
 
 def new_id() -> str:

@@ -11,7 +11,7 @@ Must not know: capture, log, star, warehouse, lake, postgres.
 from pathlib import Path
 
 from tidemark.errors import ConfigError
-from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects, is_key
+from tidemark.objects.base import ObjectExistsError, ObjectMeta, ObjectMissingError, Objects, is_key, measured
 from tidemark.objects.directory import DirectoryObjects, refusal
 from tidemark.objects.folders import is_open, is_shared, local_places, make_directory
 
@@ -25,6 +25,7 @@ __all__ = [
     "is_shared",
     "local_places",
     "make_directory",
+    "measured",
     "open_objects",
     "refusal",
 ]

@@ -47,7 +47,7 @@ class Objects(ABC):
         """
         with effect_on(checked(key), "file"):
             if not self._create(key, body):
-                self._require_same(key, len(body), hashlib.sha256(body).digest())
+                self._require_same(key, len(body), hashlib.sha256(body).hexdigest())
 
     def put_file_new(self, key: str, path: Path) -> None:
         """Put a local file as `put_new` does, without holding it in memory.
@@ -56,9 +56,7 @@ class Objects(ABC):
         """
         with effect_on(checked(key), "file"):
             if not self._create_from_file(key, path):
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").digest()
-                self._require_same(key, path.stat().st_size, digest)
+                self._require_same(key, *measured(path))
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes, or raise `ObjectMissingError`."""
@@ -122,12 +120,12 @@ class Objects(ABC):
     def storage_options(self) -> dict[str, str]:
         """Return what delta-rs needs to open `url`; ask anew for each table, since credentials may expire."""
 
-    def _require_same(self, key: str, size_bytes: int, sha256: bytes) -> None:
+    def _require_same(self, key: str, size_bytes: int, sha256: str) -> None:
         theirs = hashlib.sha256()
         if self.size(key) == size_bytes:
             for chunk in self._chunks(key):
                 theirs.update(chunk)
-            if theirs.digest() == sha256:
+            if theirs.hexdigest() == sha256:
                 return
         message = f"{self.url(key)} is there already and holds other bytes"
         raise ObjectExistsError(message, key=key)
@@ -152,6 +150,12 @@ class Objects(ABC):
 
     @abstractmethod
     def _delete(self, keys: Iterator[str]) -> None: ...
+
+
+def measured(path: Path) -> tuple[int, str]:
+    """Give the size in bytes and the SHA-256 of a local file."""
+    with path.open("rb") as file:
+        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_key(key: str) -> bool:

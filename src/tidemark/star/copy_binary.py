@@ -5,7 +5,6 @@ over lines. So they are read from data files that hold just the rows of one batc
 digests in the batch's manifest. What has no exact binary form goes as lines.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from tidemark.lake.scratch import scratch_folder
 from tidemark.lake.sqltext import Condition, Expression, Select, listed, quoted
 from tidemark.lake.table import UNFIT_FOR_DELTA, LakeTable
 from tidemark.named_sql import filled
-from tidemark.objects import ObjectMissingError, open_objects
+from tidemark.objects import ObjectMissingError, measured, open_objects
 from tidemark.star.copy_lines import ADVICE, FIRST_DAY, LAST_DAY, LINE, MICROSECONDS, read
 
 logger = logging.getLogger(__name__)
@@ -126,12 +125,11 @@ def _copied(lake: LakeTable, file: str, digest: str, folder: Path) -> LakeTable:
         lake.objects.download(f"{lake.path}/{file}", table / file)
     except ObjectMissingError as missing:
         raise StateError(f"a data file of {lake.path} is missing: {missing.message}", advice=ADVICE) from missing
-    with (table / file).open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    size_bytes, found = measured(table / file)
     if found != digest:
         message = f"a data file of {lake.path} is altered: {lake.uri(file)} has not the bytes that were written"
         raise StateError(message, advice=ADVICE, sha256=found)
-    action = AddAction(file, (table / file).stat().st_size, {}, 0, data_change=True, stats="{}")
+    action = AddAction(file, size_bytes, {}, 0, data_change=True, stats="{}")
     delta.create_write_transaction([action], "append", lake.delta.schema())
     delta.update_incremental()
     return LakeTable(open_objects(str(folder)), table.name, lake.columns, delta)
