@@ -25,6 +25,10 @@ class Sum:
     rows: int
     hashes: int
 
+    def __add__(self, other: "Sum") -> "Sum":
+        """Add the rows and the hashes."""
+        return Sum(self.rows + other.rows, self.hashes + other.hashes)
+
 
 NOTHING = Sum(0, 0)
 
@@ -67,7 +71,7 @@ class Sums:
     @property
     def total(self) -> Sum:
         """Add up all buckets."""
-        return Sum(sum(each.rows for each in self.buckets.values()), sum(each.hashes for each in self.buckets.values()))
+        return sum(self.buckets.values(), NOTHING)
 
     @property
     def has_all_hashes(self) -> bool:
@@ -78,8 +82,7 @@ class Sums:
         """Add what changes add and take away; a bucket that comes to nothing is left out."""
         added = dict(self.buckets)
         for bucket, change in changes.items():
-            before = added.get(bucket, NOTHING)
-            added[bucket] = Sum(before.rows + change.rows, before.hashes + change.hashes)
+            added[bucket] = added.get(bucket, NOTHING) + change
         return Sums(self.bucketing, {bucket: each for bucket, each in added.items() if each != NOTHING})
 
     def within(self, coarser: Bucketing) -> "Sums":
@@ -89,8 +92,7 @@ class Sums:
         added: dict[int | None, Sum] = {}
         for bucket, each in self.buckets.items():
             wider = None if bucket is None else self.bucketing.bucket_in(coarser, bucket)
-            before = added.get(wider, NOTHING)
-            added[wider] = Sum(before.rows + each.rows, before.hashes + each.hashes)
+            added[wider] = added.get(wider, NOTHING) + each
         return Sums(coarser, added)
 
     def wanted_bucketing(self) -> Bucketing:
