@@ -65,15 +65,15 @@ class Transform:
         with open_engine([self.ingestion, self.processed]) as engine:
             # A run that has no batch to transform asks nothing of the engine.
             if done < last:
-                engine.seeds(self.model.seeds)
-            limits = limits_of(self.model) if done < last else {}
-            for found, manifest in self._to_do(log, done, last):
-                if self.latest_of is None:
-                    from tidemark.star.binding import require_fitting  # noqa: PLC0415 -- it loads DuckDB
+                from tidemark.star.binding import require_fitting  # noqa: PLC0415 -- it loads DuckDB
 
-                    columns = {name: entry.columns for name, entry in manifest.tables.items()}
-                    require_fitting(engine, self.model, columns, before.tables if before else ())
-                before = self.put(engine, limits, (found, manifest), before, totals, progress)
+                engine.seeds(self.model.seeds)
+                limits = limits_of(self.model)
+                for found, manifest in self._to_do(log, done, last):
+                    if self.latest_of is None:
+                        columns = {name: entry.columns for name, entry in manifest.tables.items()}
+                        require_fitting(engine, self.model, columns, before.tables if before else ())
+                    before = self.put(engine, limits, (found, manifest), before, totals, progress)
         return StageReport(
             "transform",
             tuple(range(done + 1, last + 1)),
@@ -120,8 +120,6 @@ class Transform:
 
     def _to_do(self, log: ChangeLog, done: int, last: int) -> Iterator[tuple[Manifest, Manifest]]:
         """Yield the manifests of the batches to transform, each as it was written and as the model reads it."""
-        if done >= last:
-            return
         newest = log.manifest(last) if self.until is None else log.newest(last)
         for batch in range(done + 1, last + 1):
             found = newest if newest and newest.batch == batch else log.manifest(batch)

@@ -36,6 +36,11 @@ FEW_ROWS = 50_000
 PLACE = "file_row_number"
 
 
+def has_places(columns: Collection[str]) -> bool:
+    """Say whether DuckDB can add a row's place to these columns; it cannot where one of them has that name."""
+    return PLACE not in {column.lower() for column in columns}
+
+
 def stage_merge(  # noqa: PLR0913 -- five things that no caller has in one
     engine: Engine,
     lake: LakeTable,
@@ -154,9 +159,7 @@ def _touched(
         # The files hold other types than the table is to have, so all of them are rewritten.
         return {file: [] for file in lake.files}
     uris = {lake.uri(file): file for file in lake.files}
-    # The table has a column with the name that DuckDB gives to the place.
-    has_places = places and PLACE not in {column.lower() for column in lake.columns}
-    fields = names(["_tidemark_file", PLACE] if has_places else ["_tidemark_file"])
+    fields = names(["_tidemark_file", PLACE] if places and has_places(lake.columns) else ["_tidemark_file"])
     found = select("merge", "touched", fields=fields, files=named_parquet(uris), change=change, keys=names(key))
     touched: dict[str, list[int]] = {}
     for uri, *place in engine.execute(found).fetchall():

@@ -162,10 +162,7 @@ class LakeTable:
         batch: int,
         metadata: Mapping[str, str] | None,
     ) -> None:
-        properties = CommitProperties(
-            custom_metadata={"batch": str(batch), **(metadata or {})},
-            app_transactions=[Transaction(APPLICATION, batch)],
-        )
+        properties = _properties(batch, metadata or {})
         with _translated(self.objects, self.path), effect_on(self.path, "commit"):
             self.delta.create_write_transaction(actions, mode, schema, commit_properties=properties)
 
@@ -266,10 +263,7 @@ def configured(table: LakeTable, metadata: Mapping[str, str]) -> LakeTable:
     """
     if CONFIGURATION.items() <= table.delta.metadata().configuration.items():
         return table
-    properties = CommitProperties(
-        custom_metadata={"batch": str(table.batch), **metadata},
-        app_transactions=[Transaction(APPLICATION, table.batch)],
-    )
+    properties = _properties(table.batch, metadata)
     with _translated(table.objects, table.path), effect_on(table.path, "commit"):
         table.delta.alter.set_table_properties(CONFIGURATION, commit_properties=properties)
     return open_table(table.objects, table.path) or table
@@ -283,6 +277,13 @@ def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     if table.columns == columns:
         return table
     return replace(table, columns=dict(columns), stored=table.columns)
+
+
+def _properties(batch: int, metadata: Mapping[str, str]) -> CommitProperties:
+    """Give what each commit of ours says: the batch that the table holds then, and what else there is to say."""
+    return CommitProperties(
+        custom_metadata={"batch": str(batch), **metadata}, app_transactions=[Transaction(APPLICATION, batch)]
+    )
 
 
 def _schema(columns: Mapping[str, str]) -> Schema:

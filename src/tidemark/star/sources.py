@@ -9,7 +9,7 @@ from pathlib import Path
 from tidemark.errors import StateError, TransientError
 from tidemark.lake.engine import Engine
 from tidemark.lake.json_lines import longest_line_bytes
-from tidemark.lake.merge import PLACE
+from tidemark.lake.merge import has_places
 from tidemark.lake.sqltext import (
     OWN,
     Expression,
@@ -174,8 +174,7 @@ def part_of_log(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEnt
 def part_of_latest(engine: Engine, log: ChangeLog, each: LogObject, entry: TableEntry) -> Part | None:
     """Give an object by the data file that latest got of its rows; None if that cannot take the object's place."""
     types = _types(entry.columns)
-    # DuckDB would add the place under a name that the table has itself.
-    if PLACE in map(str.lower, types):
+    if not has_places(types):
         return None
     copy = engine.new_file(".parquet")
     file = log.same_rows(each, copy)
