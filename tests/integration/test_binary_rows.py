@@ -1,7 +1,7 @@
 """The star's rows in COPY's binary form: they arrive as lines do, out of the very bytes that were compared."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.star_rows import TYPES, Row, lake_of
 from tidemark.errors import StateError
-from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.engine import Engine
 from tidemark.lake.table import LakeTable
 from tidemark.load import Load
 from tidemark.objects import Objects, open_objects
@@ -66,17 +66,6 @@ ENDS = {
 }
 EXTREMES: list[Row] = [tuple(ENDS[name][end] if name in ENDS else "0" for name in BINARY) for end in (0, 1)]
 NOTHING: Row = (None,) * len(BINARY)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with open_engine([]) as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module")
-def lakes(tmp_path_factory: pytest.TempPathFactory) -> Objects:
-    return open_objects(str(tmp_path_factory.mktemp("lakes")))
 
 
 def digests_of(lake: LakeTable) -> dict[str, str]:

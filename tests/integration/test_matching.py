@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidemark.capture.poll import BEFORE_ROWS
 from tidemark.errors import DataError
-from tidemark.lake.engine import Engine, WorkingTables, open_engine
+from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import Sql, Table
 from tidemark.verification.matching import KEY, Match, compare, differences, require_whole, stage_lines, verdicts
 
@@ -18,12 +18,6 @@ COLUMNS = ["key", "part", "value"]
 Row = tuple[int, str | None, str | None]
 texts = st.none() | st.sampled_from(["", "a", "1", "1.0", "'", "é"])
 rows = st.lists(st.tuples(st.integers(-3, 3), texts, texts), max_size=12)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with open_engine([]) as opened:
-        yield opened
 
 
 def put(engine: Engine, tables: WorkingTables, found: list[Row]) -> Table:

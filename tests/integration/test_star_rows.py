@@ -1,6 +1,5 @@
 """The star's rows as delta-rs writes them for COPY: each value arrives in PostgreSQL, and counts for the checksum."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,21 +12,10 @@ from tests.support.postgres import Postgres
 from tests.support.s3 import S3
 from tests.support.star_rows import COLUMNS, ROWS, TYPES, Row, lake_of
 from tidemark.errors import StateError, TransientError
-from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.engine import Engine
 from tidemark.lake.table import LakeTable, add_columns, create_table
 from tidemark.objects import Objects, open_objects
 from tidemark.star.copy_lines import StarRows, are_comparable, totals_by_batch
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with open_engine([]) as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module")
-def lakes(tmp_path_factory: pytest.TempPathFactory) -> Objects:
-    return open_objects(str(tmp_path_factory.mktemp("lakes")))
 
 
 @settings(max_examples=25)
