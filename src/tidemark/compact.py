@@ -101,9 +101,8 @@ class Compact:
     def run(self, *, dry_run: bool = False, keep_orphans: bool = False, progress: Progress = quiet) -> CompactReport:
         """Compact every table of latest and of the star, then remove unneeded files that are older than the retention.
 
-        Orphans of the log, leftovers of killed puts and sums of latest that no pointer names any more are removed too,
-        if they are older than the retention.
-        `keep_orphans` only counts the orphans: a function on AWS may not delete from the log.
+        Orphans of the log, leftovers of killed puts and old sums of latest are removed too, if they are older than the
+        retention. `keep_orphans` only counts the orphans: a function on AWS may not delete from the log.
         """
         if self.retention < SHORTEST_RETENTION:
             message = f"expected a retention of an hour or more, got {self.retention}"

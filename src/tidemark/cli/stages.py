@@ -52,9 +52,10 @@ def run(
     """Bring the warehouse up to date: ingest, transform, load.
 
     After each batch whose number is a multiple of --compact-after it compacts the lake too, so that later runs take no
-    longer than the first. With --every it keeps going. On SIGTERM or Ctrl-C it finishes the batch in hand
-    and ends with 0. A source or warehouse that is away is tried again. With --json it prints one document, on one line,
-    for each round.
+    longer than the first. A source or warehouse that is away is tried again.
+
+    With --every it keeps going, and with --json it prints one document, on one line, for each round. On SIGTERM or
+    Ctrl-C it then finishes the batch in hand and ends with 0.
 
     Where more than 1 % of a table's rows were set aside, it says so at the end.
 
