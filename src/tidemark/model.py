@@ -4,35 +4,64 @@ The engine names no table: everything that is true of one database only is in th
 """
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tidemark.disclosure import name_keys
 from tidemark.errors import ConfigError
 
 Sweep = Literal["rows", "keys"]
+# Whether a poll takes a new column, a lost one or another type along, and says so; or ends, before it writes anything.
+Evolve = Literal["follow", "warn", "stop"]
 Kind = Literal["fact", "dimension", "calendar"]
+# The end of the name of a mirrored table's versions. PostgreSQL cuts off a longer name.
+HISTORY = "_history"
+LONGEST_NAME_BYTES = 63
+# What a name in a bucket or in a Delta table's path cannot hold, and the mark that stands for it.
+_UNFIT = re.compile(r"[/#?\\%~\x00-\x1f\x7f]")
 FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
 PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar": "dim_"}
 
 
 @dataclass(frozen=True)
+class MirroredTable:
+    """A source table as a mirror has it: where it lies, its key, and PostgreSQL's type of each column it has or had."""
+
+    schema: str
+    table: str
+    key: tuple[str, ...]
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class SourceTable:
-    """A table of the source: its key, and the columns that say when a row was created and last changed."""
+    """A table of the source: its key, and the columns that say when a row was created and last changed.
+
+    `table` is what the source calls it, if that is another name than the model's. `evolve` says what a change of its
+    columns means, see `Evolve`.
+    """
 
     name: str
     key: tuple[str, ...]
     schema: str = "public"
+    table: str = ""
     created: str | None = None
     updated: str | None = None
     sweep: Sweep = "rows"
     sweep_every: int = 1
+    evolve: Evolve = "warn"
+
+    @property
+    def relation(self) -> str:
+        """Give the name that the source has for it, without its schema."""
+        return self.table or self.name
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -46,6 +75,9 @@ class StarTable:
 
     `source_key` names the columns that hold the key of the driving table, in its order. Only a fact has a driving
     table, so only a fact has them. `references` maps a column to the dimension whose key it holds.
+
+    The table of a mirror is a fact too, whose SELECT is the source table itself. Its key, the number of the change, is
+    in the lake alone, and its place in the warehouse follows from the source's.
     """
 
     name: str
@@ -56,6 +88,22 @@ class StarTable:
     driving: str = ""
     source_key: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
+    mirror: MirroredTable | None = None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Give its name in the warehouse, with the schema if it is not that of the search path."""
+        return (self.mirror.schema, history_name(self.mirror.table)) if self.mirror else (self.name,)
+
+    @property
+    def view(self) -> tuple[str, ...]:
+        """Give the name of the view of a fact's live rows, with the schema if it is not that of the search path."""
+        return (self.mirror.schema, self.mirror.table) if self.mirror else (f"{self.name}_current",)
+
+    @property
+    def row_key(self) -> tuple[str, ...]:
+        """Name the columns that tell the table's rows apart in the warehouse."""
+        return (*self.source_key, "valid_from") if self.mirror else self.key
 
     @property
     def short_name(self) -> str:
@@ -65,6 +113,8 @@ class StarTable:
     @property
     def path(self) -> str:
         """Give the table's folder in the processed bucket: `fact/sales_order` for `fact_sales_order`."""
+        if self.mirror:
+            return f"mirror/{self.name}"
         return f"{FOLDERS[self.kind]}/{self.short_name}"
 
     @property
@@ -82,6 +132,11 @@ class Model:
     timezone: ZoneInfo
     sources: Mapping[str, SourceTable]
     stars: Mapping[str, StarTable]
+
+    def following(self, tables: Mapping[str, MirroredTable]) -> "Model":
+        """Give the model as of a batch with these tables: a written one stays as it is, a mirror has exactly these."""
+        del tables
+        return self
 
     @property
     def facts(self) -> tuple[StarTable, ...]:
@@ -120,6 +175,28 @@ class Model:
                 content = path.read_bytes()
                 digest.update(f"{path.relative_to(self.directory).as_posix()} {len(content)}\n".encode() + content)
         return digest.hexdigest()
+
+
+def mirror_name(schema: str, table: str) -> str:
+    """Name a mirrored table: `public.film`; what a folder of a bucket cannot hold becomes `~` and its number.
+
+    No two tables get one name, because a dot of the schema's own becomes a number too.
+    """
+    return f"{_UNFIT.sub(_as_number, schema).replace('.', '~2E')}.{_UNFIT.sub(_as_number, table)}"
+
+
+def _as_number(found: re.Match[str]) -> str:
+    return f"~{ord(found[0]):02X}"
+
+
+def history_name(table: str) -> str:
+    """Name the table of a mirrored table's versions; of a name that gets too long the beginning and a digest stay."""
+    name = f"{table}{HISTORY}"
+    if len(name.encode()) <= LONGEST_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(table.encode()).hexdigest()[:8]
+    room = LONGEST_NAME_BYTES - len(f"_{digest}{HISTORY}")
+    return f"{table.encode()[:room].decode(errors='ignore')}_{digest}{HISTORY}"
 
 
 def load_model(model: str) -> Model:
@@ -190,7 +267,7 @@ class _Reader:
 
     def source(self, name: str, table: Mapping[str, object]) -> SourceTable:
         where = f"[source.{name}]"
-        self._known(where, table, {"key", "schema", "created", "updated", "sweep", "sweep_every"})
+        self._known(where, table, {"key", "schema", "table", "created", "updated", "sweep", "sweep_every", "evolve"})
         sweep = table.get("sweep", "rows")
         if sweep not in ("rows", "keys"):
             self.problems.append(f'{where} sweep is {sweep!r}: expected "rows" or "keys"')
@@ -198,15 +275,20 @@ class _Reader:
         if not isinstance(every, int) or every < 1:
             self.problems.append(f"{where} sweep_every is {every!r}: expected a number of polls, 1 or more")
             every = 1
+        evolve = next((known for known in get_args(Evolve) if table.get("evolve", "warn") == known), None)
+        if evolve is None:
+            self.problems.append(f'{where} evolve is {table["evolve"]!r}: expected "follow", "warn" or "stop"')
         updated = self._optional(where, table, "updated")
         return SourceTable(
             name=name,
             key=self._names(where, table, "key"),
             schema=str(table.get("schema", "public")),
+            table=self._optional(where, table, "table") or "",
             created=self._optional(where, table, "created"),
             updated=updated,
             sweep="keys" if sweep == "keys" and updated else "rows",
             sweep_every=every if updated else 1,
+            evolve=evolve or "warn",
         )
 
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:

@@ -47,9 +47,9 @@ class Snapshot:
         self._columns: dict[str, list[Column]] = {table.name: [] for table in tables}
         with connection.cursor(row_factory=dict_row) as cursor:
             for row in cursor.execute(query("source", "columns"), named):
-                self._columns[row["table_name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
+                self._columns[row["name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
             rows = cursor.execute(query("source", "unique_keys"), named).fetchall()
-        self._unique = {(row["table_name"], frozenset(row["columns"])) for row in rows}
+        self._unique = {(row["name"], frozenset(row["columns"])) for row in rows}
 
     def columns(self, table: SourceTable) -> tuple[Column, ...]:
         """Give the table's columns in its own order."""
@@ -221,12 +221,16 @@ class Snapshot:
 def places(tables: Iterable[SourceTable]) -> dict[str, list[str]]:
     """Give the parameters of the statements that ask the catalogue about tables."""
     wanted = list(tables)
-    return {"schemas": [table.schema for table in wanted], "tables": [table.name for table in wanted]}
+    return {
+        "names": [table.name for table in wanted],
+        "schemas": [table.schema for table in wanted],
+        "tables": [table.relation for table in wanted],
+    }
 
 
 def identifier(table: SourceTable) -> sql.Identifier:
     """Name a table with its schema."""
-    return sql.Identifier(table.schema, table.name)
+    return sql.Identifier(table.schema, table.relation)
 
 
 def _list(names: Iterable[str]) -> sql.Composed:

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from tidemark.capture.kinds import MATERIALIZED, obstacle
+from tidemark.capture.snapshot import places
 from tidemark.doctor.databases import sql_name
 from tidemark.doctor.finding import Finding
 from tidemark.model import Model, SourceTable
@@ -16,20 +17,15 @@ def examine_tables(
     cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: str, *, is_superuser: bool
 ) -> Iterator[Finding]:
     """Examine each source table of the model."""
-    places: dict[str, list[str | None]] = {
-        "schemas": [table.schema for table in model.sources.values()],
-        "tables": list(model.sources),
-        "updated": [table.updated for table in model.sources.values()],
-    }
-    rows = {row["table_name"]: row for row in cursor.execute(query("doctor", "source_tables"), places)}
-    unique = {
-        (row["table_name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), places)
-    }
-    kinds = {row["table_name"]: row for row in cursor.execute(query("source", "kinds"), places)}
+    where = places(model.sources.values())
+    updated = {"updated": [table.updated for table in model.sources.values()]}
+    rows = {row["name"]: row for row in cursor.execute(query("doctor", "source_tables"), where | updated)}
+    unique = {(row["name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), where)}
+    kinds = {row["name"]: row for row in cursor.execute(query("source", "kinds"), where)}
     # A materialised view cannot say that its columns are not null; a poll asks its rows.
     columns = {
-        (row["table_name"], row["column_name"]): row["nullable"] and kinds[row["table_name"]]["kind"] != MATERIALIZED
-        for row in cursor.execute(query("source", "columns"), places)
+        (row["name"], row["column_name"]): row["nullable"] and kinds[row["name"]]["kind"] != MATERIALIZED
+        for row in cursor.execute(query("source", "columns"), where)
     }
     failures = {
         name: [
@@ -44,13 +40,13 @@ def examine_tables(
     if sound:
         found = f"{len(sound)} of {len(model.sources)} tables have a unique key and may be read"
         yield Finding("source", "pass", found)
-    written = [sql_name(table.schema, table.name) for table in sound if rows[table.name]["may_write"]]
+    written = [sql_name(table.schema, table.relation) for table in sound if rows[table.name]["may_write"]]
     if written and not is_superuser:
         listed = ", ".join(written)
         found = f"the role may also write {listed}, which a poll never does"
         yield Finding("source", "hint", found, f"revoke insert, update, delete, truncate on {listed} from {role}")
     without_index = [
-        (rows[table.name]["pages"], f"{sql_name(table.schema, table.name)} ({sql_name(str(table.updated))})")
+        (rows[table.name]["pages"], f"{sql_name(table.schema, table.relation)} ({sql_name(str(table.updated))})")
         for table in sound
         if not rows[table.name]["has_cursor_index"]
     ]
@@ -72,7 +68,7 @@ def _shape(
     unique: Collection[tuple[str, frozenset[str]]],
     is_nullable: Mapping[tuple[str, str], bool],
 ) -> Iterator[tuple[str, str]]:
-    named = f"table {sql_name(table.schema, table.name)}"
+    named = f"table {sql_name(table.schema, table.relation)}"
     if not row["is_there"]:
         yield f"{named} is not there", "create it, or mend the model"
         return
@@ -86,7 +82,7 @@ def _shape(
 
 
 def _rights(table: SourceTable, row: Mapping[str, Any], role: str) -> Iterator[tuple[str, str]]:
-    named = sql_name(table.schema, table.name)
+    named = sql_name(table.schema, table.relation)
     if row["is_there"] and not row["may_select"]:
         grant = f"grant usage on schema {sql_name(table.schema)} to {role}; grant select on {named} to {role}"
         yield f"the role may not read {named}", grant
