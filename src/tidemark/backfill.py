@@ -113,7 +113,7 @@ class Backfill:
         return BackfillReport(poll.batch if changed else None, shown, skipped)
 
     def _chosen(self, names: Sequence[str]) -> dict[str, SourceTable]:
-        sources = self.model.sources
+        sources = self.model.polled
         unknown = [name for name in names if name not in sources]
         problems = [f"there is no source table {name!r}: the model has {sorted(sources)}" for name in unknown]
         problems += [

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from tidemark.capture.catalogue import Catalogued, catalogued
 from tidemark.capture.comparison import capture_changes
 from tidemark.capture.contract_check import agreed_columns
 from tidemark.capture.full_table import Writers, capture_whole
 from tidemark.capture.kept_sums import KeptSums, TableSums
+from tidemark.capture.mirroring import drift_of, unfollowed, warn_of_left_out, with_mirrored
 from tidemark.capture.poll import Captured, Poll, TableOfLatest, apply_captured
 from tidemark.capture.recovery import (
     bring_latest_up_to,
@@ -24,16 +26,17 @@ from tidemark.capture.recovery import (
     recover,
     restore_lost,
 )
-from tidemark.capture.source import SourceIdentity, open_source
+from tidemark.capture.source import Source, SourceIdentity, open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, TableEntry, new_id
-from tidemark.log.columns import Column, describe_drift
+from tidemark.log.columns import Column
 from tidemark.log.latest import has_integer_key, open_latest
 from tidemark.log.pointer import Pointer, PointerStore
 from tidemark.log.succession import succeed
 from tidemark.log.sums import read_sums, replace_sums
+from tidemark.mirror import Mirror
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -43,6 +46,18 @@ logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)
 # Each of them uses one thread of the engine.
 WRITERS = 2
+
+
+@dataclass(frozen=True)
+class _Polled:
+    """What a poll found: `newest` is its own manifest if there `is_news`, or else the newest that was there."""
+
+    newest: Manifest
+    captured: Mapping[str, Captured]
+    kept: KeptSums
+    captured_at: datetime
+    is_news: bool
+    drifts: int
 
 
 @dataclass(frozen=True)
@@ -80,32 +95,25 @@ class Ingest:
         # Postgres keeps the other core busy.
         with open_engine([self.ingestion], threads=1) as engine:
             head, pointer = recover(engine, log, self.model, self.pointer, self.clock())
-            kept = self._kept_sums(head, pointer)
             with open_source(self.source_url, self.yield_after) as source:
                 identity = source.identity()
                 check_identity(head, identity)
-                floor = source.floor()
-                _warn_of_floor(floor, self.clock())
-                with source.snapshot(self.model.sources.values()) as snapshot:
-                    poll = Poll.after(head, engine, log, snapshot, identity, self.model, self.clock())
-                    captured = self._capture(poll, head, pointer, kept, floor, progress)
-                manifest = self._manifest(poll, head, identity, floor, captured)
-            drifts = _drifts(head, captured)
-            changed = head is None or any(_is_news(each, head.tables.get(name)) for name, each in captured.items())
-            newest = head if head and not changed else manifest
+                found = catalogued(source, self.model, head)
+                polled = self._polled(engine, source, identity, head, pointer, found, progress)
+            changed, newest, captured = polled.is_news, polled.newest, polled.captured
 
             def finished() -> Pointer:
-                applied = self._apply(engine, log, newest, captured)
+                applied = self._apply(found.model, engine, newest, captured)
                 if changed:
                     # Transform is about to read all of latest.
                     unopened = [name for name, each in captured.items() if each.latest is None]
-                    for name in restore_lost(engine, log, self.model, unopened, newest, self.clock()):
+                    for name in restore_lost(engine, log, found.model, unopened, newest, self.clock()):
                         # Rows that were restored have no hash.
-                        del applied[name]
-                return self._pointed(newest, pointer, kept, applied)
+                        applied.pop(name, None)
+                return self._pointed(found.model, newest, pointer, polled.kept, applied)
 
             if changed:
-                succeed(log, self.pointer, manifest, pointed=finished)
+                succeed(log, self.pointer, newest, pointed=finished)
             else:
                 self.pointer.write(finished())
         return StageReport(
@@ -115,12 +123,41 @@ class Ingest:
             time.perf_counter() - started,
             watermark=newest.watermark,
             newest=newest.batch,
-            captured_at=poll.snapshot.captured_at,
-            drifts=drifts,
+            captured_at=polled.captured_at,
+            drifts=polled.drifts,
         )
 
-    def _capture(
+    def _polled(  # noqa: PLR0913, PLR0917 -- all that a poll is made of
         self,
+        engine: Engine,
+        source: Source,
+        identity: SourceIdentity,
+        head: Manifest | None,
+        pointer: Pointer | None,
+        found: Catalogued,
+        progress: Progress,
+    ) -> _Polled:
+        kept, log, model = self._kept_sums(head, pointer), ChangeLog(self.ingestion), found.model
+        floor = source.floor()
+        _warn_of_floor(floor, self.clock())
+        with source.snapshot(model.polled.values()) as snapshot:
+            poll = Poll.after(head, engine, log, snapshot, identity, model, self.clock())
+            captured = self._capture(model, poll, head, pointer, kept, floor, progress)
+        manifest = self._manifest(poll, head, identity, floor, captured)
+        drift = drift_of(head, captured)
+        if drift:
+            manifest = replace(manifest, drift=drift, drift_batch=manifest.batch)
+        elif head:
+            manifest = replace(manifest, drift=head.drift, drift_batch=head.drift_batch)
+        warn_of_left_out(found.left_out, head)
+        manifest = replace(manifest, left_out=found.left_out)
+        is_news = head is None or any(_is_news(each, head.tables.get(name)) for name, each in captured.items())
+        newest = head if head and not is_news else manifest
+        return _Polled(newest, captured, kept, snapshot.captured_at, is_news=is_news, drifts=len(drift))
+
+    def _capture(  # noqa: PLR0913, PLR0917 -- as above
+        self,
+        model: Model,
         poll: Poll,
         head: Manifest | None,
         pointer: Pointer | None,
@@ -128,9 +165,10 @@ class Ingest:
         floor: Floor,
         progress: Progress,
     ) -> dict[str, Captured]:
-        columns = agreed_columns(self.model.sources, poll.snapshot, head)
-        require_bound(poll.engine, self.model, columns, head, pointer.bound if pointer else None)
-        entries = entries_before(poll.engine, poll.log, self.model, head, self.clock())
+        columns = agreed_columns(model.polled, poll.snapshot, head)
+        if not isinstance(model, Mirror):
+            require_bound(poll.engine, model, columns, head, pointer.bound if pointer else None)
+        entries = entries_before(poll.engine, poll.log, model, head, self.clock())
         polls = pointer.polls if pointer else 0
         since = pointer.watermark if pointer else None
         is_since_safe = since is not None and (head is None or head.is_floor_known)
@@ -144,11 +182,11 @@ class Ingest:
 
         # Postgres works on the next table while the changes of the one before are written. Large tables come first, so
         # that little is left to write when Postgres is done.
-        ordered = sorted(self.model.sources, key=lambda name: -entries[name].rows if name in entries else 0)
+        ordered = sorted(model.polled, key=lambda name: -entries[name].rows if name in entries else 0)
         with ThreadPoolExecutor(max_workers=WRITERS) as executor:
             pending, writers = {}, Writers(executor)
             for name in ordered:
-                table = self.model.sources[name]
+                table = model.sources[name]
                 started = time.perf_counter()
                 progress("ingest", name, 0, 0, 0.0, poll.batch)
                 before = entries.get(name)
@@ -157,7 +195,7 @@ class Ingest:
                     write = capture_whole(poll, latest, columns[name], 1, writers)
                 else:
                     known = partial(
-                        open_known, poll.engine, poll.log, self.model, table, head, columns[name], before, self.clock()
+                        open_known, poll.engine, poll.log, model, table, head, columns[name], before, self.clock()
                     )
                     held = kept.of(name, before, by_key=has_integer_key(table, columns[name]))
                     write = capture_changes(
@@ -165,22 +203,24 @@ class Ingest:
                         TableOfLatest(table, known, held.sums, held.cursor) if held else TableOfLatest(table, known),
                         columns[name],
                         before,
-                        since=_since(table, columns[name], since, self.model),
+                        since=_since(table, columns[name], since, model),
                         sweeps=floor.at is None or not is_since_safe or polls % table.sweep_every == 0,
                     )
                 pending[name] = executor.submit(finish, name, write, started)
-            return {name: pending[name].result() for name in self.model.sources}
+            found = {name: pending[name].result() for name in model.polled}
+        return with_mirrored(model, found, columns) | unfollowed(model, poll, entries)
 
     def _apply(
-        self, engine: Engine, log: ChangeLog, newest: Manifest, captured: Mapping[str, Captured]
+        self, model: Model, engine: Engine, newest: Manifest, captured: Mapping[str, Captured]
     ) -> dict[str, Captured]:
         applied = {name: each for name, each in captured.items() if apply_captured(each, newest.batch)}
         if len(applied) < len(captured):
-            bring_latest_up_to(engine, log, self.model, newest, newest.batch - 1, self.clock())
+            log = ChangeLog(self.ingestion)
+            bring_latest_up_to(engine, log, model, newest, newest.batch - 1, self.clock())
         return applied
 
     def _pointed(
-        self, newest: Manifest, before: Pointer | None, kept: KeptSums, applied: Mapping[str, Captured]
+        self, model: Model, newest: Manifest, before: Pointer | None, kept: KeptSums, applied: Mapping[str, Captured]
     ) -> Pointer:
         known = {
             name: TableSums(each.entry.hashed_by, each.sums, each.cursor)
@@ -193,7 +233,9 @@ class Ingest:
         elif sums != kept:
             key = replace_sums(self.ingestion, newest.batch, sums.encode(), key)
         polls = before.polls + 1 if before else 1
-        bound = digest_of(self.model, {name: newest.tables[name].columns for name in self.model.sources})
+        bound = None
+        if not isinstance(model, Mirror):
+            bound = digest_of(model, {name: newest.tables[name].columns for name in model.sources})
         return Pointer(newest.pipeline_id, newest.batch, newest.watermark, self.clock(), polls, key, bound)
 
     def _kept_sums(self, head: Manifest | None, pointer: Pointer | None) -> KeptSums:
@@ -235,16 +277,9 @@ class Ingest:
 def _is_news(captured: Captured, before: TableEntry | None) -> bool:
     """Say whether a table needs a batch, because its rows or its shape have changed."""
     entry = captured.entry
-    return entry.changes > 0 or before is None or (entry.columns, entry.hashed_by) != (before.columns, before.hashed_by)
-
-
-def _drifts(head: Manifest | None, captured: Mapping[str, Captured]) -> int:
-    before = head.tables if head else {}
-    return sum(
-        len(describe_drift(name, before[name].columns, each.entry.columns))
-        for name, each in captured.items()
-        if name in before
-    )
+    if entry.changes or before is None:
+        return True
+    return (entry.columns, entry.hashed_by, entry.mirror) != (before.columns, before.hashed_by, before.mirror)
 
 
 def _since(

@@ -15,6 +15,7 @@ from tidemark.errors import DataError, StateError
 from tidemark.lake.table import open_table
 from tidemark.log.changelog import new_id
 from tidemark.log.reach import Reach
+from tidemark.mirror import Mirror
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -23,7 +24,9 @@ from tidemark.star.copy_lines import StarRows, are_comparable
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed, StarEntry, loaded_columns
 from tidemark.warehouse.first_fill import BULK_ROWS
-from tidemark.warehouse.session import LedgerEntry, Warehouse, open_warehouse
+from tidemark.warehouse.mirrored_tables import statements_of
+from tidemark.warehouse.schema import init, run_statements
+from tidemark.warehouse.session import LedgerEntry, Warehouse, has_ledger, open_warehouse
 
 
 def ledger_entry(model: Model, manifest: Processed, run_id: str) -> LedgerEntry:
@@ -62,16 +65,21 @@ class Load:
         started = time.perf_counter()
         loaded: list[int] = []
         totals: dict[str, TableReport] = {}
+        if isinstance(self.model, Mirror) and not has_ledger(self.warehouse_url):
+            # Nobody has to prepare a warehouse for a mirror.
+            init(self.warehouse_url, self.model)
         with open_warehouse(self.warehouse_url) as warehouse:
             reach = Reach("warehouse", *warehouse.newest())
             stars = StarLog(self.processed)
             newest = stars.newest()
-            require_stars(newest, reach, self.model)
-            warehouse.require_fit(list(self.model.stars.values()))
+            loaded_model = self._model_of(stars.manifest(reach.batch) if newest and reach.batch else None)
+            require_stars(newest, reach, loaded_model)
+            warehouse.require_fit(list(loaded_model.stars.values()))
             if reach.batch:
                 require_moment(stars, newest, reach.batch, warehouse.captured_at(reach.batch).get(reach.batch))
             for batch in range(reach.batch + 1, newest.batch + 1 if newest else 0):
-                reports = self._load(warehouse, stars.manifest(batch), progress)
+                manifest = stars.manifest(batch)
+                reports = self._load(self._model_of(manifest), warehouse, manifest, progress)
                 loaded += [batch] if reports is not None else []
                 for name, report in (reports or {}).items():
                     before = totals.get(name, TableReport())
@@ -86,19 +94,24 @@ class Load:
             captured_at=newest.captured_at if newest else None,
         )
 
-    def _load(self, warehouse: Warehouse, manifest: Processed, progress: Progress) -> dict[str, TableReport] | None:
+    def _model_of(self, manifest: Processed | None) -> Model:
+        return self.model.following(manifest.mirrored if manifest else {})
+
+    def _load(
+        self, model: Model, warehouse: Warehouse, manifest: Processed, progress: Progress
+    ) -> dict[str, TableReport] | None:
         """Load one batch; return None if another load has loaded it already."""
         reports = {}
-        with warehouse.turn() as done:
+        with warehouse.turn(partial(_follow, warehouse, model)) as done:
             if done >= manifest.batch:
                 return None
-            for star in (*self.model.dimensions, *self.model.facts):
+            for star in (*model.dimensions, *model.facts):
                 started = time.perf_counter()
                 progress("load", star.name, 0, 0, 0.0, manifest.batch)
                 rows, size = self._put(warehouse, star, manifest)
                 reports[star.name] = TableReport(rows=rows, bytes=size, seconds=time.perf_counter() - started)
                 progress("load", star.name, rows, size, reports[star.name].seconds, manifest.batch)
-            warehouse.record(ledger_entry(self.model, manifest, self.new_id()), list(self.model.stars.values()))
+            warehouse.record(ledger_entry(model, manifest, self.new_id()), list(model.stars.values()))
         return reports
 
     def _put(self, warehouse: Warehouse, star: StarTable, manifest: Processed) -> tuple[int, int]:
@@ -129,6 +142,12 @@ class Load:
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
         # A dimension that was rebuilt later may have given more rows; only those that this batch changed count.
         return entry.rows, lines.size_bytes
+
+
+def _follow(warehouse: Warehouse, model: Model) -> None:
+    """Let the tables of a mirror follow the source, in the transaction of the batch that brings what is new."""
+    if isinstance(model, Mirror):
+        run_statements(warehouse.connection, model, statements_of(warehouse.connection, model))
 
 
 def _require_all(star: StarTable, manifest: Processed, entry: StarEntry, rows: int) -> None:

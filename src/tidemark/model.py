@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tidemark.disclosure import name_keys
@@ -32,12 +32,19 @@ PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar"
 
 @dataclass(frozen=True)
 class MirroredTable:
-    """A source table as a mirror has it: where it lies, its key, and PostgreSQL's type of each column it has or had."""
+    """A source table as a mirror has it: where it lies, its key, and PostgreSQL's type of each column it has or had.
+
+    `hidden` are the columns that never leave the source. A table that is not followed stays as the log has it: it may
+    be read no longer, or the source has it no longer (`is_dropped`).
+    """
 
     schema: str
     table: str
     key: tuple[str, ...]
     columns: Mapping[str, str]
+    hidden: tuple[str, ...] = ()
+    is_followed: bool = True
+    is_dropped: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,11 @@ class Model:
         return self
 
     @property
+    def polled(self) -> Mapping[str, SourceTable]:
+        """Give the source tables that polls read; of a mirror some may be gone from the source."""
+        return self.sources
+
+    @property
     def facts(self) -> tuple[StarTable, ...]:
         """Give the facts, in the model's order."""
         return tuple(star for star in self.stars.values() if star.kind == "fact")
@@ -177,6 +189,11 @@ class Model:
         return digest.hexdigest()
 
 
+def mirrored_table(content: Mapping[str, Any]) -> MirroredTable:
+    """Read a mirrored table as a manifest has it."""
+    return MirroredTable(**{**content, "key": tuple(content["key"]), "hidden": tuple(content["hidden"])})
+
+
 def mirror_name(schema: str, table: str) -> str:
     """Name a mirrored table: `public.film`; what a folder of a bucket cannot hold becomes `~` and its number.
 
@@ -190,13 +207,17 @@ def _as_number(found: re.Match[str]) -> str:
 
 
 def history_name(table: str) -> str:
-    """Name the table of a mirrored table's versions; of a name that gets too long the beginning and a digest stay."""
-    name = f"{table}{HISTORY}"
-    if len(name.encode()) <= LONGEST_NAME_BYTES:
-        return name
-    digest = hashlib.sha256(table.encode()).hexdigest()[:8]
-    room = LONGEST_NAME_BYTES - len(f"_{digest}{HISTORY}")
-    return f"{table.encode()[:room].decode(errors='ignore')}_{digest}{HISTORY}"
+    """Name the table of a mirrored table's versions."""
+    return fitted(table, HISTORY)
+
+
+def fitted(name: str, end: str = "") -> str:
+    """Give a name with another end; if PostgreSQL would cut it off, the name's beginning and a digest of it stay."""
+    if len(f"{name}{end}".encode()) <= LONGEST_NAME_BYTES:
+        return f"{name}{end}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    room = LONGEST_NAME_BYTES - len(f"_{digest}{end}")
+    return f"{name.encode()[:room].decode(errors='ignore')}_{digest}{end}"
 
 
 def load_model(model: str) -> Model:

@@ -73,10 +73,26 @@ class Pipeline:
 
     @cached_property
     def model(self) -> Model:
-        """The model, read from its directory."""
+        """The model: read from its directory or, of a mirror, as of the newest batch of the log."""
+        from tidemark.log.changelog import ChangeLog
+        from tidemark.mirror import Mirror
+
+        model = self.model_of_any_batch
+        if not isinstance(model, Mirror):
+            return model
+        newest = ChangeLog(self.ingestion).newest()
+        return model.following(newest.mirrored if newest else {})
+
+    @cached_property
+    def model_of_any_batch(self) -> Model:
+        """The model as stages take it: a mirror without its tables, which each stage finds in the batch at hand."""
+        from tidemark.mirror import NAME, Choice, mirror_of
         from tidemark.model import load_model
 
-        return load_model(self.settings.model)
+        settings = self.settings
+        if settings.model != NAME:
+            return load_model(settings.model)
+        return mirror_of({}, Choice(settings.schemas, settings.include, settings.exclude))
 
     @cached_property
     def ingestion(self) -> Objects:
@@ -100,7 +116,8 @@ class Pipeline:
         """The first stage."""
         from tidemark.ingest import Ingest
 
-        parts = (self.model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
+        model = self.model_of_any_batch
+        parts = (model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
         return Ingest(*parts, yield_after=self.settings.yield_after)
 
     @cached_property
@@ -123,14 +140,14 @@ class Pipeline:
         """The second stage."""
         from tidemark.transform import Transform
 
-        return Transform(self.model, self.ingestion, self.processed, self.clock)
+        return Transform(self.model_of_any_batch, self.ingestion, self.processed, self.clock)
 
     @cached_property
     def load(self) -> Load:
         """The third stage."""
         from tidemark.load import Load
 
-        return Load(self.model, self.processed, self.warehouse_url)
+        return Load(self.model_of_any_batch, self.processed, self.warehouse_url)
 
     @cached_property
     def replay(self) -> Replay:

@@ -8,7 +8,7 @@ and last what holds for right rows only, such as keys.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -57,6 +57,11 @@ class RebuildWarehouse:
         """
         stars = StarLog(self.processed)
         newest = stars.newest()
+        this = replace(self, model=self.model.following(newest.mirrored if newest else {}))
+        return this.put_right(stars, newest, progress)
+
+    def put_right(self, stars: StarLog, newest: Processed | None, progress: Progress) -> RebuildReport:
+        """Do what `run` does, for the tables that the model has in the star's newest batch."""
         plan = Plan([], [])
 
         def prepare() -> None:
@@ -128,7 +133,8 @@ class RebuildWarehouse:
         except ConfigError as exc:
             if exc.facts.get("sqlstate") != NO_RIGHT:
                 raise
-            tables = sql.SQL(", ").join(map(sql.Identifier, self.model.stars)).as_string()
+            places = (sql.Identifier(*star.place) for star in self.model.stars.values())
+            tables = sql.SQL(", ").join(places).as_string()
             (role,) = connection.execute("select quote_ident(current_user)").fetchone() or ("",)
             advice = (
                 f"grant select, insert, update, delete on {tables}, tidemark.batch to {role}, or run it as the owner of"

@@ -88,6 +88,9 @@ class Settings:
     source_secret: str | None = None
     warehouse_secret: str | None = None
     model: str = "totesys"
+    schemas: tuple[str, ...] = ("public",)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     lag: timedelta = field(default=timedelta(seconds=5))
     yield_after: timedelta | None = field(default=timedelta(seconds=2))
     memory_limit: str | None = None
@@ -110,6 +113,8 @@ class Settings:
 NAMES = tuple(each.name for each in fields(Settings))
 # A file may say true without quotes.
 CHOICES = ("show_values",)
+# A file may list names, where a variable has commas between them.
+LISTS = ("schemas", "include", "exclude")
 
 
 def variable(name: str) -> str:
@@ -176,6 +181,8 @@ def armed_fault() -> str | None:
 def _take(given: dict[str, tuple[str, str]], name: str, value: object, place: str, problems: list[str]) -> None:
     if name in CHOICES and isinstance(value, bool):
         value = str(value).lower()
+    if name in LISTS and isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = ",".join(value)
     if name not in NAMES:
         problems.append(f"{place} is not a setting; there are {', '.join(NAMES)}")
     elif not isinstance(value, str) or not value:
@@ -236,6 +243,13 @@ def _parse_yield_after(text: str) -> timedelta | None:
     return found
 
 
+def _parse_list(text: str) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in text.split(","))
+    if not all(found):
+        raise ConfigError(f"expected names with a comma between, got {text!r}")
+    return found
+
+
 def _parse_size(text: str) -> str:
     if not _SIZE.fullmatch(text):
         raise ConfigError(f"expected a size such as 256MB or 1GB, got {text!r}")
@@ -257,5 +271,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "lag": parse_duration,
     "yield_after": _parse_yield_after,
     "memory_limit": _parse_size,
+    "schemas": _parse_list,
+    "include": _parse_list,
+    "exclude": _parse_list,
     "show_values": _parse_choice,
 }

@@ -4,7 +4,7 @@ Every place is asked by itself, so that a place that cannot be reached hides not
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -46,7 +46,8 @@ class Status:
 
     `watermark` is where the next poll's cursor starts. `checked_at` is when the source was last polled. `fresh_as_of`
     is the moment up to which the warehouse is known to hold what the source held. `quarantine` counts the open rows by
-    star table.
+    star table. `drift` says how the source's tables changed their shape in batch `drift_batch`, the last that brought
+    such a change. `left_out` has the tables that a mirror cannot have, each with the reason.
     """
 
     source: Place
@@ -60,6 +61,9 @@ class Status:
     next_steps: tuple[str, ...]
     now: datetime
     quarantine: Mapping[str, int] = field(default_factory=dict)
+    drift: Sequence[str] = ()
+    drift_batch: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def freshness(self) -> timedelta | None:
@@ -97,6 +101,9 @@ def read_status(pipeline: Pipeline) -> Status:
         next_steps=next_steps(source, log, pointer, processed, warehouse, watermark=watermark),
         now=pipeline.clock(),
         quarantine=quarantine,
+        drift=head.drift if head else (),
+        drift_batch=head.drift_batch if head else 0,
+        left_out=head.left_out if head else {},
     )
 
 

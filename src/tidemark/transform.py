@@ -5,8 +5,8 @@ of a fact are replaced, and the merge into a dimension finds nothing left to cha
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
@@ -15,6 +15,7 @@ from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
 from tidemark.log.reach import reach_of_log, require_together
+from tidemark.mirror import Mirror
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
@@ -22,6 +23,7 @@ from tidemark.star.batch import Batch, Outcome
 from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
 from tidemark.star.limits import Limit, limits_of
+from tidemark.star.mirror_rows import put_mirrored
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.sources import source_tables
 from tidemark.star.star_log import StarLog, reach_of_star
@@ -65,15 +67,9 @@ class Transform:
         with open_engine([self.ingestion, self.processed]) as engine:
             # A run that has no batch to transform asks nothing of the engine.
             if done < last:
-                from tidemark.star.binding import require_fitting  # noqa: PLC0415 -- it loads DuckDB
-
-                engine.seeds(self.model.seeds)
-                limits = limits_of(self.model)
-                for found, manifest in self._to_do(log, done, last):
-                    if self.latest_of is None:
-                        columns = {name: entry.columns for name, entry in manifest.tables.items()}
-                        require_fitting(engine, self.model, columns, before.tables if before else ())
-                    before = self.put(engine, limits, (found, manifest), before, totals, progress)
+                newest = log.manifest(last) if self.until is None else log.newest(last)
+                this = replace(self, model=self.model.following(newest.mirrored if newest else {}))
+                before = this.put_all(engine, range(done + 1, last + 1), newest, before, totals, progress)
         return StageReport(
             "transform",
             tuple(range(done + 1, last + 1)),
@@ -83,6 +79,27 @@ class Transform:
             captured_at=before.captured_at if before else None,
             set_aside=sum(count_set_aside(before).values()),
         )
+
+    def put_all(
+        self,
+        engine: Engine,
+        batches: Sequence[int],
+        newest: Manifest | None,
+        before: Processed | None,
+        totals: dict[str, TableReport],
+        progress: Progress = quiet,
+    ) -> Processed | None:
+        """Transform batches, one after the other; `newest` is the manifest whose shape the model has, see `put`."""
+        from tidemark.star.binding import require_fitting  # noqa: PLC0415 -- it loads DuckDB
+
+        engine.seeds(self.model.seeds)
+        limits = limits_of(self.model)
+        for found, manifest in self._to_do(batches, newest):
+            if self.latest_of is None:
+                columns = {name: entry.columns for name, entry in manifest.tables.items()}
+                require_fitting(engine, self.model, columns, before.tables if before else ())
+            before = self.put(engine, limits, (found, manifest), before, totals, progress)
+        return before
 
     def put(
         self,
@@ -118,10 +135,10 @@ class Transform:
             outcomes = self._put_all(batch, progress, totals)
         return self._commit(manifest, {name: outcome.entry for name, outcome in outcomes.items()})
 
-    def _to_do(self, log: ChangeLog, done: int, last: int) -> Iterator[tuple[Manifest, Manifest]]:
+    def _to_do(self, batches: Sequence[int], newest: Manifest | None) -> Iterator[tuple[Manifest, Manifest]]:
         """Yield the manifests of the batches to transform, each as it was written and as the model reads it."""
-        newest = log.manifest(last) if self.until is None else log.newest(last)
-        for batch in range(done + 1, last + 1):
+        log = ChangeLog(self.ingestion)
+        for batch in batches:
             found = newest if newest and newest.batch == batch else log.manifest(batch)
             # The model may have been changed for a newer batch than this one.
             yield found, with_later_shape(found, newest or found)
@@ -135,6 +152,7 @@ class Transform:
             captured_at=manifest.captured_at,
             model=self.model.hash,
             tables=entries,
+            mirrored=self.model.tables if isinstance(self.model, Mirror) else {},
         )
         with effect("processed-manifest"):
             put_manifest(self.processed, done.batch, done.encode(), done.run_id)
@@ -179,6 +197,8 @@ def _put(batch: Batch, star: StarTable, outcomes: Mapping[str, Outcome], years: 
 
     try:
         with batch.engine.working_on(star.name):
+            if star.mirror:
+                return put_mirrored(batch, star, star.mirror)
             if star.kind == "fact":
                 return put_fact(batch, star, outcomes)
             if star.kind == "calendar":

@@ -79,7 +79,7 @@ def test_a_table_has_after_its_first_fill_what_it_had_before(warehouse: Session)
     warehouse.execute('create view sold as select id, note from "Sale" group by id')
     before = _catalogue(warehouse)
     with warehouse.transaction():
-        with keys_made_after(warehouse, "Sale", BULK_ROWS):
+        with keys_made_after(warehouse, ["Sale"], BULK_ROWS):
             # The view is grouped by the key alone, so it needs the key.
             assert _keys(warehouse) == STAYS | {"the key", "is_positive"}
             warehouse.execute(_rows("n"))
@@ -90,7 +90,7 @@ def test_a_table_has_after_its_first_fill_what_it_had_before(warehouse: Session)
 
 def test_few_rows_leave_the_keys_in_place(warehouse: Session) -> None:
     before = _keys(warehouse)
-    with warehouse.transaction(), keys_made_after(warehouse, "Sale", BULK_ROWS - 1):
+    with warehouse.transaction(), keys_made_after(warehouse, ["Sale"], BULK_ROWS - 1):
         assert _keys(warehouse) == before
 
 
@@ -105,7 +105,7 @@ def test_rows_that_break_a_key_are_refused_with_its_name(
     warehouse: Session, ids: str, day: str, constraint: str, detail: str
 ) -> None:
     before = _catalogue(warehouse)
-    filling = keys_made_after(warehouse, "Sale", BULK_ROWS)
+    filling = keys_made_after(warehouse, ["Sale"], BULK_ROWS)
     with pytest.raises(DataError) as caught, translated("it"), warehouse.transaction(), filling:
         warehouse.execute(_rows(ids, day))
     assert (caught.value.facts["table"], caught.value.facts["constraint"]) == ("Sale", constraint)
@@ -132,7 +132,7 @@ def test_a_role_takes_away_only_what_it_may_make_again(warehouse: Session, right
         warehouse.execute("revoke create on schema public from public")
         warehouse.execute(rights.encode())
         warehouse.execute("set local role filler")
-        with keys_made_after(warehouse, "Sale", BULK_ROWS):
+        with keys_made_after(warehouse, ["Sale"], BULK_ROWS):
             assert keys - _keys(warehouse) == gone
         assert _catalogue(warehouse) == before
 

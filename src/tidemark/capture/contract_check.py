@@ -24,8 +24,13 @@ def agreed_columns(
     columns = {name: snapshot.columns(table) for name, table in sources.items()}
     broken = [term for table in sources.values() for term in _broken(table, snapshot, known.get(table.name, ()))]
     for name, found in columns.items():
-        for sentence in describe_drift(name, known[name], found) if name in known else ():
-            logger.warning(sentence)
+        drift = describe_drift(name, known[name], found) if name in known else []
+        if sources[name].evolve == "stop":
+            broken += [f'{sentence}, and the model says evolve = "stop"' for sentence in drift]
+        else:
+            level = logging.INFO if sources[name].evolve == "follow" else logging.WARNING
+            for sentence in drift:
+                logger.log(level, sentence)
     if broken:
         raise contract_error(broken)
     return columns

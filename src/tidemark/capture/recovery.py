@@ -35,7 +35,7 @@ def recover(
         raise wrong
     if head is None:
         return None, None
-    bring_latest_up_to(engine, log, model, head, known, now)
+    bring_latest_up_to(engine, log, model.following(head.mirrored), head, known, now)
     if known != head.batch:
         polls = pointer.polls if pointer else 0
         pointer = Pointer(head.pipeline_id, head.batch, head.watermark, now, polls)

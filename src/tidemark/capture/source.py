@@ -13,8 +13,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
+from tidemark.capture.catalogue import Relation
 from tidemark.capture.kinds import LOCKABLE
 from tidemark.capture.snapshot import Kind, Snapshot, identifier, places
 from tidemark.capture.table_locks import locked
@@ -53,6 +54,11 @@ class Source:
         """Ask the server which system and database it is."""
         with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
             return SourceIdentity(**cursor.execute(query("source", "identity")).fetchone() or {})
+
+    def relations(self, schemas: Sequence[str]) -> list[Relation]:
+        """List what the catalogue has in some schemas."""
+        with translated(self._what), self._connection.cursor(row_factory=class_row(Relation)) as cursor:
+            return cursor.execute(query("source", "catalogue"), {"schemas": list(schemas)}).fetchall()
 
     def floor(self) -> Floor:
         """Find the oldest moment at which a transaction may have begun that a later snapshot cannot see."""

@@ -59,6 +59,11 @@ def _show(found: "Status") -> None:
         ("last poll", shown_time(found.checked_at)),
         ("warehouse fresh as of", f"{fresh}, {shown_age(found.freshness)} ago" if found.freshness else fresh),
         ("quarantine", _quarantine(found)),
+        *(("" if number else f"shape, batch {found.drift_batch}", each) for number, each in enumerate(found.drift)),
+        *(
+            ("" if number else "not mirrored", f"{name}: {reason}")
+            for number, (name, reason) in enumerate(found.left_out.items())
+        ),
         *(("" if number else "the next run would", step) for number, step in enumerate(found.next_steps)),
     ]
     for name, text in facts:

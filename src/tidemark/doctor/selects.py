@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 
+from tidemark.capture.catalogue import catalogued
 from tidemark.capture.snapshot import places
+from tidemark.capture.source import open_source
 from tidemark.doctor.databases import connected
 from tidemark.doctor.finding import Finding
 from tidemark.errors import TidemarkError
 from tidemark.lake.engine import open_engine
+from tidemark.log.changelog import ChangeLog
 from tidemark.log.columns import Column, broken_terms
+from tidemark.mirror import Mirror
 from tidemark.model import Model
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.queries import query
@@ -15,6 +19,7 @@ from tidemark.settings import Settings
 from tidemark.star.binding import bind
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.shape import faults_of_tables
+from tidemark.warehouse.mirrored_tables import missing_types
 
 
 def examine_shapes(model: Model) -> Iterator[Finding]:
@@ -26,6 +31,9 @@ def examine_shapes(model: Model) -> Iterator[Finding]:
 def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
     """Bind each SELECT of the model against the columns that the source has now, and compare it with its table."""
     model = pipeline.model
+    if isinstance(model, Mirror):
+        yield from _mirror(pipeline, model)
+        return
     try:
         columns, limits = _source_columns(pipeline), _declared(pipeline)
     except TidemarkError as exc:
@@ -44,8 +52,22 @@ def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
     )
     wrong = [*(term for of_table in terms for term in of_table), *bound.mistakes, *bound.found]
     yield from (Finding("model", "failure", fault, f"mend the model at {model.directory}") for fault in wrong)
-    if not wrong and len(bound.yielded) == len(model.stars):
+    if not wrong and model.stars and len(bound.yielded) == len(model.stars):
         yield Finding("model", "pass", f"{len(model.stars)} SELECTs can read the source and fill their tables")
+
+
+def _mirror(pipeline: Pipeline, model: Mirror) -> Iterator[Finding]:
+    """Say what a mirror would take now, what it cannot take, and which columns are text for want of their type."""
+    head = ChangeLog(pipeline.ingestion).newest()
+    with open_source(pipeline.source_url) as source:
+        found = catalogued(source, model, head)
+    yield Finding("model", "pass", f"{len(found.model.polled)} tables can be mirrored")
+    for name, reason in found.left_out.items():
+        yield Finding("model", "hint", f"{name} is not mirrored: {reason}", "mend that, or name the table in exclude")
+    with connected(pipeline.warehouse_url, "warehouse") as cursor:
+        for each in missing_types(cursor.connection, model):
+            lacking = f"{each.table}.{each.column} is text in the warehouse, which has no type {each.type}"
+            yield Finding("warehouse", "hint", lacking, "make the type, or its extension, before the column comes")
 
 
 def _source_columns(pipeline: Pipeline) -> dict[str, list[Column]]:

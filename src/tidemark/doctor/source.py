@@ -83,7 +83,7 @@ def _writes(url: str, role: str) -> Iterator[Finding]:
 
 def _keys(connection: psycopg.Connection, model: Model) -> Iterator[Finding]:
     """Name the keys for which the source may call two texts equal, though they are two keys in the log."""
-    keys = [(table.schema, table.relation, name) for table in model.sources.values() for name in table.key]
+    keys = [(table.schema, table.relation, name) for table in model.polled.values() for name in table.key]
     for each in unlike_text(connection, keys):
         named = sql_name(each.schema, each.table, each.column)
         found = (

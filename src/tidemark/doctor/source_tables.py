@@ -17,8 +17,8 @@ def examine_tables(
     cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: str, *, is_superuser: bool
 ) -> Iterator[Finding]:
     """Examine each source table of the model."""
-    where = places(model.sources.values())
-    updated = {"updated": [table.updated for table in model.sources.values()]}
+    where = places(model.polled.values())
+    updated = {"updated": [table.updated for table in model.polled.values()]}
     rows = {row["name"]: row for row in cursor.execute(query("doctor", "source_tables"), where | updated)}
     unique = {(row["name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), where)}
     kinds = {row["name"]: row for row in cursor.execute(query("source", "kinds"), where)}
@@ -32,13 +32,13 @@ def examine_tables(
             *(_kind(name, kinds.get(name)) or _shape(table, rows[name], unique, columns)),
             *_rights(table, rows[name], role),
         ]
-        for name, table in model.sources.items()
+        for name, table in model.polled.items()
     }
     for found, advice in (failure for of_table in failures.values() for failure in of_table):
         yield Finding("source", "failure", found, advice)
-    sound = [table for name, table in model.sources.items() if not failures[name]]
+    sound = [table for name, table in model.polled.items() if not failures[name]]
     if sound:
-        found = f"{len(sound)} of {len(model.sources)} tables have a unique key and may be read"
+        found = f"{len(sound)} of {len(model.polled)} tables have a unique key and may be read"
         yield Finding("source", "pass", found)
     written = [sql_name(table.schema, table.relation) for table in sound if rows[table.name]["may_write"]]
     if written and not is_superuser:

@@ -9,7 +9,7 @@ from tidemark.belonging import refusal
 from tidemark.doctor.databases import connected, one_row, sql_name, too_much
 from tidemark.doctor.finding import Finding
 from tidemark.errors import ConfigError
-from tidemark.model import Model
+from tidemark.model import Model, StarTable
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import where
 from tidemark.postgres.queries import query
@@ -32,7 +32,7 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         role = sql_name(server["role"])
         yield Finding("warehouse", "pass", f"{where(url)}: PostgreSQL {server['version']}, as role {role}")
         yield from _server(cursor, server, role)
-        rows = _tables(cursor, (*model.stars, LEDGER))
+        rows = _tables(cursor, stars)
         unfit = faults_of_keys(cursor.connection, model, server["schema_name"])
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
@@ -84,8 +84,8 @@ def _tables_of_the_model(url: str, model: Model) -> Iterator[Finding]:
         yield Finding("warehouse", "pass", "the tables are those of the model")
 
 
-def _tables(cursor: psycopg.Cursor[dict[str, Any]], tables: Sequence[str]) -> list[dict[str, Any]]:
-    # The ledger is named with its schema; the search path finds all other tables.
-    references = [name if name == LEDGER else sql_name(name) for name in tables]
-    places = {"tables": list(tables), "references": references}
+def _tables(cursor: psycopg.Cursor[dict[str, Any]], stars: Sequence[StarTable]) -> list[dict[str, Any]]:
+    # The ledger is named with its schema, and so are the tables of a mirror; the search path finds all others.
+    references = {star.name: sql_name(*star.place) for star in stars} | {LEDGER: LEDGER}
+    places = {"tables": list(references), "references": list(references.values())}
     return cursor.execute(query("doctor", "warehouse_tables"), places).fetchall()

@@ -6,7 +6,7 @@ A batch exists when its manifest exists. An object that no manifest names is par
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from tidemark.errors import OvertakenError, StateError
 from tidemark.faults import effect
 from tidemark.log.columns import Column
 from tidemark.log.records import FORMAT, read_record
+from tidemark.model import MirroredTable, mirrored_table
 from tidemark.objects import ObjectExistsError, ObjectMissingError, Objects, is_key, measured
 
 MANIFESTS = "batches/"
@@ -64,7 +65,8 @@ class TableEntry:
     `rows` and `hash_sum` are those of the whole table in the batch's snapshot: as Postgres counted them (`swept`) or,
     in a poll without a sweep, as the log implies. `hash_sum` is a decimal number as text, because it exceeds 2^53.
     `changed_in` is the last batch that changed the table; if latest does not have that batch, latest is behind.
-    `first_ordinal` is the number of the table's first change in this batch among all of its changes.
+    `first_ordinal` is the number of the table's first change in this batch among all of its changes. `mirror` says
+    where the table lies and which columns it ever had, if the model is a mirror.
     """
 
     columns: tuple[Column, ...]
@@ -80,6 +82,7 @@ class TableEntry:
     swept: bool = True
     hashed_by: str = ""
     changed_in: int = 0
+    mirror: MirroredTable | None = None
 
     @property
     def is_known(self) -> bool:
@@ -98,7 +101,9 @@ class Manifest:
 
     `replay` names, by star table, the rows in quarantine that transform takes up again: a fact's by their surrogate
     keys, a dimension's by anything, since all of its rows are computed anew. If `is_floor_known` is false, the
-    watermark may lie past rows that were not visible yet, and only a sweep is sure to find them.
+    watermark may lie past rows that were not visible yet, and only a sweep is sure to find them. `left_out` has the
+    tables that a mirror cannot have, each with the reason; `drift` says how the source's tables changed their shape
+    when they last did, in batch `drift_batch`.
     """
 
     batch: int
@@ -112,6 +117,9 @@ class Manifest:
     highest: datetime | None = None
     replay: Mapping[str, list[int | str]] = field(default_factory=dict)
     is_floor_known: bool = True
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    drift: Sequence[str] = ()
+    drift_batch: int = 0
     format: int = field(default=FORMAT)
 
     def encode(self) -> bytes:
@@ -133,6 +141,11 @@ class Manifest:
             return cls(**{**content, **times, "tables": tables})
 
         return read_record(body, what, make)
+
+    @cached_property
+    def mirrored(self) -> Mapping[str, MirroredTable]:
+        """Give the tables of a mirror; none if the model is another one."""
+        return {name: entry.mirror for name, entry in self.tables.items() if entry.mirror}
 
     @cached_property
     def changes(self) -> int:
@@ -336,7 +349,8 @@ def _entry(name: str, table: Mapping[str, Any]) -> TableEntry:
         _require_below(name, each.key, *(f"{folder}/{name}/" for folder in FOLDERS))
         if each.latest_file:
             _require_below(name, each.latest_file.key, f"{LATEST}/{name}/")
-    return TableEntry(**{**table, "columns": columns, "objects": objects})
+    mirror = mirrored_table(table["mirror"]) if table.get("mirror") else None
+    return TableEntry(**{**table, "columns": columns, "objects": objects, "mirror": mirror})
 
 
 def _object(content: Mapping[str, Any]) -> LogObject:

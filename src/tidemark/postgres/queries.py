@@ -5,9 +5,9 @@ from psycopg import sql
 from tidemark.named_sql import named
 
 
-def identifier(name: str) -> sql.Composable:
+def identifier(*names: str) -> sql.Composable:
     """Quote an identifier for a query that takes values: psycopg reads a `%` in it as a place for one."""
-    return sql.SQL(quoted(name).replace("%", "%%"))
+    return sql.SQL(sql.Identifier(*names).as_string().replace("%", "%%"))
 
 
 def quoted(name: str) -> str:

@@ -80,6 +80,27 @@ full join (
 where live.{key} is null or shown._tidemark_times is distinct from 1
 order by {key};
 
+-- name: mirrored_rows
+-- The same of a mirror, whose view has the source's own columns.
+select
+    {table_name}::text as _tidemark_table,
+    coalesce(shown._tidemark_key, live._tidemark_key) as _tidemark_key,
+    coalesce(shown._tidemark_times, 0) as _tidemark_shown
+from (
+    select
+        row({shown_key})::text as _tidemark_key,
+        count(*) as _tidemark_times
+    from {view}
+    group by _tidemark_key
+) as shown
+full join (
+    select row({live_key})::text as _tidemark_key
+    from {fact}
+    where valid_to is null and not is_deleted
+) as live on shown._tidemark_key = live._tidemark_key
+where live._tidemark_key is null or shown._tidemark_times is distinct from 1
+order by _tidemark_key;
+
 -- name: named_days
 select distinct {column}::date as _tidemark_day
 from {fact}

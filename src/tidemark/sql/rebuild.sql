@@ -7,14 +7,14 @@ with no data;
 
 -- name: close_versions
 update {remade} as old
-set valid_to = later.valid_from
+set valid_to = later._tidemark_next_from
 from (
     select
         {key},
-        lead(valid_from) over (partition by {source_key} order by valid_from) as valid_from
+        lead(valid_from) over (partition by {source_key} order by valid_from) as _tidemark_next_from
     from {remade}
 ) as later
-where {matches} and later.valid_from is not null;
+where {matches} and later._tidemark_next_from is not null;
 
 -- name: analyze
 analyze {remade};

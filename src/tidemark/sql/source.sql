@@ -253,3 +253,53 @@ copy (
         offset 0
     ) as found
 ) to stdout (format text);
+
+-- name: catalogue
+-- Everything in some schemas that a mirror could have, each with its columns and its keys: first the primary key, then
+-- each unique index over columns that are not null.
+select
+    n.nspname::text as schema_name,
+    c.relname::text as table_name,
+    c.relkind::text as kind,
+    c.relispopulated as is_populated,
+    c.relispartition as is_partition,
+    has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as may_select,
+    array(
+        select a.attname::text
+        from pg_attribute as a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        order by a.attnum
+    ) as columns,
+    coalesce(
+        (
+            select
+                jsonb_agg(
+                    keys.columns
+                    order by
+                        keys.is_primary desc,
+                        keys.width,
+                        keys.index_name
+                )
+            from (
+                select
+                    i.indisprimary as is_primary,
+                    i.indnkeyatts as width,
+                    x.relname as index_name,
+                    jsonb_agg(a.attname order by p.place) as columns
+                from pg_index as i
+                inner join pg_class as x on i.indexrelid = x.oid
+                cross join lateral unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) with ordinality as p (attnum, place)
+                inner join pg_attribute as a on c.oid = a.attrelid and p.attnum = a.attnum
+                where
+                    i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate
+                    and i.indpred is null and i.indexprs is null
+                group by i.indisprimary, i.indnkeyatts, x.relname
+                having bool_and(a.attnotnull) or c.relkind = 'm'
+            ) as keys
+        ),
+        '[]'
+    ) as keys
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where n.nspname = any(%(schemas)s::text[]) and c.relkind in ('r', 'p', 'm', 'v', 'f')
+order by n.nspname, c.relname;

@@ -447,26 +447,23 @@ update {staging} as new
 set valid_to = followed._tidemark_next_from
 from (
     select
-        each_version._tidemark_surrogate,
-        lead(each_version.valid_from) over (
-            partition by {source_key} order by each_version.valid_from
-        ) as _tidemark_next_from
+        {source_key},
+        valid_from,
+        lead(valid_from) over (partition by {source_key} order by valid_from) as _tidemark_next_from
     from (
         select
-            old.{surrogate} as _tidemark_surrogate,
-            old.valid_from,
-            {old_key}
+            {old_key},
+            old.valid_from
         from {table} as old
         where ({old_key}) in (select {source_key} from {staging})
         union all
         select
-            new.{surrogate} as _tidemark_surrogate,
-            new.valid_from,
-            {new_key}
+            {new_key},
+            new.valid_from
         from {staging} as new
     ) as each_version
 ) as followed
-where new.{surrogate} = followed._tidemark_surrogate and followed._tidemark_next_from is not null;
+where {same} and new.valid_from = followed.valid_from and followed._tidemark_next_from is not null;
 
 -- name: insert_versions
 insert into {table} ({columns}, valid_to)

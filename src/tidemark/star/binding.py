@@ -101,7 +101,9 @@ def require_fitting(
     Raises:
         ConfigError: the SELECT of such a table does not fit its table in warehouse.sql, or two keys may become one.
     """
-    new = replace(model, stars={name: star for name, star in model.stars.items() if name not in known})
+    new = replace(
+        model, stars={name: star for name, star in model.stars.items() if name not in known and not star.mirror}
+    )
     if not new.stars:
         return
     limits = limits_of(new)
@@ -127,7 +129,7 @@ def bind(
     with closing(worker.connection), worker.working_tables() as working:
         _present(worker, model, {name: found for name, found in columns.items() if found})
         for star in model.stars.values():
-            if not all(columns.get(name) for name in star.reads):
+            if star.mirror or not all(columns.get(name) for name in star.reads):
                 continue
             try:
                 yielded = bound.yielded[star.name] = yielded_by(worker, model, star)

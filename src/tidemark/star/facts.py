@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from deltalake.transaction import AddAction
 
 from tidemark.errors import DataError
-from tidemark.lake.engine import ROW_GROUP_ROWS, WorkingTables
+from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
 from tidemark.lake.files import batch_of, rows_of
 from tidemark.lake.sqltext import (
     Condition,
@@ -71,9 +71,8 @@ class _Fact:
 
     @property
     def may_repeat(self) -> bool:
-        """Say whether two of the batch's changes may be of one key: see `_in_turns`."""
-        entry = self.state.entry
-        return bool(entry.inserted and entry.deleted) and has_variants(self.table.key, entry.columns)
+        """Say whether two of the batch's changes may be of one key: see `in_turns`."""
+        return may_repeat(self.table, self.state)
 
 
 def put_fact(batch: Batch, star: StarTable, dimensions: Mapping[str, Outcome]) -> Outcome:
@@ -132,9 +131,11 @@ def _put_changes(fact: _Fact) -> tuple[list[AddAction], bool]:
         numbered = select("star", "numbered", first=number(ordinal), captured_at=moment, rows=part.rows)
         before = len(added)
         with fact.batch.engine.working_tables() as tables:
-            turns = _in_turns(fact, tables, numbered.rows)
+            turns = in_turns(fact.batch.engine, tables, fact.table, fact.state, numbered.rows)
             repeated = repeated or len(turns) > 1
-            for rows in (span for turn in turns for span in _spans(fact, turn, part.source.rows)):
+            # A SELECT that joins other tables reads these anew for each span, so it takes the part at once.
+            size = ROWS_AT_ONCE if set(fact.star.reads) == {fact.star.driving} else part.source.rows
+            for rows in (span for turn in turns for span in spans(turn, part.source.rows, size)):
                 action = _take(fact, rows, added if fact.may_repeat else ())
                 added += [action] if action else []
         refused = fact.batch.engine.count(fact.aside, Condition(f"ordinal >= {ordinal}"))
@@ -144,30 +145,36 @@ def _put_changes(fact: _Fact) -> tuple[list[AddAction], bool]:
     return added, repeated
 
 
-def _in_turns(fact: _Fact, tables: WorkingTables, part: Rows) -> Sequence[Rows]:
+def may_repeat(table: SourceTable, state: SourceState) -> bool:
+    """Say whether two of a batch's changes may be of one key: see `in_turns`."""
+    entry = state.entry
+    return bool(entry.inserted and entry.deleted) and has_variants(table.key, entry.columns)
+
+
+def in_turns(
+    engine: Engine, tables: WorkingTables, table: SourceTable, state: SourceState, part: Rows
+) -> Sequence[Rows]:
     """Give a part as it is, or first the deletions and then the insertions of keys that are equal for the source.
 
     An older Tidemark wrote these two where a key had got another text. Now they are one update.
     """
-    if not fact.may_repeat:
+    if not may_repeat(table, state):
         return [part]
-    keys = listed(canonical(fact.columns[name], quoted(name)) for name in fact.table.key)
+    columns = _columns(state)
+    keys = listed(canonical(columns[name], quoted(name)) for name in table.key)
     turns = tables.of(select("star", "in_turns", rows=part, keys=keys))
-    if not fact.batch.engine.count(turns, Condition("_tidemark_turn > 1")):
+    if not engine.count(turns, Condition("_tidemark_turn > 1")):
         return [part]
     return [select("star", "turn", turns=turns, turn=number(turn)).rows for turn in (1, 2)]
 
 
-def _spans(fact: _Fact, part: Rows, rows: int) -> Iterator[Rows]:
-    """Cut a part into spans of few rows: they are joined with their own versions, which are held in memory.
-
-    A SELECT that joins other tables reads these anew for each span, so it takes the part at once.
-    """
-    if rows <= ROWS_AT_ONCE or set(fact.star.reads) != {fact.star.driving}:
+def spans(part: Rows, rows: int, size: int = ROWS_AT_ONCE) -> Iterator[Rows]:
+    """Cut a part into spans of `size` rows: they are joined with their own versions, which are held in memory."""
+    if rows <= size:
         yield part
         return
-    for first in range(0, rows, ROWS_AT_ONCE):
-        yield select("star", "span", rows=part, first=number(first), beyond=number(first + ROWS_AT_ONCE)).rows
+    for first in range(0, rows, size):
+        yield select("star", "span", rows=part, first=number(first), beyond=number(first + size)).rows
 
 
 def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | None:

@@ -78,6 +78,9 @@ class StarGroup:
         """
         dimensions: dict[str, _Dimension] = {}
         changes: list[tuple[LakeTable, Callable[[], Change]]] = []
+        if any(star.mirror for star in self.model.stars.values()):
+            # A mirror's rows need no SELECT, and they are made one batch at a time.
+            raise ApartError(self.group.first)
         if not self.group.entries.keys() >= {name for star in self.model.stars.values() for name in star.reads}:
             raise ApartError(self.group.first)
         for star in (each for each in self.model.dimensions if each.kind == "dimension"):

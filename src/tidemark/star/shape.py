@@ -31,7 +31,7 @@ def faults_of_tables(model: Model, limits: Mapping[str, Mapping[str, Limit]]) ->
     A table with a type that DuckDB does not know has no limits, and of its columns nothing is said.
     """
     makes = {created(statement) for statement in split_statements(model.warehouse_sql)}
-    missing = [name for name in model.stars if ("table", name) not in makes]
+    missing = [name for name, star in model.stars.items() if not star.mirror and ("table", name) not in makes]
     wrong = [f"warehouse.sql has no create table {name}" for name in missing]
     for star in model.stars.values():
         if limits[star.name]:

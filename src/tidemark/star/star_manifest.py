@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tidemark.log.records import FORMAT, read_record
-from tidemark.model import StarTable
+from tidemark.model import MirroredTable, StarTable, mirrored_table
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class StarEntry:
 
 @dataclass(frozen=True)
 class Processed:
-    """The processed manifest of a batch; `model` is the hash of the model that made the batch's rows."""
+    """The processed manifest of a batch; `model` is the hash of the model that made the batch's rows.
+
+    `mirrored` has the tables of a mirror as the star has them from this batch on.
+    """
 
     batch: int
     run_id: str
@@ -59,6 +62,7 @@ class Processed:
     captured_at: datetime
     model: str
     tables: Mapping[str, StarEntry]
+    mirrored: Mapping[str, MirroredTable] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Write the manifest as JSON."""
@@ -73,6 +77,7 @@ class Processed:
             del content["format"]
             content["captured_at"] = datetime.fromisoformat(content["captured_at"])
             content["tables"] = {name: StarEntry(**entry) for name, entry in content["tables"].items()}
+            content["mirrored"] = {name: mirrored_table(each) for name, each in content.get("mirrored", {}).items()}
             return cls(**content)
 
         return read_record(body, f"the processed manifest of batch {batch}", make, batch=batch)
@@ -85,6 +90,9 @@ def count_set_aside(manifest: Processed | None) -> dict[str, int]:
 
 def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
     """Name the columns of the lake's table that the warehouse takes, in their order."""
+    if star.mirror:
+        # Of two tables of a mirror one may have got a column later than the other, and then has it at its end.
+        return sorted(name for name in columns if name not in star.key)
     return [name for name in columns if star.kind == "fact" or name != "batch_id"]
 
 

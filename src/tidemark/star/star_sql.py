@@ -10,6 +10,7 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Sql,
+    converted,
     exists,
     listed,
     named_as,
@@ -23,9 +24,9 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.sqltext import packed as struct
 from tidemark.log.columns import Column
-from tidemark.log.keys import has_variants, is_same_key
+from tidemark.log.keys import canonical, has_variants, is_same_key
 from tidemark.log.reading import AS_IN_LOG, is_lost, presented, read_as
-from tidemark.model import Model, SourceTable, StarTable
+from tidemark.model import MirroredTable, Model, SourceTable, StarTable
 from tidemark.star.limits import Limit
 
 HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGINT"}
@@ -42,6 +43,16 @@ def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Sel
     """
     present = _filled if filled else presented
     return select("files", "fields", fields=listed(named_as(present(each), each.name) for each in columns), rows=rows)
+
+
+def mirrored(rows: Rows, table: MirroredTable, columns: Sequence[Column]) -> Select:
+    """Write a SELECT that presents rows of the log or of latest as a mirror sees them: all as text, lost columns null."""
+    known = {column.name for column in columns}
+    fields = (
+        named_as(converted(quoted(name) if name in known else Expression("null"), "varchar"), name)
+        for name in table.columns
+    )
+    return select("files", "fields", fields=listed(fields), rows=rows)
 
 
 def gone(rows: Rows, table: SourceTable, columns: Sequence[Column], there: Rows) -> Select:
@@ -165,7 +176,7 @@ def keyed(fact_rows: Rows, star: StarTable, table: SourceTable, columns: Mapping
     The driving table's key may have another type by now than in the fact's files.
     """
     key_types = zip(table.key, star.source_key, strict=True)
-    as_now = listed(named_as(read_as(columns[name], quoted(alias)), alias) for name, alias in key_types)
+    as_now = listed(named_as(_as_key(star, columns[name], quoted(alias)), alias) for name, alias in key_types)
     return select("star", "keyed", keys=as_now, rows=fact_rows)
 
 
@@ -265,7 +276,12 @@ def _unlikely(kind: str) -> str:
 def source_keys(star: StarTable, table: SourceTable, columns: Mapping[str, Column]) -> Fields:
     """List the fact's source key as the driving table's rows, `p`, have it."""
     key = zip(table.key, star.source_key, strict=True)
-    return listed(named_as(read_as(columns[name], quoted(name, "p.")), alias) for name, alias in key)
+    return listed(named_as(_as_key(star, columns[name], quoted(name, "p.")), alias) for name, alias in key)
+
+
+def _as_key(star: StarTable, column: Column, value: Expression) -> Expression:
+    """Write a value of a fact's source key in the form in which keys are compared: a mirror has no types but text."""
+    return canonical(column, converted(value, "varchar")) if star.mirror else read_as(column, value)
 
 
 def _first(reasons: Sequence[Expression]) -> Expression:

@@ -13,6 +13,7 @@ from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.sqltext import (
     Condition,
     Expression,
+    Fields,
     Rows,
     Select,
     Table,
@@ -38,6 +39,7 @@ from tidemark.log.columns import Column
 from tidemark.log.keys import canonical
 from tidemark.log.latest import state_as_of
 from tidemark.log.reach import Reach, require_together
+from tidemark.mirror import history_columns
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
@@ -45,7 +47,7 @@ from tidemark.star.quarantine import open_rows
 from tidemark.star.selects import yielded_by
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed
-from tidemark.star.star_sql import BATCH, gone, typed, years
+from tidemark.star.star_sql import BATCH, gone, mirrored, typed, years
 from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import KEY, compare, differences, judge, stage, verdicts
 from tidemark.verification.proving import proofs
@@ -112,7 +114,7 @@ class StarEdge:
             return TableProof(star.name, note="it reads a table that is not in the log yet")
         self._present(star)
         yielded = yielded_by(self.engine, self.model, star)
-        columns = [name for name in lake.columns if name in yielded]
+        columns = [name for name in lake.columns if name in yielded and name not in self._lost(star)]
         # A fact that joins other tables shows these as they were when its row changed: only folding the log can tell.
         is_frozen = star.kind == "fact" and len(star.reads) > 1
         compared = list(star.source_key) if is_frozen else columns
@@ -193,9 +195,23 @@ class StarEdge:
             fields=names(columns),
             rows=lake.rows(),
             batch=number(self.done.batch),
-            source_key=names(star.source_key),
+            source_key=self._source_key(star),
             surrogate=quoted(star.key[0]),
         )
+
+    def _lost(self, star: StarTable) -> set[str]:
+        """Name the columns that a mirror has and the source has no longer: of a row that did not change they stay."""
+        if not star.mirror:
+            return set()
+        names, known = history_columns(star.mirror), self._columns(star)
+        return {own for column, own in names.items() if column not in known}
+
+    def _source_key(self, star: StarTable) -> Fields:
+        """List a fact's source key so that two texts that are one key for the source are one here, too."""
+        if not star.mirror:
+            return names(star.source_key)
+        columns, key = self._columns(star), zip(star.mirror.key, star.source_key, strict=True)
+        return listed(canonical(columns[name], quoted(own)) for name, own in key)
 
     def _present(self, star: StarTable) -> None:
         """Make the views that a SELECT reads: latest and, for a dimension, the rows that its last change deleted."""
@@ -208,7 +224,8 @@ class StarEdge:
             states = [latest.rows if latest else empty({column.name: column.log_type for column in columns})]
             if last:
                 states += self._deleted(last, name, states[0])
-            self.engine.view(name, union_all(typed(rows, columns) for rows in states))
+            present = partial(mirrored, table=star.mirror) if star.mirror else typed
+            self.engine.view(name, union_all(present(rows, columns=columns) for rows in states))
 
     def _last_change(self, star: StarTable) -> Manifest | None:
         for batch in sorted(self.manifests, reverse=True):

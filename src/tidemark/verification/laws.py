@@ -188,19 +188,25 @@ class _Tables:
 
     def current_rows(self, fact: StarTable) -> sql.Composable:
         """Write the statement that compares the rows of a fact's view with the fact's live rows."""
+        if fact.mirror:
+            keys = (fact.mirror.key, fact.source_key)
+            shown, live = (sql.SQL(", ").join(map(sql.Identifier, key)) for key in keys)
+            parts = {name: part for name, part in self._parts(fact).items() if name != "key"}
+            view = sql.Identifier(*fact.view)
+            return query("laws", "mirrored_rows", **parts, view=view, shown_key=shown, live_key=live)
         return query("laws", "current_rows", **self._parts(fact), view=self._named(fact.name + CURRENT))
 
     def obstacle(self, fact: StarTable) -> str:
         """Say why a fact's view cannot be checked; empty where it can."""
-        view = fact.name + CURRENT
+        view = fact.view[-1]
         if not is_possible(view):
             return f"there is no {view}: its name is too long"
         with self.warehouse.connection.cursor(row_factory=dict_row) as cursor:
-            named = {"view": self._named(view).as_string()}
+            named = {"view": (sql.Identifier(*fact.view) if fact.mirror else self._named(view)).as_string()}
             row = cursor.execute(query("laws", "view"), named).fetchone() or {}
         if not row["columns"]:
             return f"there is no {view}: tidemark init makes it"
-        if fact.key[0] not in row["columns"]:
+        if not fact.mirror and fact.key[0] not in row["columns"]:
             return f"{view} is the model's own and has no column {fact.key[0]}"
         return "" if row["may_select"] else f"the role may not read {view}"
 
@@ -225,8 +231,8 @@ class _Tables:
     def _parts(self, fact: StarTable) -> dict[str, sql.Composable]:
         return {
             "table_name": sql.Literal(fact.name),
-            "fact": self._named(fact.name),
-            "key": sql.Identifier(fact.key[0]),
+            "fact": sql.Identifier(*fact.place) if fact.mirror else self._named(fact.name),
+            "key": sql.Identifier(fact.row_key[0]),
         }
 
     def _named(self, table: str) -> sql.Identifier:

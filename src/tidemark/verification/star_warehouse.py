@@ -57,12 +57,7 @@ class WarehouseSnapshot:
             self.ledger = [Loaded(**row) for row in rows]
             schema = cursor.execute("select current_schema() as name").fetchone() or {}
             self.schema = str(schema.get("name"))
-            columns = cursor.execute(query("warehouse", "columns"), {"schema": self.schema}).fetchall()
-        self._columns: dict[str, dict[str, Column]] = {}
-        for row in columns:
-            self._columns.setdefault(row["table_name"], {})[row["column_name"]] = Column(
-                row["column_name"], row["type"]
-            )
+        self._columns: dict[str, dict[str, dict[str, Column]]] = {}
 
     @property
     def batch(self) -> int:
@@ -74,9 +69,23 @@ class WarehouseSnapshot:
         """Tell how far the warehouse is."""
         return Reach("warehouse", self.batch, self.ledger[-1].pipeline_id if self.ledger else None)
 
-    def columns(self, table: str) -> Mapping[str, Column]:
+    def columns(self, star: StarTable) -> Mapping[str, Column]:
         """Give the columns of a table by name; none if there is no such table."""
-        return self._columns.get(table, {})
+        schema, name = self.place(star)
+        if schema not in self._columns:
+            self._columns[schema] = self._columns_of(schema)
+        return self._columns[schema].get(name, {})
+
+    def place(self, star: StarTable) -> tuple[str, str]:
+        """Give a table's schema and name. A temporary table or a CTE of the name alone would come first."""
+        return (star.mirror.schema if star.mirror else self.schema), star.place[-1]
+
+    def _columns_of(self, schema: str) -> dict[str, dict[str, Column]]:
+        found: dict[str, dict[str, Column]] = {}
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            for row in cursor.execute(query("warehouse", "columns"), {"schema": schema}):
+                found.setdefault(row["table_name"], {})[row["column_name"]] = Column(row["column_name"], row["type"])
+        return found
 
     def require_staging(self) -> None:
         """Raise ConfigError where no temporary table can be made: the role may not, or the server only reads."""
@@ -199,7 +208,7 @@ def _prove_ahead(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot, 
 
 def _compared(star: StarTable, lake: LakeTable | None, batch: int, warehouse: WarehouseSnapshot) -> TableProof:
     """Compare a table with the rows that a state of the lake's table has up to a batch."""
-    known = warehouse.columns(star.name)
+    known = warehouse.columns(star)
     if lake is None:
         return TableProof(star.name, problem=f"{star.path} is gone", cause="the star was removed")
     loaded = loaded_columns(star, lake.columns)
@@ -264,13 +273,13 @@ class _Sides:
         return TableProof(self.star.name, *sides, count=total, differences=tuple(map(self._difference, rows)))
 
     def _totals(self, rows: sql.Composable) -> Totals:
-        hashed = hash_of(_base_types(self._columns), self.star.key, sql.SQL(""))
+        hashed = hash_of(_base_types(self._columns), self.star.row_key, sql.SQL(""))
         statement = query("verification", "totals", bucket=self._bucket, hash=hashed, rows=rows)
         found = self.warehouse.connection.execute(statement).fetchall()
         return {bucket: (count, int(hashes)) for bucket, count, hashes in found}
 
     def _differences(self, buckets: list[int]) -> list[dict[str, Any]]:
-        key = [sql.Identifier(name) for name in self.star.key]
+        key = [sql.Identifier(name) for name in self.star.row_key]
         statement = query(
             "verification",
             "differences",
@@ -288,20 +297,20 @@ class _Sides:
             return cursor.execute(statement).fetchall()
 
     def _difference(self, row: Mapping[str, Any]) -> Difference:
-        key = dict(zip(self.star.key, row["key"], strict=True))
+        key = dict(zip(self.star.row_key, row["key"], strict=True))
         values = zip(self._columns, row["star"] or (), row["warehouse"] or (), strict=False)
         differing = {column.name: (mine, theirs) for column, mine, theirs in values if mine != theirs}
         return Difference(row["kind"], key, differing)
 
     @property
     def _columns(self) -> list[Column]:
-        known = self.warehouse.columns(self.star.name)
+        known = self.warehouse.columns(self.star)
         return [*self.loaded, *(known[name] for name in _ends(self.star))]
 
     @property
     def _table(self) -> sql.Composable:
         # The name has its schema, because a temporary table or a CTE of the same name would come first without it.
-        return sql.Identifier(self.warehouse.schema, self.star.name)
+        return sql.Identifier(*self.warehouse.place(self.star))
 
     @property
     def _star_rows(self) -> sql.Composable:
@@ -316,7 +325,7 @@ class _Sides:
     @property
     def _bucket(self) -> sql.Composable:
         """Write the bucket of a row; all versions of one source row share it, so that each finds the next one there."""
-        known, key = self.warehouse.columns(self.star.name), self.star.source_key or self.star.key
+        known, key = self.warehouse.columns(self.star), self.star.source_key or self.star.key
         hashed = hash_of(_base_types(known[name] for name in key), key, sql.SQL(""))
         return sql.SQL("({} & {})").format(hashed, sql.Literal(BUCKETS - 1))
 

@@ -175,7 +175,7 @@ class _Work:
         with open_source(self.verify.source_url, self.verify.yield_after) as source:
             identity = source.identity()
             check_identity(head, identity)
-            sources = self.model.sources
+            sources = self.model.polled
             with source.snapshot(sources.values()) as snapshot:
                 edge = SourceEdge(self.engine, snapshot, self.verify.ingestion, head, identity.major_version)
 

@@ -22,7 +22,9 @@ WRITE_TEXT = (
 
 def faults_of_keys(connection: psycopg.Connection, model: Model, schema: str) -> list[str]:
     """Say, in one sentence each, which key columns of a schema's tables do not tell apart what the star does."""
-    keys = [(schema, star.name, name) for star in model.stars.values() for name in (*star.key, *star.source_key)]
+    # A mirror gives its keys types that tell them apart.
+    stars = [star for star in model.stars.values() if not star.mirror]
+    keys = [(schema, star.name, name) for star in stars for name in (*star.key, *star.source_key)]
     return [
         f"{each.table}.{each.column} {each.reason}: such a column cannot be a key of the warehouse"
         for each in unlike_text(connection, keys)

@@ -48,7 +48,7 @@ def find_fact(model: Model, table: str) -> StarTable:
 
     """
     found = [fact for fact in model.facts if fact.name == table] or [
-        fact for fact in model.facts if fact.driving == table
+        fact for fact in model.facts if table in (fact.driving, fact.view[-1] if fact.mirror else "")
     ]
     if len(found) == 1:
         return found[0]
@@ -79,7 +79,7 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
     what = f"the warehouse at {where(url)}"
     # The texts are sent without a type, so the server reads each as the type of its column.
     matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in fact.source_key)
-    statement = query("history", "versions", table=identifier(fact.name), matches=matches)
+    statement = query("history", "versions", table=identifier(*fact.place), matches=matches)
     connection = connect(url, application="tidemark history", only_reads=True)
     try:
         waiting = naming_holders(connection, what, modes=AGAINST_READERS)

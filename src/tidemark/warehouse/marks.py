@@ -182,7 +182,7 @@ def _ledger_end(connection: psycopg.Connection, places: Mapping[str, Mark]) -> L
 
 def _places(connection: psycopg.Connection, stars: Sequence[StarTable]) -> dict[str, Mark]:
     # The ledger is named with its schema; the search path finds all other tables.
-    references = {LEDGER: LEDGER} | {star.name: sql.Identifier(star.name).as_string() for star in stars}
+    references = {LEDGER: LEDGER} | {star.name: sql.Identifier(*star.place).as_string() for star in stars}
     parameters = {"names": list(references), "references": list(references.values())}
     rows = connection.execute(query("marks", "places"), parameters).fetchall()
     return {name: Mark(oid, place) for name, oid, place in rows}
@@ -192,9 +192,10 @@ def _ends(connection: psycopg.Connection, stars: Sequence[StarTable]) -> dict[st
     parts = [
         query(
             "marks",
-            "end_of_fact" if star.kind == "fact" else "end_of_dimension",
+            # The versions of a mirror have no numbers in the warehouse.
+            "end_of_fact" if star.kind == "fact" and not star.mirror else "end_of_dimension",
             star=sql.Literal(star.name),
-            table=sql.Identifier(star.name),
+            table=sql.Identifier(*star.place),
             surrogate=sql.Identifier(star.key[0]),
         )
         for star in stars

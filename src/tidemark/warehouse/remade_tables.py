@@ -68,7 +68,9 @@ class RemadeTables:
         for name in facts:
             self._delete_surplus(name)
             self._run("end_versions", name)
-            self._run("set_apart", name)
+            if not self.stars[name].mirror:
+                # A row of a mirror is found by its place in history, so it has the right one.
+                self._run("set_apart", name)
             self._run("update_differing", name)
             self._run("insert_missing", name)
         for name in reversed(dimensions):
@@ -86,7 +88,7 @@ class RemadeTables:
                 f"rows of {named} refer to rows of {name} that the star does not hold ({exc.diag.constraint_name}):"
                 f" {detail_of(exc)}"
             )
-            shown = f"{', '.join(self.stars[name].key)}: {'; '.join(keys)}{' …' if len(keys) == MOST_KEYS else ''}"
+            shown = f"{', '.join(self.stars[name].row_key)}: {'; '.join(keys)}{' …' if len(keys) == MOST_KEYS else ''}"
             advice = (
                 f"delete these rows of {named}, or let them refer to others, and run tidemark rebuild warehouse again;"
                 f" the rows that the star does not hold have {shown}; nothing was changed"
@@ -94,7 +96,8 @@ class RemadeTables:
             raise DataError(message, advice=advice, table=name, constraint=exc.diag.constraint_name) from exc
 
     def _has_unique_key(self, name: str) -> bool:
-        values = {"table": sql.Identifier(name).as_string(), "key": list(self.stars[name].key)}
+        star = self.stars[name]
+        values = {"table": sql.Identifier(*star.place).as_string(), "key": list(star.row_key)}
         return self.connection.execute(query("rebuild", "has_unique_key"), values).fetchone() == (True,)
 
     def _run(self, statement: str, name: str) -> psycopg.Cursor:
@@ -106,16 +109,16 @@ class RemadeTables:
         number = list(self.stars).index(name)
         place = [*star.source_key, *([VALID_FROM] if star.kind == "fact" else [])]
         return {
-            "table": sql.Identifier(name),
+            "table": sql.Identifier(*star.place),
             "remade": sql.Identifier(f"rebuilt_{number}"),
             "differences": sql.Identifier(f"rebuilt_{number}_differences"),
             "columns": _list(columns),
             "later_columns": _list(columns, "later."),
-            "key": _list(star.key),
-            "old_key": _list(star.key, "old."),
+            "key": _list(star.row_key),
+            "old_key": _list(star.row_key, "old."),
             "surrogate": sql.Identifier(star.key[0]),
             "source_key": _list(star.source_key),
-            "matches": _pairs("old.{0} = later.{0}", star.key, " and "),
+            "matches": _pairs("old.{0} = later.{0}", star.row_key, " and "),
             "differs": _other_bytes(columns),
             "is_elsewhere": _other_bytes(place),
             "assignments": _pairs("{0} = later.{0}", columns, ", "),

@@ -17,11 +17,11 @@ def role_sql(model: Model, database: Literal["source", "warehouse"]) -> str:
     role = ROLES[database]
     parts: dict[str, sql.Composable] = {"role": sql.Identifier(role), "role_name": sql.Literal(role)}
     if database == "source":
-        sources = model.sources.values()
+        sources = model.polled.values()
         parts["schemas"] = _list(sql.Identifier(name) for name in dict.fromkeys(table.schema for table in sources))
-        parts["tables"] = _list(sql.Identifier(table.schema, table.name) for table in sources)
+        parts["tables"] = _list(sql.Identifier(table.schema, table.relation) for table in sources)
     else:
-        parts["tables"] = _list(map(sql.Identifier, model.stars))
+        parts["tables"] = _list(sql.Identifier(*star.place) for star in model.stars.values())
     script = f"{query('roles', database, **parts).as_string()};\n"
     views = [sql.Identifier(each.name) for each in generated(model) if each.kind == "view"]
     if database == "source" or not views:

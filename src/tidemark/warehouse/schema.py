@@ -16,6 +16,7 @@ from psycopg import sql
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, DataError
 from tidemark.faults import effect
+from tidemark.mirror import Mirror
 from tidemark.model import Model
 from tidemark.postgres.connection import connect, detail_of, translated, where
 from tidemark.postgres.queries import query, quoted
@@ -27,6 +28,7 @@ from tidemark.warehouse.comparison import compared
 from tidemark.warehouse.dependents import require_free, rights_of
 from tidemark.warehouse.fact_views import generated
 from tidemark.warehouse.marks import require_fit, require_path
+from tidemark.warehouse.mirrored_tables import statements_of
 from tidemark.warehouse.model_file import Present, located, needed, recorded
 from tidemark.warehouse.model_objects import may_compare, reshaped, wanted
 from tidemark.warehouse.upgrades import upgrades_of
@@ -50,7 +52,7 @@ def plan_init(url: str, model: Model) -> list[str]:
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
         statements = still_needed(connection, model)
-        if statements and may_compare(connection):
+        if statements and not isinstance(model, Mirror) and may_compare(connection):
             # For the errors of the model's file, which nobody would see before the printed SQL is run.
             wanted(connection, model, _current_schema(connection), _statements_run(connection))
         return statements
@@ -102,6 +104,8 @@ def run_statements(connection: psycopg.Connection, model: Model, statements: Seq
     for statement in statements:
         with located(model, statement):
             connection.execute(statement.encode())
+    if isinstance(model, Mirror):
+        return
     require_keys(connection, model, _current_schema(connection))
 
 
@@ -130,9 +134,11 @@ def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bo
         ConfigError: the tables cannot become those of the model without losing rows, or something that somebody made
             depends on what has to change.
     """
+    ledger = list(_ledger_statements(connection))
+    if isinstance(model, Mirror):
+        return Plan([*ledger, *statements_of(connection, model)], [])
     schema = _current_schema(connection)
     present, run = read_catalog(connection, schema), _statements_run(connection)
-    ledger = list(_ledger_statements(connection))
     if present.tables.isdisjoint(_names(model, "table")):
         # Without any of its tables nothing of the file is there, whatever the record of statements says.
         file = needed(model, Present(present.tables, present.objects, frozenset()), None)

@@ -13,9 +13,9 @@ from psycopg.rows import class_row, dict_row
 
 from tidemark.errors import ConfigError, StateError, TransientError
 from tidemark.faults import effect, reach
-from tidemark.model import StarTable
+from tidemark.model import StarTable, fitted
 from tidemark.postgres.connection import connect, translated, where
-from tidemark.postgres.queries import query, quoted
+from tidemark.postgres.queries import query
 from tidemark.postgres.session import LOCK_TIMEOUT, Session
 from tidemark.postgres.waits import holder_of_turn, naming_holders
 from tidemark.warehouse.first_fill import keys_made_after
@@ -98,7 +98,7 @@ class Warehouse:
     @staticmethod
     def emptied_by(stars: Sequence[StarTable]) -> str:
         """Write the statement that empties tables and ledger."""
-        return f"truncate {', '.join(sql.Identifier(star.name).as_string() for star in stars)}, {LEDGER}"
+        return f"truncate {', '.join([*(sql.Identifier(*star.place).as_string() for star in stars), LEDGER])}"
 
     @contextmanager
     def turn(self, prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
@@ -127,16 +127,16 @@ class Warehouse:
 
     def types(self, star: StarTable) -> dict[str, str]:
         """Give the types of a table's columns by name."""
-        values = {"table": quoted(star.name)}
+        values = {"table": sql.Identifier(*star.place).as_string()}
         return dict(self.connection.execute(query("warehouse", "types_of_columns"), values).fetchall())
 
     def put_dimension(self, star: StarTable, columns: Sequence[str], stream: RowStream, *, rows: int) -> int:
         """Insert or update a dimension's rows, about `rows` of them, and return how many came."""
         if self._is_empty(star):
-            with keys_made_after(self.connection, star.name, rows):
-                return self._copy(star.name, columns, stream)
-        staging = self._stage(star.name, columns)
-        rows = self._copy(staging, columns, stream)
+            with keys_made_after(self.connection, star.place, rows):
+                return self._copy(star.place, columns, stream)
+        staging = self._stage(star, columns)
+        rows = self._copy([staging], columns, stream)
         others = [name for name in columns if name not in star.key]
         parts = self._names(star, staging, columns)
         if others:
@@ -170,23 +170,29 @@ class Warehouse:
                 version may go before versions that are there.
         """
         if self._is_empty(star) and not has_returned:
-            with keys_made_after(self.connection, star.name, rows):
-                return self._copy(star.name, columns, stream)
-        staging = self._stage(star.name, [*columns, "valid_to"])
-        copied = self._copy(staging, columns, stream)
+            with keys_made_after(self.connection, star.place, rows):
+                return self._copy(star.place, columns, stream)
+        staging = self._stage(star, [*columns, "valid_to"])
+        copied = self._copy([staging], columns, stream)
         matches = sql.SQL(" and ").join(
             sql.SQL("old.{0} = new.{0}").format(sql.Identifier(name)) for name in star.source_key
         )
         parts = self._names(star, staging, columns)
-        tables = {name: parts[name] for name in ("table", "staging")} | {"surrogate": sql.Identifier(star.key[0])}
+        tables = {name: parts[name] for name in ("table", "staging")}
+        # The versions of a mirror have no numbers in the warehouse, so their places tell them apart.
+        surrogate = sql.Identifier("ctid" if star.mirror else star.key[0])
         with effect("close-versions"):
-            self.connection.execute(query("warehouse", "close_versions", matches=matches, **tables))
+            closing = query("warehouse", "close_versions", matches=matches, surrogate=surrogate, **tables)
+            self.connection.execute(closing)
         if has_returned:
             keys = {
                 name: sql.SQL(", ").join(sql.SQL(prefix) + sql.Identifier(key) for key in star.source_key)
                 for name, prefix in (("source_key", ""), ("old_key", "old."), ("new_key", "new."))
             }
-            self.connection.execute(query("warehouse", "order_versions", **keys, **tables))
+            same = sql.SQL(" and ").join(
+                sql.SQL("new.{0} = followed.{0}").format(sql.Identifier(name)) for name in star.source_key
+            )
+            self.connection.execute(query("warehouse", "order_versions", same=same, **keys, **tables))
         insert = {name: parts[name] for name in ("table", "staging", "columns")}
         with effect("insert-versions"):
             self.connection.execute(query("warehouse", "insert_versions", **insert))
@@ -213,20 +219,20 @@ class Warehouse:
         self.connection.execute(query("rebuild", "mark"), {"batch": batch, "tables": marks})
 
     def _is_empty(self, star: StarTable) -> bool:
-        row = self.connection.execute(query("warehouse", "is_empty", table=sql.Identifier(star.name))).fetchone()
+        row = self.connection.execute(query("warehouse", "is_empty", table=sql.Identifier(*star.place))).fetchone()
         return bool(row and row[0])
 
-    def _stage(self, table: str, columns: Sequence[str]) -> str:
-        staging = f"new_{table}"
+    def _stage(self, star: StarTable, columns: Sequence[str]) -> str:
+        staging = fitted(f"new_{star.name}")
         listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
-        names = {"staging": sql.Identifier(staging), "table": sql.Identifier(table)}
+        names = {"staging": sql.Identifier(staging), "table": sql.Identifier(*star.place)}
         self.connection.execute(query("warehouse", "create_staging", columns=listed, **names))
         return staging
 
-    def _copy(self, table: str, columns: Sequence[str], stream: RowStream) -> int:
+    def _copy(self, table: Sequence[str], columns: Sequence[str], stream: RowStream) -> int:
         listed = sql.SQL(", ").join(sql.Identifier(name) for name in columns)
         form = sql.SQL("binary" if stream.is_binary else "csv")
-        statement = query("warehouse", "copy_in", table=sql.Identifier(table), columns=listed, form=form)
+        statement = query("warehouse", "copy_in", table=sql.Identifier(*table), columns=listed, form=form)
         with self.connection.cursor() as cursor:
             with effect("copy"), cursor.copy(statement) as copy:
                 for block in stream.blocks():
@@ -235,7 +241,7 @@ class Warehouse:
 
     def _names(self, star: StarTable, staging: str, columns: Sequence[str]) -> dict[str, sql.Composable]:
         return {
-            "table": sql.Identifier(star.name),
+            "table": sql.Identifier(*star.place),
             "staging": sql.Identifier(staging),
             "columns": sql.SQL(", ").join(sql.Identifier(name) for name in columns),
             "key": sql.SQL(", ").join(sql.Identifier(name) for name in star.key),
@@ -267,6 +273,12 @@ def open_warehouse(url: str, application: str = "tidemark load", *, only_reads: 
                 message, advice="run tidemark init, or give the SQL of tidemark init --dry-run to its owner"
             )
         yield Warehouse(connection, what)
+
+
+def has_ledger(url: str) -> bool:
+    """Say whether a warehouse has its ledger, as this Tidemark keeps it."""
+    with connected(url, "tidemark load", only_reads=True) as (connection, what), translated(what):
+        return connection.execute(query("warehouse", "ledger_is_complete")).fetchone() == (True,)
 
 
 def ledger(url: str) -> list[LedgerRow]:

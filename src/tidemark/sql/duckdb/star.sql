@@ -202,6 +202,25 @@ select
 from {made} as s
 inner join {history} as h on {same};
 
+-- name: first_mirrored
+select
+    p._tidemark_ordinal as {surrogate},
+    {fields},
+    p._tidemark_captured_at as valid_from,
+    p._op = 'delete' as is_deleted,
+    {batch}::bigint as batch_id
+from {part} as p;
+
+-- name: mirrored
+select
+    p._tidemark_ordinal as {surrogate},
+    {fields},
+    h.valid_from,
+    h.is_deleted,
+    {batch}::bigint as batch_id
+from {part} as p
+inner join {history} as h on p._tidemark_ordinal = h._tidemark_ordinal;
+
 -- name: tombstones
 -- Of two deletions after one version the first ends it.
 select {fields}

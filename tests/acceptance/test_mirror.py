@@ -1,0 +1,232 @@
+"""A mirror: every table of the source with a key, its own columns and types, its history, and whatever becomes of it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.pipeline import Rig, as_text, clock, open_rig
+from tests.support.postgres import Postgres
+from tidemark.errors import ConfigError
+from tidemark.mirror import Choice, Mirror, mirror_of
+from tidemark.rebuild import Rebuild
+from tidemark.rebuild_warehouse import RebuildWarehouse
+from tidemark.verification.result import Verification
+from tidemark.verification.verify import Verify
+from tidemark.warehouse.history import find_fact, read_history
+
+SHOP = """
+create schema crm;
+create type public.mood as enum ('sad', 'happy');
+create table public.film (
+    id integer primary key,
+    title text not null,
+    price numeric(10, 2),
+    rate numeric,
+    tags text[],
+    shown timestamptz,
+    mood mood,
+    valid_from date
+);
+insert into public.film values
+    (1, 'one', 1.50, 'NaN', '{x,"y z",null}', 'infinity', 'sad', '2020-01-01 BC'),
+    (2, 'two', null, 1e40, null, null, null, null),
+    (3, 'three', 0.10, 0.1000, '{}', '2024-01-01 00:00:00.123456+02', 'happy', '9999-12-31');
+create table crm.film (a text, b integer, x double precision, primary key (a, b));
+insert into crm.film values ('k', 1, 'NaN'), ('k', 2, 0.1), ('', 0, -0.0);
+create table public.number (n numeric primary key, v varchar(3));
+insert into public.number values (1.00, 'x'), (2, 'y');
+create table public.brief (id integer primary key);
+insert into public.brief values (1), (2);
+create table public.keyless (a integer);
+create view public.shown as select 1 as a;
+"""
+CHANGES = """
+update public.film set title = 'uno' where id = 1;
+delete from public.film where id = 2;
+insert into public.film (id, title) values (4, 'four');
+update public.number set n = 1.0 where n = 1;
+alter table public.film add column length integer default 5;
+alter table public.number alter column v type varchar(30);
+update public.number set v = 'much longer than before' where n = 2;
+alter table crm.film drop column x;
+insert into crm.film values ('new', 9);
+create table public.later (id uuid primary key, note text);
+insert into public.later values ('00000000-0000-0000-0000-000000000001', 'late');
+drop table public.brief;
+"""
+FILM = ["id", "title", "price", "rate", "tags", "shown", "mood"]
+HISTORY = ["valid_from", "valid_to", "is_deleted", "batch_id"]
+
+
+@pytest.fixture
+def new_mirror(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    """Make a mirror's pipeline out of statements for the source; its warehouse is an empty database."""
+    names: list[str] = []
+
+    def create(statements: str, **choice: tuple[str, ...]) -> Rig:
+        names.extend([postgres.create(), postgres.create()])
+        source, warehouse = (postgres.url(name) for name in names[-2:])
+        rig = open_rig(mirror_of({}, Choice(**choice)), source, warehouse, str(tmp_path / f"lake{len(names)}"))
+        rig.change(statements)
+        return rig
+
+    yield create
+    for name in names:
+        postgres.drop(name)
+
+
+def known(rig: Rig) -> Mirror:
+    """Give the mirror as of the newest batch, as commands see it."""
+    model = rig.model.following(rig.newest().mirrored)
+    assert isinstance(model, Mirror)
+    return model
+
+
+def verified(rig: Rig) -> Verification:
+    """Verify all places and the log to the bottom."""
+    parts = (rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url, clock, None)
+    return Verify(known(rig), *parts).run(deep=True)
+
+
+def columns(rig: Rig, schema: str, table: str) -> list[tuple[str, str]]:
+    """Give a table's columns in the warehouse, with their types."""
+    return rig.warehouse(
+        "select attname::text, format_type(atttypid, atttypmod) from pg_attribute"
+        " where attrelid = %s::regclass and attnum > 0 order by attnum",
+        [f"{schema}.{table}"],
+    )
+
+
+def same(rig: Rig, query: str) -> bool:
+    """Say whether source and warehouse answer a query with the same texts."""
+    return as_text(rig.source_url, query) == as_text(rig.warehouse_url, query)
+
+
+def test_a_mirror_has_the_source_its_history_and_whatever_becomes_of_it(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror(SHOP, schemas=("public", "crm"))
+
+    rig.run()
+
+    assert same(rig, "select * from public.film")
+    assert same(rig, "select * from crm.film")
+    assert same(rig, "table public.number")
+    found = columns(rig, "public", "film_history")
+    assert [name for name, _ in found] == [*FILM, "source_valid_from", *HISTORY]
+    assert dict(found)["price"] == "numeric(10,2)"
+    # The warehouse has no such type.
+    assert dict(found)["mood"] == "text"
+    assert [name for name, _ in columns(rig, "public", "film")] == [*FILM, "valid_from"]
+    assert dict(columns(rig, "crm", "film_history"))["x"] == "double precision"
+    left_out = rig.newest().left_out
+    assert set(left_out) == {"public.keyless", "public.shown"}
+    assert "no key" in left_out["public.keyless"]
+    assert rig.ingest().batches == ()
+    before = rig.newest().captured_at.replace(tzinfo=None)
+
+    rig.change(CHANGES)
+    rig.run()
+
+    assert same(rig, "select * from public.film")
+    assert same(rig, "select a, b from crm.film")
+    assert same(rig, "table public.number")
+    assert same(rig, "table public.later")
+    assert columns(rig, "public", "film_history")[-1] == ("length", "integer")
+    assert dict(columns(rig, "public", "number_history"))["v"] == "character varying(30)"
+    assert rig.warehouse("select x from crm.film_history where a = 'new'") == [(None,)]
+    assert rig.count("public.brief") == 0
+    assert rig.warehouse("select id, is_deleted from public.brief_history order by id, valid_from") == [
+        (1, False),
+        (1, True),
+        (2, False),
+        (2, True),
+    ]
+    assert rig.warehouse("select title from public.film_as_of(%s) order by id", [before]) == [
+        ("one",),
+        ("two",),
+        ("three",),
+    ]
+    assert rig.warehouse("select n::text, valid_to is null from number_history order by n, valid_from") == [
+        ("1.00", False),
+        ("1.0", True),
+        ("2", False),
+        ("2", True),
+    ]
+    head = rig.newest()
+    assert head.drift_batch == head.batch
+    assert "public.later is new: taken along" in head.drift
+    assert "public.brief is gone: its rows end here" in head.drift
+    assert verified(rig).differences == 0
+
+    # Nothing else is needed for what rebuilds, verifies and shows.
+    model = known(rig)
+    for rebuilt in (
+        Rebuild(model, rig.ingestion, rig.processed, clock).star(),
+        RebuildWarehouse(model, rig.processed, rig.warehouse_url).run(),
+    ):
+        assert not any(table.is_different for table in rebuilt.tables.values())
+    assert verified(rig).differences == 0
+    history = read_history(rig.warehouse_url, find_fact(model, "public.film"), ["1"])
+    assert [version["title"] for version in history.versions] == ["one", "uno"]
+    assert rig.run()[2].batches == ()
+
+
+def test_a_dropped_table_and_a_lost_key_come_back(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror("create table a (id integer primary key, v text); insert into a values (1, 'x')")
+    rig.run()
+
+    rig.change("drop table a")
+    rig.run()
+    rig.change("create table a (id integer primary key, v text); insert into a values (1, 'again')")
+    rig.run()
+    rig.change("alter table a drop constraint a_pkey")
+    rig.run()
+    rig.change("insert into a values (2, 'unseen')")
+    nothing = rig.ingest().batches
+    rig.change("alter table a add primary key (id)")
+    rig.run()
+
+    assert nothing == ()
+    assert rig.warehouse("select id, v, is_deleted from a_history order by id, valid_from") == [
+        (1, "x", False),
+        (1, "x", True),
+        (1, "again", False),
+        (2, "unseen", False),
+    ]
+    assert same(rig, "table a")
+    assert verified(rig).differences == 0
+
+
+def test_patterns_choose_tables_and_columns(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror(
+        "create table staff (id integer primary key, name text, password text);"
+        "create table log_1 (id integer primary key); create table staff_history (id integer primary key);"
+        "insert into staff values (1, 'a', 'secret')",
+        include=("staff*", "log_*"),
+        exclude=("log_*", "public.staff.pass*"),
+    )
+
+    rig.run()
+
+    assert set(known(rig).polled) == {"public.staff"}
+    assert "versions of staff have its name" in rig.newest().left_out["public.staff_history"]
+    assert [name for name, _ in columns(rig, "public", "staff")] == ["id", "name"]
+    assert not any(b"secret" in rig.ingestion.get(each.key) for each in rig.ingestion.list())
+    assert verified(rig).differences == 0
+
+
+def test_what_is_no_pattern_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no pattern"):
+        Choice(include=("a.b.c.d",))
+
+
+def test_a_mirror_does_not_touch_what_it_did_not_make(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror("create table a (id integer primary key); insert into a values (1)")
+    own = replace(rig, warehouse_url=rig.source_url)
+
+    own.ingest()
+    own.transform()
+
+    with pytest.raises(ConfigError, match=r"public\.a that is not of a mirror"):
+        own.load()
