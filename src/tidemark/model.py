@@ -6,13 +6,14 @@ The engine names no table: everything that is true of one database only is in th
 import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tidemark.choosing import MASKS, Choice, faults_of
 from tidemark.disclosure import name_keys
 from tidemark.errors import ConfigError
 
@@ -24,15 +25,26 @@ PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar"
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table of the source: its key, and the columns that say when a row was created and last changed."""
+    """A table of the source: its key, and the columns that say when a row was created and last changed.
+
+    `table` is what the source calls it, if that is another name than the model's. `choice` says what of it leaves the
+    source.
+    """
 
     name: str
     key: tuple[str, ...]
     schema: str = "public"
+    table: str = ""
     created: str | None = None
     updated: str | None = None
     sweep: Sweep = "rows"
     sweep_every: int = 1
+    choice: Choice = field(default_factory=Choice)
+
+    @property
+    def relation(self) -> str:
+        """Give the name that the source has for it, without its schema."""
+        return self.table or self.name
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -82,6 +94,19 @@ class Model:
     timezone: ZoneInfo
     sources: Mapping[str, SourceTable]
     stars: Mapping[str, StarTable]
+
+    @property
+    def needs_salt(self) -> bool:
+        """Say whether a value of the source is masked with a salt."""
+        return any(table.choice.needs_salt for table in self.sources.values())
+
+    def salted(self, salt: str) -> "Model":
+        """Give the model with the salt that masks values of the source."""
+        sources = {
+            name: replace(table, choice=replace(table.choice, salt=salt)) if table.choice.needs_salt else table
+            for name, table in self.sources.items()
+        }
+        return replace(self, sources=sources)
 
     @property
     def facts(self) -> tuple[StarTable, ...]:
@@ -190,7 +215,8 @@ class _Reader:
 
     def source(self, name: str, table: Mapping[str, object]) -> SourceTable:
         where = f"[source.{name}]"
-        self._known(where, table, {"key", "schema", "created", "updated", "sweep", "sweep_every"})
+        known = {"key", "schema", "table", "created", "updated", "sweep", "sweep_every", "exclude", "mask", "where"}
+        self._known(where, table, known)
         sweep = table.get("sweep", "rows")
         if sweep not in ("rows", "keys"):
             self.problems.append(f'{where} sweep is {sweep!r}: expected "rows" or "keys"')
@@ -203,11 +229,31 @@ class _Reader:
             name=name,
             key=self._names(where, table, "key"),
             schema=str(table.get("schema", "public")),
+            table=self._optional(where, table, "table", "a table's name") or "",
             created=self._optional(where, table, "created"),
             updated=updated,
             sweep="keys" if sweep == "keys" and updated else "rows",
             sweep_every=every if updated else 1,
+            choice=self._choice(where, table),
         )
+
+    def _choice(self, where: str, table: Mapping[str, object]) -> Choice:
+        mask = table.get("mask", {})
+        if not isinstance(mask, dict) or not all(each in MASKS for each in mask.values()):
+            self.problems.append(f"{where} mask is {mask!r}: expected column names, each with one of {list(MASKS)}")
+            mask = {}
+        if table.get("where") == "":
+            self.problems.append(f"{where} where is empty: expected a condition, or no where")
+        choice = Choice(
+            exclude=self._names(where, table, "exclude") if "exclude" in table else (),
+            mask=mask,
+            where=self._optional(where, table, "where", "a condition of SQL") or "",
+        )
+        key = table.get("key")
+        moments = tuple(str(table[name]) for name in ("created", "updated") if name in table)
+        faults = faults_of(choice, tuple(key) if isinstance(key, list) else (), moments)
+        self.problems += [f"{where} {fault}" for fault in faults]
+        return choice
 
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
         where = f"[star.{name}]"
@@ -292,10 +338,12 @@ class _Reader:
         self.problems.append(f"{where} kind is {kind!r}: expected one of {list(FOLDERS)}")
         return "dimension"
 
-    def _optional(self, where: str, table: Mapping[str, object], field: str) -> str | None:
+    def _optional(
+        self, where: str, table: Mapping[str, object], field: str, expected: str = "a column's name"
+    ) -> str | None:
         name = table.get(field)
         if name is not None and not isinstance(name, str):
-            self.problems.append(f"{where} {field} is {name!r}: expected a column's name")
+            self.problems.append(f"{where} {field} is {name!r}: expected {expected}")
             return None
         return name
 

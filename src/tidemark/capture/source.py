@@ -16,7 +16,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import LOCKABLE
-from tidemark.capture.snapshot import Kind, Snapshot, identifier, places
+from tidemark.capture.relation import identifier, take_salt
+from tidemark.capture.snapshot import Kind, Snapshot, places
 from tidemark.capture.table_locks import locked
 from tidemark.capture.watermark import Floor
 from tidemark.model import SourceTable
@@ -90,6 +91,7 @@ class Source:
             try:
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
+                take_salt(self._connection, wanted)
                 with giving_way(self._connection, self._url, self._what, self._yield_after):
                     yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"], kinds)
             finally:

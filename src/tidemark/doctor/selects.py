@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from tidemark.capture.relation import chosen_columns
+from tidemark.capture.snapshot import places
 from tidemark.doctor.databases import connected
 from tidemark.doctor.finding import Finding
 from tidemark.errors import TidemarkError
@@ -49,12 +51,11 @@ def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
 
 def _source_columns(pipeline: Pipeline) -> dict[str, list[Column]]:
     tables = list(pipeline.model.sources.values())
-    places = {"schemas": [table.schema for table in tables], "tables": [table.name for table in tables]}
     columns: dict[str, list[Column]] = {table.name: [] for table in tables}
     with connected(pipeline.source_url, "source") as cursor:
-        for row in cursor.execute(query("source", "columns"), places):
-            columns[row["table_name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
-    return columns
+        for row in cursor.execute(query("source", "columns"), places(tables)):
+            columns[row["name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
+    return {table.name: list(chosen_columns(table, columns[table.name])) for table in tables}
 
 
 def _declared(pipeline: Pipeline) -> Mapping[str, Mapping[str, Limit]]:

@@ -83,9 +83,9 @@ def _writes(url: str, role: str) -> Iterator[Finding]:
 
 def _keys(connection: psycopg.Connection, model: Model) -> Iterator[Finding]:
     """Name the keys for which the source may call two texts equal, though they are two keys in the log."""
-    keys = [(table.schema, table.name, name) for table in model.sources.values() for name in table.key]
+    keys = [(table.schema, table.relation, name) for table in model.sources.values() for name in table.key]
     for each in unlike_text(connection, keys):
-        named = sql_name(model.sources[each.table].schema, each.table, each.column)
+        named = sql_name(each.schema, each.table, each.column)
         found = (
             f"two texts of the key {named} are two keys here, though the source may call them equal: it {each.reason}"
         )

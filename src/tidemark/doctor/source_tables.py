@@ -1,13 +1,16 @@
 """The tables of the source that the model names: are they there, with a key, and may they be read?"""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from tidemark.capture.kinds import MATERIALIZED, obstacle
+from tidemark.capture.relation import TEXT, faults_of_choice
+from tidemark.capture.snapshot import places
 from tidemark.doctor.databases import sql_name
 from tidemark.doctor.finding import Finding
+from tidemark.log.columns import Column
 from tidemark.model import Model, SourceTable
 from tidemark.postgres.queries import query
 
@@ -16,20 +19,15 @@ def examine_tables(
     cursor: psycopg.Cursor[dict[str, Any]], model: Model, role: str, *, is_superuser: bool
 ) -> Iterator[Finding]:
     """Examine each source table of the model."""
-    places: dict[str, list[str | None]] = {
-        "schemas": [table.schema for table in model.sources.values()],
-        "tables": list(model.sources),
-        "updated": [table.updated for table in model.sources.values()],
-    }
-    rows = {row["table_name"]: row for row in cursor.execute(query("doctor", "source_tables"), places)}
-    unique = {
-        (row["table_name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), places)
-    }
-    kinds = {row["table_name"]: row for row in cursor.execute(query("source", "kinds"), places)}
+    where = places(model.sources.values())
+    updated = {"updated": [table.updated for table in model.sources.values()]}
+    rows = {row["name"]: row for row in cursor.execute(query("doctor", "source_tables"), where | updated)}
+    unique = {(row["name"], frozenset(row["columns"])) for row in cursor.execute(query("source", "unique_keys"), where)}
+    kinds = {row["name"]: row for row in cursor.execute(query("source", "kinds"), where)}
     # A materialised view cannot say that its columns are not null; a poll asks its rows.
     columns = {
-        (row["table_name"], row["column_name"]): row["nullable"] and kinds[row["table_name"]]["kind"] != MATERIALIZED
-        for row in cursor.execute(query("source", "columns"), places)
+        (row["name"], row["column_name"]): row["nullable"] and kinds[row["name"]]["kind"] != MATERIALIZED
+        for row in cursor.execute(query("source", "columns"), where)
     }
     failures = {
         name: [
@@ -38,19 +36,22 @@ def examine_tables(
         ]
         for name, table in model.sources.items()
     }
+    for name, table in model.sources.items():
+        if not failures[name]:
+            failures[name] += _choice(cursor, table, [column for of, column in columns if of == name])
     for found, advice in (failure for of_table in failures.values() for failure in of_table):
         yield Finding("source", "failure", found, advice)
     sound = [table for name, table in model.sources.items() if not failures[name]]
     if sound:
         found = f"{len(sound)} of {len(model.sources)} tables have a unique key and may be read"
         yield Finding("source", "pass", found)
-    written = [sql_name(table.schema, table.name) for table in sound if rows[table.name]["may_write"]]
+    written = [sql_name(table.schema, table.relation) for table in sound if rows[table.name]["may_write"]]
     if written and not is_superuser:
         listed = ", ".join(written)
         found = f"the role may also write {listed}, which a poll never does"
         yield Finding("source", "hint", found, f"revoke insert, update, delete, truncate on {listed} from {role}")
     without_index = [
-        (rows[table.name]["pages"], f"{sql_name(table.schema, table.name)} ({sql_name(str(table.updated))})")
+        (rows[table.name]["pages"], f"{sql_name(table.schema, table.relation)} ({sql_name(str(table.updated))})")
         for table in sound
         if not rows[table.name]["has_cursor_index"]
     ]
@@ -72,7 +73,7 @@ def _shape(
     unique: Collection[tuple[str, frozenset[str]]],
     is_nullable: Mapping[tuple[str, str], bool],
 ) -> Iterator[tuple[str, str]]:
-    named = f"table {sql_name(table.schema, table.name)}"
+    named = f"table {sql_name(table.schema, table.relation)}"
     if not row["is_there"]:
         yield f"{named} is not there", "create it, or mend the model"
         return
@@ -85,8 +86,15 @@ def _shape(
         yield found, "add one, or give the model the right key"
 
 
+def _choice(
+    cursor: psycopg.Cursor[dict[str, Any]], table: SourceTable, columns: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    found = faults_of_choice(cursor.connection, table, [Column(name, TEXT) for name in columns])
+    yield from ((fault, "mend exclude, mask or where in the model") for fault in found)
+
+
 def _rights(table: SourceTable, row: Mapping[str, Any], role: str) -> Iterator[tuple[str, str]]:
-    named = sql_name(table.schema, table.name)
+    named = sql_name(table.schema, table.relation)
     if row["is_there"] and not row["may_select"]:
         grant = f"grant usage on schema {sql_name(table.schema)} to {role}; grant select on {named} to {role}"
         yield f"the role may not read {named}", grant

@@ -20,6 +20,7 @@ NUMBERS = {"numeric", "real", "double precision"}
 class Unlike:
     """A column whose equality is not that of its text, and why."""
 
+    schema: str
     table: str
     column: str
     reason: str
@@ -36,7 +37,7 @@ def unlike_text(connection: psycopg.Connection, columns: Iterable[tuple[str, str
     parameters = {"schemas": schemas, "tables": tables, "columns": names}
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(query("equality", "unlike_text"), parameters).fetchall()
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str, str], str] = {}
     for row in rows:
         if row["collation"] is not None:
             collation = sql.Identifier(row["collation"]).as_string()
@@ -45,5 +46,5 @@ def unlike_text(connection: psycopg.Connection, columns: Iterable[tuple[str, str
             continue
         else:
             reason = f"is {row['type']}, and equal values of {row['part']} may differ in text"
-        found.setdefault((row["table_name"], row["column_name"]), reason)
-    return [Unlike(table, column, reason) for (table, column), reason in found.items()]
+        found.setdefault((row["schema_name"], row["table_name"], row["column_name"]), reason)
+    return [Unlike(*at, reason) for at, reason in found.items()]

@@ -45,7 +45,7 @@ order by prepared;
 -- For each wanted table: whether it is there, may be read, shows all of its rows and has an index that begins with
 -- `updated`.
 select
-    w.table_name,
+    w.name,
     c.oid is not null as is_there,
     coalesce(c.relpages, 0) as pages,
     coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false) as may_select,
@@ -56,10 +56,12 @@ select
         inner join pg_attribute as a on i.indrelid = a.attrelid and i.indkey[0] = a.attnum
         where i.indrelid = c.oid and i.indisvalid and i.indpred is null and a.attname = w.updated
     ) as has_cursor_index
-from unnest(%(schemas)s::text[], %(tables)s::text[], %(updated)s::text[]) as w (schema_name, table_name, updated)
+from
+    unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[], %(updated)s::text[])
+        as w (name, schema_name, table_name, updated)
 left join pg_namespace as n on w.schema_name = n.nspname
 left join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname
-order by w.table_name;
+order by w.name;
 
 -- name: warehouse_tables
 select

@@ -5,6 +5,7 @@
 -- parts are. A unique index may have another collation than its column.
 with recursive keys as (
     select
+        w.schema_name,
         w.table_name,
         w.column_name,
         format_type(a.atttypid, a.atttypmod) as type,
@@ -22,6 +23,7 @@ with recursive keys as (
 
 parts as (
     select
+        k.schema_name,
         k.table_name,
         k.column_name,
         k.type,
@@ -31,6 +33,7 @@ parts as (
     from keys as k
     union
     select
+        k.schema_name,
         k.table_name,
         k.column_name,
         k.type,
@@ -43,6 +46,7 @@ parts as (
     where k.attnum = x.attnum and x.collation_id is not null
     union
     select
+        p.schema_name,
         p.table_name,
         p.column_name,
         p.type,
@@ -78,6 +82,7 @@ parts as (
 
 leaves as (
     select
+        p.schema_name,
         p.table_name,
         p.column_name,
         p.type,
@@ -117,6 +122,7 @@ classes as (
 )
 
 select distinct
+    l.schema_name,
     l.table_name,
     l.column_name,
     l.type,

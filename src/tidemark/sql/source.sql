@@ -49,10 +49,10 @@ order by schema_name;
 
 -- name: kinds
 select
-    w.table_name,
+    w.name,
     c.relkind::text as kind,
     c.relispopulated as is_populated
-from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
+from unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[]) as w (name, schema_name, table_name)
 inner join pg_namespace as n on w.schema_name = n.nspname
 inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname;
 
@@ -67,14 +67,15 @@ select
 -- name: columns
 with recursive wanted as (
     select
+        w.name,
         w.schema_name,
         w.table_name
-    from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
+    from unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[]) as w (name, schema_name, table_name)
 ),
 
 attributes as (
     select
-        w.table_name,
+        w.name,
         a.attnum,
         a.attname,
         a.attnotnull,
@@ -89,7 +90,7 @@ attributes as (
 
 based as (
     select
-        a.table_name,
+        a.name,
         a.attnum,
         a.attname,
         a.attnotnull,
@@ -98,7 +99,7 @@ based as (
     from attributes as a
     union all
     select
-        b.table_name,
+        b.name,
         b.attnum,
         b.attname,
         b.attnotnull,
@@ -110,39 +111,46 @@ based as (
 )
 
 select
-    b.table_name::text,
+    b.name,
     b.attname::text as column_name,
     format_type(b.atttypid, b.atttypmod) as type,
     not b.attnotnull as nullable
 from based as b
 inner join pg_type as t on b.atttypid = t.oid
 where t.typtype <> 'd'
-order by b.table_name, b.attnum;
+order by b.name, b.attnum;
 
 -- name: unique_keys
 select
-    n.nspname::text as schema_name,
-    c.relname::text as table_name,
+    w.name,
     array_agg(a.attname::text order by a.attname) as columns
-from pg_index as i
-inner join pg_class as c on i.indrelid = c.oid
-inner join pg_namespace as n on c.relnamespace = n.oid
+from unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[]) as w (name, schema_name, table_name)
+inner join pg_namespace as n on w.schema_name = n.nspname
+inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname
+inner join pg_index as i on c.oid = i.indrelid
 -- The columns of INCLUDE come after those of the key, and say nothing of its uniqueness. An int2vector counts from 0.
 inner join pg_attribute as a
     on c.oid = a.attrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])
-where
-    i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
-    and (n.nspname::text, c.relname::text) in (
-        select
-            w.schema_name,
-            w.table_name
-        from unnest(%(schemas)s::text[], %(tables)s::text[]) as w (schema_name, table_name)
-    )
-group by n.nspname, c.relname, i.indexrelid;
+where i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+group by w.name, i.indexrelid;
+
+-- name: chosen
+select {fields}
+from {table}
+where {where};
+
+-- name: try_condition
+-- It is parsed and planned, and no row is read.
+select from {table} as t
+limit 0;
+
+-- name: take_salt
+-- For this transaction alone.
+select set_config(%(name)s, %(salt)s, true) is not null as is_set;
 
 -- name: has_null_in_key
 select exists(
-    select from {table}
+    select from {table} as t
     where {condition}
 );
 
@@ -150,14 +158,14 @@ select exists(
 select
     min({key})::bigint as low,
     max({key})::bigint as high
-from {table};
+from {table} as t;
 
 -- name: rows
 copy (
     select
         {columns},
         {hash} as _hash
-    from {table}
+    from {table} as t
     order by {key}
 ) to stdout (format text);
 
@@ -166,7 +174,7 @@ copy (
     select
         {columns},
         {hash} as _hash
-    from {table}
+    from {table} as t
     where {updated} >= {since}
 ) to stdout (format text);
 
@@ -175,7 +183,7 @@ copy (
     select
         {columns},
         {hash} as _hash
-    from {table}
+    from {table} as t
     where {ranges}
 ) to stdout (format text);
 
@@ -228,7 +236,7 @@ from (
     select
         {bucket} as bucket,
         {hash} as hash_of_row
-    from {table}
+    from {table} as t
     union all
     select
         null::bigint as bucket,
@@ -242,7 +250,7 @@ copy (
     select
         {key},
         {hash} as _hash
-    from {table}
+    from {table} as t
     where {bucket} = any({buckets})
 ) to stdout (format text);
 

@@ -19,7 +19,7 @@ def role_sql(model: Model, database: Literal["source", "warehouse"]) -> str:
     if database == "source":
         sources = model.sources.values()
         parts["schemas"] = _list(sql.Identifier(name) for name in dict.fromkeys(table.schema for table in sources))
-        parts["tables"] = _list(sql.Identifier(table.schema, table.name) for table in sources)
+        parts["tables"] = _list(sql.Identifier(table.schema, table.relation) for table in sources)
     else:
         parts["tables"] = _list(map(sql.Identifier, model.stars))
     script = f"{query('roles', database, **parts).as_string()};\n"
