@@ -205,6 +205,6 @@ def test_two_tables_of_one_name_are_told_apart_by_their_schema(new_source: NewSo
         "table crm.customer is not there",
         "table shop.customer has no unique index over code, with all columns not null",
     ]
-    with pytest.raises(ContractError, match='relation "crm.customer" does not exist'):
+    with pytest.raises(ContractError, match=r'relation "crm\.customer" does not exist'):
         source.ingest()
     assert 'grant select on "crm"."customer", "shop"."customer", "shop"."a/b" to' in role_sql(source.model, "source")
