@@ -144,7 +144,7 @@ class Ingest:
             poll = Poll.after(head, engine, log, snapshot, identity, model, self.clock())
             captured = self._capture(model, poll, head, pointer, kept, floor, progress)
         manifest = self._manifest(poll, head, identity, floor, captured)
-        drift = drift_of(head, captured)
+        drift = tuple(drift_of(head, captured))
         if drift:
             manifest = replace(manifest, drift=drift, drift_batch=manifest.batch)
         elif head:

@@ -6,36 +6,50 @@ says which tables its batch has. So each stage makes the model anew from the man
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from tidemark.choosing import Choice
 from tidemark.errors import ConfigError
 from tidemark.lake.sqltext import OWN, listed, named_as, quoted
-from tidemark.model import MirroredTable, Model, SourceTable, StarTable
+from tidemark.model import (
+    Evolve,
+    MirroredTable,
+    Model,
+    Reader,
+    SourceTable,
+    StarTable,
+    find_model,
+    load_model,
+    read_toml,
+)
 
 NAME = "mirror"
 # The number of a change, by which the lake tells versions apart.
 CHANGE = f"{OWN}change"
 # The columns that history adds, in the warehouse's order.
 HISTORY = ("valid_from", "valid_to", "is_deleted", "batch_id")
+SCHEMAS = ("public",)
 # How many names a pattern has that stands for a column.
 WITH_COLUMN = 3
 
 
 @dataclass(frozen=True)
-class Choice:
+class Scope:
     """Which tables and columns a mirror takes, by patterns like those of file names.
 
     A pattern of one name stands for tables, of two for a schema and its tables, of three for columns: `film_*`,
     `crm.*`, `public.staff.password`. Everything is taken that `include` names, or everything at all if it names
-    nothing, apart from what `exclude` names.
+    nothing, apart from what `exclude` names. `sources` has what is said of single tables, by their names in the log.
     """
 
-    schemas: tuple[str, ...] = ("public",)
+    schemas: tuple[str, ...] = SCHEMAS
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    evolve: Evolve = "follow"
+    sources: Mapping[str, SourceTable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ConfigError for what is no pattern."""
@@ -67,12 +81,23 @@ class Choice:
 class Mirror(Model):
     """A model made from a catalogue; `tables` has what it was made of."""
 
-    choice: Choice = field(default_factory=Choice)
+    scope: Scope = field(default_factory=Scope)
     tables: Mapping[str, MirroredTable] = field(default_factory=dict)
 
     def following(self, tables: Mapping[str, MirroredTable]) -> "Mirror":
         """Give the mirror of exactly these tables, by their names in the log."""
-        return mirror_of(tables, self.choice)
+        return mirror_of(tables, self.scope)
+
+    @property
+    def needs_salt(self) -> bool:
+        """Say whether a value of the source is masked with a salt."""
+        return any(source.choice.needs_salt for source in self.scope.sources.values())
+
+    def salted(self, salt: str) -> "Mirror":
+        """Give the mirror with the salt that masks values of the source."""
+        told = self.scope.sources
+        sources = {name: replace(each, choice=replace(each.choice, salt=salt)) for name, each in told.items()}
+        return mirror_of(self.tables, replace(self.scope, sources=sources))
 
     @property
     def polled(self) -> Mapping[str, SourceTable]:
@@ -100,15 +125,15 @@ class Mirror(Model):
         return hashlib.sha256(repr([(name, star.sql) for name, star in self.stars.items()]).encode()).hexdigest()
 
 
-def mirror_of(tables: Mapping[str, MirroredTable], choice: Choice) -> Mirror:
+def mirror_of(tables: Mapping[str, MirroredTable], scope: Scope) -> Mirror:
     """Make the mirror of some tables."""
     return Mirror(
         name=NAME,
         directory=Path(NAME),
         timezone=ZoneInfo("UTC"),
-        sources={name: _source(name, table) for name, table in tables.items()},
+        sources={name: _source(name, table, scope) for name, table in tables.items()},
         stars={name: _star(name, table) for name, table in tables.items()},
-        choice=choice,
+        scope=scope,
         tables=tables,
     )
 
@@ -125,8 +150,46 @@ def history_columns(table: MirroredTable) -> dict[str, str]:
     return found
 
 
-def _source(name: str, table: MirroredTable) -> SourceTable:
-    return SourceTable(name, table.key, table.schema, table.table, evolve="follow")
+def open_model(model: str, scope: Scope) -> Model:
+    """Read a model, given by its name or its directory; `scope` says what the mirror that ships takes.
+
+    A directory whose model.toml has a `[mirror]` is a mirror as well, with a scope of its own.
+
+    Raises:
+        ConfigError: there is no such model, or its files do not fit together; every problem is named.
+    """
+    if model == NAME:
+        return mirror_of({}, scope)
+    directory = find_model(model)
+    text = read_toml(directory)
+    if "mirror" not in text:
+        return load_model(model)
+    reader = Reader(directory)
+    scope = _scope(reader, text)
+    if reader.problems:
+        raise ConfigError.of([f"model {directory}: {problem}" for problem in reader.problems])
+    return mirror_of({}, scope)
+
+
+def _scope(reader: Reader, text: Mapping[str, object]) -> Scope:
+    said, tables = text["mirror"], text.get("source", {})
+    said, tables = (each if isinstance(each, dict) else {} for each in (said, tables))
+    reader.known("[mirror]", said, {"schemas", "include", "exclude", "evolve"})
+    reader.known("model.toml", text, {"name", "mirror", "source"})
+    lists = {name: reader.names("[mirror]", said, name) for name in ("schemas", "include", "exclude") if name in said}
+    sources = {}
+    for name, table in tables.items():
+        reader.known(f"[source.{name}]", table, {"exclude", "mask", "where", "evolve"})
+        # The catalogue says the rest. A dot in the section's name stands between schema and table.
+        sources[name if "." in name else f"{SCHEMAS[0]}.{name}"] = reader.source(name, {"key": ["-"], **table})
+    return Scope(**lists, evolve=reader.evolve("[mirror]", said, "follow"), sources=sources)
+
+
+def _source(name: str, table: MirroredTable, scope: Scope) -> SourceTable:
+    told = scope.sources.get(name)
+    choice, evolve = (told.choice, told.evolve) if told else (Choice(), scope.evolve)
+    choice = replace(choice, exclude=tuple(dict.fromkeys((*choice.exclude, *table.hidden))))
+    return SourceTable(name, table.key, table.schema, table.table, evolve=evolve, choice=choice)
 
 
 def _star(name: str, table: MirroredTable) -> StarTable:

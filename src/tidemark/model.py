@@ -7,13 +7,14 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tidemark.choosing import MASKS, Choice, faults_of
 from tidemark.disclosure import name_keys
 from tidemark.errors import ConfigError
 
@@ -51,8 +52,8 @@ class MirroredTable:
 class SourceTable:
     """A table of the source: its key, and the columns that say when a row was created and last changed.
 
-    `table` is what the source calls it, if that is another name than the model's. `evolve` says what a change of its
-    columns means, see `Evolve`.
+    `table` is what the source calls it, if that is another name than the model's. `choice` says what of it leaves the
+    source, `evolve` what a change of its columns means, see `Evolve`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class SourceTable:
     sweep: Sweep = "rows"
     sweep_every: int = 1
     evolve: Evolve = "warn"
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def relation(self) -> str:
@@ -151,6 +153,19 @@ class Model:
         return self.sources
 
     @property
+    def needs_salt(self) -> bool:
+        """Say whether a value of the source is masked with a salt."""
+        return any(table.choice.needs_salt for table in self.sources.values())
+
+    def salted(self, salt: str) -> "Model":
+        """Give the model with the salt that masks values of the source."""
+        sources = {
+            name: replace(table, choice=replace(table.choice, salt=salt)) if table.choice.needs_salt else table
+            for name, table in self.sources.items()
+        }
+        return replace(self, sources=sources)
+
+    @property
     def facts(self) -> tuple[StarTable, ...]:
         """Give the facts, in the model's order."""
         return tuple(star for star in self.stars.values() if star.kind == "fact")
@@ -227,12 +242,8 @@ def load_model(model: str) -> Model:
         ConfigError: there is no such model, or its files do not fit together; every problem is named.
     """
     directory = find_model(model)
-    try:
-        text = tomllib.loads((directory / "model.toml").read_text("utf-8"))
-    except tomllib.TOMLDecodeError as exc:
-        message = f"{directory / 'model.toml'} is not TOML: {exc}"
-        raise ConfigError(message, advice="mend that line") from exc
-    reader = _Reader(directory)
+    text = read_toml(directory)
+    reader = Reader(directory)
     loaded = Model(
         name=str(text.get("name", directory.name)),
         directory=directory,
@@ -247,6 +258,15 @@ def load_model(model: str) -> Model:
     return loaded
 
 
+def read_toml(directory: Path) -> dict[str, Any]:
+    """Read a model's model.toml; ConfigError where it is not TOML."""
+    try:
+        return tomllib.loads((directory / "model.toml").read_text("utf-8"))
+    except tomllib.TOMLDecodeError as exc:
+        message = f"{directory / 'model.toml'} is not TOML: {exc}"
+        raise ConfigError(message, advice="mend that line") from exc
+
+
 def shipped_models() -> list[str]:
     """Name the models that come with Tidemark."""
     return sorted(path.name for path in _shipped().iterdir() if (path / "model.toml").is_file())
@@ -257,7 +277,8 @@ def find_model(model: str) -> Path:
     for directory in (Path(model), _shipped() / model):
         if (directory / "model.toml").is_file():
             return directory.absolute()
-    message = f"no model {model!r}: expected a directory with a model.toml, or a model that ships: {shipped_models()}"
+    known = ["mirror", *shipped_models()]
+    message = f"no model {model!r}: expected a directory with a model.toml, or a model that ships: {known}"
     raise ConfigError(message, advice="set TIDEMARK_MODEL or --model")
 
 
@@ -265,7 +286,7 @@ def _shipped() -> Path:
     return Path(str(resources.files("tidemark") / "models"))
 
 
-class _Reader:
+class Reader:
     """Turn TOML tables into the model's values, and gather every problem instead of stopping at the first."""
 
     def __init__(self, directory: Path) -> None:
@@ -273,6 +294,7 @@ class _Reader:
         self.problems: list[str] = []
 
     def tables(self, text: Mapping[str, object], section: str) -> Iterator[tuple[str, dict[str, object]]]:
+        """Give the tables of a section, such as `source`, by name."""
         tables = text.get(section)
         if not isinstance(tables, dict) or not tables:
             self.problems.append(f"model.toml has no [{section}.<table>]")
@@ -280,6 +302,7 @@ class _Reader:
         yield from tables.items()
 
     def timezone(self, name: str) -> ZoneInfo:
+        """Read a time zone."""
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
@@ -287,8 +310,10 @@ class _Reader:
             return ZoneInfo("UTC")
 
     def source(self, name: str, table: Mapping[str, object]) -> SourceTable:
+        """Read a source table."""
         where = f"[source.{name}]"
-        self._known(where, table, {"key", "schema", "table", "created", "updated", "sweep", "sweep_every", "evolve"})
+        known = {"key", "schema", "table", "created", "updated", "sweep", "sweep_every", "evolve"}
+        self.known(where, table, known | {"exclude", "mask", "where"})
         sweep = table.get("sweep", "rows")
         if sweep not in ("rows", "keys"):
             self.problems.append(f'{where} sweep is {sweep!r}: expected "rows" or "keys"')
@@ -296,25 +321,52 @@ class _Reader:
         if not isinstance(every, int) or every < 1:
             self.problems.append(f"{where} sweep_every is {every!r}: expected a number of polls, 1 or more")
             every = 1
-        evolve = next((known for known in get_args(Evolve) if table.get("evolve", "warn") == known), None)
-        if evolve is None:
-            self.problems.append(f'{where} evolve is {table["evolve"]!r}: expected "follow", "warn" or "stop"')
         updated = self._optional(where, table, "updated")
         return SourceTable(
             name=name,
-            key=self._names(where, table, "key"),
+            key=self.names(where, table, "key"),
             schema=str(table.get("schema", "public")),
-            table=self._optional(where, table, "table") or "",
+            table=self._optional(where, table, "table", "a table's name") or "",
             created=self._optional(where, table, "created"),
             updated=updated,
             sweep="keys" if sweep == "keys" and updated else "rows",
             sweep_every=every if updated else 1,
-            evolve=evolve or "warn",
+            evolve=self.evolve(where, table, "warn"),
+            choice=self._choice(where, table),
         )
 
+    def evolve(self, where: str, table: Mapping[str, object], usual: Evolve) -> Evolve:
+        """Read what a change of a table's columns means."""
+        given = table.get("evolve", usual)
+        known: tuple[Evolve, ...] = get_args(Evolve)
+        for each in known:
+            if given == each:
+                return each
+        self.problems.append(f'{where} evolve is {given!r}: expected "follow", "warn" or "stop"')
+        return usual
+
+    def _choice(self, where: str, table: Mapping[str, object]) -> Choice:
+        mask = table.get("mask", {})
+        if not isinstance(mask, dict) or not all(each in MASKS for each in mask.values()):
+            self.problems.append(f"{where} mask is {mask!r}: expected column names, each with one of {list(MASKS)}")
+            mask = {}
+        if table.get("where") == "":
+            self.problems.append(f"{where} where is empty: expected a condition, or no where")
+        choice = Choice(
+            exclude=self.names(where, table, "exclude") if "exclude" in table else (),
+            mask=mask,
+            where=self._optional(where, table, "where", "a condition of SQL") or "",
+        )
+        key = table.get("key")
+        moments = tuple(str(table[name]) for name in ("created", "updated") if name in table)
+        faults = faults_of(choice, tuple(key) if isinstance(key, list) else (), moments)
+        self.problems += [f"{where} {fault}" for fault in faults]
+        return choice
+
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
+        """Read a star table, and its SELECT."""
         where = f"[star.{name}]"
-        self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
+        self.known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
         kind = self._kind(where, table.get("kind"))
         if not name.startswith(PREFIXES[kind]):
             self.problems.append(f"{where} is a {kind}: its name must begin with {PREFIXES[kind]!r}")
@@ -322,11 +374,11 @@ class _Reader:
         star = StarTable(
             name=name,
             kind=kind,
-            key=self._names(where, table, "key"),
-            reads=() if kind == "calendar" else self._names(where, table, "reads"),
+            key=self.names(where, table, "key"),
+            reads=() if kind == "calendar" else self.names(where, table, "reads"),
             sql="",
             driving=str(table.get("driving", "")) if kind == "fact" else "",
-            source_key=self._names(where, table, "source_key") if kind == "fact" else (),
+            source_key=self.names(where, table, "source_key") if kind == "fact" else (),
             references=dict(references) if isinstance(references, dict) else {},
         )
         path = self.directory / f"{star.path}.sql"
@@ -336,6 +388,7 @@ class _Reader:
         return StarTable(**{**star.__dict__, "sql": path.read_text("utf-8").strip().removesuffix(";")})
 
     def check(self, model: Model) -> None:
+        """Find what does not fit together."""
         calendars = [star.name for star in model.dimensions if star.kind == "calendar"]
         self._check_names(model, "calendar" if calendars else None)
         if len(calendars) > 1:
@@ -378,10 +431,12 @@ class _Reader:
             for a, b in _doubles(read)
         ]
 
-    def _known(self, where: str, table: Mapping[str, object], names: set[str]) -> None:
+    def known(self, where: str, table: Mapping[str, object], names: set[str]) -> None:
+        """Find keys that mean nothing."""
         self.problems += [f"{where} has an unknown {name!r}: expected {sorted(names)}" for name in table.keys() - names]
 
-    def _names(self, where: str, table: Mapping[str, object], field: str) -> tuple[str, ...]:
+    def names(self, where: str, table: Mapping[str, object], field: str) -> tuple[str, ...]:
+        """Read a list of names that is not empty."""
         names = table.get(field)
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             self.problems.append(f"{where} {field} is {names!r}: expected a list of names")
@@ -395,10 +450,12 @@ class _Reader:
         self.problems.append(f"{where} kind is {kind!r}: expected one of {list(FOLDERS)}")
         return "dimension"
 
-    def _optional(self, where: str, table: Mapping[str, object], field: str) -> str | None:
+    def _optional(
+        self, where: str, table: Mapping[str, object], field: str, expected: str = "a column's name"
+    ) -> str | None:
         name = table.get(field)
         if name is not None and not isinstance(name, str):
-            self.problems.append(f"{where} {field} is {name!r}: expected a column's name")
+            self.problems.append(f"{where} {field} is {name!r}: expected {expected}")
             return None
         return name
 

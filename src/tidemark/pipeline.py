@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
+from tidemark.choosing import SET_SALT
 from tidemark.disclosure import show_values
 from tidemark.errors import ConfigError
 from tidemark.faults import arm
@@ -86,13 +87,19 @@ class Pipeline:
     @cached_property
     def model_of_any_batch(self) -> Model:
         """The model as stages take it: a mirror without its tables, which each stage finds in the batch at hand."""
-        from tidemark.mirror import NAME, Choice, mirror_of
-        from tidemark.model import load_model
+        from tidemark.mirror import Scope, open_model
 
         settings = self.settings
-        if settings.model != NAME:
-            return load_model(settings.model)
-        return mirror_of({}, Choice(settings.schemas, settings.include, settings.exclude))
+        return open_model(settings.model, Scope(settings.schemas, settings.include, settings.exclude))
+
+    @cached_property
+    def source_model(self) -> Model:
+        """The model with all that reading the source needs: the salt of its masks, if it has any.
+
+        Raises:
+            ConfigError: a value is to be masked with a salt, and there is none.
+        """
+        return self._salted(self.model)
 
     @cached_property
     def ingestion(self) -> Objects:
@@ -116,7 +123,7 @@ class Pipeline:
         """The first stage."""
         from tidemark.ingest import Ingest
 
-        model = self.model_of_any_batch
+        model = self._salted(self.model_of_any_batch)
         parts = (model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
         return Ingest(*parts, yield_after=self.settings.yield_after)
 
@@ -125,7 +132,7 @@ class Pipeline:
         """The reading of a range of time again."""
         from tidemark.backfill import Backfill
 
-        parts = (self.model, self.source_url, self.ingestion, self.pointer, self.clock)
+        parts = (self.source_model, self.source_url, self.ingestion, self.pointer, self.clock)
         return Backfill(*parts, yield_after=self.settings.yield_after)
 
     @cached_property
@@ -162,7 +169,7 @@ class Pipeline:
         from tidemark.verification.verify import Verify
 
         return Verify(
-            self.model,
+            self.source_model if self._is_configured("source") else self.model,
             self.ingestion,
             self.processed,
             self.pointer,
@@ -209,6 +216,18 @@ class Pipeline:
 
     def _is_configured(self, database: Database) -> bool:
         return bool(getattr(self.settings, f"{database}_url") or getattr(self.settings, f"{database}_secret"))
+
+    def _salted(self, model: Model) -> Model:
+        return model.salted(self._salt()) if model.needs_salt else model
+
+    def _salt(self) -> str:
+        if self.settings.mask_salt:
+            return self.settings.mask_salt
+        if self.settings.mask_salt_secret:
+            from tidemark.secrets import mask_salt
+
+            return mask_salt(self.settings.mask_salt_secret)
+        raise ConfigError('the model masks values by "sha256", and there is no salt', advice=SET_SALT)
 
     def _url(self, database: Database) -> str:
         self.require(database)

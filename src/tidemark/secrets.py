@@ -1,17 +1,20 @@
-"""Read a database's address from Secrets Manager, in the JSON form that AWS itself uses for databases.
+"""Read from Secrets Manager a database's address, in the JSON form that AWS itself uses, and the salt of masks.
 
 The URL is made here and held in memory only. A message quotes nothing of the secret but a port that is no number.
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from tidemark.choosing import SHORTEST_SALT
 from tidemark.errors import ConfigError
 from tidemark.objects.aws_client import aws_errors, open_client, open_session
 
 REQUIRED = ("host", "dbname", "username", "password")
+SHAPE_OF_SALT = '{"salt": …}'
 SHAPE = '{"host": …, "port": …, "dbname": …, "username": …, "password": …}'
 
 
@@ -26,28 +29,43 @@ def database_url(secret_id: str) -> str:
         TransientError: Secrets Manager is away.
 
     """
+    return _url(secret_id, _members(secret_id, SHAPE, REQUIRED))
+
+
+def mask_salt(secret_id: str) -> str:
+    """Return the salt that a secret holds, whose text is one JSON object.
+
+    Raises:
+        ConfigError: there is no such secret, we may not read it, or it holds no salt.
+        TransientError: Secrets Manager is away.
+
+    """
+    salt = str(_members(secret_id, SHAPE_OF_SALT, ("salt",))["salt"])
+    if len(salt) < SHORTEST_SALT:
+        message = f"the salt in secret {secret_id!r} is too short: expected {SHORTEST_SALT} characters or more"
+        raise ConfigError(message, advice=f"write a longer one as {SHAPE_OF_SALT}", secret=secret_id)
+    return salt
+
+
+def _members(secret_id: str, shape: str, required: Sequence[str]) -> dict[str, Any]:
     client = open_client(open_session(), "secretsmanager")
     with aws_errors(f"secret {secret_id}"):
         try:
             answer = client.get_secret_value(SecretId=secret_id)
         except client.exceptions.ResourceNotFoundException as exc:
             message = f"there is no secret {secret_id!r} in this account and region, or it has no value yet"
-            advice = f"check its name and AWS_REGION, or fill it by `aws secretsmanager put-secret-value` with {SHAPE}"
+            advice = f"check its name and AWS_REGION, or fill it by `aws secretsmanager put-secret-value` with {shape}"
             raise ConfigError(message, advice=advice, secret=secret_id) from exc
-    return _url(secret_id, _members(secret_id, answer.get("SecretString")))
-
-
-def _members(secret_id: str, text: str | None) -> dict[str, Any]:
     members = None
     # The decoder's error is dropped and not kept as a cause, because it holds the whole text.
     with suppress(ValueError):
-        members = json.loads(text or "")
+        members = json.loads(answer.get("SecretString") or "")
     if not isinstance(members, dict):
-        raise ConfigError(f"secret {secret_id!r} is no JSON object", advice=f"write it as {SHAPE}", secret=secret_id)
-    missing = [name for name in REQUIRED if members.get(name) in {None, ""}]
+        raise ConfigError(f"secret {secret_id!r} is no JSON object", advice=f"write it as {shape}", secret=secret_id)
+    missing = [name for name in required if members.get(name) in {None, ""}]
     if missing:
         message = f"secret {secret_id!r} has no {', '.join(missing)}"
-        raise ConfigError(message, advice=f"write it as {SHAPE}", secret=secret_id, missing=missing)
+        raise ConfigError(message, advice=f"write it as {shape}", secret=secret_id, missing=missing)
     return members
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tidemark.choosing import SHORTEST_SALT
 from tidemark.errors import ConfigError
 
 FILE = "tidemark.toml"
@@ -78,7 +79,7 @@ def mask_password(url: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """Hold the settings, in the words of the documentation; a URL may hold a password and is masked when shown."""
+    """Hold the settings, in the words of the documentation; a salt and the password in a URL are masked when shown."""
 
     source_url: str | None = None
     warehouse_url: str | None = None
@@ -87,6 +88,8 @@ class Settings:
     pointer: str = ".tidemark/pointer.json"
     source_secret: str | None = None
     warehouse_secret: str | None = None
+    mask_salt: str | None = None
+    mask_salt_secret: str | None = None
     model: str = "totesys"
     schemas: tuple[str, ...] = ("public",)
     include: tuple[str, ...] = ()
@@ -104,7 +107,7 @@ class Settings:
     def masked(self) -> dict[str, Any]:
         """Return the settings by name, as they may be shown and logged."""
         return {
-            each.name: mask_password(value) if each.name.endswith("_url") and value else value
+            each.name: mask_password(value) if each.name.endswith(("_url", "_salt")) and value else value
             for each in fields(self)
             for value in [getattr(self, each.name)]
         }
@@ -231,6 +234,12 @@ def _parse_pointer(text: str) -> str:
     return text
 
 
+def _parse_salt(text: str) -> str:
+    if len(text) < SHORTEST_SALT:
+        raise ConfigError(f"expected a secret text of {SHORTEST_SALT} characters or more, got {len(text)}")
+    return text
+
+
 def _parse_yield_after(text: str) -> timedelta | None:
     if text == OFF:
         return None
@@ -268,6 +277,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "ingestion": _parse_place,
     "processed": _parse_place,
     "pointer": _parse_pointer,
+    "mask_salt": _parse_salt,
     "lag": parse_duration,
     "yield_after": _parse_yield_after,
     "memory_limit": _parse_size,

@@ -4,8 +4,12 @@ import pytest
 
 from tests.acceptance.conftest import NewSource
 from tests.support.pipeline import clock
+from tidemark.doctor.source import examine_source
 from tidemark.errors import ContractError
+from tidemark.pipeline import wire
 from tidemark.rebuild import Rebuild
+from tidemark.settings import Settings
+from tidemark.warehouse.roles import role_sql
 
 ODD_TABLE = """
 create table "Odd ""Table" (
@@ -172,3 +176,35 @@ def test_names_may_look_like_patterns_and_partitions_of_files(new_source: NewSou
     for name in tables:
         assert source.latest(name) == source.source(name)
     assert Rebuild(source.model, source.objects, source.objects, clock, dry_run=True).latest().differences == 0
+
+
+def test_two_tables_of_one_name_are_told_apart_by_their_schema(new_source: NewSource) -> None:
+    source = new_source(
+        "drop schema if exists crm, shop cascade; create schema crm; create schema shop;"
+        "create table crm.customer (id integer primary key, name text, changed timestamp default '2024-01-01');"
+        "create index on crm.customer (changed);"
+        "create table shop.customer (code text primary key, name varchar(9) not null);"
+        'create table shop."a/b" (id integer primary key);'
+        """insert into crm.customer values (1, 'a'), (2, 'b'); insert into shop.customer values ('x', 'y');"""
+        'insert into shop."a/b" values (1)',
+        '[source.crm_customer]\nschema = "crm"\ntable = "customer"\nkey = ["id"]\nupdated = "changed"\n'
+        '[source.customer]\nschema = "shop"\nkey = ["code"]\n'
+        '[source.halves]\nschema = "shop"\ntable = "a/b"\nkey = ["id"]\n',
+    )
+    source.execute("update crm.customer set name = 'c', changed = now() where id = 1; delete from shop.customer")
+    manifest = source.ingest()
+    assert manifest is not None
+    counts = {name: (each.inserted, each.updated, each.deleted) for name, each in manifest.tables.items()}
+    assert counts == {"crm_customer": (0, 1, 0), "customer": (0, 0, 1), "halves": (0, 0, 0)}
+    assert {name: source.latest(name) for name in counts} == {name: source.source(name) for name in counts}
+
+    source.execute("alter table shop.customer drop constraint customer_pkey; drop table crm.customer")
+    settings = Settings(source_url=source.reads_as, model=str(source.model.directory))
+    found = [each.found for each in examine_source(wire(settings)) if each.outcome == "failure"]
+    assert found == [
+        "table crm.customer is not there",
+        "table shop.customer has no unique index over code, with all columns not null",
+    ]
+    with pytest.raises(ContractError, match=r'relation "crm\.customer" does not exist'):
+        source.ingest()
+    assert 'grant select on "crm"."customer", "shop"."customer", "shop"."a/b" to' in role_sql(source.model, "source")

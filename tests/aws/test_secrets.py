@@ -13,7 +13,7 @@ from tests.support.s3 import S3
 from tidemark import secrets
 from tidemark.errors import ConfigError, TransientError
 from tidemark.pipeline import wire
-from tidemark.secrets import database_url
+from tidemark.secrets import database_url, mask_salt
 from tidemark.settings import Settings
 
 NAME = "tidemark/source"
@@ -114,3 +114,27 @@ def test_the_wiring_takes_a_secret_where_there_is_no_url(database: str) -> None:
     assert getattr(wire(Settings(**named)), f"{database}_url") == database_url(NAME)
     named[f"{database}_url"] = "postgresql://h/x"
     assert getattr(wire(Settings(**named)), f"{database}_url") == "postgresql://h/x"
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"salt": "brief"}, "is too short: expected 16 characters or more"),
+        ({"pepper": "a long and secret salt"}, "has no salt"),
+    ],
+)
+def test_a_salt_that_is_none_is_refused_and_not_quoted(content: dict[str, str], said: str) -> None:
+    keep(json.dumps(content))
+
+    with pytest.raises(ConfigError, match=said) as caught:
+        mask_salt(NAME)
+
+    assert next(iter(content.values())) not in str(caught.value)
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_secret_gives_the_salt() -> None:
+    keep('{"salt": "a long and secret salt"}')
+
+    assert mask_salt(NAME) == "a long and secret salt"

@@ -124,11 +124,13 @@ class SmallSource:
         """Read a table of the source, every value as Postgres's text."""
         known = self.model.sources[table]
         with self.connect() as connection:
-            cursor = connection.execute(sql.SQL("select * from {} limit 0").format(sql.Identifier(known.schema, table)))
+            cursor = connection.execute(
+                sql.SQL("select * from {} limit 0").format(sql.Identifier(known.schema, known.relation))
+            )
             names = [column.name for column in cursor.description or ()]
             texts = sql.SQL(", ").join(sql.SQL(AS_PRINTED).format(sql.Identifier(name)) for name in names)
             rows = connection.execute(
-                sql.SQL("select {} from {}").format(texts, sql.Identifier(known.schema, table)),
+                sql.SQL("select {} from {}").format(texts, sql.Identifier(known.schema, known.relation)),
             ).fetchall()
         return _in_order([dict(zip(names, row, strict=True)) for row in rows], known.key)
 

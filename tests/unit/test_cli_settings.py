@@ -37,6 +37,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
     value = {
         "source_url": "postgresql://h/x",
         "warehouse_url": "postgresql://h/x",
+        "mask_salt": "a long and secret salt",
         "lag": "7s",
         "yield_after": "7s",
         "memory_limit": "1GB",

@@ -35,6 +35,8 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         pointer=".tidemark/pointer.json",
         source_secret=None,
         warehouse_secret=None,
+        mask_salt=None,
+        mask_salt_secret=None,
         model="totesys",
         lag=timedelta(seconds=5),
         yield_after=timedelta(seconds=2),
@@ -52,6 +54,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "lag": "{}s",
         "yield_after": "{}s",
         "pointer": "ssm:/{}",
+        "mask_salt": "a long and secret salt, {}",
         "memory_limit": "{}GB",
     }
     in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))

@@ -1,37 +1,18 @@
 """The catalogue: which tables of the source a mirror can have, and why it cannot have the others."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tidemark.capture.kinds import obstacle
+from tidemark.capture.kinds import Relation, obstacle
 from tidemark.log.changelog import Manifest
-from tidemark.mirror import Choice, Mirror
+from tidemark.mirror import Mirror, Scope
 from tidemark.model import HISTORY, MirroredTable, Model, mirror_name
 
 if TYPE_CHECKING:
     from tidemark.capture.source import Source
 
 KEY_WANTED = "add a primary key or a unique index over columns that are not null"
-
-
-@dataclass(frozen=True)
-class Relation:
-    """What the catalogue says of a relation: its kind, its columns, and its keys, of which the first is the best."""
-
-    schema_name: str
-    table_name: str
-    kind: str
-    is_populated: bool
-    is_partition: bool
-    may_select: bool
-    columns: Sequence[str]
-    keys: Sequence[Sequence[str]]
-
-    @property
-    def name(self) -> str:
-        """Give its name in the log."""
-        return mirror_name(self.schema_name, self.table_name)
 
 
 @dataclass(frozen=True)
@@ -47,13 +28,11 @@ def catalogued(source: "Source", model: Model, head: Manifest | None) -> Catalog
     if not isinstance(model, Mirror):
         return Catalogued(model, {})
     before = head.mirrored if head else {}
-    relations = [each for each in source.relations(model.choice.schemas) if not each.is_partition]
-    wanted = {each.name: each for each in relations if model.choice.takes(each.schema_name, each.table_name)}
-    left_out = {
-        name: reason for name, each in wanted.items() if (reason := _reason(each, wanted, before, model.choice))
-    }
+    relations = [each for each in source.relations(model.scope.schemas) if not each.is_partition]
+    wanted = {each.name: each for each in relations if model.scope.takes(each.schema_name, each.table_name)}
+    left_out = {name: reason for name, each in wanted.items() if (reason := _reason(each, wanted, before, model.scope))}
     followed = {
-        name: _mirrored(each, before.get(name), model.choice) for name, each in wanted.items() if name not in left_out
+        name: _mirrored(each, before.get(name), model.scope) for name, each in wanted.items() if name not in left_out
     }
     # What the log has stays in it. What the source still has, though nobody may follow it, stays as it was.
     there = {each.name for each in relations}
@@ -65,8 +44,8 @@ def catalogued(source: "Source", model: Model, head: Manifest | None) -> Catalog
     return Catalogued(model.following(followed | kept), left_out)
 
 
-def _mirrored(relation: Relation, before: MirroredTable | None, choice: Choice) -> MirroredTable:
-    hidden = choice.leaves_out(relation.schema_name, relation.table_name, relation.columns)
+def _mirrored(relation: Relation, before: MirroredTable | None, scope: Scope) -> MirroredTable:
+    hidden = scope.leaves_out(relation.schema_name, relation.table_name, relation.columns)
     known = before.columns if before else {}
     # The poll fills in the types, which it reads in its snapshot.
     columns = {name: known.get(name, "") for name in relation.columns if name not in hidden}
@@ -81,14 +60,14 @@ def _key(relation: Relation, before: MirroredTable | None) -> tuple[str, ...]:
 
 
 def _reason(
-    relation: Relation, wanted: Mapping[str, Relation], before: Mapping[str, MirroredTable], choice: Choice
+    relation: Relation, wanted: Mapping[str, Relation], before: Mapping[str, MirroredTable], scope: Scope
 ) -> str:
     """Say why a mirror cannot have a relation; empty if it can."""
-    return next(_obstacles(relation, wanted, before.get(relation.name), choice), "")
+    return next(_obstacles(relation, wanted, before.get(relation.name), scope), "")
 
 
 def _obstacles(
-    relation: Relation, wanted: Mapping[str, Relation], before: MirroredTable | None, choice: Choice
+    relation: Relation, wanted: Mapping[str, Relation], before: MirroredTable | None, scope: Scope
 ) -> Iterator[str]:
     table = f"{relation.schema_name}.{relation.table_name}"
     if found := obstacle(table, relation.kind, is_populated=relation.is_populated):
@@ -102,7 +81,7 @@ def _obstacles(
     key = _key(relation, before)
     if before and set(before.key) != set(key):
         yield f"its key was ({', '.join(before.key)}) and is ({', '.join(key)}): its history goes by the old one"
-    if hidden := set(key) & set(choice.leaves_out(relation.schema_name, relation.table_name, key)):
+    if hidden := set(key) & set(scope.leaves_out(relation.schema_name, relation.table_name, key)):
         yield f"its key column {', '.join(sorted(hidden))} is excluded, and without it no row can be told from another"
     # DuckDB and Delta tables take names that differ in case alone for one.
     lowered = [name.lower() for name in relation.columns]

@@ -42,6 +42,7 @@ def _broken(table: SourceTable, snapshot: Snapshot, before: tuple[Column, ...]) 
         return [obstacle]
     columns = snapshot.columns(table)
     broken = broken_terms(table.name, table.key, table.moments, columns, before)
+    broken += snapshot.faults_of_choice(table) if columns else []
     if not broken and not snapshot.has_unique_key(table):
         broken.append(
             f"source table {table.name!r} has no unique index over its key {list(table.key)}, with all columns not null"

@@ -1,5 +1,10 @@
 """What kinds of relation can be a source table, and why the others cannot."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tidemark.model import mirror_name
+
 # The relations that LOCK TABLE takes. For a materialised view there is no lock that comes before the snapshot, so its
 # rows are as of the poll's first look at them, which keeps a REFRESH waiting until the poll ends.
 LOCKABLE = ("r", "p", "v")
@@ -15,6 +20,25 @@ NAMES = {
     "I": "an index",
     "t": "a TOAST table",
 }
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What the catalogue says of a relation: its kind, its columns, and its keys, of which the first is the best."""
+
+    schema_name: str
+    table_name: str
+    kind: str
+    is_populated: bool
+    is_partition: bool
+    may_select: bool
+    columns: Sequence[str]
+    keys: Sequence[Sequence[str]]
+
+    @property
+    def name(self) -> str:
+        """Give its name in the log."""
+        return mirror_name(self.schema_name, self.table_name)
 
 
 def obstacle(table: str, kind: str, *, is_populated: bool) -> str:

@@ -113,7 +113,13 @@ def hashed_by(table: SourceTable, columns: Iterable[Column], major_version: int)
     shape = [f"{column.name} {column.type}" for column in columns]
     listed = ",".join([*shape, "", *table.key, "", *form, "", str(WAY_OF_HASHING)])
     digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
-    return f"{table.sweep}:{major_version}:{digest}"
+    chosen = table.choice.fingerprint
+    return f"{table.sweep}:{major_version}:{digest}{f':{chosen}' if chosen else ''}"
+
+
+def is_other_choice(known: str, table: SourceTable) -> bool:
+    """Say whether the model chose other rows or masked in another way when rows were hashed in the way `known`."""
+    return known.split(":")[3:] != ([table.choice.fingerprint] if table.choice.fingerprint else [])
 
 
 def split_lines(

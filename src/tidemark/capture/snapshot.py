@@ -8,10 +8,11 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import MATERIALIZED, obstacle
+from tidemark.capture.relation import chosen_columns, faults_of_choice, identifier, relation
 from tidemark.capture.sweep import Bucketing, Sum, Sums
 from tidemark.capture.watermark import Span
 from tidemark.disclosure import told
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, contract_error
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
 from tidemark.postgres.copy_out import copied_lines
@@ -44,16 +45,24 @@ class Snapshot:
         self.name = name
         self.captured_at = captured_at
         named = places(tables)
-        self._columns: dict[str, list[Column]] = {table.name: [] for table in tables}
+        self._whole: dict[str, list[Column]] = {table.name: [] for table in tables}
         with connection.cursor(row_factory=dict_row) as cursor:
             for row in cursor.execute(query("source", "columns"), named):
-                self._columns[row["name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
+                self._whole[row["name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
             rows = cursor.execute(query("source", "unique_keys"), named).fetchall()
         self._unique = {(row["name"], frozenset(row["columns"])) for row in rows}
+        self._columns = {table.name: chosen_columns(table, self._whole[table.name]) for table in tables}
+        self._faults: dict[str, list[str]] = {}
 
     def columns(self, table: SourceTable) -> tuple[Column, ...]:
-        """Give the table's columns in its own order."""
-        return tuple(self._columns[table.name])
+        """Give the columns of the table that leave the source, in its own order."""
+        return self._columns[table.name]
+
+    def faults_of_choice(self, table: SourceTable) -> list[str]:
+        """Say, in one sentence each, why the source cannot leave out or mask what the model says."""
+        if table.name not in self._faults:
+            self._faults[table.name] = faults_of_choice(self._connection, table, self._whole[table.name])
+        return self._faults[table.name]
 
     def has_unique_key(self, table: SourceTable) -> bool:
         """Say whether a valid unique index covers exactly the key's columns and none of them may be null.
@@ -65,7 +74,7 @@ class Snapshot:
         if self._kinds[table.name][0] != MATERIALIZED:
             return not any(column.nullable for column in self.columns(table) if column.name in table.key)
         condition = sql.SQL(" or ").join(sql.SQL("{} is null").format(sql.Identifier(name)) for name in table.key)
-        statement = query("source", "has_null_in_key", table=identifier(table), condition=condition)
+        statement = query("source", "has_null_in_key", table=self._relation(table), condition=condition)
         return self._connection.execute(statement).fetchone() == (False,)
 
     def obstacle(self, table: SourceTable) -> str:
@@ -114,13 +123,13 @@ class Snapshot:
         if self._connection.execute(keeps).fetchone() != (True,):
             return
         key = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in table.key)
-        known = {"key": key, "table": identifier(table), "snapshot": sql.Literal(snapshot)}
+        known = {"key": key, "table": self._relation(table, "xmin"), "snapshot": sql.Literal(snapshot)}
         for wanted in self._wanted(table, keys):
             yield from self._copy(table, query("source", "keys_seen_by", **wanted, **known))
 
     def key_range(self, table: SourceTable) -> tuple[int, int] | None:
         """Give the lowest and highest key of a table whose key is one integer; None when it has no rows."""
-        statement = query("source", "key_range", key=sql.Identifier(table.key[0]), table=identifier(table))
+        statement = query("source", "key_range", key=sql.Identifier(table.key[0]), table=self._relation(table))
         low, high = self._connection.execute(statement).fetchone() or (None, None)
         return None if low is None else (low, high)
 
@@ -201,10 +210,16 @@ class Snapshot:
         wanted = columns if table.sweep == "rows" else [c for c in columns if c.name in (*table.key, table.updated)]
         prefix = sql.SQL("t.") if alias else sql.SQL("")
         return {
-            "table": identifier(table),
+            "table": self._relation(table),
             "columns": sql.SQL(", ").join(prefix + sql.Identifier(column.name) for column in columns),
             "hash": hash_of({column.name: column.base_type for column in wanted}, table.key, prefix),
         }
+
+    def _relation(self, table: SourceTable, *others: str) -> sql.Composable:
+        faults = self.faults_of_choice(table)
+        if faults:
+            raise contract_error(faults)
+        return relation(table, self.columns(table), *others)
 
     def _copy(self, table: SourceTable, statement: sql.Composed) -> Iterator[bytes]:
         try:
@@ -226,11 +241,6 @@ def places(tables: Iterable[SourceTable]) -> dict[str, list[str]]:
         "schemas": [table.schema for table in wanted],
         "tables": [table.relation for table in wanted],
     }
-
-
-def identifier(table: SourceTable) -> sql.Identifier:
-    """Name a table with its schema."""
-    return sql.Identifier(table.schema, table.relation)
 
 
 def _list(names: Iterable[str]) -> sql.Composed:

@@ -15,9 +15,9 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, dict_row
 
-from tidemark.capture.catalogue import Relation
-from tidemark.capture.kinds import LOCKABLE
-from tidemark.capture.snapshot import Kind, Snapshot, identifier, places
+from tidemark.capture.kinds import LOCKABLE, Relation
+from tidemark.capture.relation import identifier, take_salt
+from tidemark.capture.snapshot import Kind, Snapshot, places
 from tidemark.capture.table_locks import locked
 from tidemark.capture.watermark import Floor
 from tidemark.model import SourceTable
@@ -96,6 +96,7 @@ class Source:
             try:
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
+                take_salt(self._connection, wanted)
                 with giving_way(self._connection, self._url, self._what, self._yield_after):
                     yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"], kinds)
             finally:

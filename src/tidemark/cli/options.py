@@ -73,6 +73,8 @@ def _shared(
     warehouse_url: Annotated[str | None, _setting("URL", "postgresql://… of the warehouse.")] = None,
     source_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the source's URL.")] = None,
     warehouse_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the warehouse's.")] = None,
+    mask_salt: Annotated[str | None, _setting("TEXT", "Secret that goes into each sha256 of a mask.")] = None,
+    mask_salt_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the salt itself.")] = None,
     ingestion: Annotated[str | None, _setting("PLACE", "s3://bucket/prefix or a directory: the change log.")] = None,
     processed: Annotated[str | None, _setting("PLACE", "s3://bucket/prefix or a directory: the star.")] = None,
     pointer: Annotated[str | None, _setting("PLACE", "ssm:/path or a file: how far polls came.")] = None,

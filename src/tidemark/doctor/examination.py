@@ -56,3 +56,5 @@ def _settings(pipeline: Pipeline) -> Iterator[Finding]:
     model = pipeline.model
     tables = f"{len(model.sources)} source tables, {len(model.stars)} star tables"
     yield Finding("settings", "pass", f"model {model.name} at {model.directory}: {tables}")
+    if pipeline.source_model.needs_salt:
+        yield Finding("settings", "pass", "there is a salt for what the model masks")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tidemark.capture.catalogue import catalogued
+from tidemark.capture.relation import chosen_columns
 from tidemark.capture.snapshot import places
 from tidemark.capture.source import open_source
 from tidemark.doctor.databases import connected
@@ -76,7 +77,7 @@ def _source_columns(pipeline: Pipeline) -> dict[str, list[Column]]:
     with connected(pipeline.source_url, "source") as cursor:
         for row in cursor.execute(query("source", "columns"), places(tables)):
             columns[row["name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
-    return columns
+    return {table.name: list(chosen_columns(table, columns[table.name])) for table in tables}
 
 
 def _declared(pipeline: Pipeline) -> Mapping[str, Mapping[str, Limit]]:

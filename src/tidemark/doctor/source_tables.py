@@ -1,14 +1,16 @@
 """The tables of the source that the model names: are they there, with a key, and may they be read?"""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from tidemark.capture.kinds import MATERIALIZED, obstacle
+from tidemark.capture.relation import TEXT, faults_of_choice
 from tidemark.capture.snapshot import places
 from tidemark.doctor.databases import sql_name
 from tidemark.doctor.finding import Finding
+from tidemark.log.columns import Column
 from tidemark.model import Model, SourceTable
 from tidemark.postgres.queries import query
 
@@ -34,6 +36,9 @@ def examine_tables(
         ]
         for name, table in model.polled.items()
     }
+    for name, table in model.polled.items():
+        if not failures[name]:
+            failures[name] += _choice(cursor, table, [column for of, column in columns if of == name])
     for found, advice in (failure for of_table in failures.values() for failure in of_table):
         yield Finding("source", "failure", found, advice)
     sound = [table for name, table in model.polled.items() if not failures[name]]
@@ -79,6 +84,13 @@ def _shape(
     elif (table.name, frozenset(table.key)) not in unique or any(is_nullable[table.name, key] for key in table.key):
         found = f"{named} has no unique index over {', '.join(table.key)}, with all columns not null"
         yield found, "add one, or give the model the right key"
+
+
+def _choice(
+    cursor: psycopg.Cursor[dict[str, Any]], table: SourceTable, columns: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    found = faults_of_choice(cursor.connection, table, [Column(name, TEXT) for name in columns])
+    yield from ((fault, "mend exclude, mask or where in the model") for fault in found)
 
 
 def _rights(table: SourceTable, row: Mapping[str, Any], role: str) -> Iterator[tuple[str, str]]:

@@ -138,7 +138,7 @@ class Manifest:
         def make(content: dict[str, Any]) -> Manifest:
             tables = {name: _entry(name, table) for name, table in content["tables"].items()}
             times = {name: _time(content[name]) for name in ("captured_at", "watermark", "highest")}
-            return cls(**{**content, **times, "tables": tables})
+            return cls(**{**content, **times, "tables": tables, "drift": tuple(content.get("drift", ()))})
 
         return read_record(body, what, make)
 

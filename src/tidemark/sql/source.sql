@@ -134,9 +134,23 @@ inner join pg_attribute as a
 where i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
 group by w.name, i.indexrelid;
 
+-- name: chosen
+select {fields}
+from {table}
+where {where};
+
+-- name: try_condition
+-- It is parsed and planned, and no row is read.
+select from {table} as t
+limit 0;
+
+-- name: take_salt
+-- For this transaction alone.
+select set_config(%(name)s, %(salt)s, true) is not null as is_set;
+
 -- name: has_null_in_key
 select exists(
-    select from {table}
+    select from {table} as t
     where {condition}
 );
 
@@ -144,14 +158,14 @@ select exists(
 select
     min({key})::bigint as low,
     max({key})::bigint as high
-from {table};
+from {table} as t;
 
 -- name: rows
 copy (
     select
         {columns},
         {hash} as _hash
-    from {table}
+    from {table} as t
     order by {key}
 ) to stdout (format text);
 
@@ -160,7 +174,7 @@ copy (
     select
         {columns},
         {hash} as _hash
-    from {table}
+    from {table} as t
     where {updated} >= {since}
 ) to stdout (format text);
 
@@ -169,7 +183,7 @@ copy (
     select
         {columns},
         {hash} as _hash
-    from {table}
+    from {table} as t
     where {ranges}
 ) to stdout (format text);
 
@@ -222,7 +236,7 @@ from (
     select
         {bucket} as bucket,
         {hash} as hash_of_row
-    from {table}
+    from {table} as t
     union all
     select
         null::bigint as bucket,
@@ -236,7 +250,7 @@ copy (
     select
         {key},
         {hash} as _hash
-    from {table}
+    from {table} as t
     where {bucket} = any({buckets})
 ) to stdout (format text);
 

@@ -14,7 +14,7 @@ import duckdb
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, contract_error
 from tidemark.lake.engine import Engine
-from tidemark.lake.sqltext import Expression, Select, converted, listed, named_as, select
+from tidemark.lake.sqltext import Expression, Fields, Select, converted, listed, named_as, select
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.star.key_types import faults_of_keys, is_marked, marked
@@ -152,8 +152,44 @@ def bind(
             except ConfigError as exc:
                 bound.mistakes.extend(exc.problems)
             except duckdb.Error as exc:
-                bound.found.append(f"{star.path}.sql cannot read the source: {told(exc)}")
+                _sort_in(bound, star, exc, _read_though_excluded(worker, model, star, columns))
     return bound
+
+
+def _sort_in(bound: Binding, star: StarTable, exc: duckdb.Error, excluded: Sequence[str]) -> None:
+    bound.mistakes.extend(excluded)
+    if not excluded:
+        bound.found.append(f"{star.path}.sql cannot read the source: {told(exc)}")
+
+
+def _read_though_excluded(
+    engine: Engine, model: Model, star: StarTable, columns: Mapping[str, Sequence[Column]]
+) -> list[str]:
+    """Name the columns that a SELECT reads although the model excludes them: without such a one alone it fails."""
+    excluded = [(name, column) for name in star.reads for column in model.sources[name].choice.exclude]
+
+    def is_bound(missing: tuple[str, str] | None) -> bool:
+        for name in star.reads:
+            others = [column for of, column in excluded if of == name and (of, column) != missing]
+            # A null goes wherever a value of any type may go.
+            nulls = [named_as(Expression("null"), column) for column in others]
+            engine.view(name, select("binding", "one_row", fields=listed([*_samples(columns[name]), *nulls])))
+        try:
+            engine.describe(Select(star.sql))
+        except duckdb.Error:
+            return False
+        return True
+
+    try:
+        if not excluded or not is_bound(None):
+            return []
+        return [
+            f"{star.path}.sql reads {name}.{column}, and [source.{name}] excludes it: take it out of one of the two"
+            for name, column in excluded
+            if not is_bound((name, column))
+        ]
+    finally:
+        _present(engine, model, {name: columns[name] for name in star.reads})
 
 
 def _joined(
@@ -204,11 +240,14 @@ def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column
     engine.seeds(model.seeds)
     engine.view("calendar", select("binding", "one_day"))
     for name, found in columns.items():
-        samples = (
-            named_as(
-                converted(Expression(SAMPLES.get(column.typed, "0")), marked(column) if marks else column.typed),
-                column.name,
-            )
-            for column in found
+        engine.view(name, select("binding", "one_row", fields=listed(_samples(found, marks=marks))))
+
+
+def _samples(columns: Sequence[Column], *, marks: bool = False) -> list[Fields]:
+    return [
+        named_as(
+            converted(Expression(SAMPLES.get(column.typed, "0")), marked(column) if marks else column.typed),
+            column.name,
         )
-        engine.view(name, select("binding", "one_row", fields=listed(samples)))
+        for column in columns
+    ]

@@ -46,7 +46,10 @@ def typed(rows: Rows, columns: Sequence[Column], *, filled: bool = False) -> Sel
 
 
 def mirrored(rows: Rows, table: MirroredTable, columns: Sequence[Column]) -> Select:
-    """Write a SELECT that presents rows of the log or of latest as a mirror sees them: all as text, lost columns null."""
+    """Write a SELECT that presents rows of the log or of latest as a mirror sees them.
+
+    Every value is a text, and a column that was lost is null.
+    """
     known = {column.name for column in columns}
     fields = (
         named_as(converted(quoted(name) if name in known else Expression("null"), "varchar"), name)

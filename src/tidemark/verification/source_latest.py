@@ -8,7 +8,7 @@ Where it does not, the version of the source's row says whether that snapshot sa
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tidemark.capture.poll import hashed_by
+from tidemark.capture.poll import hashed_by, is_other_choice
 from tidemark.capture.snapshot import Snapshot
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.sqltext import (
@@ -68,7 +68,15 @@ class SourceEdge:
         with self.engine.working_tables() as tables:
             match = compare(self.engine, tables, source, theirs, shared, table.key)
             if match.found:
-                found = _Found(self, table, entry, match.found, tables, is_same_hash=is_same_hash)
+                found = _Found(
+                    self,
+                    table,
+                    entry,
+                    match.found,
+                    tables,
+                    is_same_hash=is_same_hash,
+                    is_other_choice=is_other_choice(entry.hashed_by, table),
+                )
                 found.judge(totals)
             return self._proof(table, match, is_as_recorded=_agrees(totals, entry), note=note)
 
@@ -117,6 +125,7 @@ class _Found:
     differences: Table
     tables: WorkingTables
     is_same_hash: bool
+    is_other_choice: bool
 
     def judge(self, totals: tuple[int, str, int]) -> None:
         """Decide which differences are pending and which are real; `totals` are those of latest."""
@@ -133,8 +142,9 @@ class _Found:
             self._give("pending update", Condition(f"{DIFFERS} and {self._has_other_hash} and {is_genuine}"))
             self._give("pending delete", Condition(f"{SURPLUS} and {is_genuine}"))
             return
-        if not self.entry.hashed_by:
-            # The source was moved: the last snapshot was another server's, and the next poll compares every row.
+        if not self.entry.hashed_by or self.is_other_choice:
+            # The source was moved, so that the last snapshot was another server's; or the model masks values in another
+            # way, or reads other rows. The next poll compares every row.
             for verdict, kind in zip(PENDING, (MISSING, DIFFERS, SURPLUS), strict=True):
                 self._give(verdict, kind)
             return

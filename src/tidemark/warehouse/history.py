@@ -1,11 +1,14 @@
 """How one row of the source evolved: the versions that the warehouse keeps of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.abc import Buffer
 from psycopg.rows import dict_row
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 
 from tidemark.errors import ConfigError
 from tidemark.model import Model, StarTable
@@ -95,6 +98,37 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
     return History(fact.name, named, tuple(rows), frozenset({*fact.key, *BOOKKEEPING}))
 
 
+class _Date(DateLoader):
+    """A day, or its text where Python has no such day: infinity, BC, a year of five digits."""
+
+    def load(self, data: Buffer) -> Any:  # noqa: ANN401 -- psycopg's own word for it
+        """Read a day."""
+        return _or_text(super().load, data)
+
+
+class _Timestamp(TimestampLoader):
+    """The same of a time without a zone."""
+
+    def load(self, data: Buffer) -> Any:  # noqa: ANN401 -- as above
+        """Read a time."""
+        return _or_text(super().load, data)
+
+
+class _Timestamptz(TimestamptzLoader):
+    """The same of a time with a zone."""
+
+    def load(self, data: Buffer) -> Any:  # noqa: ANN401 -- as above
+        """Read a time."""
+        return _or_text(super().load, data)
+
+
+def _or_text(load: Callable[[Buffer], object], data: Buffer) -> object:
+    try:
+        return load(data)
+    except psycopg.DataError:
+        return bytes(data).decode()
+
+
 def _rows(
     cursor: psycopg.Cursor[dict[str, object]],
     statement: sql.Composed,
@@ -102,6 +136,8 @@ def _rows(
     fact: StarTable,
     what: str,
 ) -> list[dict[str, object]]:
+    for kind, loader in (("date", _Date), ("timestamp", _Timestamp), ("timestamptz", _Timestamptz)):
+        cursor.adapters.register_loader(kind, loader)
     try:
         return cursor.execute(statement, list(key)).fetchall()
     except errors.UndefinedTable as exc:
