@@ -15,7 +15,7 @@ from tidemark.disclosure import show_values
 from tidemark.errors import ConfigError
 from tidemark.faults import arm
 from tidemark.memory import limit_memory
-from tidemark.settings import Settings, armed_fault, flag, variable
+from tidemark.settings import Settings, armed_fault, flag, names_in, variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,8 @@ class Pipeline:
         from tidemark.mirror import Scope, open_model
 
         settings = self.settings
-        return open_model(settings.model, Scope(settings.schemas, settings.include, settings.exclude))
+        scope = Scope(*map(names_in, (settings.schemas, settings.include, settings.exclude)))
+        return open_model(settings.model, scope)
 
     @cached_property
     def source_model(self) -> Model:

@@ -91,9 +91,9 @@ class Settings:
     mask_salt: str | None = None
     mask_salt_secret: str | None = None
     model: str = "totesys"
-    schemas: tuple[str, ...] = ("public",)
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    schemas: str = "public"
+    include: str | None = None
+    exclude: str | None = None
     lag: timedelta = field(default=timedelta(seconds=5))
     yield_after: timedelta | None = field(default=timedelta(seconds=2))
     memory_limit: str | None = None
@@ -252,11 +252,15 @@ def _parse_yield_after(text: str) -> timedelta | None:
     return found
 
 
-def _parse_list(text: str) -> tuple[str, ...]:
-    found = tuple(each.strip() for each in text.split(","))
-    if not all(found):
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Return the names in a setting that lists some."""
+    return tuple(each.strip() for each in text.split(",")) if text else ()
+
+
+def _parse_names(text: str) -> str:
+    if not all(names_in(text)):
         raise ConfigError(f"expected names with a comma between, got {text!r}")
-    return found
+    return text
 
 
 def _parse_size(text: str) -> str:
@@ -281,8 +285,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "lag": parse_duration,
     "yield_after": _parse_yield_after,
     "memory_limit": _parse_size,
-    "schemas": _parse_list,
-    "include": _parse_list,
-    "exclude": _parse_list,
+    "schemas": _parse_names,
+    "include": _parse_names,
+    "exclude": _parse_names,
     "show_values": _parse_choice,
 }
