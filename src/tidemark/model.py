@@ -129,9 +129,22 @@ def load_model(model: str) -> Model:
         ConfigError: there is no such model, or its files do not fit together; every problem is named.
     """
     directory = find_model(model)
+    loaded, problems = read_model(directory)
+    if problems:
+        raise ConfigError.of([f"model {directory}: {problem}" for problem in problems])
+    name_keys({star.name: star.key_columns for star in loaded.stars.values()})
+    return loaded
+
+
+def read_model(directory: Path) -> tuple[Model, list[str]]:
+    """Read a model's directory, and say what is wrong with it; what is wrong is left out of the model, or is empty.
+
+    Raises:
+        ConfigError: model.toml is not TOML.
+    """
     try:
         text = tomllib.loads((directory / "model.toml").read_text("utf-8"))
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         message = f"{directory / 'model.toml'} is not TOML: {exc}"
         raise ConfigError(message, advice="mend that line") from exc
     reader = _Reader(directory)
@@ -143,10 +156,7 @@ def load_model(model: str) -> Model:
         stars={name: reader.star(name, table) for name, table in reader.tables(text, "star")},
     )
     reader.check(loaded)
-    if reader.problems:
-        raise ConfigError.of([f"model {directory}: {problem}" for problem in reader.problems])
-    name_keys({star.name: star.key_columns for star in loaded.stars.values()})
-    return loaded
+    return loaded, reader.problems
 
 
 def shipped_models() -> list[str]:
@@ -179,7 +189,11 @@ class _Reader:
         if not isinstance(tables, dict) or not tables:
             self.problems.append(f"model.toml has no [{section}.<table>]")
             return
-        yield from tables.items()
+        for name, table in tables.items():
+            if isinstance(table, dict):
+                yield name, table
+            else:
+                self.problems.append(f"[{section}] {name} is {table!r}: expected a section [{section}.{name}]")
 
     def timezone(self, name: str) -> ZoneInfo:
         try:
@@ -212,10 +226,10 @@ class _Reader:
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
         where = f"[star.{name}]"
         self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
-        kind = self._kind(where, table.get("kind"))
+        kind = self._kind(where, table.get("kind"), name)
         if not name.startswith(PREFIXES[kind]):
             self.problems.append(f"{where} is a {kind}: its name must begin with {PREFIXES[kind]!r}")
-        references = table.get("references", {})
+        references = self._references(where, table.get("references", {}))
         star = StarTable(
             name=name,
             kind=kind,
@@ -224,7 +238,7 @@ class _Reader:
             sql="",
             driving=str(table.get("driving", "")) if kind == "fact" else "",
             source_key=self._names(where, table, "source_key") if kind == "fact" else (),
-            references=dict(references) if isinstance(references, dict) else {},
+            references=references,
         )
         path = self.directory / f"{star.path}.sql"
         if not path.is_file():
@@ -255,7 +269,7 @@ class _Reader:
                 continue
             if star.driving not in star.reads:
                 self.problems.append(f"{where} driving is {star.driving!r}: expected one of its reads {star.reads}")
-            elif len(star.source_key) != len(model.sources[star.driving].key):
+            elif star.driving in model.sources and len(star.source_key) != len(model.sources[star.driving].key):
                 key = model.sources[star.driving].key
                 self.problems.append(f"{where} source_key {star.source_key} does not match {star.driving}'s key {key}")
             if len(star.key) != 1:
@@ -285,12 +299,20 @@ class _Reader:
             return ()
         return tuple(names)
 
-    def _kind(self, where: str, kind: object) -> Kind:
+    def _references(self, where: str, references: object) -> dict[str, str]:
+        found = references if isinstance(references, dict) else {}
+        if references != {name: dimension for name, dimension in found.items() if isinstance(dimension, str)}:
+            self.problems.append(f'{where} references is {references!r}: expected lines column = "dim_…"')
+            return {}
+        return dict(found)
+
+    def _kind(self, where: str, kind: object, name: str) -> Kind:
         for known in FOLDERS:
             if kind == known:
                 return known
         self.problems.append(f"{where} kind is {kind!r}: expected one of {list(FOLDERS)}")
-        return "dimension"
+        # By its name, so that one mistake does not look like three.
+        return "fact" if name.startswith(PREFIXES["fact"]) else "dimension"
 
     def _optional(self, where: str, table: Mapping[str, object], field: str) -> str | None:
         name = table.get(field)
