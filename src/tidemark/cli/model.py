@@ -1,6 +1,8 @@
 """The command `model`: begin a model for a database, find the mistakes in one, and show its star."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -8,10 +10,12 @@ import typer
 from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import out, print_json
 from tidemark.cli.progress import waiting
+from tidemark.disclosure import in_one_block
 from tidemark.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidemark.modelling.check import Checked
+    from tidemark.modelling.new import Written
 
 
 def model(
@@ -24,22 +28,73 @@ def model(
         str | None, typer.Argument(metavar="DIR", help="The model's directory. Default: the configured model.")
     ] = None,
     *,
+    schema: Annotated[
+        list[str] | None, typer.Option(help="new: a schema to take tables from, as often as needed. Default: all.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="new: take only tables like this, such as 'order*' or 'sales.*'.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="new: leave out tables like this.")] = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="show: draw a diagram in Mermaid's language.")] = False,
 ) -> None:
     """Begin a model for a database, find every mistake in a model, or show its star.
 
+    new writes a first star from the source's catalogue, which runs as it is, and never over a file that is there. It
+    says in comments why it takes a column for a time and a table for a fact, and what a person is to decide.
+
     check names every mistake with file, line and what to do, and ends with 2 if there is one. With a source it also
     compares the model with the source's catalogue, and runs each SELECT on a few hundred rows of each table.
 
-    Example: `tidemark model check models/shop --source-url postgresql://reader@db/shop`
+    Example: `tidemark model new shop --source-url postgresql://reader@db/shop`, then `tidemark model check shop` and
+    `tidemark model show shop --mermaid`
     """
     called = invocation(ctx)
     if mermaid and action != "show":
         raise ConfigError(f"--mermaid belongs to show, not to {action}", advice="leave it out")
-    if action == "check":
+    if (schema or include or exclude) and action != "new":
+        raise ConfigError(f"--schema, --include and --exclude belong to new, not to {action}", advice="leave them out")
+    if action == "new":
+        _new(called, directory, (schema or (), include or (), exclude or ()))
+    elif action == "check":
         _check(called, directory or called.settings.model)
     elif action == "show":
         _show(directory or called.settings.model, mermaid=mermaid, as_json=called.as_json)
+
+
+def _new(called: Invocation, directory: str | None, choice: tuple[Sequence[str], ...]) -> None:
+    from tidemark.modelling.catalogue import Choice  # noqa: PLC0415 -- `--help` does without DuckDB
+    from tidemark.modelling.check import check  # noqa: PLC0415 -- as above
+    from tidemark.modelling.new import write_model  # noqa: PLC0415 -- as above
+
+    if directory is None:
+        raise ConfigError("new needs a directory", advice="tidemark model new DIR --source-url postgresql://…")
+    pipeline = called.pipeline()
+    pipeline.require("source")
+    with waiting("reading the catalogue"):
+        written = write_model(Path(directory), pipeline.source_url, Choice(*choice))
+    with waiting("checking the model"):
+        checked = check(directory, pipeline.source_url)
+    if called.as_json:
+        left_out = [{"table": ".".join(place), "reason": why} for place, why in written.left_out.items()]
+        print_json({**asdict(written), "left_out": left_out, "problems": list(map(asdict, checked.problems))})
+    else:
+        _show_written(written)
+        _show_checked(checked)
+    if checked.problems:
+        raise typer.Exit(ConfigError.exit_code)
+
+
+def _show_written(written: "Written") -> None:
+    from rich.text import Text  # noqa: PLC0415 -- `--json` does without
+
+    for kind, names in (("facts", written.facts), ("dimensions", written.dimensions)):
+        out().print(Text(f"{kind:<11} {', '.join(names) or '-'}"), soft_wrap=True)
+    for place, why in written.left_out.items():
+        out().print(Text(in_one_block(f"left out    {'.'.join(place)}: {why}"), style="yellow"), soft_wrap=True)
+    out().print(
+        f"{len(written.files)} files in {written.directory}; {written.decisions} lines say what to decide", markup=False
+    )
+    out().print(Text(f"next: tidemark init --model {written.directory}, then tidemark run --model {written.directory}"))
 
 
 def _check(called: Invocation, name: str) -> None:

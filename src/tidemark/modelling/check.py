@@ -14,6 +14,7 @@ from tidemark.modelling.problem import Problem, likely
 from tidemark.modelling.select_files import faults_of_selects
 from tidemark.modelling.source_check import examine
 from tidemark.modelling.toml_lines import line_of_error
+from tidemark.objects import is_key
 from tidemark.warehouse.fact_views import CURRENT, LONGEST_NAME_BYTES, is_possible
 
 TOP = ("name", "timezone", "source", "star")
@@ -105,6 +106,10 @@ def _of_names(model: Model, places: Places) -> Iterator[Problem]:
             meant = likely(key, TOP)
             told = f"write {meant}" if meant else f"take it out; there are {', '.join(TOP)}"
             yield Problem(TOML, places.in_toml(key), f"there is an unknown {key!r} at the top", told)
+    for name in model.sources:
+        if not is_key(f"latest/{name}"):
+            said = f"[source.{name}] cannot be the name of a folder of the lake"
+            yield Problem(TOML, places.in_toml("source", name), said, "read the table under another name")
     for star in model.stars.values():
         if not is_possible(star.name):
             said = f"{star.name!r} has more than the {LONGEST_NAME_BYTES} bytes of a name in PostgreSQL"
