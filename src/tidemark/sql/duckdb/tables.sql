@@ -1,0 +1,4 @@
+-- name: present
+create temp table {name} as
+select *
+from {rows};
