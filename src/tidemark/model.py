@@ -5,12 +5,12 @@ The engine names no table: everything that is true of one database only is in th
 
 import hashlib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tidemark.disclosure import name_keys
@@ -20,6 +20,19 @@ Sweep = Literal["rows", "keys"]
 Kind = Literal["fact", "dimension", "calendar"]
 FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
 PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar": "dim_"}
+
+
+class SourceColumn(Protocol):
+    """A column of a source table, with its type in PostgreSQL's own spelling."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def type(self) -> str: ...  # noqa: D102
+
+    @property
+    def nullable(self) -> bool: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,8 @@ class StarTable:
     """A table of the star schema and where its rows come from.
 
     `source_key` names the columns that hold the key of the driving table, in its order. Only a fact has a driving
-    table, so only a fact has them. `references` maps a column to the dimension whose key it holds.
+    table, so only a fact has them. `references` maps a column to the dimension whose key it holds. `types`, `nullable`
+    and `not_null` say of columns what does not follow from the SELECT, where no warehouse.sql has the table.
     """
 
     name: str
@@ -55,7 +69,10 @@ class StarTable:
     sql: str
     driving: str = ""
     source_key: tuple[str, ...] = ()
-    references: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict, hash=False)
+    types: Mapping[str, str] = field(default_factory=dict, hash=False)
+    nullable: tuple[str, ...] = ()
+    not_null: tuple[str, ...] = ()
 
     @property
     def short_name(self) -> str:
@@ -75,13 +92,19 @@ class StarTable:
 
 @dataclass(frozen=True)
 class Model:
-    """Everything that is true of one source only."""
+    """Everything that is true of one source only.
+
+    `columns` are those of source tables where the model has no file that says them, and `derived` is the SHA-256 of the
+    statements that follow from them; see the room `tables`.
+    """
 
     name: str
     directory: Path
     timezone: ZoneInfo
     sources: Mapping[str, SourceTable]
     stars: Mapping[str, StarTable]
+    columns: Mapping[str, Sequence[SourceColumn]] = field(default_factory=dict)
+    derived: str = ""
 
     @property
     def facts(self) -> tuple[StarTable, ...]:
@@ -105,17 +128,19 @@ class Model:
 
     @cached_property
     def warehouse_sql(self) -> str:
-        """Give the statements that make the warehouse's tables, keys, indexes and views."""
-        return (self.directory / "warehouse.sql").read_text("utf-8")
+        """Give the statements that the model itself has for the warehouse; the tables that they lack are derived."""
+        path = self.directory / "warehouse.sql"
+        return path.read_text("utf-8") if path.is_file() else ""
 
     @cached_property
     def hash(self) -> str:
         """Give the SHA-256 over every file that decides what the star's rows are.
 
-        That is the whole model but its checks. warehouse.sql counts, because it says what a column cannot hold.
+        That is the whole model but its checks. warehouse.sql and source.toml count, because they say what a column
+        cannot hold.
         """
-        digest = hashlib.sha256()
-        for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "warehouse.sql"):
+        digest = hashlib.sha256(self.derived.encode())
+        for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "warehouse.sql", "source.toml"):
             for path in sorted(self.directory.glob(pattern)):
                 content = path.read_bytes()
                 digest.update(f"{path.relative_to(self.directory).as_posix()} {len(content)}\n".encode() + content)
@@ -225,11 +250,16 @@ class _Reader:
 
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
         where = f"[star.{name}]"
-        self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
+        ours = {"types", "nullable", "not_null"}
+        self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references", *ours})
         kind = self._kind(where, table.get("kind"), name)
         if not name.startswith(PREFIXES[kind]):
             self.problems.append(f"{where} is a {kind}: its name must begin with {PREFIXES[kind]!r}")
         references = self._references(where, table.get("references", {}))
+        types = table.get("types", {})
+        if not isinstance(types, dict) or not all(isinstance(kind, str) and kind for kind in types.values()):
+            self.problems.append(f"{where} types is {types!r}: expected a PostgreSQL type for each column's name")
+            types = {}
         star = StarTable(
             name=name,
             kind=kind,
@@ -239,6 +269,9 @@ class _Reader:
             driving=str(table.get("driving", "")) if kind == "fact" else "",
             source_key=self._names(where, table, "source_key") if kind == "fact" else (),
             references=references,
+            types=types,
+            nullable=self._names(where, table, "nullable") if "nullable" in table else (),
+            not_null=self._names(where, table, "not_null") if "not_null" in table else (),
         )
         path = self.directory / f"{star.path}.sql"
         if not path.is_file():
@@ -251,8 +284,6 @@ class _Reader:
         self._check_names(model, "calendar" if calendars else None)
         if len(calendars) > 1:
             self.problems.append(f"more than one calendar: {calendars}")
-        if not (self.directory / "warehouse.sql").is_file():
-            self.problems.append("there is no warehouse.sql")
         for star in model.stars.values():
             where = f"[star.{star.name}]"
             self.problems += [

@@ -78,6 +78,26 @@ class Pipeline:
 
         return load_model(self.settings.model)
 
+    @property
+    def whole_model(self) -> Model:
+        """The model with the source's columns, as far as its tables follow from them.
+
+        Its own source.toml has them, else the newest batch of the log, else the source as it is now.
+        """
+        from tidemark.tables.log_columns import completed_by_log
+        from tidemark.tables.statements import completed, lacking
+
+        if not lacking(self.model):
+            return self.model
+        from tidemark.log.changelog import ChangeLog
+
+        model = completed_by_log(self.model, ChangeLog(self.ingestion))
+        if lacking(model) and self._is_configured("source"):
+            from tidemark.capture.source_columns import read_columns
+
+            return completed(self.model, read_columns(self.source_url, self.model))
+        return model
+
     @cached_property
     def ingestion(self) -> Objects:
         """The ingestion bucket."""
@@ -145,7 +165,7 @@ class Pipeline:
         from tidemark.verification.verify import Verify
 
         return Verify(
-            self.model,
+            self.whole_model,
             self.ingestion,
             self.processed,
             self.pointer,
@@ -168,13 +188,13 @@ class Pipeline:
         """Wire the rebuild of latest and the star."""
         from tidemark.rebuild import Rebuild
 
-        return Rebuild(self.model, self.ingestion, self.processed, self.clock, accepts=accepts, dry_run=dry_run)
+        return Rebuild(self.whole_model, self.ingestion, self.processed, self.clock, accepts=accepts, dry_run=dry_run)
 
     def rebuild_warehouse(self, *, dry_run: bool) -> RebuildWarehouse:
         """Wire the rebuild of the warehouse."""
         from tidemark.rebuild_warehouse import RebuildWarehouse
 
-        return RebuildWarehouse(self.model, self.processed, self.warehouse_url, dry_run=dry_run)
+        return RebuildWarehouse(self.whole_model, self.processed, self.warehouse_url, dry_run=dry_run)
 
     def compact(self, retention: timedelta) -> Compact:
         """Wire the compaction; if the settings name no warehouse, it cannot know which batches are loaded."""

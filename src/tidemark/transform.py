@@ -6,7 +6,7 @@ of a fact are replaced, and the merge into a dimension finds nothing left to cha
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
@@ -27,6 +27,7 @@ from tidemark.star.sources import source_tables
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, StarEntry, count_set_aside
 from tidemark.star.writer import StarWriter
+from tidemark.tables.log_columns import completed_by_log
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,13 @@ class Transform:
                 from tidemark.star.binding import require_fitting  # noqa: PLC0415 -- it loads DuckDB
 
                 engine.seeds(self.model.seeds)
-                limits = limits_of(self.model)
+                stage = replace(self, model=completed_by_log(self.model, log))
+                limits = limits_of(stage.model)
                 for found, manifest in self._to_do(log, done, last):
                     if self.latest_of is None:
                         columns = {name: entry.columns for name, entry in manifest.tables.items()}
-                        require_fitting(engine, self.model, columns, before.tables if before else ())
-                    before = self.put(engine, limits, (found, manifest), before, totals, progress)
+                        require_fitting(engine, stage.model, columns, before.tables if before else ())
+                    before = stage.put(engine, limits, (found, manifest), before, totals, progress)
         return StageReport(
             "transform",
             tuple(range(done + 1, last + 1)),

@@ -71,7 +71,6 @@ class Catalogue:
     database: str
     tables: tuple[Relation, ...]
     left_out: Mapping[Place, str]
-    keywords: frozenset[str]
 
 
 def read_catalogue(url: str, choice: Choice) -> Catalogue:
@@ -88,10 +87,9 @@ def read_catalogue(url: str, choice: Choice) -> Catalogue:
         fit = [row for row in rows if (row["schema_name"], row["table_name"]) not in left_out]
         found = {relation.place: relation for relation in _relations(cursor, fit)}
         left_out |= {place: why for place, relation in found.items() if (why := _unreadable(relation))}
-        keywords = frozenset(row["word"] for row in _asked(cursor, "keywords"))
         database = session.info.dbname
     tables = tuple(relation for place, relation in found.items() if place not in left_out)
-    return Catalogue(database, tables, left_out, keywords)
+    return Catalogue(database, tables, left_out)
 
 
 def _asked(cursor: psycopg.Cursor[dict[str, Any]], name: str) -> list[dict[str, Any]]:

@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.model import Model, StarTable, find_model, read_model
-from tidemark.modelling.own_files import faults_of_checks, faults_of_seeds, faults_of_warehouse
+from tidemark.model_source import FILE as SOURCE_FILE
+from tidemark.modelling.own_files import (
+    faults_of_checks,
+    faults_of_derivation,
+    faults_of_seeds,
+    faults_of_source_file,
+    faults_of_warehouse,
+    with_stars,
+)
 from tidemark.modelling.places import TOML, Places
 from tidemark.modelling.problem import Problem, likely
 from tidemark.modelling.select_files import faults_of_selects
@@ -18,7 +26,7 @@ from tidemark.objects import is_key
 from tidemark.warehouse.fact_views import CURRENT, LONGEST_NAME_BYTES, is_possible
 
 TOP = ("name", "timezone", "source", "star")
-FILES = (TOML, "warehouse.sql", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "checks/*.sql")
+FILES = (TOML, SOURCE_FILE, "warehouse.sql", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "checks/*.sql")
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ def check(name: str, source_url: str | None = None) -> Checked:
         place = line_of_error(exc.message)
         return Checked(directory, (Problem(TOML, place, exc.message.partition(": ")[2], exc.advice),))
     places = Places(model)
+    wrong = list(faults_of_source_file(directory, places.text(SOURCE_FILE)))
+    if wrong:
+        return Checked(directory, (*sorted([*map(places.problem, sentences), *wrong], key=_order),))
     problems = [*map(places.problem, sentences), *_of_names(model, places)]
     with open_engine([]) as engine:
         sound = _sound(model, engine, problems, places)
@@ -65,16 +76,16 @@ def _sound(model: Model, engine: Engine, problems: list[Problem], places: Places
     """Check the files beside model.toml; return the model with what can be checked against a source."""
     bad_seeds = list(faults_of_seeds(engine, model, places))
     problems += bad_seeds
-    seeds = {name: path for name, path in model.seeds.items() if f"seed/{path.name}" not in {p.file for p in bad_seeds}}
-    whole = replace(model, stars={name: star for name, star in model.stars.items() if _is_whole(star, model)})
-    vars(whole)["seeds"] = seeds
+    bad = {problem.file for problem in bad_seeds}
+    vars(model)["seeds"] = {name: path for name, path in model.seeds.items() if f"seed/{path.name}" not in bad}
+    whole = with_stars(model, {name: star for name, star in model.stars.items() if _is_whole(star, model)})
     problems += faults_of_warehouse(whole, places)
     bad_selects = list(faults_of_selects(engine, whole, places))
     problems += bad_selects
     problems += faults_of_checks(model, places)
     bad = {problem.file for problem in bad_selects}
-    sound = replace(whole, stars={name: star for name, star in whole.stars.items() if f"{star.path}.sql" not in bad})
-    vars(sound)["seeds"] = seeds
+    sound = with_stars(whole, {name: star for name, star in whole.stars.items() if f"{star.path}.sql" not in bad})
+    problems += faults_of_derivation(sound, places)
     return sound
 
 

@@ -1,32 +1,16 @@
-"""The files of a new model: model.toml, a SELECT for each star table, and the warehouse's tables."""
+"""The files of a new model: model.toml, a SELECT for each star table, and the source's columns."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tidemark.lake.sqltext import select
 from tidemark.log.columns import Column
+from tidemark.model_source import FILE as SOURCE_FILE
+from tidemark.model_source import source_text
 from tidemark.modelling.catalogue import Catalogue
-from tidemark.modelling.naming import comment, in_sql, in_toml, names_in_toml, text_in_toml
+from tidemark.modelling.naming import comment, in_toml, names_in_toml, text_in_toml
 from tidemark.modelling.star_draft import CALENDAR, DAY, Drafted
+from tidemark.tables.names import written
 
-IN_WAREHOUSE = {
-    "BOOLEAN": "boolean",
-    "DATE": "date",
-    "FLOAT": "real",
-    "DOUBLE": "double precision",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMPTZ": "timestamp with time zone",
-}
-CALENDAR_TABLE = """create table dim_date (
-    date_id date primary key,
-    year integer not null,
-    quarter integer not null,
-    month integer not null,
-    month_name text not null,
-    day integer not null,
-    day_of_week integer not null,
-    day_name text not null
-);
-"""
 NEXT = ",\n    "
 HEADER = """\
 # A first star of the database {database}, made from its catalogue by tidemark model new. It runs as it is.
@@ -34,24 +18,21 @@ HEADER = """\
 """
 
 
-def files_of(name: str, catalogue: Catalogue, star: Sequence[Drafted], keywords: Collection[str]) -> Mapping[str, str]:
+def files_of(name: str, catalogue: Catalogue, star: Sequence[Drafted]) -> Mapping[str, str]:
     """Write the files of a model by their paths.
 
     Args:
         name: what the model is to be called.
         catalogue: the source's tables.
         star: the star tables that are made of them.
-        keywords: what has to be quoted as a name.
     """
     found = {"model.toml": _model(name, catalogue, star)}
     for each in star:
         folder = "fact" if each.role.is_fact else "dimension"
-        found[f"{folder}/{each.short_name}.sql"] = _select(each, keywords)
+        found[f"{folder}/{each.short_name}.sql"] = _select(each)
     if has_calendar(star):
         found["dimension/date.sql"] = f"{select('modelling', 'calendar')}\n"
-    found["warehouse.sql"] = "\n".join(
-        [*([CALENDAR_TABLE] if has_calendar(star) else []), *(_table(each, star, keywords) for each in star)]
-    )
+    found[SOURCE_FILE] = source_text({each.relation.name: each.relation.columns for each in star})
     return found
 
 
@@ -116,46 +97,18 @@ def _star(each: Drafted) -> Iterator[str]:
     yield from (f"# no reference: {comment(why)}" for why in each.unreferenced)
 
 
-def _select(each: Drafted, keywords: Collection[str]) -> str:
+def _select(each: Drafted) -> str:
     lines = []
     for column in each.columns:
-        source, name = in_sql(column.source.name, keywords), in_sql(column.name, keywords)
+        source, name = written(column.source.name), written(column.name)
         expression = f"cast({source} as date)" if column.is_day else source
         lines.append(expression if expression == name else f"{expression} as {name}")
     odd = [f"{each.source.name} ({each.source.type})" for each in each.columns if _is_odd(each.source)]
     head = f"-- decide: as PostgreSQL's own text: {comment(', '.join(odd))}\n" if odd else ""
-    return f"{head}select\n    {NEXT.join(lines)}\nfrom {in_sql(each.relation.name, keywords)}\n"
+    return f"{head}select\n    {NEXT.join(lines)}\nfrom {written(each.relation.name)}\n"
 
 
 def _is_odd(column: Column) -> bool:
     """Say whether a column of another type becomes text."""
     is_text = column.base_type in {"text", "character varying", "character", "bpchar", "name", "uuid"}
     return column.typed == "VARCHAR" and not is_text
-
-
-def _table(each: Drafted, star: Sequence[Drafted], keywords: Collection[str]) -> str:
-    keys = {dimension.name: dimension.key[0] for dimension in star if not dimension.role.is_fact}
-    keys[CALENDAR] = DAY
-    rows = [f"{in_sql(each.surrogate, keywords)} bigint primary key"] if each.role.is_fact else []
-    for column in each.columns:
-        kind = "date" if column.is_day else _type(column.source)
-        required = "" if column.source.nullable else " not null"
-        dimension = (each.references or {}).get(column.name)
-        refers = f" references {in_sql(dimension, keywords)} ({in_sql(keys[dimension], keywords)})" if dimension else ""
-        rows.append(f"{in_sql(column.name, keywords)} {kind}{required}{refers}")
-    if each.role.is_fact:
-        rows += ["valid_from timestamp not null", "is_deleted boolean not null", "batch_id bigint not null"]
-        rows.append("valid_to timestamp")
-    else:
-        rows.append(f"primary key ({', '.join(in_sql(name, keywords) for name in each.key)})")
-    return f"create table {in_sql(each.name, keywords)} (\n    {NEXT.join(rows)}\n);\n"
-
-
-def _type(column: Column) -> str:
-    """Give the warehouse's type of a column that comes from the source as it is."""
-    if column.base_type in ("numeric", "uuid"):
-        is_kept = column.base_type == "uuid" or column.typed.replace(", ", ",") == column.type.replace(
-            "numeric", "DECIMAL"
-        )
-        return column.type.replace(",", ", ") if is_kept else "numeric"
-    return IN_WAREHOUSE.get(column.typed, "text" if column.typed == "VARCHAR" else column.typed.lower())

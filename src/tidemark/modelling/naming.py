@@ -34,14 +34,6 @@ def free(name: str, taken: Collection[str]) -> str:
     return name if name not in taken else next(each for each in numbered if each not in taken)
 
 
-def in_sql(name: str, keywords: Collection[str]) -> str:
-    """Write a name as SQL takes it, in quotes only where it needs them."""
-    if PLAIN.fullmatch(name) and name not in keywords:
-        return name
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
-
-
 def in_toml(name: str) -> str:
     """Write a name as a key of TOML."""
     return name if BARE_KEY.fullmatch(name) else text_in_toml(name)

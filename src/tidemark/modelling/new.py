@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidemark.errors import ConfigError
-from tidemark.lake.engine import open_engine
-from tidemark.lake.sqltext import select
 from tidemark.modelling.catalogue import Choice, Place, read_catalogue
 from tidemark.modelling.files import files_of
 from tidemark.modelling.star_draft import draft
@@ -38,9 +36,7 @@ def write_model(directory: Path, url: str, choice: Choice) -> Written:
         message = "the source has no table that could be read" + "".join(f"\n{reason}" for reason in reasons)
         raise ConfigError(message, advice="give the tables a primary key, or name other ones by --schema and --include")
     star = draft(catalogue)
-    with open_engine([]) as engine:
-        words = {str(row[0]) for row in engine.execute(select("modelling", "keywords")).fetchall()}
-    files = files_of(directory.absolute().name, catalogue, star, catalogue.keywords | words)
+    files = files_of(directory.absolute().name, catalogue, star)
     there = [name for name in files if (directory / name).exists()]
     if there:
         message = f"{directory} has {', '.join(there)} already"

@@ -2,25 +2,42 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import psycopg
 
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
-from tidemark.model import Model
+from tidemark.model import Model, StarTable
+from tidemark.model_source import FILE, read_source
 from tidemark.modelling.places import WAREHOUSE, Places
 from tidemark.modelling.problem import Problem
+from tidemark.modelling.toml_lines import line_of, line_of_error, lines_of
 from tidemark.postgres.session import Session
 from tidemark.postgres.statements import TOKEN, bare, split_statements
 from tidemark.star.limits import limits_of
 from tidemark.star.shape import faults_of_tables
+from tidemark.tables.statements import lacking, warehouse_sql
 
 READS = re.compile(r"(?:\(|select\b|with\b|values\b|table\b)", re.IGNORECASE)
 NO_CSV = "separate fields by commas, give each line as many as the header, and quote with double quotes"
 SYNTAX_ERROR = "42601"
+
+
+def with_stars(model: Model, stars: Mapping[str, StarTable]) -> Model:
+    """Give the model with some of its star tables, their references among themselves, and the same seeds."""
+    dimensions = {name for name, star in stars.items() if star.kind != "fact"}
+    kept = {
+        name: replace(star, references={column: to for column, to in star.references.items() if to in dimensions})
+        for name, star in stars.items()
+    }
+    made = replace(model, stars=kept)
+    vars(made)["seeds"] = model.seeds
+    return made
 
 
 def faults_of_seeds(engine: Engine, model: Model, places: Places) -> Iterator[Problem]:
@@ -55,10 +72,32 @@ def _faults_of_csv(file: str, text: str) -> Iterator[Problem]:
         yield Problem(file, rows.line_num, f"the seed is no CSV: {exc}", NO_CSV)
 
 
+def faults_of_source_file(directory: Path, text: str) -> Iterator[Problem]:
+    """Find what is no column in source.toml."""
+    lines = lines_of(text)
+    try:
+        read_source(directory)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            sentence = problem.removeprefix(f"{directory / FILE}: ").removeprefix(f"{directory / FILE} ")
+            named = next((path for path in lines if sentence.startswith(f"[{path[0]}] {path[-1]} ")), ())
+            line = line_of(lines, named) if named else line_of_error(sentence)
+            yield Problem(FILE, line, sentence, exc.advice)
+
+
 def faults_of_warehouse(model: Model, places: Places) -> Iterator[Problem]:
-    """Find star tables without a table in warehouse.sql, and tables with columns that the star cannot have."""
-    if (model.directory / WAREHOUSE).is_file():
-        yield from map(places.problem, faults_of_tables(model, limits_of(model)))
+    """Find tables of the warehouse, written or derived, with columns that the star cannot have."""
+    yield from map(places.problem, faults_of_tables(model, limits_of(model)))
+
+
+def faults_of_derivation(model: Model, places: Places) -> Iterator[Problem]:
+    """Find star tables whose table nobody has written and that cannot be derived, though the columns are known."""
+    unknown = set(lacking(model))
+    stars = {name: star for name, star in model.stars.items() if not unknown.intersection(star.reads)}
+    try:
+        warehouse_sql(with_stars(model, stars))
+    except ConfigError as exc:
+        yield from map(places.problem, exc.problems)
 
 
 def faults_of_checks(model: Model, places: Places) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tidemark.lake.engine import Engine
 from tidemark.model import Model, StarTable
-from tidemark.modelling.places import WAREHOUSE, Places
+from tidemark.modelling.places import Places
 from tidemark.modelling.problem import Problem, likely
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.selects import faults_of_reach, tree_of
@@ -18,7 +18,7 @@ Yielded = Sequence[tuple[str, int]]
 
 def faults_of_selects(engine: Engine, model: Model, places: Places) -> Iterator[Problem]:
     """Find SELECTs that are none, read what they do not name, or do not yield what the model says of them."""
-    limits = limits_of(model) if (model.directory / WAREHOUSE).is_file() else {}
+    limits = limits_of(model)
     for star in model.stars.values():
         yield from _faults(engine, model, star, limits.get(star.name, {}), places)
 

@@ -5,7 +5,6 @@ The sample is read in one transaction that only reads, and lies in the engine's 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 
 import duckdb
 
@@ -19,14 +18,16 @@ from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import Rows, Select, from_lines, names, select
 from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable, StarTable
-from tidemark.modelling.own_files import faults_of_syntax
-from tidemark.modelling.places import TOML, WAREHOUSE, Places
+from tidemark.modelling.own_files import faults_of_derivation, faults_of_syntax, with_stars
+from tidemark.modelling.places import TOML, Places
 from tidemark.modelling.problem import Problem, likely
 from tidemark.postgres.connection import connect
 from tidemark.postgres.queries import query
 from tidemark.star.binding import bind
 from tidemark.star.limits import limits_of
+from tidemark.star.shape import faults_of_tables
 from tidemark.star.star_sql import typed
+from tidemark.tables.statements import completed
 
 SAMPLED_ROWS = 300
 Columns = Mapping[str, Sequence[Column]]
@@ -54,8 +55,7 @@ def examine(engine: Engine, url: str, model: Model, places: Places) -> tuple[lis
         for name, table in sound.items():
             rows[name], sampled[name] = _sampled(engine, snapshot, table)
     readable = {name: star for name, star in model.stars.items() if all(each in sound for each in star.reads)}
-    fit = replace(model, stars=readable)
-    vars(fit)["seeds"] = model.seeds
+    fit = with_stars(model, readable)
     problems += _bound(engine, fit, columns, places)
     broken = {problem.file for problem in problems}
     for star in readable.values():
@@ -66,10 +66,12 @@ def examine(engine: Engine, url: str, model: Model, places: Places) -> tuple[lis
 
 def _bound(engine: Engine, model: Model, columns: Columns, places: Places) -> list[Problem]:
     """Find SELECTs that cannot read the source's columns, or yield what does not fit their tables."""
-    if not (model.directory / WAREHOUSE).is_file():
-        return []
-    bound = bind(engine, model, columns, limits_of(model), columns.keys(), columns.keys())
-    return [places.problem(sentence) for sentence in (*bound.mistakes, *bound.found)]
+    whole = completed(model, columns)
+    limits = limits_of(whole)
+    bound = bind(engine, whole, columns, limits, columns.keys(), columns.keys())
+    known = [*(faults_of_derivation(whole, places) if whole is not model else ())]
+    known += map(places.problem, faults_of_tables(whole, limits) if whole is not model else ())
+    return [*known, *map(places.problem, (*bound.mistakes, *bound.found))]
 
 
 def _terms(snapshot: Snapshot, tables: Iterable[SourceTable], columns: Columns) -> Iterator[str]:

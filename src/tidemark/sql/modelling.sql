@@ -105,8 +105,3 @@ inner join pg_namespace as n on c.relnamespace = n.oid
 inner join pg_proc as p on t.tgfoid = p.oid
 -- The bits of tgtype: 1 for each row, 2 before, 16 on update.
 where not t.tgisinternal and t.tgenabled in ('O', 'A') and t.tgtype & 19 = 19;
-
--- name: keywords
-select word
-from pg_get_keywords()
-where catcode <> 'U';

@@ -5,11 +5,6 @@ group by all
 having count(*) > 1
 limit 1;
 
--- name: keywords
-select keyword_name
-from duckdb_keywords()
-where keyword_category <> 'unreserved';
-
 -- name: calendar
 -- The day of the week counts from the Monday 0001-01-01.
 select
