@@ -4,7 +4,7 @@ import pytest
 
 from tidemark.log.columns import Column
 from tidemark.modelling.catalogue import Choice, Reference, Relation
-from tidemark.modelling.guesses import created_of, roles_of, updated_of
+from tidemark.modelling.guesses import created_of, likely_references, roles_of, updated_of
 from tidemark.modelling.naming import free, in_toml, plain
 
 STAMP, ZONED = "timestamp(3) without time zone", "timestamp with time zone"
@@ -84,6 +84,19 @@ def test_facts_are_what_points_and_dimensions_what_is_pointed_at() -> None:
         "it points at article, buyer and country; line points at it; it has dates (ordered_on); decide: a dimension"
         " would keep the latest values alone"
     )
+
+
+def test_columns_that_are_called_like_a_key_point_at_its_table_as_well() -> None:
+    tables = [
+        relation("Buyer"),
+        Relation("public", "shop", (Column("shop_no", "bigint", nullable=False),), ("shop_no",)),
+        relation("sale", "", ("buyer_id", "integer"), ("shop_no", "bigint"), ("shop_id", "text"), ("cost", "numeric")),
+    ]
+
+    assert likely_references(tables) == {
+        ("public", "sale"): {"buyer_id": ("public", "Buyer"), "shop_no": ("public", "shop")}
+    }
+    assert [role.is_fact for role in roles_of(tables).values()] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ Each guess comes with its reason, which goes into the model as a comment, so tha
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tidemark.log.columns import MOMENTS, Column
 from tidemark.modelling.catalogue import Place, Relation
+from tidemark.modelling.naming import plain
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 UPDATED = {"update", "updated", "modify", "modified", "modification", "change", "changed", "altered", "upd"}
@@ -73,24 +74,58 @@ def days_of(relation: Relation, updated: Time | None) -> list[Column]:
     ]
 
 
+def likely_references(tables: Sequence[Relation]) -> Mapping[Place, Mapping[str, Place]]:
+    """Find columns that seem to name a row of another table, though no foreign key says so.
+
+    Such a column has the name of the other table's one key column, or that of the table with `_id` behind it.
+    """
+    targets: dict[tuple[str, str], list[Place]] = {}
+    for table in tables:
+        if len(table.key) == 1:
+            names = {plain(table.key[0]), f"{plain(table.name)}_id"} - {"id", "key", "code", "name", "no"}
+            for name in names:
+                targets.setdefault((name, _type_of(table, table.key[0])), []).append(table.place)
+    found: dict[Place, dict[str, Place]] = {}
+    for table in tables:
+        kept = {name for each in table.references for name in each.columns}
+        kept |= set(table.key) if len(table.key) == 1 else set()
+        for column in (each for each in table.columns if each.name not in kept):
+            others = [each for each in targets.get((plain(column.name), column.log_type), ()) if each != table.place]
+            if len(others) == 1:
+                found.setdefault(table.place, {})[column.name] = others[0]
+    return found
+
+
+def _type_of(table: Relation, name: str) -> str:
+    return next(column.log_type for column in table.columns if column.name == name)
+
+
 def roles_of(tables: Sequence[Relation]) -> Mapping[Place, Role]:
     """Say for each table whether it becomes a fact or a dimension, by who points at whom."""
     known = {table.place for table in tables}
+    likely = likely_references(tables)
     outgoing = {
-        table.place: sorted({each.table for each in table.references} & known - {table.place}) for table in tables
+        table.place: sorted(
+            ({each.table for each in table.references} | {*likely.get(table.place, {}).values()})
+            & known - {table.place}
+        )
+        for table in tables
     }
     incoming: dict[Place, list[Place]] = {place: [] for place in known}
     for place, others in outgoing.items():
         for other in others:
             incoming[other].append(place)
-    return {table.place: _role(table, outgoing[table.place], incoming[table.place]) for table in tables}
+    return {
+        table.place: _role(table, outgoing[table.place], incoming[table.place], set(likely.get(table.place, {})))
+        for table in tables
+    }
 
 
-def _role(table: Relation, outgoing: Sequence[Place], incoming: Sequence[Place]) -> Role:
+def _role(table: Relation, outgoing: Sequence[Place], incoming: Sequence[Place], likely: Collection[str]) -> Role:
     created, updated = created_of(table), updated_of(table)
     kept = {time.column for time in (created, updated) if time}
     dates = [each.name for each in days_of(table, updated) if each.name not in kept]
-    amounts = _amounts(table)
+    amounts = [name for name in _amounts(table) if name not in likely]
     points = f"it points at {_listed(outgoing)}" if outgoing else "it points at no table"
     pointed = (
         f"{_listed(incoming)} {'point' if len(incoming) > 1 else 'points'} at it" if incoming else "none points at it"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tidemark.log.columns import Column
 from tidemark.modelling.catalogue import Catalogue, Place, Relation
-from tidemark.modelling.guesses import Role, Time, created_of, days_of, roles_of, updated_of
+from tidemark.modelling.guesses import Role, Time, created_of, days_of, likely_references, roles_of, updated_of
 from tidemark.modelling.naming import LONGEST_TABLE, free, plain
 from tidemark.star.star_sql import HISTORY
 
@@ -54,14 +54,16 @@ class Drafted:
 
 def draft(catalogue: Catalogue) -> tuple[Drafted, ...]:
     """Make a star of a catalogue, the dimensions first."""
-    roles = roles_of(catalogue.tables)
+    roles, likely = roles_of(catalogue.tables), likely_references(catalogue.tables)
     names = _names(catalogue.tables)
     single = {
         table.place: (names[table.place], table.key[0])
         for table in catalogue.tables
         if not roles[table.place].is_fact and len(table.key) == 1
     }
-    found = [_drafted(table, names[table.place], roles, single) for table in catalogue.tables]
+    found = [
+        _drafted(table, names[table.place], roles, single, likely.get(table.place, {})) for table in catalogue.tables
+    ]
     return tuple(sorted(found, key=lambda each: each.role.is_fact))
 
 
@@ -76,7 +78,11 @@ def _names(tables: Sequence[Relation]) -> Mapping[Place, str]:
 
 
 def _drafted(
-    table: Relation, name: str, roles: Mapping[Place, Role], single: Mapping[Place, tuple[str, str]]
+    table: Relation,
+    name: str,
+    roles: Mapping[Place, Role],
+    single: Mapping[Place, tuple[str, str]],
+    likely: Mapping[str, Place],
 ) -> Drafted:
     role, created, updated = roles[table.place], created_of(table), updated_of(table)
     if not role.is_fact:
@@ -85,6 +91,11 @@ def _drafted(
     columns = _columns(table, (*OWN, surrogate))
     by_source = {each.source.name: each.name for each in columns}
     references, unreferenced = _references(table, by_source, roles, single)
+    unreferenced += [
+        f"decide: {by_source[column]}: no foreign key says so, but it may refer to dim_{single[place][0]}"
+        for column, place in likely.items()
+        if place in single
+    ]
     days = tuple(_days(days_of(table, updated), columns, references))
     references |= {each.name: CALENDAR for each in days or ()}
     references |= {
