@@ -1,5 +1,6 @@
 """A model without a warehouse.sql, from the first init to a rebuild: its tables follow from the source's columns."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +12,15 @@ import pytest
 from tests.support.library import LIBRARY, MORE, library_template
 from tests.support.pipeline import clock
 from tests.support.postgres import Postgres
+from tests.support.small_source import write_model
 from tidemark.capture.source_columns import read_columns
 from tidemark.doctor import examine
 from tidemark.errors import ConfigError
-from tidemark.model_source import write_source
+from tidemark.log.columns import Column
+from tidemark.model_source import source_text, write_source
 from tidemark.pipeline import Pipeline
 from tidemark.settings import Settings
+from tidemark.star.limits import limits_of
 from tidemark.tables.statements import lacking
 from tidemark.warehouse.schema import init, plan_init
 
@@ -130,3 +134,45 @@ def test_where_nothing_has_the_columns_it_is_said_what_to_do(settings: Settings)
     with pytest.raises(ConfigError, match=r"dim_shelf: the columns of the source's shelf are not known") as raised:
         plan_init(pipeline.warehouse_url, pipeline.whole_model)
     assert raised.value.advice.startswith("put a source.toml beside the model.toml, or ")
+
+
+def test_any_name_makes_a_table_and_a_second_init_has_nothing_to_do(
+    new_database: Callable[..., str], tmp_path: Path
+) -> None:
+    names = ["user", "pivot", "Größe", 'a "quoted" name', "100 %", "it's {0}", "CamelCase", "l" * 63]
+    source = {"Order": [Column("id", "integer", nullable=False), *(Column(name, "date") for name in names)]}
+    key, references = json.dumps("id"), "\n".join(f"{json.dumps(name)} = 'dim_day'" for name in names)
+    model = write_model(
+        tmp_path / "odd",
+        f"""
+        [source.Order]
+        key = [{key}]
+        [star.dim_day]
+        kind = "calendar"
+        key = ["d"]
+        [star.fact_Order]
+        kind = "fact"
+        key = ["n"]
+        driving = "Order"
+        source_key = [{key}]
+        reads = ["Order"]
+        [star.fact_Order.references]
+        {references}
+        """,
+        {
+            "source.toml": source_text(source),
+            "fact/Order.sql": 'select * from "Order"',
+            "dimension/day.sql": "select date_id as d from calendar",
+            "warehouse.sql": "",
+        },
+    )
+    url = new_database()
+
+    assert len(init(url, model)) > len(names)
+    assert plan_init(url, model) == []
+    with psycopg.connect(url) as connection:
+        (count,) = connection.execute("select count(*) from pg_constraint where contype = 'f'").fetchone() or (0,)
+        columns = connection.execute('select * from "fact_Order"').description or []
+    assert count == len(names)
+    assert [each.name for each in columns][1:-4] == ["id", *names]
+    assert list(limits_of(model)["fact_Order"])[1:-4] == ["id", *names]

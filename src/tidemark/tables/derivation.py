@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tidemark.disclosure import told
 from tidemark.lake.access import shut
@@ -18,12 +18,12 @@ from tidemark.lake.sqltext import Select, empty, quoted, select, statement, text
 from tidemark.log.columns import Column
 from tidemark.model import StarTable
 from tidemark.tables.column_types import type_of_select, type_of_source
+from tidemark.tables.faults import HISTORY, faults_of
 from tidemark.tables.lineage import Columns, Yielded, lineage
 
 if TYPE_CHECKING:
     import duckdb
 
-HISTORY = {"valid_from": "timestamp", "is_deleted": "boolean", "batch_id": "bigint", "valid_to": "timestamp"}
 CALENDAR, DAY = "calendar", "date_id"
 
 
@@ -74,7 +74,7 @@ def derive(
             except duckdb.Error as exc:
                 found.faults.append(f"{star.path}.sql cannot read the source: {told(exc)}")
                 continue
-            faults = list(_faults(star, kinds))
+            faults = faults_of(star, kinds, [each.name for each in origins])
             found.faults.extend(faults)
             if not faults:
                 columns_of = _Resolver(known, found.tables, {each.name: each.key for each in stars}).columns
@@ -108,47 +108,13 @@ def _bound(
     """Give the columns of a SELECT with DuckDB's types, and what is known of where each comes from."""
     (tree,) = connection.execute(select("star", "tree", text=text(star.sql))).fetchone() or ("{}",)
     statements = json.loads(tree).get("statements", ())
-    node: Mapping[str, Any] = statements[0]["node"] if len(statements) == 1 else {}
-    kinds = (
-        {
-            name: kind
-            for name, kind, *_ in connection.execute(select("engine", "describe", select=Select(star.sql))).fetchall()
-        }
-        if node
-        else {}
-    )
-    origins = lineage(node, readable) or ()
-    if [each.name.lower() for each in origins] != [name.lower() for name in kinds]:
-        origins = tuple(map(Yielded, kinds))
-    return kinds, origins
-
-
-def _faults(star: StarTable, kinds: Mapping[str, str]) -> Iterator[str]:
-    where, own = f"{star.path}.sql", [each.name for each in (*_surrogate(star), *_history(star))]
-    if not kinds:
-        yield f"{where} is not one SELECT: expected no other statement"
-        return
-    yield from (
-        f"{where} yields {name}, which Tidemark itself gives to a row: call it otherwise"
-        for name in kinds
-        if name.lower() in own
-    )
-    named = {
-        "key": () if star.kind == "fact" else star.key,
-        "source_key": star.source_key,
-        "references": tuple(star.references),
-        "types": tuple(star.types),
-        "nullable": star.nullable,
-        "not_null": star.not_null,
-    }
-    for setting, names in named.items():
-        for name in (name for name in names if name not in kinds):
-            yield f"{where} does not yield {name}, which [star.{star.name}] {setting} names: add it to the SELECT"
-    for name in (name for name in star.nullable if name in (*named["key"], *star.source_key, *star.not_null)):
-        yield f"[star.{star.name}] nullable names {name}, which is in a key or in not_null as well: take it out of one"
-    for name, kind in kinds.items():
-        if name not in star.types and type_of_select(kind) is None:
-            yield f"{where} yields {kind} for {name}, which the star cannot hold: cast it to another type"
+    if len(statements) != 1:
+        return {}, ()
+    rows = connection.execute(select("engine", "describe", select=Select(star.sql))).fetchall()
+    origins = lineage(statements[0]["node"], readable) or ()
+    if [each.name.lower() for each in origins] != [name.lower() for name, *_ in rows]:
+        origins = tuple(Yielded(name) for name, *_ in rows)
+    return {name: kind for name, kind, *_ in rows}, origins
 
 
 @dataclass(frozen=True)
