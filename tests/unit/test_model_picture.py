@@ -11,7 +11,7 @@ from tidemark.model import load_model
 from tidemark.modelling.picture import as_mermaid, as_text
 
 TEXT = """\
-library: 2 source tables, 1 facts, 1 dimensions
+library: 2 source tables, 1 fact, 1 dimension
 
 fact_loan  (loan_record_id): a version for each change of loan (loan_id)
   └─ shelf_id  ──▶ dim_shelf

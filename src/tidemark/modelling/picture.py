@@ -10,8 +10,9 @@ PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 def as_text(model: Model) -> str:
     """Draw a star for a terminal."""
-    counts = f"{len(model.sources)} source tables, {len(model.facts)} facts, {len(model.dimensions)} dimensions"
-    blocks = [f"{model.name}: {counts}", *(_fact(fact) for fact in model.facts)]
+    counts = {"source table": len(model.sources), "fact": len(model.facts), "dimension": len(model.dimensions)}
+    shown = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+    blocks = [f"{model.name}: {shown}", *(_fact(fact) for fact in model.facts)]
     blocks.append("\n".join(_aligned(_dimension(each) for each in model.dimensions)))
     blocks.append("\n".join(["source tables", *(f"  {line}" for line in _aligned(_sources(model)))]))
     return "\n\n".join(block for block in blocks if block) + "\n"
