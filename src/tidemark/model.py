@@ -6,12 +6,12 @@ The engine names no table: everything that is true of one database only is in th
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tidemark.choosing import MASKS, Choice, faults_of
@@ -29,6 +29,19 @@ LONGEST_NAME_BYTES = 63
 _UNFIT = re.compile(r"[/#?\\%~\x00-\x1f\x7f]")
 FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
 PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar": "dim_"}
+
+
+class SourceColumn(Protocol):
+    """A column of a source table, with its type in PostgreSQL's own spelling."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def type(self) -> str: ...  # noqa: D102
+
+    @property
+    def nullable(self) -> bool: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,8 @@ class StarTable:
     """A table of the star schema and where its rows come from.
 
     `source_key` names the columns that hold the key of the driving table, in its order. Only a fact has a driving
-    table, so only a fact has them. `references` maps a column to the dimension whose key it holds.
+    table, so only a fact has them. `references` maps a column to the dimension whose key it holds. `types`, `nullable`
+    and `not_null` say of columns what does not follow from the SELECT, where no warehouse.sql has the table.
 
     The table of a mirror is a fact too, whose SELECT is the source table itself. Its key, the number of the change, is
     in the lake alone, and its place in the warehouse follows from the source's.
@@ -96,8 +110,11 @@ class StarTable:
     sql: str
     driving: str = ""
     source_key: tuple[str, ...] = ()
-    references: Mapping[str, str] = field(default_factory=dict)
-    mirror: MirroredTable | None = None
+    references: Mapping[str, str] = field(default_factory=dict, hash=False)
+    types: Mapping[str, str] = field(default_factory=dict, hash=False)
+    nullable: tuple[str, ...] = ()
+    not_null: tuple[str, ...] = ()
+    mirror: MirroredTable | None = field(default=None, hash=False)
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -134,13 +151,19 @@ class StarTable:
 
 @dataclass(frozen=True)
 class Model:
-    """Everything that is true of one source only."""
+    """Everything that is true of one source only.
+
+    `columns` are those of source tables where the model has no file that says them, and `derived` is the SHA-256 of the
+    statements that follow from them; see the room `tables`.
+    """
 
     name: str
     directory: Path
     timezone: ZoneInfo
     sources: Mapping[str, SourceTable]
     stars: Mapping[str, StarTable]
+    columns: Mapping[str, Sequence[SourceColumn]] = field(default_factory=dict)
+    derived: str = ""
 
     def following(self, tables: Mapping[str, MirroredTable]) -> "Model":
         """Give the model as of a batch with these tables: a written one stays as it is, a mirror has exactly these."""
@@ -187,17 +210,19 @@ class Model:
 
     @cached_property
     def warehouse_sql(self) -> str:
-        """Give the statements that make the warehouse's tables, keys, indexes and views."""
-        return (self.directory / "warehouse.sql").read_text("utf-8")
+        """Give the statements that the model itself has for the warehouse; the tables that they lack are derived."""
+        path = self.directory / "warehouse.sql"
+        return path.read_text("utf-8") if path.is_file() else ""
 
     @cached_property
     def hash(self) -> str:
         """Give the SHA-256 over every file that decides what the star's rows are.
 
-        That is the whole model but its checks. warehouse.sql counts, because it says what a column cannot hold.
+        That is the whole model but its checks. warehouse.sql and source.toml count, because they say what a column
+        cannot hold.
         """
-        digest = hashlib.sha256()
-        for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "warehouse.sql"):
+        digest = hashlib.sha256(self.derived.encode())
+        for pattern in ("model.toml", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "warehouse.sql", "source.toml"):
             for path in sorted(self.directory.glob(pattern)):
                 content = path.read_bytes()
                 digest.update(f"{path.relative_to(self.directory).as_posix()} {len(content)}\n".encode() + content)
@@ -242,6 +267,19 @@ def load_model(model: str) -> Model:
         ConfigError: there is no such model, or its files do not fit together; every problem is named.
     """
     directory = find_model(model)
+    loaded, problems = read_model(directory)
+    if problems:
+        raise ConfigError.of([f"model {directory}: {problem}" for problem in problems])
+    name_keys({star.name: star.key_columns for star in loaded.stars.values()})
+    return loaded
+
+
+def read_model(directory: Path) -> tuple[Model, list[str]]:
+    """Read a model's directory, and say what is wrong with it; what is wrong is left out of the model, or is empty.
+
+    Raises:
+        ConfigError: model.toml is not TOML.
+    """
     text = read_toml(directory)
     reader = Reader(directory)
     loaded = Model(
@@ -252,17 +290,14 @@ def load_model(model: str) -> Model:
         stars={name: reader.star(name, table) for name, table in reader.tables(text, "star")},
     )
     reader.check(loaded)
-    if reader.problems:
-        raise ConfigError.of([f"model {directory}: {problem}" for problem in reader.problems])
-    name_keys({star.name: star.key_columns for star in loaded.stars.values()})
-    return loaded
+    return loaded, reader.problems
 
 
 def read_toml(directory: Path) -> dict[str, Any]:
     """Read a model's model.toml; ConfigError where it is not TOML."""
     try:
         return tomllib.loads((directory / "model.toml").read_text("utf-8"))
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         message = f"{directory / 'model.toml'} is not TOML: {exc}"
         raise ConfigError(message, advice="mend that line") from exc
 
@@ -299,7 +334,11 @@ class Reader:
         if not isinstance(tables, dict) or not tables:
             self.problems.append(f"model.toml has no [{section}.<table>]")
             return
-        yield from tables.items()
+        for name, table in tables.items():
+            if isinstance(table, dict):
+                yield name, table
+            else:
+                self.problems.append(f"[{section}] {name} is {table!r}: expected a section [{section}.{name}]")
 
     def timezone(self, name: str) -> ZoneInfo:
         """Read a time zone."""
@@ -366,11 +405,16 @@ class Reader:
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
         """Read a star table, and its SELECT."""
         where = f"[star.{name}]"
-        self.known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
-        kind = self._kind(where, table.get("kind"))
+        ours = {"types", "nullable", "not_null"}
+        self.known(where, table, {"kind", "key", "reads", "driving", "source_key", "references", *ours})
+        kind = self._kind(where, table.get("kind"), name)
         if not name.startswith(PREFIXES[kind]):
             self.problems.append(f"{where} is a {kind}: its name must begin with {PREFIXES[kind]!r}")
-        references = table.get("references", {})
+        references = self._references(where, table.get("references", {}))
+        types = table.get("types", {})
+        if not isinstance(types, dict) or not all(isinstance(kind, str) and kind for kind in types.values()):
+            self.problems.append(f"{where} types is {types!r}: expected a PostgreSQL type for each column's name")
+            types = {}
         star = StarTable(
             name=name,
             kind=kind,
@@ -379,7 +423,10 @@ class Reader:
             sql="",
             driving=str(table.get("driving", "")) if kind == "fact" else "",
             source_key=self.names(where, table, "source_key") if kind == "fact" else (),
-            references=dict(references) if isinstance(references, dict) else {},
+            references=references,
+            types=types,
+            nullable=self.names(where, table, "nullable") if "nullable" in table else (),
+            not_null=self.names(where, table, "not_null") if "not_null" in table else (),
         )
         path = self.directory / f"{star.path}.sql"
         if not path.is_file():
@@ -393,8 +440,6 @@ class Reader:
         self._check_names(model, "calendar" if calendars else None)
         if len(calendars) > 1:
             self.problems.append(f"more than one calendar: {calendars}")
-        if not (self.directory / "warehouse.sql").is_file():
-            self.problems.append("there is no warehouse.sql")
         for star in model.stars.values():
             where = f"[star.{star.name}]"
             self.problems += [
@@ -411,7 +456,7 @@ class Reader:
                 continue
             if star.driving not in star.reads:
                 self.problems.append(f"{where} driving is {star.driving!r}: expected one of its reads {star.reads}")
-            elif len(star.source_key) != len(model.sources[star.driving].key):
+            elif star.driving in model.sources and len(star.source_key) != len(model.sources[star.driving].key):
                 key = model.sources[star.driving].key
                 self.problems.append(f"{where} source_key {star.source_key} does not match {star.driving}'s key {key}")
             if len(star.key) != 1:
@@ -443,12 +488,20 @@ class Reader:
             return ()
         return tuple(names)
 
-    def _kind(self, where: str, kind: object) -> Kind:
+    def _references(self, where: str, references: object) -> dict[str, str]:
+        found = references if isinstance(references, dict) else {}
+        if references != {name: dimension for name, dimension in found.items() if isinstance(dimension, str)}:
+            self.problems.append(f'{where} references is {references!r}: expected lines column = "dim_…"')
+            return {}
+        return dict(found)
+
+    def _kind(self, where: str, kind: object, name: str) -> Kind:
         for known in FOLDERS:
             if kind == known:
                 return known
         self.problems.append(f"{where} kind is {kind!r}: expected one of {list(FOLDERS)}")
-        return "dimension"
+        # By its name, so that one mistake does not look like three.
+        return "fact" if name.startswith(PREFIXES["fact"]) else "dimension"
 
     def _optional(
         self, where: str, table: Mapping[str, object], field: str, expected: str = "a column's name"

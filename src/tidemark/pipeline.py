@@ -90,7 +90,7 @@ class Pipeline:
         from tidemark.mirror import Scope, open_model
 
         settings = self.settings
-        scope = Scope(*map(names_in, (settings.schemas, settings.include, settings.exclude)))
+        scope = Scope(names_in(settings.schemas), names_in(settings.include), names_in(settings.exclude))
         return open_model(settings.model, scope)
 
     @cached_property
@@ -101,6 +101,26 @@ class Pipeline:
             ConfigError: a value is to be masked with a salt, and there is none.
         """
         return self._salted(self.model)
+
+    @property
+    def whole_model(self) -> Model:
+        """The model with the source's columns, as far as its tables follow from them.
+
+        Its own source.toml has them, else the newest batch of the log, else the source as it is now.
+        """
+        from tidemark.tables.log_columns import completed_by_log
+        from tidemark.tables.statements import completed, lacking
+
+        if not lacking(self.model):
+            return self.model
+        from tidemark.log.changelog import ChangeLog
+
+        model = completed_by_log(self.model, ChangeLog(self.ingestion))
+        if lacking(model) and self._is_configured("source"):
+            from tidemark.capture.source_columns import read_columns
+
+            return completed(self.model, read_columns(self.source_url, self.model))
+        return model
 
     @cached_property
     def ingestion(self) -> Objects:
@@ -170,7 +190,7 @@ class Pipeline:
         from tidemark.verification.verify import Verify
 
         return Verify(
-            self.source_model if self._is_configured("source") else self.model,
+            self._salted(self.whole_model) if self._is_configured("source") else self.whole_model,
             self.ingestion,
             self.processed,
             self.pointer,
@@ -193,13 +213,13 @@ class Pipeline:
         """Wire the rebuild of latest and the star."""
         from tidemark.rebuild import Rebuild
 
-        return Rebuild(self.model, self.ingestion, self.processed, self.clock, accepts=accepts, dry_run=dry_run)
+        return Rebuild(self.whole_model, self.ingestion, self.processed, self.clock, accepts=accepts, dry_run=dry_run)
 
     def rebuild_warehouse(self, *, dry_run: bool) -> RebuildWarehouse:
         """Wire the rebuild of the warehouse."""
         from tidemark.rebuild_warehouse import RebuildWarehouse
 
-        return RebuildWarehouse(self.model, self.processed, self.warehouse_url, dry_run=dry_run)
+        return RebuildWarehouse(self.whole_model, self.processed, self.warehouse_url, dry_run=dry_run)
 
     def compact(self, retention: timedelta) -> Compact:
         """Wire the compaction; if the settings name no warehouse, it cannot know which batches are loaded."""

@@ -29,6 +29,7 @@ from tidemark.star.sources import source_tables
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, StarEntry, count_set_aside
 from tidemark.star.writer import StarWriter
+from tidemark.tables.log_columns import completed_by_log
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Transform:
             # A run that has no batch to transform asks nothing of the engine.
             if done < last:
                 newest = log.manifest(last) if self.until is None else log.newest(last)
-                this = replace(self, model=self.model.following(newest.mirrored if newest else {}))
+                model = completed_by_log(self.model.following(newest.mirrored if newest else {}), log)
+                this = replace(self, model=model)
                 before = this.put_all(engine, range(done + 1, last + 1), newest, before, totals, progress)
         return StageReport(
             "transform",

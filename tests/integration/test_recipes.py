@@ -69,36 +69,23 @@ counterparty_id = "dim_counterparty"
 refund_reason_id = "dim_refund_reason"
 refund_date = "dim_date"
 """
+SOURCE_COLUMNS = """
+[refund_reason]
+refund_reason_id = "integer not null"
+refund_reason = "character varying not null"
+last_updated = "timestamp(3) without time zone not null"
+
+[refund]
+refund_id = "integer not null"
+counterparty_id = "integer not null"
+refund_reason_id = "integer not null"
+refund_amount = "numeric not null"
+refund_date = "character varying not null"
+created_at = "timestamp(3) without time zone not null"
+last_updated = "timestamp(3) without time zone not null"
+"""
 WAREHOUSE = """
-create table dim_refund_reason (
-    refund_reason_id integer not null,
-    refund_reason varchar not null,
-    constraint dim_refund_reason_pkey primary key (refund_reason_id)
-);
-
-create table fact_refund (
-    refund_record_id bigint not null,
-    refund_id integer not null,
-    counterparty_id integer not null,
-    refund_reason_id integer not null,
-    refund_amount numeric(10, 2) not null,
-    refund_date date not null,
-    valid_from timestamp not null,
-    is_deleted boolean not null,
-    batch_id bigint not null,
-    valid_to timestamp,
-    constraint fact_refund_pkey primary key (refund_record_id),
-    constraint fact_refund_counterparty_id_fkey foreign key (counterparty_id)
-        references dim_counterparty (counterparty_id),
-    constraint fact_refund_refund_reason_id_fkey foreign key (refund_reason_id)
-        references dim_refund_reason (refund_reason_id),
-    constraint fact_refund_refund_date_fkey foreign key (refund_date)
-        references dim_date (date_id),
-    constraint fact_refund_valid_to_check check (valid_to > valid_from)
-);
-
 comment on table dim_refund_reason is 'Why money was given back.';
-comment on table fact_refund is 'Each version of a refund. Now: fact_refund_current, earlier: fact_refund_as_of.';
 """
 DIMENSION = """select
     refund_reason_id,
@@ -163,11 +150,12 @@ def contents(folder: Path) -> Mapping[str, bytes]:
 
 
 def new_source_table(copy: Path) -> list[str]:
-    model, schema = files_of("Add a source table")
+    model, columns, schema = files_of("Add a source table")
     text = (copy / model).read_text("utf-8")
     (copy / model).write_text(text.replace("# Star tables,", SOURCE_TABLES.lstrip() + "# Star tables,", 1), "utf-8")
+    put(copy / columns, SOURCE_COLUMNS)
     put(copy / schema, SOURCE_SCHEMA)
-    return [model, schema]
+    return [model, columns, schema]
 
 
 def new_star_table(copy: Path) -> list[str]:

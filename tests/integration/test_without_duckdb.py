@@ -1,4 +1,4 @@
-"""Load and its proof run where DuckDB and fsspec are not installed, as in the load function's package."""
+"""Load and its proof run where DuckDB and fsspec are not installed, so a load starts without their libraries."""
 
 import json
 import subprocess

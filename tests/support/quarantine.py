@@ -132,10 +132,10 @@ class Story:
 def mended(model: Path, folder: Path) -> Path:
     """Copy a model, in which QQQ is a currency and an order may have no date of payment."""
     shutil.copytree(model, folder)
-    seed, warehouse = folder / "seed" / "currency_names.csv", folder / "warehouse.sql"
+    seed, toml = folder / "seed" / "currency_names.csv", folder / "model.toml"
     seed.write_text(seed.read_text("utf-8").rstrip("\n") + "\nQQQ,Quasi\n", "utf-8")
-    tables = warehouse.read_text("utf-8").replace("agreed_payment_date date not null", "agreed_payment_date date")
-    warehouse.write_text(tables, "utf-8")
+    before, after, rest = toml.read_text("utf-8").partition('nullable = ["last_updated_date", ')
+    toml.write_text(f'{before}{after}"agreed_payment_date", {rest}', "utf-8")
     return folder
 
 

@@ -86,6 +86,10 @@ class Snapshot:
         """Stream all rows in the order of their key, each a line of all columns and the row's hash."""
         return self._copy(table, query("source", "rows", key=_list(table.key), **self._parts(table)))
 
+    def sample(self, table: SourceTable, rows: int) -> Iterator[bytes]:
+        """Stream some rows, whichever the server finds first, each a line as those of `rows`."""
+        return self._copy(table, query("source", "sample", rows=sql.Literal(rows), **self._parts(table)))
+
     def rows_since(self, table: SourceTable, since: datetime) -> Iterator[bytes]:
         """Stream the rows whose `updated` column is at or after `since` (naive where the column is)."""
         updated = next(column for column in self.columns(table) if column.name == table.updated)

@@ -23,6 +23,7 @@ MODULES = {
     "quarantine": "quarantine",
     "rebuild": "rebuild",
     "compact": "compact",
+    "model": "model",
     "init": "init",
     "doctor": "doctor",
     "generate": "generate",

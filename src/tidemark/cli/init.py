@@ -37,10 +37,11 @@ def init(
         return
     pipeline = called.pipeline()
     pipeline.require("warehouse")
-    require_shapes(pipeline.model)
+    model = pipeline.whole_model
+    require_shapes(model)
     with waiting("comparing the warehouse with the model"):
         prepare = schema.plan_init if dry_run else schema.init
-        statements = prepare(pipeline.warehouse_url, pipeline.model)
+        statements = prepare(pipeline.warehouse_url, model)
     if called.as_json:
         print_json({"statements": statements, "dry_run": dry_run})
     elif dry_run:

@@ -29,7 +29,7 @@ def examine(make_pipeline: Callable[[], Pipeline]) -> Iterator[Finding]:
         return
     yield from _guarded("settings", _settings(pipeline))
     yield from examine_scratch(remove_leftovers())
-    yield from _guarded("model", examine_shapes(pipeline.model))
+    yield from _guarded("model", examine_shapes(pipeline))
     yield from _guarded("source", examine_source(pipeline))
     yield from _guarded("model", examine_selects(pipeline))
     for name, bucket in (("ingestion", lambda: pipeline.ingestion), ("processed", lambda: pipeline.processed)):

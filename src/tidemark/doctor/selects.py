@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from tidemark.capture.catalogue import catalogued
-from tidemark.capture.relation import chosen_columns
-from tidemark.capture.snapshot import places
 from tidemark.capture.source import open_source
+from tidemark.capture.source_columns import read_columns
 from tidemark.doctor.databases import connected
 from tidemark.doctor.finding import Finding
-from tidemark.errors import TidemarkError
+from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.engine import open_engine
 from tidemark.log.changelog import ChangeLog
-from tidemark.log.columns import Column, broken_terms
+from tidemark.log.columns import broken_terms
 from tidemark.mirror import Mirror
 from tidemark.model import Model
 from tidemark.pipeline import Pipeline
@@ -19,14 +18,21 @@ from tidemark.postgres.queries import query
 from tidemark.settings import Settings
 from tidemark.star.binding import bind
 from tidemark.star.limits import Limit, limits_of
-from tidemark.star.shape import faults_of_tables
+from tidemark.star.shape import faults_of_tables, where_to_mend
+from tidemark.tables.statements import completed, warehouse_sql
 from tidemark.warehouse.mirrored_tables import missing_types
 
 
-def examine_shapes(model: Model) -> Iterator[Finding]:
-    """Compare what the model says of its star tables with its warehouse.sql."""
+def examine_shapes(pipeline: Pipeline) -> Iterator[Finding]:
+    """Check the tables that the model's star has in the warehouse, written or derived."""
+    model = pipeline.whole_model
+    try:
+        warehouse_sql(model)
+    except ConfigError as exc:
+        yield from (Finding("model", "failure", problem, exc.advice) for problem in exc.problems)
+        return
     wrong = faults_of_tables(model, limits_of(model))
-    yield from (Finding("model", "failure", fault, f"mend {model.directory / 'warehouse.sql'}") for fault in wrong)
+    yield from (Finding("model", "failure", fault, f"mend {where_to_mend(model)}") for fault in wrong)
 
 
 def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
@@ -36,7 +42,8 @@ def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _mirror(pipeline, model)
         return
     try:
-        columns, limits = _source_columns(pipeline), _declared(pipeline)
+        columns = read_columns(pipeline.source_url, model)
+        limits = _declared(pipeline, completed(model, columns))
     except TidemarkError as exc:
         found = f"the SELECTs cannot be compared with source and warehouse: {exc.message}"
         yield Finding("model", "hint", found, "mend what the lines about these two say, and run tidemark doctor again")
@@ -71,18 +78,9 @@ def _mirror(pipeline: Pipeline, model: Mirror) -> Iterator[Finding]:
             yield Finding("warehouse", "hint", lacking, "make the type, or its extension, before the column comes")
 
 
-def _source_columns(pipeline: Pipeline) -> dict[str, list[Column]]:
-    tables = list(pipeline.model.sources.values())
-    columns: dict[str, list[Column]] = {table.name: [] for table in tables}
-    with connected(pipeline.source_url, "source") as cursor:
-        for row in cursor.execute(query("source", "columns"), places(tables)):
-            columns[row["name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
-    return {table.name: list(chosen_columns(table, columns[table.name])) for table in tables}
-
-
-def _declared(pipeline: Pipeline) -> Mapping[str, Mapping[str, Limit]]:
+def _declared(pipeline: Pipeline, model: Model) -> Mapping[str, Mapping[str, Limit]]:
     """Give the limits of the star's columns; of a table that DuckDB cannot make, what the warehouse says of it."""
-    limits = limits_of(pipeline.model)
+    limits = limits_of(model)
     unknown = [name for name, columns in limits.items() if not columns]
     if not unknown:
         return limits

@@ -25,7 +25,7 @@ MOST_STATEMENTS = 5
 
 def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     """Examine the warehouse by sessions that only read, and by an init that is rolled back."""
-    url, model = pipeline.warehouse_url, pipeline.model
+    url, model = pipeline.warehouse_url, pipeline.whole_model
     stars = list(model.stars.values())
     with connected(url, "warehouse") as cursor:
         server = one_row(cursor, "server")

@@ -13,6 +13,8 @@ CREATES = re.compile(
 DEFINES = re.compile(rf"create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(view|function)\s+{NAME}", re.IGNORECASE)
 MAKES_VIEW = re.compile(rf"create\s+(?:or\s+replace\s+)?view\s+{NAME}", re.IGNORECASE)
 MAKES_TYPE = re.compile(rf"create\s+(?:type|domain)\s+{NAME}", re.IGNORECASE)
+# What a table may need before it can be made.
+EARLY = re.compile(r"create\s+(?:type|domain|extension|schema|sequence|collation|cast|operator)\b", re.IGNORECASE)
 # What is made, without what it is made of.
 HEADLINE = re.compile(r"(?:create (?!unique|index)|comment |insert ).+?(?= \(| as | returns | is ['n])", re.IGNORECASE)
 HEADLINE_LETTERS = 100

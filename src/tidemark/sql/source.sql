@@ -169,6 +169,15 @@ copy (
     order by {key}
 ) to stdout (format text);
 
+-- name: sample
+copy (
+    select
+        {columns},
+        {hash} as _hash
+    from {table}
+    limit {rows}
+) to stdout (format text);
+
 -- name: rows_since
 copy (
     select

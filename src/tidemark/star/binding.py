@@ -21,6 +21,7 @@ from tidemark.star.key_types import faults_of_keys, is_marked, marked
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.selects import yielded_by
 from tidemark.star.shape import faults_of_select, faults_of_tables
+from tidemark.tables.statements import completed
 
 logger = logging.getLogger(__name__)
 INTEGRAL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
@@ -78,7 +79,8 @@ def require_readable(
         ContractError: a SELECT cannot read the source as it is now; the message names every reason.
         ConfigError: a SELECT is wrong whatever the source looks like.
     """
-    limits = limits_of(model) if changed or new else {}
+    # A table that follows from the source follows from what the source was before the change.
+    limits = limits_of(completed(model, {**columns, **changed})) if changed or new else {}
     bound = bind(engine, model, columns, limits, changed, new)
     mistakes = [*(faults_of_tables(model, limits) if new else ()), *bound.mistakes]
     if mistakes:
@@ -106,7 +108,7 @@ def require_fitting(
     )
     if not new.stars:
         return
-    limits = limits_of(new)
+    limits = limits_of(completed(model, columns))
     mistakes = [*faults_of_tables(new, limits), *bind(engine, new, columns, limits, (), columns).mistakes]
     if mistakes:
         raise ConfigError.of(mistakes, advice="mend the model")

@@ -1,7 +1,7 @@
 """Limits: what a star table's columns can hold, read from the statements that make the warehouse's tables.
 
-DuckDB runs the model's own `create table` statements, so that a type or a `not null` is written down only once. A table
-whose statement DuckDB cannot run has no limits here: only the warehouse judges its rows.
+DuckDB runs the same `create table` statements, so that a type or a `not null` is written down only once. A table whose
+statement DuckDB cannot run has no limits here: only the warehouse judges its rows.
 """
 
 import functools
@@ -15,6 +15,7 @@ from tidemark.lake.access import shut
 from tidemark.lake.sqltext import Condition, Expression, any_of, converted, quoted, select, text, tried
 from tidemark.model import Model
 from tidemark.postgres.statements import created, split_statements
+from tidemark.tables.statements import known_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -154,7 +155,7 @@ class Limit:
 
 def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
     """Give the limits of each star table's columns, in the order of the warehouse's columns."""
-    found = _limits(model.warehouse_sql)
+    found = _limits(known_sql(model))
     return {name: found.get(name, {}) for name in model.stars}
 
 

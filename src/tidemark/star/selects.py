@@ -37,9 +37,15 @@ def yielded_by(engine: Engine, model: Model, star: StarTable) -> Mapping[str, st
         raise ConfigError(f"{star.path}.sql: {exc.message}", advice=exc.advice, table=star.name) from exc
 
 
+def tree_of(engine: Engine, star: StarTable) -> Mapping[str, Any]:
+    """Give the tree of a star table's SELECT, or the error that DuckDB's parser gives, with its place in bytes."""
+    tree: Mapping[str, Any] = json.loads(str(engine.value(select("star", "tree", text=text(star.sql)))))
+    return tree
+
+
 def faults_of_reach(engine: Engine, model: Model, star: StarTable) -> list[str]:
     """Say what a star table's SELECT may not do and does."""
-    tree = json.loads(str(engine.value(select("star", "tree", text=text(star.sql)))))
+    tree = tree_of(engine, star)
     if tree["error"] and tree["error_type"] == "parser":
         return [f"is no SQL: {tree['error_message']}"]
     if tree["error"] or len(tree["statements"]) != 1:

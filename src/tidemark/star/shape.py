@@ -4,14 +4,15 @@ What is found here would stop a run, or would leave a column empty without a wor
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from tidemark.errors import ConfigError
 from tidemark.lake.table import can_hold
 from tidemark.log.columns import is_reserved
 from tidemark.model import Model, StarTable
-from tidemark.postgres.statements import created, split_statements
 from tidemark.star.limits import WHOLE_NUMBERS, Limit, limits_of
 from tidemark.star.star_sql import BATCH, HISTORY
+from tidemark.tables.statements import warehouse_sql
 
 VALID_TO = "valid_to"
 # Types that PostgreSQL has and the lake has not, in PostgreSQL's words.
@@ -19,10 +20,17 @@ IN_POSTGRES = {"BLOB": "bytea", "BIT": "bit", "TIME WITH TIME ZONE": "time with 
 
 
 def require_shapes(model: Model) -> None:
-    """Raise one ConfigError that names everything that is wrong with the star's tables in the model's warehouse.sql."""
+    """Raise one ConfigError that names everything that is wrong with the star's tables in the warehouse."""
+    warehouse_sql(model)
     wrong = faults_of_tables(model, limits_of(model))
     if wrong:
-        raise ConfigError.of(wrong, advice=f"mend {model.directory / 'warehouse.sql'}")
+        raise ConfigError.of(wrong, advice=f"mend {where_to_mend(model)}")
+
+
+def where_to_mend(model: Model) -> Path:
+    """Give the file that makes the star's tables; the directory if the model has no such file."""
+    path = model.directory / "warehouse.sql"
+    return path if path.is_file() else model.directory
 
 
 def faults_of_tables(model: Model, limits: Mapping[str, Mapping[str, Limit]]) -> list[str]:
@@ -30,9 +38,7 @@ def faults_of_tables(model: Model, limits: Mapping[str, Mapping[str, Limit]]) ->
 
     A table with a type that DuckDB does not know has no limits, and of its columns nothing is said.
     """
-    makes = {created(statement) for statement in split_statements(model.warehouse_sql)}
-    missing = [name for name, star in model.stars.items() if not star.mirror and ("table", name) not in makes]
-    wrong = [f"warehouse.sql has no create table {name}" for name in missing]
+    wrong: list[str] = []
     for star in model.stars.values():
         if limits[star.name]:
             wrong += [*_history(star, limits[star.name]), *_columns(star, limits[star.name])]

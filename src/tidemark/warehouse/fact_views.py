@@ -37,10 +37,9 @@ def generated(model: Model) -> list[Generated]:
     """Give what a model's facts need beyond the statements of its warehouse.sql, in the order of creation."""
     statements = list(split_statements(model.warehouse_sql))
     makes = {made for statement in statements for made in (created(statement), defined(statement)) if made}
-    facts = [fact for fact in model.facts if ("table", fact.name) in makes]
     return [
         each
-        for fact in facts
+        for fact in model.facts
         for each in (*_indexes(fact), _current(fact), _as_of(fact))
         if (each.kind, each.name) not in makes and is_possible(each.name)
     ]

@@ -20,12 +20,11 @@ from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres.connection import detail_of
 from tidemark.postgres.queries import query
-from tidemark.postgres.statements import bare, created, defined, made_type, replaces, split_statements
+from tidemark.postgres.statements import EARLY, bare, created, defined, made_type, replaces, split_statements
+from tidemark.tables.statements import warehouse_sql
 from tidemark.warehouse.fact_views import generated
 
 FILE = "warehouse.sql"
-# What a table may need before it can be made.
-EARLY = re.compile(r"create\s+(?:type|domain|extension|schema|sequence|collation|cast|operator)\b", re.IGNORECASE)
 # What says something of an object, and is lost with it.
 OF_OBJECTS = re.compile(r"(?:comment\s+on|grant|revoke)\b", re.IGNORECASE)
 OF_ALL = re.compile(r"\bon\s+all\b", re.IGNORECASE)
@@ -83,7 +82,7 @@ def needed(model: Model, present: Present, lacking: Lacking | None) -> Needed:
         present: what the warehouse has.
         lacking: what it lacks; None for everything.
     """
-    statements = list(split_statements(model.warehouse_sql))
+    statements = list(split_statements(warehouse_sql(model)))
     new = {each for each in statements if present.run is not None and digest(each) not in present.run}
     early = [each for each in statements if _is_needed_early(each, present, is_new=each in new)]
     late = [_over(each, present) for each in _late(model, statements, present, lacking, new)]
@@ -183,7 +182,7 @@ def located(model: Model, statement: str) -> Iterator[None]:
 def _place(model: Model, statement: str, exc: psycopg.Error) -> str:
     start = model.warehouse_sql.find(statement)
     if start < 0:
-        return f"{' '.join(bare(statement).split())[:100]!r}, which follows from {FILE} of the model {model.name}"
+        return f"{' '.join(bare(statement).split())[:100]!r}, which follows from the model {model.name}"
     at = start + int(exc.diag.statement_position or len(statement) - len(bare(statement)) + 1) - 1
     line = model.warehouse_sql.count("\n", 0, at) + 1
     return f"{model.directory / FILE}, line {line}"

@@ -15,11 +15,12 @@ from psycopg import sql
 from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres.queries import query
-from tidemark.postgres.statements import bare, created, defined, made_type, split_statements
+from tidemark.postgres.statements import EARLY, bare, created, defined, made_type, split_statements
+from tidemark.tables.statements import warehouse_sql
 from tidemark.warehouse.catalog import Catalog, Definition, Right, read_catalog, read_rights
 from tidemark.warehouse.column_types import require_keys
 from tidemark.warehouse.fact_views import generated
-from tidemark.warehouse.model_file import EARLY, digest, located
+from tidemark.warehouse.model_file import digest, located
 
 NO_RIGHT = "42501"
 SCHEMA, TEMPORARY = "tidemark_plan", "pg_temp"
@@ -137,7 +138,7 @@ def _statements(model: Model, name: str, run: Collection[str] | None) -> list[st
 
     A schema or an extension that the file made is there already, and not in the schema of the comparison.
     """
-    statements = list(split_statements(model.warehouse_sql))
+    statements = list(split_statements(warehouse_sql(model)))
     tables = [at for at, each in enumerate(statements, start=1) if (created(each) or ("",))[0] == "table"]
     behind = tables[-1] if tables else 0
     own = [statement for each in generated(model) for statement in each.statements]

@@ -22,6 +22,7 @@ from tidemark.postgres.connection import connect, detail_of, translated, where
 from tidemark.postgres.queries import query, quoted
 from tidemark.postgres.statements import created, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
+from tidemark.tables.statements import warehouse_sql
 from tidemark.warehouse.catalog import Catalog, read_catalog, read_rights
 from tidemark.warehouse.column_types import require_keys
 from tidemark.warehouse.comparison import compared
@@ -171,7 +172,7 @@ def _names(model: Model, kind: str) -> set[str]:
     """Give the names of the tables or indexes that the model's statements make, those that are generated too."""
     made = {
         name
-        for each in split_statements(model.warehouse_sql)
+        for each in split_statements(warehouse_sql(model))
         for made, name in [created(each) or ("", "")]
         if made == kind
     }
@@ -180,7 +181,7 @@ def _names(model: Model, kind: str) -> set[str]:
 
 def _views(model: Model) -> list[str]:
     """Give the model's views in the order in which they are made."""
-    written = (made_view(each) for each in split_statements(model.warehouse_sql))
+    written = (made_view(each) for each in split_statements(warehouse_sql(model)))
     return [*(each.name for each in generated(model) if each.kind == "view"), *filter(None, written)]
 
 

@@ -1,0 +1,136 @@
+"""Check: every mistake in a model at once, from its files alone and, where there is a source, against that."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidemark.errors import ConfigError
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.model import Model, StarTable, find_model, read_model
+from tidemark.model_source import FILE as SOURCE_FILE
+from tidemark.modelling.own_files import (
+    faults_of_checks,
+    faults_of_derivation,
+    faults_of_seeds,
+    faults_of_source_file,
+    faults_of_warehouse,
+    with_stars,
+)
+from tidemark.modelling.places import TOML, Places
+from tidemark.modelling.problem import Problem, likely
+from tidemark.modelling.select_files import faults_of_selects
+from tidemark.modelling.source_check import examine
+from tidemark.modelling.toml_lines import line_of_error
+from tidemark.objects import is_key
+from tidemark.warehouse.fact_views import CURRENT, LONGEST_NAME_BYTES, is_possible
+
+TOP = ("name", "timezone", "source", "star")
+FILES = (TOML, SOURCE_FILE, "warehouse.sql", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "checks/*.sql")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found; `sampled` counts the rows of each source table on which the SELECTs ran, if there was one."""
+
+    directory: Path
+    problems: tuple[Problem, ...]
+    sampled: Mapping[str, int] | None = None
+
+
+def check(name: str, source_url: str | None = None) -> Checked:
+    """Find every mistake in a model.
+
+    Args:
+        name: the model's directory, or the name of one that ships.
+        source_url: a source to check it against; None for the files alone.
+
+    Raises:
+        ConfigError: there is no such model.
+        TransientError: the source cannot be reached.
+    """
+    directory = find_model(name)
+    unreadable = list(_unreadable(directory))
+    if unreadable:
+        return Checked(directory, tuple(unreadable))
+    try:
+        model, sentences = read_model(directory)
+    except ConfigError as exc:
+        place = line_of_error(exc.message)
+        return Checked(directory, (Problem(TOML, place, exc.message.partition(": ")[2], exc.advice),))
+    places = Places(model)
+    wrong = list(faults_of_source_file(directory, places.text(SOURCE_FILE)))
+    if wrong:
+        return Checked(directory, (*sorted([*map(places.problem, sentences), *wrong], key=_order),))
+    problems = [*map(places.problem, sentences), *_of_names(model, places)]
+    with open_engine([]) as engine:
+        sound = _sound(model, engine, problems, places)
+        sampled = None
+        if source_url is not None:
+            found, sampled = examine(engine, source_url, sound, places)
+            problems += found
+    return Checked(directory, tuple(dict.fromkeys(sorted(problems, key=_order))), sampled)
+
+
+def _sound(model: Model, engine: Engine, problems: list[Problem], places: Places) -> Model:
+    """Check the files beside model.toml; return the model with what can be checked against a source."""
+    bad_seeds = list(faults_of_seeds(engine, model, places))
+    problems += bad_seeds
+    bad = {problem.file for problem in bad_seeds}
+    vars(model)["seeds"] = {name: path for name, path in model.seeds.items() if f"seed/{path.name}" not in bad}
+    whole = with_stars(model, {name: star for name, star in model.stars.items() if _is_whole(star, model)})
+    problems += faults_of_warehouse(whole, places)
+    bad_selects = list(faults_of_selects(engine, whole, places))
+    problems += bad_selects
+    problems += faults_of_checks(model, places)
+    bad = {problem.file for problem in bad_selects}
+    sound = with_stars(whole, {name: star for name, star in whole.stars.items() if f"{star.path}.sql" not in bad})
+    problems += faults_of_derivation(sound, places)
+    return sound
+
+
+def _is_whole(star: StarTable, model: Model) -> bool:
+    """Say whether model.toml has everything of a star table that the checks of its SELECT look at."""
+    if not star.key or not star.sql or any(name not in model.sources for name in star.reads):
+        return False
+    if star.kind != "fact":
+        return bool(star.reads) or star.kind == "calendar"
+    return star.driving in star.reads and len(star.source_key) == len(model.sources[star.driving].key) > 0
+
+
+def _unreadable(directory: Path) -> Iterator[Problem]:
+    """Find files that are no text: nothing else can be said of them."""
+    for path in (path for pattern in FILES for path in sorted(directory.glob(pattern))):
+        content = path.read_bytes()
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            line = content.count(b"\n", 0, exc.start) + 1
+            name = path.relative_to(directory).as_posix()
+            yield Problem(name, line, f"the file is no text in UTF-8: {exc.reason}", "save it as UTF-8")
+
+
+def _of_names(model: Model, places: Places) -> Iterator[Problem]:
+    """Find keys at the top that mean nothing, and names that the warehouse cannot keep apart."""
+    for (key,) in places.keys_of_toml():
+        if key not in TOP:
+            meant = likely(key, TOP)
+            told = f"write {meant}" if meant else f"take it out; there are {', '.join(TOP)}"
+            yield Problem(TOML, places.in_toml(key), f"there is an unknown {key!r} at the top", told)
+    for name in model.sources:
+        if not is_key(f"latest/{name}"):
+            said = f"[source.{name}] cannot be the name of a folder of the lake"
+            yield Problem(TOML, places.in_toml("source", name), said, "read the table under another name")
+    for star in model.stars.values():
+        if not is_possible(star.name):
+            said = f"{star.name!r} has more than the {LONGEST_NAME_BYTES} bytes of a name in PostgreSQL"
+            yield Problem(TOML, places.in_toml("star", star.name), f"[star.{star.name}] {said}", "call it shorter")
+        for fact in model.facts:
+            if star.name == f"{fact.name}{CURRENT}":
+                said = f"[star.{star.name}] has the name of the view that Tidemark makes of {fact.name}"
+                yield Problem(TOML, places.in_toml("star", star.name), said, "call it otherwise")
+
+
+def _order(problem: Problem) -> tuple[int, str, int]:
+    first = next((at for at, pattern in enumerate(FILES) if re.match(pattern.partition("*")[0], problem.file)), 0)
+    return first, problem.file, problem.line
