@@ -6,7 +6,7 @@ The engine names no table: everything that is true of one database only is in th
 import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,9 @@ from tidemark.errors import ConfigError
 Sweep = Literal["rows", "keys"]
 Kind = Literal["fact", "dimension", "calendar"]
 FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
+FLAGS = {"history", "soft_delete"}
+# How the name of the surrogate key of a dimension's versions ends.
+SURROGATE = "_record_id"
 PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar": "dim_"}
 
 
@@ -44,8 +47,10 @@ class SourceTable:
 class StarTable:
     """A table of the star schema and where its rows come from.
 
-    `source_key` names the columns that hold the key of the driving table, in its order. Only a fact has a driving
-    table, so only a fact has them. `references` maps a column to the dimension whose key it holds.
+    A fact, and a dimension with `history`, is a table of versions: `key` is the surrogate key of a version, and
+    `source_key` names the columns that say which row it is a version of: in a fact those that hold the key of the
+    driving table, in its order; in a dimension those that model.toml calls its key. `references` maps a column to the
+    dimension whose key it holds.
     """
 
     name: str
@@ -56,6 +61,23 @@ class StarTable:
     driving: str = ""
     source_key: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
+    history: bool = False
+    soft_delete: bool = False
+
+    @property
+    def is_versioned(self) -> bool:
+        """Say whether the table keeps every version of a row."""
+        return self.kind == "fact" or self.history
+
+    @property
+    def knows_deletions(self) -> bool:
+        """Say whether a dimension says of its rows which ones are gone; any other one keeps them as they were."""
+        return self.history or self.soft_delete
+
+    @property
+    def row_key(self) -> tuple[str, ...]:
+        """Name the columns that say which row it is, in a table of versions as in any other."""
+        return self.source_key or self.key
 
     @property
     def short_name(self) -> str:
@@ -92,6 +114,11 @@ class Model:
     def dimensions(self) -> tuple[StarTable, ...]:
         """Give the dimensions and the calendar, in the model's order."""
         return tuple(star for star in self.stars.values() if star.kind != "fact")
+
+    @property
+    def versioned(self) -> tuple[StarTable, ...]:
+        """Give the tables of versions, in the model's order."""
+        return tuple(star for star in self.stars.values() if star.is_versioned)
 
     @cached_property
     def seeds(self) -> Mapping[str, Path]:
@@ -211,7 +238,7 @@ class _Reader:
 
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
         where = f"[star.{name}]"
-        self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references"})
+        self._known(where, table, {"kind", "key", "reads", "driving", "source_key", "references", *FLAGS})
         kind = self._kind(where, table.get("kind"))
         if not name.startswith(PREFIXES[kind]):
             self.problems.append(f"{where} is a {kind}: its name must begin with {PREFIXES[kind]!r}")
@@ -225,12 +252,15 @@ class _Reader:
             driving=str(table.get("driving", "")) if kind == "fact" else "",
             source_key=self._names(where, table, "source_key") if kind == "fact" else (),
             references=dict(references) if isinstance(references, dict) else {},
+            **self._flags(where, table, kind),
         )
+        if star.history:
+            star = replace(star, key=(f"{star.short_name}{SURROGATE}",), source_key=star.key)
         path = self.directory / f"{star.path}.sql"
         if not path.is_file():
             self.problems.append(f"{where} has no {star.path}.sql")
             return star
-        return StarTable(**{**star.__dict__, "sql": path.read_text("utf-8").strip().removesuffix(";")})
+        return replace(star, sql=path.read_text("utf-8").strip().removesuffix(";"))
 
     def check(self, model: Model) -> None:
         calendars = [star.name for star in model.dimensions if star.kind == "calendar"]
@@ -291,6 +321,20 @@ class _Reader:
                 return known
         self.problems.append(f"{where} kind is {kind!r}: expected one of {list(FOLDERS)}")
         return "dimension"
+
+    def _flags(self, where: str, table: Mapping[str, object], kind: Kind) -> dict[str, bool]:
+        """Read what a dimension does beyond keeping the latest values."""
+        for name in FLAGS & table.keys():
+            if not isinstance(table[name], bool):
+                self.problems.append(f"{where} {name} is {table[name]!r}: expected true or false")
+            elif table[name] and kind != "dimension":
+                self.problems.append(f"{where} is a {kind}: only a dimension may have {name}")
+        found = {name: kind == "dimension" and table.get(name) is True for name in FLAGS}
+        if all(found.values()):
+            self.problems.append(
+                f"{where} has history and soft_delete: expected one of them, since a history says what was deleted"
+            )
+        return found
 
     def _optional(self, where: str, table: Mapping[str, object], field: str) -> str | None:
         name = table.get(field)

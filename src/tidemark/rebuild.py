@@ -156,7 +156,7 @@ class Rebuild:
             run_id=self.new_id(),
             model=self.model.hash,
             versions=versions,
-            facts=[star.name for star in self.model.facts],
+            facts=[star.name for star in self.model.versioned],
             entries={batch: entries for batch, entries in changed.items() if entries},
         )
 

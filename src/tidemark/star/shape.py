@@ -11,7 +11,7 @@ from tidemark.log.columns import is_reserved
 from tidemark.model import Model, StarTable
 from tidemark.postgres.statements import created, split_statements
 from tidemark.star.limits import WHOLE_NUMBERS, Limit, limits_of
-from tidemark.star.star_sql import BATCH, HISTORY
+from tidemark.star.star_sql import BATCH, HISTORY, MARK
 
 VALID_TO = "valid_to"
 # Types that PostgreSQL has and the lake has not, in PostgreSQL's words.
@@ -50,7 +50,7 @@ def faults_of_select(star: StarTable, yielded: Mapping[str, str], table: Mapping
     own, where = own_columns(star), f"{star.path}.sql"
     taken = [name for name in yielded if name.lower() in own or is_reserved(name)]
     wrong = [f"{where} yields {name}, which Tidemark itself gives to a row: call it otherwise" for name in taken]
-    lacking = [name for name in star.source_key or star.key if name not in yielded]
+    lacking = [name for name in star.row_key if name not in yielded]
     if table:
         surplus = [name for name in yielded if name not in table and name not in taken]
         wrong += [f"{where} yields {name}, which {star.name} in warehouse.sql does not have" for name in surplus]
@@ -72,18 +72,19 @@ def faults_of_select(star: StarTable, yielded: Mapping[str, str], table: Mapping
 
 def own_columns(star: StarTable) -> Collection[str]:
     """Name the columns that Tidemark itself gives to the rows of a star table, in lower case."""
-    if star.kind != "fact":
-        return set(BATCH)
-    return {star.key[0].lower(), *HISTORY, VALID_TO}
+    if star.is_versioned:
+        return {star.key[0].lower(), *HISTORY, VALID_TO}
+    return {*BATCH, *MARK} if star.soft_delete else set(BATCH)
 
 
 def _history(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
-    """Check the columns that Tidemark fills."""
-    if star.kind != "fact":
-        if "batch_id" in map(str.lower, table):
-            yield f"{star.name} has a column batch_id, which Tidemark itself gives to a dimension: call it otherwise"
-        return
-    for name, kind in {star.key[0]: "BIGINT", **HISTORY, VALID_TO: "TIMESTAMP"}.items():
+    """Check the columns that Tidemark fills, and the key by which it finds the versions of a dimension's row."""
+    if not star.is_versioned and "batch_id" in map(str.lower, table):
+        yield f"{star.name} has a column batch_id, which Tidemark itself gives to a dimension: call it otherwise"
+    if star.history:
+        nullable = [name for name in star.source_key if name in table and not table[name].is_required]
+        yield from (f"{star.name}.{name} may be null: it names a row, so write not null" for name in nullable)
+    for name, kind in _filled(star).items():
         if name not in table:
             yield f"{star.name} has no column {name}: expected {name} {kind.lower()}"
         elif table[name].type != kind and not (kind == "BIGINT" and table[name].type in WHOLE_NUMBERS):
@@ -92,6 +93,13 @@ def _history(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
             yield f"{star.name}.{name} rounds its seconds: expected {kind.lower()} without a precision"
         elif name == VALID_TO and table[name].is_required:
             yield f"{star.name}.{name} is not null: the newest version of a row has no end, so let it be null"
+
+
+def _filled(star: StarTable) -> Mapping[str, str]:
+    """Give the columns of a table in warehouse.sql that Tidemark fills, with their types."""
+    if star.is_versioned:
+        return {star.key[0]: "BIGINT", **HISTORY, VALID_TO: "TIMESTAMP"}
+    return MARK if star.soft_delete else {}
 
 
 def _columns(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
@@ -109,8 +117,8 @@ def _columns(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
 
 def _named(star: StarTable) -> Sequence[str]:
     names = [*star.key, *star.source_key, *star.references]
-    # A fact's surrogate key is among the columns of its history.
-    return names[1:] if star.kind == "fact" else names
+    # A version's surrogate key is among the columns of its history.
+    return names[1:] if star.is_versioned else names
 
 
 def _written(kind: str) -> str:

@@ -85,12 +85,12 @@ def count_set_aside(manifest: Processed | None) -> dict[str, int]:
 
 def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
     """Name the columns of the lake's table that the warehouse takes, in their order."""
-    return [name for name in columns if star.kind == "fact" or name != "batch_id"]
+    return [name for name in columns if star.is_versioned or name != "batch_id"]
 
 
 def star_statistics(star: StarTable) -> list[str]:
     """Name the columns whose smallest and largest values a file records, so that readers can skip the file."""
-    return [star.key[0], "batch_id"] if star.kind == "fact" else ["batch_id"]
+    return [star.key[0], "batch_id"] if star.is_versioned else ["batch_id"]
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def _comes_later(star: StarTable, stars: StarLog, batch: int) -> bool:
 
 
 def _ends(star: StarTable) -> list[str]:
-    return [VALID_TO] if star.kind == "fact" else []
+    return [VALID_TO] if star.is_versioned else []
 
 
 @dataclass(frozen=True)
@@ -305,9 +305,9 @@ class _Sides:
 
     @property
     def _star_rows(self) -> sql.Composable:
-        """Write the FROM item of the star's rows; a fact's rows have `valid_to` as well."""
+        """Write the FROM item of the star's rows; versions have `valid_to` as well."""
         copied = sql.Identifier(COPY)
-        if self.star.kind != "fact":
+        if not self.star.is_versioned:
             return copied
         key, ends = _list(map(sql.Identifier, self.star.source_key)), sql.Identifier(VALID_TO)
         versions = query("verification", "versions", columns=_names(self.loaded), key=key, ends=ends, copied=copied)
@@ -316,7 +316,7 @@ class _Sides:
     @property
     def _bucket(self) -> sql.Composable:
         """Write the bucket of a row; all versions of one source row share it, so that each finds the next one there."""
-        known, key = self.warehouse.columns(self.star.name), self.star.source_key or self.star.key
+        known, key = self.warehouse.columns(self.star.name), self.star.row_key
         hashed = hash_of(_base_types(known[name] for name in key), key, sql.SQL(""))
         return sql.SQL("({} & {})").format(hashed, sql.Literal(BUCKETS - 1))
 

@@ -192,7 +192,7 @@ def _ends(connection: psycopg.Connection, stars: Sequence[StarTable]) -> dict[st
     parts = [
         query(
             "marks",
-            "end_of_fact" if star.kind == "fact" else "end_of_dimension",
+            "end_of_versions" if star.is_versioned else "end_of_dimension",
             star=sql.Literal(star.name),
             table=sql.Identifier(star.name),
             surrogate=sql.Identifier(star.key[0]),

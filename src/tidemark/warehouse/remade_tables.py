@@ -30,14 +30,14 @@ class RemadeTables:
     def fill(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes]) -> None:
         """Make a table again from the star's rows, which come as blocks of CSV with these columns."""
         self.stars[star.name] = star
-        self.columns[star.name] = [*columns, *([VALID_TO] if star.kind == "fact" else [])]
+        self.columns[star.name] = [*columns, *([VALID_TO] if star.is_versioned else [])]
         self._run("create_remade", star.name)
         remade = {"table": self._parts(star.name)["remade"], "columns": _list(columns)}
         copy_in = query("warehouse", "copy_in", form=sql.SQL("csv"), **remade)
         with self.connection.cursor().copy(copy_in) as copy:
             for block in blocks:
                 copy.write(block)
-        if star.kind == "fact":
+        if star.is_versioned:
             self._run("close_versions", star.name)
         self._run("analyze", star.name)
 
@@ -60,12 +60,13 @@ class RemadeTables:
         Raises:
             DataError: a row of another table refers to a row that the star does not hold.
         """
-        dimensions = [name for name, star in self.stars.items() if star.kind != "fact" and name in differing]
-        facts = [name for name, star in self.stars.items() if star.kind == "fact" and name in differing]
+        dimensions = [name for name, star in self.stars.items() if not star.is_versioned and name in differing]
+        # No row refers to a version, so the order among the tables of versions does not matter.
+        versioned = [name for name, star in self.stars.items() if star.is_versioned and name in differing]
         for name in dimensions:
             self._run("update_differing", name)
             self._run("insert_missing", name)
-        for name in facts:
+        for name in versioned:
             self._delete_surplus(name)
             self._run("end_versions", name)
             self._run("set_apart", name)
@@ -104,7 +105,7 @@ class RemadeTables:
         star, columns = self.stars[name], self.columns[name]
         # A number, because PostgreSQL cuts off a long name with a prefix, and then two names may be the same.
         number = list(self.stars).index(name)
-        place = [*star.source_key, *([VALID_FROM] if star.kind == "fact" else [])]
+        place = [*star.source_key, *([VALID_FROM] if star.is_versioned else [])]
         return {
             "table": sql.Identifier(name),
             "remade": sql.Identifier(f"rebuilt_{number}"),

@@ -47,6 +47,11 @@ select {fields}
 from {rows}
 where _tidemark_wrong is null and _tidemark_missing is null;
 
+-- name: refused_keys
+select {keys}
+from {rows}
+where _tidemark_wrong is not null;
+
 -- name: dangling
 select distinct
     {name} as reference,
@@ -315,6 +320,58 @@ left join (
     semi join {made} as n using ({keys})
 ) as d on {same}
 where {is_new} or {differs};
+
+-- name: newest_versions
+select *
+from {rows}
+qualify
+    row_number() over (
+        partition by {keys}
+        order by {surrogate} desc
+    ) = 1;
+
+-- name: last_surrogate
+select coalesce(max({surrogate}), 0)
+from {rows};
+
+-- name: steps
+-- The rows that are new, have other values, are back, or are gone; a row that is gone has its last known values. A row
+-- that is refused is not gone.
+select
+    {mine},
+    false as is_deleted,
+    {is_new} as _tidemark_is_new
+from {made} as s
+left join {there} as d on {same}
+where {is_new} or d.is_deleted or {differs}
+union all
+select
+    {theirs},
+    true as is_deleted,
+    false as _tidemark_is_new
+from {there} as d
+anti join {made} as s on {same}
+anti join {refused} as r on {same_refused}
+where not d.is_deleted;
+
+-- name: dimension_versions
+-- The snapshot of a replay is that of the poll before, so a version may follow another one of the same moment.
+select
+    {last} + row_number() over (order by {keys}) as {surrogate},
+    {fields},
+    greatest({captured_at}, d.valid_from + interval 1 microsecond) as valid_from,
+    s.is_deleted,
+    {batch}::bigint as batch_id
+from {steps} as s
+left join {there} as d on {same};
+
+-- name: marked_rows
+select
+    {fields},
+    is_deleted,
+    {batch}::bigint as batch_id,
+    case when _tidemark_is_new then 'insert' else 'update' end as _op
+from {steps};
 
 -- name: tree
 select json_serialize_sql({text});

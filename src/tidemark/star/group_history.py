@@ -1,0 +1,52 @@
+"""The versions that a group of batches brings to a dimension with history, dated and numbered as batch by batch."""
+
+from datetime import UTC
+
+from tidemark.lake.engine import Engine, WorkingTables
+from tidemark.lake.sqltext import Expression, Select, Table, listed, names, number, numbers, quoted, same, select, text
+from tidemark.lake.table import LakeTable
+from tidemark.log.group import Group
+from tidemark.model import StarTable
+from tidemark.star.star_sql import HISTORY
+
+
+def dimension_versions(  # noqa: PLR0913, PLR0917 -- a group, a dimension, and what the one brings to the other
+    engine: Engine, tables: WorkingTables, group: Group, star: StarTable, lake: LakeTable, there: Table, steps: Table
+) -> Select:
+    """Write the SELECT of a dimension's versions.
+
+    Args:
+        engine: has the working tables.
+        tables: keeps the moments of the versions while the result is read.
+        group: the group.
+        star: the dimension.
+        lake: its Delta table.
+        there: the newest version of each key before the group.
+        steps: its rows that are new, changed, back or gone, each with its batch.
+    """
+    keys, surrogate = names(star.row_key), quoted(star.key[0])
+    moments = (each.captured_at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ") for each in group.manifests)
+    dated = select(
+        "group",
+        "dated_steps",
+        keys=keys,
+        steps=steps,
+        batches=numbers(each.batch for each in group.manifests),
+        moments=Expression(f"[{listed(map(text, moments))}]"),
+    )
+    in_turn = tables.of(select("group", "in_turn", dated=dated.rows, keys=keys))
+    both = same(star.row_key, "d.", "g.")
+    history = tables.of(select("group", "versions", written=there, dated=in_turn, keys=keys, same=both))
+    last = engine.value(select("star", "last_surrogate", surrogate=surrogate, rows=there))
+    own = [star.key[0], *HISTORY]
+    return select(
+        "group",
+        "dimension_versions",
+        last=number(int(str(last))),
+        ordered=names(star.row_key, "s."),
+        surrogate=surrogate,
+        fields=names((name for name in lake.columns if name not in own), "s."),
+        steps=steps,
+        history=history,
+        same=same(star.row_key, "s.", "h."),
+    )
