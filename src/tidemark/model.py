@@ -49,8 +49,9 @@ class StarTable:
 
     A fact, and a dimension with `history`, is a table of versions: `key` is the surrogate key of a version, and
     `source_key` names the columns that say which row it is a version of: in a fact those that hold the key of the
-    driving table, in its order; in a dimension those that model.toml calls its key. `references` maps a column to the
-    dimension whose key it holds.
+    driving table, in its order; in a dimension those that model.toml calls its key. Such a dimension may have a driving
+    table as well: its rows are then those of that table, whose `updated` dates their versions as a fact's. `references`
+    maps a column to the dimension whose key it holds.
     """
 
     name: str
@@ -249,7 +250,7 @@ class _Reader:
             key=self._names(where, table, "key"),
             reads=() if kind == "calendar" else self._names(where, table, "reads"),
             sql="",
-            driving=str(table.get("driving", "")) if kind == "fact" else "",
+            driving=str(table.get("driving", "")) if kind == "fact" or table.get("history") is True else "",
             source_key=self._names(where, table, "source_key") if kind == "fact" else (),
             references=dict(references) if isinstance(references, dict) else {},
             **self._flags(where, table, kind),
@@ -281,13 +282,14 @@ class _Reader:
                 for column, name in star.references.items()
                 if name not in {dimension.name for dimension in model.dimensions}
             ]
-            if star.kind != "fact":
+            if not (star.kind == "fact" or star.driving):
                 continue
             if star.driving not in star.reads:
                 self.problems.append(f"{where} driving is {star.driving!r}: expected one of its reads {star.reads}")
             elif len(star.source_key) != len(model.sources[star.driving].key):
                 key = model.sources[star.driving].key
-                self.problems.append(f"{where} source_key {star.source_key} does not match {star.driving}'s key {key}")
+                own = f"{'source_key' if star.kind == 'fact' else 'key'} {star.source_key}"
+                self.problems.append(f"{where} {own} does not match {star.driving}'s key {key}")
             if len(star.key) != 1:
                 self.problems.append(f"{where} key is {star.key}: a fact has one surrogate key")
 

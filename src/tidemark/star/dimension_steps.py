@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tidemark.lake.engine import WorkingTables
 from tidemark.lake.files import batch_of
-from tidemark.lake.sqltext import Condition, Expression, Rows, Table, names, number, quoted, same, select
+from tidemark.lake.sqltext import Condition, Expression, Rows, Table, names, number, quoted, same, select, union_all
 from tidemark.lake.table import Change, LakeTable
 from tidemark.model import StarTable
 from tidemark.star import star_sql
@@ -58,17 +58,36 @@ def _versions(dimension: Dimension, lake: LakeTable, tables: WorkingTables) -> C
         "star",
         "dimension_versions",
         last=number(int(str(last))),
-        keys=names(star.row_key, "s."),
-        fields=names(dimension.yielded, "s."),
+        keys=names(star.row_key),
+        fields=names(dimension.yielded),
         captured_at=Expression(f"timestamp {batch.captured_at}"),
         batch=number(batch.number),
         steps=_steps(dimension, lake, there, tables),
         there=there,
-        same=same(star.row_key, "s.", "d."),
+        same_there=same(star.row_key, "s.", "d."),
+        moments=_moments(dimension, lake, tables),
+        same_moment=same(star.row_key, "s.", "m."),
         **surrogate,
     )
     action = batch.writer.write(lake, made, star_statistics(star))
     return Change((action,) if action else ())
+
+
+def _moments(dimension: Dimension, lake: LakeTable, tables: WorkingTables) -> Table:
+    """Make the table of the moments at which the changed rows of the driving table, if there is one, say they changed.
+
+    Every other step has the snapshot's moment: another table says nothing of when a row became what it is.
+    """
+    batch, star = dimension.batch, dimension.star
+    state = batch.sources.states.get(star.driving)
+    if state is None or not state.parts:
+        return tables.empty({name: lake.columns[name] for name in star.row_key} | {"_tidemark_since": "TIMESTAMP"})
+    table = batch.model.sources[star.driving]
+    columns = {column.name: column for column in state.entry.columns}
+    numbering = {"first": number(0), "captured_at": Expression(f"timestamp {batch.captured_at}")}
+    parts = [select("star", "numbered", rows=part.rows, **numbering).rows for part in state.parts]
+    dated = union_all(star_sql.dated(part, star, table, columns, batch.model) for part in parts)
+    return tables.of(select("star", "moments", keys=names(star.row_key), dated=dated.rows))
 
 
 def _marked(dimension: Dimension, lake: LakeTable, tables: WorkingTables) -> Change:

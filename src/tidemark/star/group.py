@@ -36,14 +36,13 @@ from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star import star_sql
 from tidemark.star.facts import open_keys
-from tidemark.star.group_history import dimension_versions
+from tidemark.star.group_history import BATCH, dimension_versions
 from tidemark.star.limits import Limit
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.star_manifest import star_statistics
 from tidemark.star.writer import StarWriter
 
 END = number(2**62)
-BATCH = "_tidemark_batch"
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,8 @@ class StarGroup:
     def _add(self, star: StarTable, dimension: _Dimension) -> Callable[[], Change]:
         """Date and number the steps of a dimension with history, as batch by batch would."""
         there = self._newest(star, dimension.lake)
-        rows = dimension_versions(self.engine, self.tables, self.group, star, dimension.lake, there, dimension.steps)
+        parts = (star, dimension.lake, there, dimension.steps)
+        rows = dimension_versions(self.engine, self.tables, self.group, self.model, *parts)
         return lambda: self._written(dimension.lake, rows, star_statistics(star))
 
     def _written(self, lake: LakeTable, rows: Select, statistics: Sequence[str]) -> Change:

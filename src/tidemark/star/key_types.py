@@ -53,7 +53,7 @@ def faults_of_keys(
         columns: the columns of the source's tables.
     """
     source = dict[str, str]()
-    if star.kind == "fact":
+    if star.driving:
         types = {column.name: marked(column) for column in columns[star.driving]}
         source = {
             alias: types[name] for alias, name in zip(star.source_key, model.sources[star.driving].key, strict=True)

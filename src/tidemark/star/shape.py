@@ -3,17 +3,20 @@
 What is found here would stop a run, or would leave a column empty without a word. The rows are judged elsewhere.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tidemark.errors import ConfigError
 from tidemark.lake.table import can_hold
 from tidemark.log.columns import is_reserved
 from tidemark.model import Model, StarTable
-from tidemark.postgres.statements import created, split_statements
+from tidemark.postgres.statements import bare, created, headline, split_statements
 from tidemark.star.limits import WHOLE_NUMBERS, Limit, limits_of
 from tidemark.star.star_sql import BATCH, HISTORY, MARK
 
 VALID_TO = "valid_to"
+# A foreign key to a table of this name.
+REFERENCES = r"^(?:create|alter)\s+table\b.*\breferences\s+\"?{}\b"
 # Types that PostgreSQL has and the lake has not, in PostgreSQL's words.
 IN_POSTGRES = {"BLOB": "bytea", "BIT": "bit", "TIME WITH TIME ZONE": "time with time zone"}
 
@@ -30,10 +33,17 @@ def faults_of_tables(model: Model, limits: Mapping[str, Mapping[str, Limit]]) ->
 
     A table with a type that DuckDB does not know has no limits, and of its columns nothing is said.
     """
-    makes = {created(statement) for statement in split_statements(model.warehouse_sql)}
+    statements = list(map(bare, split_statements(model.warehouse_sql)))
+    makes = {created(statement) for statement in statements}
     missing = [name for name in model.stars if ("table", name) not in makes]
     wrong = [f"warehouse.sql has no create table {name}" for name in missing]
     for star in model.stars.values():
+        wrong += [
+            f"{headline(each)} refers to {star.name}, which has several rows for a key: a foreign key cannot point"
+            " there; take it out, since transform and verify see that each reference finds its key"
+            for each in statements
+            if star.history and re.search(REFERENCES.format(re.escape(star.name)), each, re.IGNORECASE | re.DOTALL)
+        ]
         if limits[star.name]:
             wrong += [*_history(star, limits[star.name]), *_columns(star, limits[star.name])]
     return wrong

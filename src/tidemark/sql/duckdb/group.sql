@@ -263,14 +263,16 @@ select
     {keys},
     s._tidemark_batch,
     s._tidemark_batch as _tidemark_ordinal,
-    m._tidemark_captured_at as _tidemark_since,
-    m._tidemark_captured_at
+    case when s.is_deleted then c._tidemark_captured_at else coalesce(m._tidemark_since, c._tidemark_captured_at) end
+        as _tidemark_since,
+    c._tidemark_captured_at
 from {steps} as s
 inner join (
     select
         unnest({batches}::bigint[]) as _tidemark_batch,
-        unnest({moments}::timestamp[]) as _tidemark_captured_at
-) as m on s._tidemark_batch = m._tidemark_batch;
+        unnest({captured}::timestamp[]) as _tidemark_captured_at
+) as c on s._tidemark_batch = c._tidemark_batch
+left join {moments} as m on s._tidemark_batch = m._tidemark_batch and {same};
 
 -- name: dimension_versions
 select

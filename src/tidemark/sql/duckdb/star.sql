@@ -354,16 +354,37 @@ anti join {made} as s on {same}
 anti join {refused} as r on {same_refused}
 where not d.is_deleted;
 
+-- name: moments
+-- When the rows that a batch changed and left there say that they changed.
+select
+    {keys},
+    max(_tidemark_since) as _tidemark_since
+from {dated}
+where not is_deleted
+group by {keys};
+
 -- name: dimension_versions
 -- The snapshot of a replay is that of the poll before, so a version may follow another one of the same moment.
+with dated as (
+    select
+        s.*,
+        d.valid_from + interval 1 microsecond as _tidemark_earliest,
+        case when s.is_deleted then {captured_at} else coalesce(m._tidemark_since, {captured_at}) end as _tidemark_since
+    from {steps} as s
+    left join {there} as d on {same_there}
+    left join {moments} as m on {same_moment}
+)
+
 select
     {last} + row_number() over (order by {keys}) as {surrogate},
     {fields},
-    greatest({captured_at}, d.valid_from + interval 1 microsecond) as valid_from,
-    s.is_deleted,
+    case
+        when _tidemark_earliest is null or _tidemark_since >= _tidemark_earliest then _tidemark_since
+        else greatest({captured_at}, _tidemark_earliest)
+    end as valid_from,
+    is_deleted,
     {batch}::bigint as batch_id
-from {steps} as s
-left join {there} as d on {same};
+from dated;
 
 -- name: marked_rows
 select
