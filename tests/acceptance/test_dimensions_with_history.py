@@ -1,6 +1,8 @@
 """A dimension may keep its versions like a fact's, or mark the rows whose source row is gone."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ from tests.support.small_source import write_model
 from tests.support.tampering import alter_database
 from tidemark import faults
 from tidemark.compact import Compact
+from tidemark.errors import StateError
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.replay import Replay
@@ -61,6 +64,18 @@ create table fact_visit (visit_record_id bigint primary key, visit_id integer no
     batch_id bigint not null, valid_to timestamp);
 """,
 }
+# The same without what says that a row is gone.
+PLAIN_TOML = TOML.replace("history = true\n", "").replace("soft_delete = true\n", "")
+PLAIN_TABLES = """
+create table dim_staff (staff_id integer primary key, name varchar(20) not null, department_name text);
+create table dim_desk (desk_id integer primary key, label text);
+"""
+PLAIN_FILES = FILES | {
+    "warehouse.sql": PLAIN_TABLES
+    + FILES["warehouse.sql"][FILES["warehouse.sql"].index("create table fact_visit") :].replace(
+        "staff_id integer not null", "staff_id integer not null references dim_staff"
+    )
+}
 SOURCE = """
 create table department (department_id integer primary key, department_name text);
 create table staff (staff_id integer primary key, name text, department_id integer);
@@ -107,6 +122,7 @@ VERSIONS = [
     (4, "Di", "art", False, 2, None),
     (9, "Ed", "art", False, 4, None),
 ]
+VERSIONS_OF_TWO = [row[:3] for row in VERSIONS if row[4] <= 2]
 # The visits at each batch's snapshot, with the visitor as it was; the one who came late has no version before.
 VISITORS = {
     1: [(10, "Ada", "law"), (11, "Bea", "art"), (12, "Cy", "law")],
@@ -206,3 +222,31 @@ def test_both_dimensions_come_out_the_same_again(rig: Rig) -> None:
     assert rig.warehouse("table dim_desk order by 1") == [(1, "attic", True), (2, "south", False)]
     assert Replay(rig.model, rig.ingestion, rig.processed, rig.pointer).run().batch is None
     assert unproven(verify(rig, deep=True)) == set()
+
+
+def test_a_dimension_gets_its_history_later_and_can_lose_it_again(
+    new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path
+) -> None:
+    models = {
+        "plain": write_model(tmp_path / "plain", PLAIN_TOML, PLAIN_FILES),
+        "knowing": write_model(tmp_path / "knowing", TOML, FILES),
+    }
+    rig = new_rig(postgres.template("office", build), model=str(models["plain"].directory))
+    rig.run()
+    rig.change(*BATCHES[0])
+    rig.run()
+    plain = rig.warehouse("table dim_staff order by 1")
+    assert [row[0] for row in plain] == [1, 2, 3, 4]
+
+    for name, rows in (("knowing", VERSIONS_OF_TWO), ("plain", plain)):
+        rig = replace(rig, model=models[name])
+        rig.change(f"update desk set label = '{name}' where desk_id = 1")
+        rig.ingest()
+        with pytest.raises(StateError, match="was made before history or soft_delete was set as it is"):
+            rig.transform()
+        Rebuild(rig.model, rig.ingestion, rig.processed, clock, accepts=True).star()
+        RebuildWarehouse(rig.model, rig.processed, rig.warehouse_url).run()
+        rig.run()
+        found = rig.warehouse("select staff_id, name, department_name from dim_staff order by staff_id, name")
+        assert found == rows
+    assert unproven(verify(rig)) == set()
