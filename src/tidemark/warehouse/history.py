@@ -41,25 +41,30 @@ class History:
 
 
 def find_versioned(model: Model, table: str) -> StarTable:
-    """Find a table of versions: by its own name, or a fact by its driving table, or a dimension without its prefix.
+    """Find a table of versions: by its own name, a fact by its driving table, or else a dimension without its prefix.
 
     Raises:
         ConfigError: there is no such table, or several.
 
     """
-    known = {star.name: star.driving or star.short_name for star in model.versioned}
-    found = [name for name in known if name == table] or [name for name, other in known.items() if other == table]
+    found = (
+        [star for star in model.versioned if star.name == table]
+        or [fact for fact in model.facts if fact.driving == table]
+        or [star for star in model.versioned if star.kind == "dimension" and star.short_name == table]
+    )
     if len(found) == 1:
-        return model.stars[found[0]]
+        return found[0]
     if found:
-        message = f"{table!r} stands for several tables of the warehouse: {', '.join(found)}"
+        message = f"source table {table!r} drives several facts: {', '.join(fact.name for fact in found)}"
         raise ConfigError(message, advice="name one of them", table=table)
     if table in model.stars or table in model.sources:
         message = f"{table!r} has no history in the warehouse: only facts and dimensions with history keep one"
     else:
         message = f"model {model.name!r} has no table {table!r}"
-    shown = ", ".join(f"{name} ({other})" for name, other in known.items())
-    raise ConfigError(message, advice=f"name one of {shown}", table=table)
+    known = ", ".join(
+        f"{star.name} ({star.driving if star.kind == 'fact' else star.short_name})" for star in model.versioned
+    )
+    raise ConfigError(message, advice=f"name one of {known}", table=table)
 
 
 def read_history(url: str, star: StarTable, key: Sequence[str]) -> History:
