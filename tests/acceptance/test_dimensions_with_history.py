@@ -215,6 +215,10 @@ def test_both_dimensions_come_out_the_same_again(rig: Rig) -> None:
     assert {name for name, each in mended.tables.items() if each.is_different} == {"dim_staff", "dim_desk"}
     assert versions(rig) == VERSIONS
 
+    # A visit finds its visitor in a dimension that the batch leaves as it is.
+    rig.change("insert into visit values (14, 4, 2)")
+    rig.run()
+    assert rig.warehouse("select staff_id from fact_visit_current where visit_id = 14") == [(4,)]
     # The name that was too long is mended, and a replay finds nothing more to do.
     rig.change("update staff set name = 'Di M' where staff_id = 4", "delete from desk where desk_id = 1")
     rig.run()

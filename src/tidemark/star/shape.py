@@ -82,9 +82,14 @@ def faults_of_select(star: StarTable, yielded: Mapping[str, str], table: Mapping
 
 def own_columns(star: StarTable) -> Collection[str]:
     """Name the columns that Tidemark itself gives to the rows of a star table, in lower case."""
+    return {name.lower() for name in [*filled_columns(star), *BATCH]}
+
+
+def filled_columns(star: StarTable) -> Mapping[str, str]:
+    """Give the columns of a star table in the warehouse that Tidemark itself fills, with their DuckDB types."""
     if star.is_versioned:
-        return {star.key[0].lower(), *HISTORY, VALID_TO}
-    return {*BATCH, *MARK} if star.soft_delete else set(BATCH)
+        return {star.key[0]: "BIGINT", **HISTORY, VALID_TO: "TIMESTAMP"}
+    return MARK if star.soft_delete else {}
 
 
 def _history(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
@@ -94,7 +99,7 @@ def _history(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
     if star.history:
         nullable = [name for name in star.source_key if name in table and not table[name].is_required]
         yield from (f"{star.name}.{name} may be null: it names a row, so write not null" for name in nullable)
-    for name, kind in _filled(star).items():
+    for name, kind in filled_columns(star).items():
         if name not in table:
             yield f"{star.name} has no column {name}: expected {name} {kind.lower()}"
         elif table[name].type != kind and not (kind == "BIGINT" and table[name].type in WHOLE_NUMBERS):
@@ -103,13 +108,6 @@ def _history(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
             yield f"{star.name}.{name} rounds its seconds: expected {kind.lower()} without a precision"
         elif name == VALID_TO and table[name].is_required:
             yield f"{star.name}.{name} is not null: the newest version of a row has no end, so let it be null"
-
-
-def _filled(star: StarTable) -> Mapping[str, str]:
-    """Give the columns of a table in warehouse.sql that Tidemark fills, with their types."""
-    if star.is_versioned:
-        return {star.key[0]: "BIGINT", **HISTORY, VALID_TO: "TIMESTAMP"}
-    return MARK if star.soft_delete else {}
 
 
 def _columns(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
