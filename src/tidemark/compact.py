@@ -26,8 +26,8 @@ from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import star_statistics
 
 logger = logging.getLogger(__name__)
-# Rows of a fact are only added, never merged, so its files may be larger than those of other tables.
-FACT_BYTES = 64 << 20
+# Versions are only added, never merged, so its files may be larger than those of other tables.
+VERSIONS_BYTES = 64 << 20
 RETENTION = timedelta(days=7)
 SHORTEST_RETENTION = timedelta(hours=1)
 READERS = 16
@@ -80,7 +80,7 @@ class _Place:
         """Choose which of the table's files to rewrite."""
         if self.is_merged:
             return files_to_rewrite(files, wanted_bytes(files), self.last_batch, largest_bytes=MERGED_BYTES)
-        return files_to_rewrite(files, FACT_BYTES, self.last_batch)
+        return files_to_rewrite(files, VERSIONS_BYTES, self.last_batch)
 
 
 @dataclass(frozen=True)
@@ -140,16 +140,16 @@ class Compact:
             )
         oldest = None if loaded is None else _oldest_needed(stars, loaded, transformed)
         for star in self.model.stars.values():
-            is_fact = star.kind == "fact"
+            is_versioned = star.is_versioned
             yield _Place(
                 self.processed,
                 star.path,
                 star.key,
-                is_merged=not is_fact,
+                is_merged=not is_versioned,
                 statistics=lambda _, star=star: star_statistics(star),  # type: ignore[misc]
                 # A batch that is transformed again replaces its own files, which it finds by their names. So only
                 # files of batches that are done may be merged.
-                last_batch=transformed if is_fact else None,
+                last_batch=transformed if is_versioned else None,
                 oldest_needed=lambda star=star: None if oldest is None else oldest.get(star.name, 0),  # type: ignore[misc]
             )
 

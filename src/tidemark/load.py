@@ -1,7 +1,7 @@
 """Load: write the batches of the star into the warehouse, one after the other.
 
-Each batch is one transaction, which includes its ledger row. A fact gets new versions, which close the old ones; a
-dimension gets the latest values.
+Each batch is one transaction, which includes its ledger row. A fact, or a dimension with history, gets new
+versions, which close the old ones; any other dimension gets the latest values.
 """
 
 import time
@@ -126,8 +126,8 @@ class Load:
         # Rows of these kinds may belong between versions that the warehouse holds, or follow one another.
         has_returned = entry.released > 0 or entry.through > 0 or entry.ended > 0 or entry.repeated
         put = partial(warehouse.put_dimension, star, columns, rows=entry.rows)
-        if star.kind == "fact":
-            put = partial(warehouse.put_fact, star, columns, rows=entry.rows, has_returned=has_returned)
+        if star.is_versioned:
+            put = partial(warehouse.put_versions, star, columns, rows=entry.rows, has_returned=has_returned)
         if entry.rows >= self.binary_from and not entry.through:
             types = warehouse.types(star)
             binary = BinaryRows(lake, {name: types.get(name, "") for name in columns}, entry.files)

@@ -28,6 +28,9 @@ LONGEST_NAME_BYTES = 63
 # What a name in a bucket or in a Delta table's path cannot hold, and the mark that stands for it.
 _UNFIT = re.compile(r"[/#?\\%~\x00-\x1f\x7f]")
 FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
+FLAGS = {"history", "soft_delete"}
+# How the name of the surrogate key of a dimension's versions ends.
+SURROGATE = "_record_id"
 PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar": "dim_"}
 
 
@@ -95,9 +98,12 @@ class SourceTable:
 class StarTable:
     """A table of the star schema and where its rows come from.
 
-    `source_key` names the columns that hold the key of the driving table, in its order. Only a fact has a driving
-    table, so only a fact has them. `references` maps a column to the dimension whose key it holds. `types`, `nullable`
-    and `not_null` say of columns what does not follow from the SELECT, where no warehouse.sql has the table.
+    A fact, and a dimension with `history`, is a table of versions: `key` is the surrogate key of a version, and
+    `source_key` names the columns that say which row it is a version of: in a fact those that hold the key of the
+    driving table, in its order; in a dimension those that model.toml calls its key. Such a dimension may have a driving
+    table as well: its rows are then those of that table, whose `updated` dates their versions as a fact's. `references`
+    maps a column to the dimension whose key it holds. `types`, `nullable` and `not_null` say of columns what does not
+    follow from the SELECT, where no warehouse.sql has the table.
 
     The table of a mirror is a fact too, whose SELECT is the source table itself. Its key, the number of the change, is
     in the lake alone, and its place in the warehouse follows from the source's.
@@ -114,7 +120,29 @@ class StarTable:
     types: Mapping[str, str] = field(default_factory=dict, hash=False)
     nullable: tuple[str, ...] = ()
     not_null: tuple[str, ...] = ()
+    history: bool = False
+    soft_delete: bool = False
     mirror: MirroredTable | None = field(default=None, hash=False)
+
+    @property
+    def is_versioned(self) -> bool:
+        """Say whether the table keeps every version of a row."""
+        return self.kind == "fact" or self.history
+
+    @property
+    def knows_deletions(self) -> bool:
+        """Say whether a dimension says of its rows which ones are gone; any other one keeps them as they were."""
+        return self.history or self.soft_delete
+
+    @property
+    def row_key(self) -> tuple[str, ...]:
+        """Name the columns that say which row it is, in a table of versions as in any other."""
+        return self.source_key or self.key
+
+    @property
+    def version_key(self) -> tuple[str, ...]:
+        """Name the columns that tell the table's rows apart in the warehouse, versions of one row too."""
+        return (*self.source_key, "valid_from") if self.mirror else self.key
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -123,13 +151,8 @@ class StarTable:
 
     @property
     def view(self) -> tuple[str, ...]:
-        """Give the name of the view of a fact's live rows, with the schema if it is not that of the search path."""
+        """Give the name of the view of the live rows, with the schema if it is not that of the search path."""
         return (self.mirror.schema, self.mirror.table) if self.mirror else (f"{self.name}_current",)
-
-    @property
-    def row_key(self) -> tuple[str, ...]:
-        """Name the columns that tell the table's rows apart in the warehouse."""
-        return (*self.source_key, "valid_from") if self.mirror else self.key
 
     @property
     def short_name(self) -> str:
@@ -197,6 +220,11 @@ class Model:
     def dimensions(self) -> tuple[StarTable, ...]:
         """Give the dimensions and the calendar, in the model's order."""
         return tuple(star for star in self.stars.values() if star.kind != "fact")
+
+    @property
+    def versioned(self) -> tuple[StarTable, ...]:
+        """Give the tables of versions, in the model's order."""
+        return tuple(star for star in self.stars.values() if star.is_versioned)
 
     @cached_property
     def seeds(self) -> Mapping[str, Path]:
@@ -405,7 +433,7 @@ class Reader:
     def star(self, name: str, table: Mapping[str, object]) -> StarTable:
         """Read a star table, and its SELECT."""
         where = f"[star.{name}]"
-        ours = {"types", "nullable", "not_null"}
+        ours = {"types", "nullable", "not_null", *FLAGS}
         self.known(where, table, {"kind", "key", "reads", "driving", "source_key", "references", *ours})
         kind = self._kind(where, table.get("kind"), name)
         if not name.startswith(PREFIXES[kind]):
@@ -421,18 +449,26 @@ class Reader:
             key=self.names(where, table, "key"),
             reads=() if kind == "calendar" else self.names(where, table, "reads"),
             sql="",
-            driving=str(table.get("driving", "")) if kind == "fact" else "",
+            driving=str(table.get("driving", "")) if kind == "fact" or table.get("history") is True else "",
             source_key=self.names(where, table, "source_key") if kind == "fact" else (),
             references=references,
             types=types,
             nullable=self.names(where, table, "nullable") if "nullable" in table else (),
             not_null=self.names(where, table, "not_null") if "not_null" in table else (),
+            history=self._flag(where, table, kind, "history"),
+            soft_delete=self._flag(where, table, kind, "soft_delete"),
         )
+        if star.history and star.soft_delete:
+            self.problems.append(
+                f"{where} has history and soft_delete: expected one of them, since a history says what was deleted"
+            )
+        if star.history:
+            star = replace(star, key=(f"{star.short_name}{SURROGATE}",), source_key=star.key)
         path = self.directory / f"{star.path}.sql"
         if not path.is_file():
             self.problems.append(f"{where} has no {star.path}.sql")
             return star
-        return StarTable(**{**star.__dict__, "sql": path.read_text("utf-8").strip().removesuffix(";")})
+        return replace(star, sql=path.read_text("utf-8").strip().removesuffix(";"))
 
     def check(self, model: Model) -> None:
         """Find what does not fit together."""
@@ -452,13 +488,14 @@ class Reader:
                 for column, name in star.references.items()
                 if name not in {dimension.name for dimension in model.dimensions}
             ]
-            if star.kind != "fact":
+            if not (star.kind == "fact" or star.driving):
                 continue
             if star.driving not in star.reads:
                 self.problems.append(f"{where} driving is {star.driving!r}: expected one of its reads {star.reads}")
             elif star.driving in model.sources and len(star.source_key) != len(model.sources[star.driving].key):
                 key = model.sources[star.driving].key
-                self.problems.append(f"{where} source_key {star.source_key} does not match {star.driving}'s key {key}")
+                own = f"{'source_key' if star.kind == 'fact' else 'key'} {star.source_key}"
+                self.problems.append(f"{where} {own} does not match {star.driving}'s key {key}")
             if len(star.key) != 1:
                 self.problems.append(f"{where} key is {star.key}: a fact has one surrogate key")
 
@@ -502,6 +539,15 @@ class Reader:
         self.problems.append(f"{where} kind is {kind!r}: expected one of {list(FOLDERS)}")
         # By its name, so that one mistake does not look like three.
         return "fact" if name.startswith(PREFIXES["fact"]) else "dimension"
+
+    def _flag(self, where: str, table: Mapping[str, object], kind: Kind, name: str) -> bool:
+        """Read whether a dimension does more than to keep the latest values."""
+        given = table.get(name, False)
+        if not isinstance(given, bool):
+            self.problems.append(f"{where} {name} is {given!r}: expected true or false")
+        elif given and kind != "dimension":
+            self.problems.append(f"{where} is a {kind}: only a dimension may have {name}")
+        return given is True and kind == "dimension"
 
     def _optional(
         self, where: str, table: Mapping[str, object], field: str, expected: str = "a column's name"

@@ -119,7 +119,7 @@ class Rebuild:
                 quarantine.put()
                 remade = StarLog(copy)
                 again = [remade.written(batch) for batch in range(1, last + 1)]
-                stars.put_rebuilt(self._record(written, again, versions))
+                stars.put_rebuilt(self._record(written, again, versions, stars.rebuilt))
         return RebuildReport("star", last, tables, is_in_place, found)
 
     def _require_fitting(self, engine: Engine, newest: Processed) -> None:
@@ -146,9 +146,22 @@ class Rebuild:
         others = [batch for batch, model in enumerate(made_by, start=1) if model != self.model.hash]
         return f"another model made the batches {others[0]} to {others[-1]}" if others else ""
 
-    def _record(self, written: Sequence[Processed], again: Sequence[Processed], versions: Mapping[str, int]) -> Rebuilt:
+    def _record(
+        self,
+        written: Sequence[Processed],
+        again: Sequence[Processed],
+        versions: Mapping[str, int],
+        before: Rebuilt | None,
+    ) -> Rebuilt:
+        # An entry that the rebuild before has changed is named again, even if it is now what it was at first: the
+        # ledger may have it as that rebuild left it.
+        known = before.entries if before else {}
         changed = {
-            new.batch: {name: entry for name, entry in new.tables.items() if not _is_same(entry, old.tables.get(name))}
+            new.batch: {
+                name: entry
+                for name, entry in new.tables.items()
+                if name in known.get(new.batch, ()) or not _is_same(entry, old.tables.get(name))
+            }
             for old, new in zip(written, again, strict=True)
         }
         return Rebuilt(
@@ -156,7 +169,7 @@ class Rebuild:
             run_id=self.new_id(),
             model=self.model.hash,
             versions=versions,
-            facts=[star.name for star in self.model.facts],
+            facts=[star.name for star in self.model.versioned],
             entries={batch: entries for batch, entries in changed.items() if entries},
         )
 

@@ -123,7 +123,7 @@ class RebuildWarehouse:
         columns = loaded_columns(star, lake.columns)
         # The version that the entry names says what a dimension held at a batch. A rebuild of the star makes a version
         # of its own, which goes up to batch `through`.
-        last = max(manifest.batch, entry.through) if star.kind != "fact" else manifest.batch
+        last = max(manifest.batch, entry.through) if not star.is_versioned else manifest.batch
         remade.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Transform: turn the batches of the change log, one after the other, into rows of the star.
 
 A batch is transformed when its processed manifest exists. Everything before that can be done again: the batch's files
-of a fact are replaced, and the merge into a dimension finds nothing left to change.
+of a table of versions are replaced, and the merge into a dimension finds nothing left to change.
 """
 
 import time
@@ -20,6 +20,7 @@ from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, StageReport, TableReport, quiet
 from tidemark.star.batch import Batch, Outcome
+from tidemark.star.dimension_steps import put_steps
 from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
 from tidemark.star.limits import Limit, limits_of
@@ -205,7 +206,7 @@ def _put(batch: Batch, star: StarTable, outcomes: Mapping[str, Outcome], years: 
                 return put_fact(batch, star, outcomes)
             if star.kind == "calendar":
                 return put_calendar(batch, star, years)
-            return put_dimension(batch, star)
+            return put_steps(batch, star) if star.knows_deletions else put_dimension(batch, star)
     except duckdb.BinderException as exc:
         message = f"batch {batch.number}: {star.path}.sql cannot read the source's tables: {told(exc)}"
         raise ContractError(message, advice="mend the model, and run again", table=star.name) from exc

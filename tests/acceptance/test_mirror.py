@@ -14,7 +14,7 @@ from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.verification.result import Verification
 from tidemark.verification.verify import Verify
-from tidemark.warehouse.history import find_fact, read_history
+from tidemark.warehouse.history import find_versioned, read_history
 
 SHOP = """
 create schema crm;
@@ -166,7 +166,7 @@ def test_whatever_verifies_rebuilds_and_shows_works_for_a_mirror(shop: Rig) -> N
 
     assert not any(table.is_different for table in (*star.tables.values(), *warehouse.tables.values()))
     assert verified(shop).exit_code == 0
-    history = read_history(shop.warehouse_url, find_fact(model, "public.film"), ["1"])
+    history = read_history(shop.warehouse_url, find_versioned(model, "public.film"), ["1"])
     assert [version["title"] for version in history.versions] == ["one", "uno"]
     assert shop.run()[2].batches == ()
 

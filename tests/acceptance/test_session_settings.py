@@ -16,7 +16,7 @@ from tidemark.errors import ConfigError, DataError
 from tidemark.postgres.connection import connect
 from tidemark.postgres.session_settings import SETTINGS
 from tidemark.verification.verify import Verify
-from tidemark.warehouse.history import find_fact, read_history
+from tidemark.warehouse.history import find_versioned, read_history
 from tidemark.warehouse.schema import init
 from tidemark.warehouse.session import ledger
 
@@ -177,7 +177,10 @@ def test_the_same_bytes_arrive_whatever_is_set_against_us(
             each.run()
             assert verified(each) == (0, 0)
             assert [row.batch for row in ledger(each.warehouse_url)] == [1, 2]
-            assert read_history(each.warehouse_url, find_fact(each.model, "thing"), ["1"]).versions[-1]["name"] == NAME
+            assert (
+                read_history(each.warehouse_url, find_versioned(each.model, "thing"), ["1"]).versions[-1]["name"]
+                == NAME
+            )
 
     garble(rig.warehouse_url, "ÿ", "ÿ".encode().decode("latin1"))
     assert verified(rig) == (1, DataError.exit_code)

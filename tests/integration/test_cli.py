@@ -173,7 +173,7 @@ def test_history_says_what_is_wrong_with_its_arguments(loaded: Site) -> None:
         ("sales_order", "999999"): "no version of fact_sales_order with sales_order_id 999999",
         ("sales_order", "seventeen"): "cannot be a key",
         ("sales_order", "1", "2"): "expected 1, got 2",
-        ("staff", "1"): "only facts keep one",
+        ("staff", "1"): "only facts and dimensions with history keep one",
         ("nothing", "1"): "has no table 'nothing'",
     }
 

@@ -2,14 +2,19 @@
 
 import logging
 import re
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.log_writer import Changes, Row
+from tests.support.pipeline import an_engine_for
 from tests.support.proof import keys, proof, unproven
 from tests.support.tampering import rewrite
-from tests.support.written_log import WrittenLog
+from tests.support.written_log import FILES, TOML, WrittenLog
+from tidemark.lake.sqltext import Select
+from tidemark.lake.table import open_table
 
 LOGGER = "tidemark.log.group"
 TAKEN_ALONE = re.compile(r"batch (\d+) has to be taken alone")
@@ -50,8 +55,8 @@ NOT_PLAIN: list[Changes] = [
 ]
 
 
-def written(folder: Path, batches: list[Changes]) -> WrittenLog:
-    log = WrittenLog(folder)
+def written(folder: Path, batches: list[Changes], **model: Any) -> WrittenLog:  # noqa: ANN401 -- as WrittenLog has it
+    log = WrittenLog(folder, **model)
     for changes in batches:
         log.write(changes)
     log.transform()
@@ -88,3 +93,61 @@ def test_a_batch_that_others_depend_on_is_taken_alone(tmp_path: Path, caplog: py
 
     assert unproven(found) == set()
     assert taken_alone(caplog) == {2, 4, 5}
+
+
+# The region says which of its rows are gone; the customer keeps every version, dated by its day of birth.
+KNOWING = {
+    "toml": TOML.replace('key = ["customer_id"]', 'key = ["customer_id"]\nupdated = "born"', 1)
+    .replace('reads = ["region"]', 'reads = ["region"]\nsoft_delete = true')
+    .replace('reads = ["customer", "region"]', 'reads = ["customer", "region"]\nhistory = true\ndriving = "customer"'),
+    "files": FILES
+    | {
+        "warehouse.sql": FILES["warehouse.sql"]
+        .replace("label text);", "label text, is_deleted boolean not null);", 1)
+        .replace(
+            "(customer_id integer primary key,", "(customer_record_id bigint primary key, customer_id int not null,"
+        )
+        .replace(
+            "region_label text)",
+            "region_label text, valid_from timestamp not null, is_deleted boolean not null, batch_id bigint not null,"
+            " valid_to timestamp)",
+        )
+    },
+}
+
+
+def beginnings(log: WrittenLog, customer_id: int) -> list[datetime]:
+    lake = open_table(log.processed, "dimension/customer")
+    assert lake is not None
+    with an_engine_for(log.processed) as engine:
+        rows = f"select valid_from from {lake.rows()} where customer_id = {customer_id} order by customer_record_id"
+        return [row[0] for row in engine.execute(Select(rows)).fetchall()]
+
+
+def test_dimensions_that_know_deletions_come_to_the_same_in_a_group(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    back: Changes = {
+        "region": {1: {"label": "north"}},
+        "customer": {2: customer("Bea", 2, "2001-01-01"), 4: customer("Dee", born="2024-01-02")},
+    }
+    late: Changes = {"customer": {4: customer("Dee", born="2024-02-03")}, "region": {3: None}}
+    log = written(tmp_path, [*PLAIN, back, late], **KNOWING)
+    assert unproven(log.verify()) == set()
+    # The moment of the snapshot, where that of the row is before the version before; otherwise the row's own.
+    assert beginnings(log, 2)[-1] == datetime(2024, 11, 1, 1, 20)  # noqa: DTZ001 -- UTC, as the star has it
+    assert beginnings(log, 4) == [datetime(2024, 1, 2), datetime(2024, 2, 3)]  # noqa: DTZ001 -- as above
+
+    rewrite(log.processed, "dimension/customer", "customer_id = 1 and batch_id = 2", name="'Ada'")
+    rewrite(log.processed, "dimension/region", "region_id = 2", is_deleted="true")
+
+    found = log.verify()
+
+    assert {each for each in unproven(found) if each[0].startswith("log = ")} == {
+        ("log = star", "dim_customer"),
+        ("log = star", "dim_region"),
+    }
+    assert keys(proof(found, "log = star", "dim_customer")) == [("differs", {"customer_record_id": "3"})]
+    assert ("latest = star", "dim_region") in unproven(found)
+    assert taken_alone(caplog) == set()

@@ -1,5 +1,6 @@
 """A log written without a source: batches of a small shop, each with the changes that a poll would have found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,12 +98,14 @@ class WrittenLog:
     """A log in `folder`, and what is made of it."""
 
     folder: Path
+    toml: str = TOML
+    files: Mapping[str, str] = field(default_factory=lambda: FILES)
     model: Model = field(init=False)
     ingestion: Objects = field(init=False)
     processed: Objects = field(init=False)
 
     def __post_init__(self) -> None:
-        self.model = write_model(self.folder / "model", TOML, FILES)
+        self.model = write_model(self.folder / "model", self.toml, dict(self.files))
         self.ingestion, self.processed = (open_objects(str(self.folder / name)) for name in ("log", "star"))
         self._writer = LogWriter(self.ingestion, self.model, COLUMNS)
 

@@ -66,11 +66,22 @@ def test_every_problem_is_named_at_once(copied: Path) -> None:
         ('design_id = "dim_design"', 'design_id = "dim_nothing"', "references 'dim_nothing'"),
         ('reads = ["address"]', 'reads = ["adress"]', "reads 'adress'"),
         ('source_key = ["sales_order_id"]', 'source_key = ["a", "b"]', "does not match"),
+        ('reads = ["address"]', 'reads = ["address"]\nhistory = "yes"', "history is 'yes': expected true or false"),
+        ('reads = ["address"]', 'reads = ["address"]\nhistory = true\nsoft_delete = true', "expected one of them"),
+        ('reads = ["address"]', 'reads = ["address"]\nhistory = true\ndriving = "staff"', "driving is 'staff'"),
+        ('kind = "fact"', 'kind = "fact"\nsoft_delete = true', "only a dimension may have soft_delete"),
     ],
 )
 def test_a_mistake_is_named(copied: Path, before: str, after: str, problem: str) -> None:
     edit(copied, before, after)
     assert any(problem in found for found in problems_of(copied))
+
+
+def test_a_dimension_with_history_has_a_key_for_each_version(copied: Path) -> None:
+    edit(copied, 'reads = ["address"]', 'reads = ["address"]\nhistory = true\ndriving = "address"')
+    location = load_model(str(copied)).stars["dim_location"]
+    assert (location.key, location.source_key) == (("location_record_id",), ("location_id",))
+    assert location.driving == "address"
 
 
 def test_names_that_are_one_for_the_engine_are_named(copied: Path) -> None:

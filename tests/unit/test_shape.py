@@ -11,7 +11,7 @@ from tidemark.errors import ConfigError, ContractError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.table import DELTA_TYPES, OTHER_NAMES, create_table, open_table
 from tidemark.log.columns import Column
-from tidemark.model import Model
+from tidemark.model import Model, load_model
 from tidemark.objects import open_objects
 from tidemark.star.binding import Binding, bind, require_readable
 from tidemark.star.limits import limits_of
@@ -105,6 +105,58 @@ def test_a_table_that_the_star_cannot_fill_is_refused_by_name(
     assert missing == []
     with pytest.raises(ConfigError, match=r"mend .*warehouse\.sql"):
         require_shapes(wrong)
+
+
+@pytest.mark.parametrize(
+    ("flag", "dimension", "expected"),
+    [
+        ("history", f"kind_record_id bigint primary key, kind text not null, {HISTORY}", []),
+        (
+            "history",
+            f"kind_record_id bigint primary key, kind text, {HISTORY}",
+            ["dim_kind.kind may be null: it names"],
+        ),
+        (
+            "history",
+            "kind text primary key",
+            [
+                "dim_kind has no column kind_record_id: expected kind_record_id bigint",
+                "valid_f",
+                "is_d",
+                "batch",
+                "val",
+            ],
+        ),
+        ("soft_delete", "kind text primary key, is_deleted boolean not null", []),
+        ("soft_delete", "kind text primary key", ["dim_kind has no column is_deleted: expected is_deleted boolean"]),
+    ],
+)
+def test_a_dimension_that_knows_deletions_needs_columns_for_them(
+    model: NewModel, tmp_path: Path, flag: str, dimension: str, expected: list[str]
+) -> None:
+    sound = model(dimension=dimension)
+    toml = tmp_path / "model" / "model.toml"
+    toml.write_text(toml.read_text() + f"{flag} = true\n")
+    changed = load_model(str(sound.directory))
+
+    faults = faults_of_tables(changed, limits_of(changed))
+
+    assert [fault for fault, part in zip(faults, expected, strict=True) if part not in fault] == []
+    assert expected or bound(changed).mistakes == []
+
+
+def test_a_foreign_key_to_a_dimension_with_history_is_refused(model: NewModel, tmp_path: Path) -> None:
+    model(
+        fact=f"{FACT}, {HISTORY}, foreign key (kind)\n references dim_kind (kind)",
+        dimension=f"kind_record_id bigint primary key, kind text not null, {HISTORY}",
+    )
+    toml = tmp_path / "model" / "model.toml"
+    toml.write_text(toml.read_text() + "history = true\n")
+
+    with pytest.raises(
+        ConfigError, match="create table fact_item refers to dim_kind, which has several rows for a key"
+    ):
+        require_shapes(load_model(str(tmp_path / "model")))
 
 
 def test_a_moment_with_a_zone_needs_no_module_that_may_be_missing(model: NewModel) -> None:

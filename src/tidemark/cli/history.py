@@ -17,7 +17,10 @@ MARK = "●"
 
 def history(
     ctx: typer.Context,
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="A fact, or the source table that drives it.")],
+    table: Annotated[
+        str,
+        typer.Argument(metavar="TABLE", help="A fact or the source table that drives it, or a dimension with history."),
+    ],
     key: Annotated[
         list[str], typer.Argument(metavar="KEY", help="The row's key; one argument for each of its columns.")
     ],
@@ -26,13 +29,13 @@ def history(
 
     Example: `tidemark history sales_order 17`
     """
-    from tidemark.warehouse.history import find_fact, read_history  # noqa: PLC0415 -- `--help` does without psycopg
+    from tidemark.warehouse.history import find_versioned, read_history  # noqa: PLC0415 -- `--help` does without psycopg
 
     called = invocation(ctx)
     pipeline = called.pipeline()
     pipeline.require("warehouse")
     with waiting("reading the warehouse"):
-        found = read_history(pipeline.warehouse_url, find_fact(pipeline.model, table), key)
+        found = read_history(pipeline.warehouse_url, find_versioned(pipeline.model, table), key)
     if called.as_json:
         print_json(_document(found))
     else:

@@ -12,7 +12,7 @@ from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect, translated
 from tidemark.postgres.queries import query
 from tidemark.report import TableReport
-from tidemark.warehouse.history import History, find_fact, read_history
+from tidemark.warehouse.history import History, find_versioned, read_history
 
 FACT = "fact_sales_order"
 TITLES = {
@@ -92,7 +92,7 @@ def history_of(pipeline: Pipeline, order: int | None) -> History | None:
     """Read the versions of a sales order; None when `order` is None."""
     if order is None:
         return None
-    return read_history(pipeline.warehouse_url, find_fact(pipeline.model, FACT), [str(order)])
+    return read_history(pipeline.warehouse_url, find_versioned(pipeline.model, FACT), [str(order)])
 
 
 def answers(url: str, *, moment: datetime, orders: Sequence[int]) -> list[Answer]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Schema, TableFeatures, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
@@ -31,6 +31,8 @@ UNFIT_FOR_DELTA = re.compile(r"[#?\\\x00-\x1f\x7f]|%[0-9a-fA-F]{2}")
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "10"}
 # DuckDB has several names for these; it answers with the ones above, and so does a Delta table.
 OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
+# What a table says of itself once it has a TIMESTAMP.
+NAIVE_MOMENTS = "timestampNtz"
 # How much of a message of delta-rs is shown: some quote whole records and stack traces.
 FIRST_CHARACTERS = 300
 # delta-rs colours some of them.
@@ -152,6 +154,15 @@ class LakeTable:
 
     def overwrite(self, added: Sequence[AddAction], *, batch: int, metadata: Mapping[str, str] | None = None) -> None:
         """Commit files that take the place of all others; the table's columns become `columns`. See `commit`."""
+        if "TIMESTAMP" in self.columns.values() and NAIVE_MOMENTS not in (self.delta.protocol().writer_features or ()):
+            # delta-rs says so itself where a table is created with such a column or gets one, but not here.
+            properties = _properties(self.batch, metadata or {})
+            with _translated(self.objects, self.path), effect_on(self.path, "columns"):
+                self.delta.alter.add_feature(
+                    TableFeatures.TimestampWithoutTimezone,
+                    allow_protocol_versions_increase=True,
+                    commit_properties=properties,
+                )
         self._commit([*added], "overwrite", _schema(self.columns), batch, metadata)
 
     def _commit(

@@ -33,7 +33,7 @@ from unnest(%(names)s::text[], %(oids)s::bigint[]) as w (name, oid)
 inner join pg_class as c on w.oid = c.oid::bigint and w.name = c.relname
 inner join pg_namespace as n on c.relnamespace = n.oid;
 
--- name: end_of_fact
+-- name: end_of_versions
 select
     {star} as name,
     ended.last_key is null as is_empty,

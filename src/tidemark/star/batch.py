@@ -129,8 +129,9 @@ class Batch:
 
     def _rows_left(self, star: StarTable, left: StarEntry) -> Rows:
         """Give the rows of a star table as the batch before left it; `compact` keeps the files of that version."""
-        key = self.limits[star.name].get(star.key[0])
+        name = star.row_key[0]
+        key = self.limits[star.name].get(name)
         if not left.live or key is None:
             return self.writer.open_again(star.path).rows()
         uris = [self.writer.processed.url(f"{star.path}/{file}") for file in left.live]
-        return from_parquet(uris, {star.key[0]: key.lake_type})
+        return from_parquet(uris, {name: key.lake_type})

@@ -1,4 +1,7 @@
-"""A dimension's rows in one batch: the latest values of what changed. None is deleted, because facts refer to them."""
+"""A dimension's rows in one batch: the latest values of what changed. None is deleted, because facts refer to them.
+
+Which rows are gone only a dimension with `history` or `soft_delete` says: see `dimension_steps`.
+"""
 
 import json
 from collections.abc import Collection, Mapping
@@ -35,7 +38,7 @@ IDENTITY = Expression("concat_ws(' ', key, reason, row)")
 
 
 @dataclass(frozen=True)
-class _Dimension:
+class Dimension:
     """A dimension in one batch; `yielded` has its SELECT's columns, `aside` the rows that the star cannot take."""
 
     batch: Batch
@@ -60,7 +63,7 @@ def put_dimension(batch: Batch, star: StarTable) -> Outcome:
         if batch.manifest.replay.get(star.name) or (is_changed and (has_open_rows or len(star.reads) > 1)):
             change, lake = _upsert(dimension, lake, {})
             changes.append(change)
-            released = _settle(dimension, tables) if has_open_rows else 0
+            released = settle(dimension, tables) if has_open_rows else 0
         elif is_changed:
             source = star.reads[0]
             parts = batch.sources.states[source].parts
@@ -93,16 +96,16 @@ def put_calendar(batch: Batch, star: StarTable, years: Collection[int]) -> Outco
             batch.engine.view("calendar", select("star", "days_of_years", years=numbers(sorted(missing))))
             change, lake = _upsert(dimension, lake, {})
             changes.append(change)
-            released = _settle(dimension, tables) if has_open_rows else 0
+            released = settle(dimension, tables) if has_open_rows else 0
         set_aside = batch.quarantine.set_aside(star, dimension.aside)
         outcome = batch.outcome(star, lake, changes, set_aside, released)
         return replace(outcome, entry=replace(outcome.entry, years=tuple(sorted(known | missing))))
 
 
-def _opened(batch: Batch, star: StarTable, tables: WorkingTables) -> tuple[_Dimension, LakeTable]:
+def _opened(batch: Batch, star: StarTable, tables: WorkingTables) -> tuple[Dimension, LakeTable]:
     yielded = yielded_by(batch.engine, batch.model, star)
     lake = batch.open(star, {}, yielded, star_sql.BATCH)
-    return _Dimension(batch, star, yielded, batch.quarantine.nothing_aside(tables)), lake
+    return Dimension(batch, star, yielded, batch.quarantine.nothing_aside(tables)), lake
 
 
 def _years(batch: Batch, found: Select) -> set[int]:
@@ -110,7 +113,7 @@ def _years(batch: Batch, found: Select) -> set[int]:
 
 
 def _upsert(
-    dimension: _Dimension, lake: LakeTable, instead: Mapping[str, Rows], seen: Table | None = None
+    dimension: Dimension, lake: LakeTable, instead: Mapping[str, Rows], seen: Table | None = None
 ) -> tuple[Change, LakeTable]:
     """Merge the rows that the SELECT yields into a dimension; a row that is there with the same values is not written.
 
@@ -126,43 +129,53 @@ def _upsert(
     Raises:
         DataError: the SELECT yields several rows for a key.
     """
-    batch, star, found = dimension.batch, dimension.star, dimension.yielded
-    limits, engine = batch.limits[star.name], batch.engine
-    judged = star_sql.judged(Select(star.sql), found, limits, {})
+    batch, star = dimension.batch, dimension.star
+    engine = batch.engine
     with engine.working_tables() as tables:
-        sample = sample_of(batch.sources, star.reads, instead)
-        rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.key, sample).rows
-        engine.execute(
-            statement(
-                "quarantine",
-                "refused_rows",
-                aside=dimension.aside,
-                key=star_sql.packed(star.key),
-                captured_at=batch.captured_at,
-                row=star_sql.packed(list(found)),
-                rows=rows,
-            )
-        )
-        fitting = star_sql.fitting(rows, found, limits, [])
+        rows = judged_rows(dimension, tables, instead)
+        fitting = star_sql.fitting(rows, dimension.yielded, batch.limits[star.name], [])
         if not lake.files:
             action = batch.writer.write(lake, _numbered(fitting, batch.number), ["batch_id"])
             change = Change((action,) if action else ())
-            _require_one_for_each(dimension, made := lake.rows([each.path for each in change.added]), seen)
+            require_one_for_each(dimension, made := lake.rows([each.path for each in change.added]), seen)
         else:
             made = tables.of(fitting)
             changed = tables.of(_changed(dimension, lake, made))
             own = select("files", "with_keys_of", rows=made, others=changed, keys=names(star.key))
-            _require_one_for_each(dimension, own.rows, seen)
+            require_one_for_each(dimension, own.rows, seen)
             change = batch.writer.merge(lake, star, changed)
         if seen:
             engine.execute(statement("star", "note_keys", seen=seen, keys=names(star.key), rows=made))
     return change, batch.writer.commit(lake, change)
 
 
-def _require_one_for_each(dimension: _Dimension, rows: Rows, seen: Table | None) -> None:
+def judged_rows(dimension: Dimension, tables: WorkingTables, instead: Mapping[str, Rows]) -> Rows:
+    """Give the rows that the SELECT yields, judged, and note for quarantine those that the star cannot take.
+
+    For `instead` see `SourceTables.present`.
+    """
+    batch, star, found = dimension.batch, dimension.star, dimension.yielded
+    judged = star_sql.judged(Select(star.sql), found, batch.limits[star.name], {})
+    sample = sample_of(batch.sources, star.reads, instead)
+    rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.row_key, sample).rows
+    batch.engine.execute(
+        statement(
+            "quarantine",
+            "refused_rows",
+            aside=dimension.aside,
+            key=star_sql.packed(star.row_key),
+            captured_at=batch.captured_at,
+            row=star_sql.packed(list(found)),
+            rows=rows,
+        )
+    )
+    return rows
+
+
+def require_one_for_each(dimension: Dimension, rows: Rows, seen: Table | None) -> None:
     """Raise DataError if a key has several of the rows that are to be written, or had one in an earlier part."""
-    star, engine, keys = dimension.star, dimension.batch.engine, names(dimension.star.key)
-    packed = star_sql.packed(star.key)
+    star, engine, keys = dimension.star, dimension.batch.engine, names(dimension.star.row_key)
+    packed = star_sql.packed(star.row_key)
     twice = engine.value(select("star", "repeated", key=packed, rows=rows, keys=keys))
     if twice is None and seen:
         twice = engine.value(
@@ -186,7 +199,7 @@ def _numbered(rows: Select, batch: int) -> Select:
     return select("star", "with_batch", batch=number(batch), rows=rows.rows)
 
 
-def _changed(dimension: _Dimension, lake: LakeTable, made: Rows) -> Select:
+def _changed(dimension: Dimension, lake: LakeTable, made: Rows) -> Select:
     """Write the SELECT of the rows that are new or have other values than before, with `_op` as a merge needs it."""
     star, found = dimension.star, dimension.yielded
     mine, theirs = names(found, "s."), names(found, "d.")
@@ -205,7 +218,7 @@ def _changed(dimension: _Dimension, lake: LakeTable, made: Rows) -> Select:
     )
 
 
-def _settle(dimension: _Dimension, tables: WorkingTables) -> int:
+def settle(dimension: Dimension, tables: WorkingTables) -> int:
     """Release all open rows but those that were refused again with the same values and for the same reason.
 
     A row that is no longer in the source is released as well: nothing is left to mend.

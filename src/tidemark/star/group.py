@@ -36,17 +36,22 @@ from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star import star_sql
 from tidemark.star.facts import open_keys
+from tidemark.star.group_history import BATCH, dimension_versions
 from tidemark.star.limits import Limit
 from tidemark.star.quarantine import Quarantine
+from tidemark.star.star_manifest import star_statistics
 from tidemark.star.writer import StarWriter
 
 END = number(2**62)
-BATCH = "_tidemark_batch"
 
 
 @dataclass(frozen=True)
 class _Dimension:
-    """What a group brings to a dimension: `steps` has each of its rows that is new or has other values than before."""
+    """What a group brings to a dimension.
+
+    `steps` has each of its rows that is new or has other values than before; in a dimension that knows deletions also
+    each that is gone or back, by `is_deleted`.
+    """
 
     lake: LakeTable
     steps: Table
@@ -104,26 +109,47 @@ class StarGroup:
         if self.quarantine.open_count(star):
             # It is then computed anew from all rows.
             raise ApartError(batches[0])
-        if len(star.reads) == 1:
+        is_whole = star.knows_deletions or len(star.reads) > 1
+        if not is_whole:
             self._require_readable(star.reads[0])
             changed = select("group", "changes_of_batch", changes=self.group.changes[star.reads[0]])
             self._present({star.reads[0]: select("star", "not_deleted", rows=changed.rows).rows})
         else:
-            self._present({name: self._state(name, batches) for name in star.reads})
-        found, made = self._made(star, batches, is_whole=len(star.reads) > 1)
-        fitting = self._fitting(star, found, Select(f"from {made}"), {}, [BATCH])
+            live_only = star.knows_deletions
+            self._present({name: self._state(name, batches, live_only=live_only) for name in star.reads})
+        found, made = self._made(star, batches, is_whole=is_whole)
+        marks = star_sql.MARK if star.knows_deletions else {}
+        fitting = self._fitting(star, found, Select(f"from {made}"), {}, [BATCH, *marks])
         lake = self._opened(star)
-        keys = names(star.key)
+        keys = names(star.row_key)
         self._require_none(select("group", "first_repeated", rows=fitting, keys=keys))
-        nulls = any_of(Condition(f"{quoted(name)} is null") for name in star.key)
+        nulls = any_of(Condition(f"{quoted(name)} is null") for name in star.row_key)
         self._require_none(select("group", "first_batch", rows=fitting, where=nulls))
-        parts = {"fields": names(found), "made": fitting, "there": lake.rows(), "keys": keys}
+        there = self._newest(star, lake) if star.history else lake.rows()
+        parts = {"fields": names([*found, *marks]), "made": fitting, "there": there, "keys": keys}
         return _Dimension(lake, self.tables.of(select("group", "steps", **parts)))
 
+    def _newest(self, star: StarTable, lake: LakeTable) -> Table:
+        parts = {"keys": names(star.row_key), "surrogate": quoted(star.key[0])}
+        return self.tables.of(select("star", "newest_versions", rows=lake.rows(), **parts))
+
     def _merge(self, star: StarTable, dimension: _Dimension) -> Callable[[], Change]:
+        if star.history:
+            return self._add(star, dimension)
         fields = names(name for name in dimension.lake.columns if name not in star_sql.BATCH)
         last = select("group", "last_steps", fields=fields, steps=dimension.steps, keys=names(star.key))
         return lambda: self.writer.merge(dimension.lake, star, self.tables.of(last))
+
+    def _add(self, star: StarTable, dimension: _Dimension) -> Callable[[], Change]:
+        """Date and number the steps of a dimension with history, as batch by batch would."""
+        there = self._newest(star, dimension.lake)
+        parts = (star, dimension.lake, there, dimension.steps)
+        rows = dimension_versions(self.engine, self.tables, self.group, self.model, *parts)
+        return lambda: self._written(dimension.lake, rows, star_statistics(star))
+
+    def _written(self, lake: LakeTable, rows: Select, statistics: Sequence[str]) -> Change:
+        action = self.writer.write(lake, rows, statistics)
+        return Change((action,) if action else ())
 
     def _fact(
         self, star: StarTable, dimensions: Mapping[str, _Dimension]
@@ -162,13 +188,7 @@ class StarGroup:
         fitting = self._fitting(star, found, Select(f"from {rows}"), known, wanted)
         self._require_in_time(star, fitting, dimensions)
         made_rows = select("files", "all", rows=fitting)
-        statistics = [star.key[0], "batch_id"]
-
-        def change() -> Change:
-            action = self.writer.write(lake, made_rows, statistics)
-            return Change((action,) if action else ())
-
-        return lake, change
+        return lake, lambda: self._written(lake, made_rows, star_statistics(star))
 
     def _history(self, star: StarTable, lake: LakeTable, open_rows: Table | None) -> Table:
         """Date the group's versions of a fact."""
@@ -195,7 +215,7 @@ class StarGroup:
         """Require that no row refers to what a later batch brings, or to a year that the calendar lacks."""
         for column, name in star.references.items():
             referred = self.model.stars[name]
-            key = quoted(referred.key[0])
+            key = quoted(referred.row_key[0])
             if referred.kind == "calendar":
                 parts = {"column": quoted(column), "day": key, "calendar": self._opened(referred).rows()}
                 self._require_none(select("group", "first_in_other_year", rows=rows, **parts))
@@ -209,7 +229,7 @@ class StarGroup:
         star = self.model.stars[name]
         if star.kind == "calendar":
             return None
-        keys = names(star.key)
+        keys = names(star.row_key)
         there = select("files", "fields", fields=keys, rows=self._opened(star).rows())
         if name not in dimensions:
             return there
@@ -221,7 +241,8 @@ class StarGroup:
         Args:
             star: the star table.
             batches: the batches.
-            is_whole: whether each run yields the whole table: then only rows that differ from before are kept.
+            is_whole: whether each run yields the whole table: then only rows that differ from before are kept, and of a
+                dimension that knows deletions also those that are gone.
 
         Returns:
             The columns that the SELECT yields, and its rows with their batch.
@@ -230,7 +251,8 @@ class StarGroup:
         batch = self.group.first - 1
         try:
             found = self.engine.describe(made)
-            into = self.tables.of(select("group", "made_of_nothing", made=made.rows))
+            nothing = "marked_of_nothing" if star.knows_deletions else "made_of_nothing"
+            into = self.tables.of(select("group", nothing, made=made.rows))
             self.engine.execute(statement("group", "set_batch", batch=number(batch)))
             before = self.tables.of(made) if is_whole else into
             for batch in batches:
@@ -240,6 +262,19 @@ class StarGroup:
                     self.engine.execute(statement("group", "make", **parts))
                     continue
                 identity = identical(found, "s.", "p.")
+                if star.knows_deletions:
+                    now = self.tables.of(made)
+                    both = same(star.row_key, "s.", "p.")
+                    steps = {
+                        "now": now,
+                        "before": before,
+                        "identical": identity,
+                        "same": both,
+                        "fields": names(found, "p."),
+                    }
+                    self.engine.execute(statement("group", "make_steps", target=into, batch=number(batch), **steps))
+                    before = now
+                    continue
                 self.engine.execute(statement("group", "make_what_differs", before=before, identical=identity, **parts))
                 changed = {"before": before, "made": into, "batch": number(batch), "same": same(star.key, "m.", "p.")}
                 self.engine.execute(statement("group", "forget_changed", **changed))
@@ -266,8 +301,8 @@ class StarGroup:
         for name, each in rows.items():
             self.engine.view(name, star_sql.typed(each, self.group.entries[name].columns))
 
-    def _state(self, name: str, batches: Sequence[int]) -> Rows:
-        """Give the rows of a source table that a SELECT sees in the batch that is set."""
+    def _state(self, name: str, batches: Sequence[int], *, live_only: bool = False) -> Rows:
+        """Give the rows of a source table that a SELECT sees in the batch that is set, or only those that are there."""
         source, entry = self.model.sources[name], self.group.entries[name]
         fields = [column.name for column in entry.columns]
         if name not in self._states:
@@ -279,7 +314,9 @@ class StarGroup:
         if reason and self.engine.count(rows, Condition(f"{reason} is not null")):
             # Each row that is made with it has to be found, which takes a second run of the SELECT.
             raise ApartError(batches[0])
-        return select("group", "state_in_batch", fields=names(fields), states=rows).rows
+        return select(
+            "group", "live_in_batch" if live_only else "state_in_batch", fields=names(fields), states=rows
+        ).rows
 
     def _all_states(self, name: str, source: SourceTable, fields: Sequence[str], there: Rows) -> Table:
         changes = self.group.changes.get(name)

@@ -32,7 +32,7 @@ def marked(column: Column) -> str:
 
 def is_marked(star: StarTable, limits: Mapping[str, Limit]) -> bool:
     """Say whether the source's types of text decide if the star table's key can be held."""
-    held = [limits[name] for name in star.source_key or star.key if name in limits]
+    held = [limits[name] for name in star.row_key if name in limits]
     return any(limit.other_type or limit.type in SEVERAL_TEXTS for limit in held)
 
 
@@ -53,12 +53,12 @@ def faults_of_keys(
         columns: the columns of the source's tables.
     """
     source = dict[str, str]()
-    if star.kind == "fact":
+    if star.driving:
         types = {column.name: marked(column) for column in columns[star.driving]}
         source = {
             alias: types[name] for alias, name in zip(star.source_key, model.sources[star.driving].key, strict=True)
         }
-    key = [name for name in star.source_key or star.key if name in found]
+    key = [name for name in star.row_key if name in found]
     cast = [
         name for name in key if name in source and not tells_apart(Limit(found[name], is_required=True), source[name])
     ]

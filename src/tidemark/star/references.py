@@ -13,7 +13,7 @@ from tidemark.star.star_sql import missing
 
 def keys_of_dimensions(model: Model, star: StarTable, dimensions: Mapping[str, Outcome]) -> dict[str, Select]:
     """Give a SELECT of the keys for each column that refers to a dimension; the calendar is filled after the facts."""
-    keys = {each.name: names(each.key) for each in model.dimensions if each.kind == "dimension"}
+    keys = {each.name: names(each.row_key) for each in model.dimensions if each.kind == "dimension"}
     return {
         column: select("files", "fields", fields=keys[name], rows=dimensions[name].rows)
         for column, name in star.references.items()

@@ -3,6 +3,7 @@
 What is found here would stop a run, or would leave a column empty without a word. The rows are judged elsewhere.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from tidemark.errors import ConfigError
 from tidemark.lake.table import can_hold
 from tidemark.log.columns import is_reserved
 from tidemark.model import Model, StarTable
+from tidemark.postgres.statements import bare, headline, split_statements
 from tidemark.star.limits import WHOLE_NUMBERS, Limit, limits_of
-from tidemark.star.star_sql import BATCH, HISTORY
+from tidemark.star.star_sql import BATCH, HISTORY, MARK
 from tidemark.tables.statements import warehouse_sql
 
 VALID_TO = "valid_to"
+# A foreign key to a table of this name.
+REFERENCES = r"^(?:create|alter)\s+table\b.*\breferences\s+\"?{}\b"
 # Types that PostgreSQL has and the lake has not, in PostgreSQL's words.
 IN_POSTGRES = {"BLOB": "bytea", "BIT": "bit", "TIME WITH TIME ZONE": "time with time zone"}
 
@@ -39,7 +43,14 @@ def faults_of_tables(model: Model, limits: Mapping[str, Mapping[str, Limit]]) ->
     A table with a type that DuckDB does not know has no limits, and of its columns nothing is said.
     """
     wrong: list[str] = []
+    statements = list(map(bare, split_statements(model.warehouse_sql)))
     for star in model.stars.values():
+        wrong += [
+            f"{headline(each)} refers to {star.name}, which has several rows for a key: a foreign key cannot point"
+            " there; take it out, since transform and verify see that each reference finds its key"
+            for each in statements
+            if star.history and re.search(REFERENCES.format(re.escape(star.name)), each, re.IGNORECASE | re.DOTALL)
+        ]
         if limits[star.name]:
             wrong += [*_history(star, limits[star.name]), *_columns(star, limits[star.name])]
     return wrong
@@ -56,7 +67,7 @@ def faults_of_select(star: StarTable, yielded: Mapping[str, str], table: Mapping
     own, where = own_columns(star), f"{star.path}.sql"
     taken = [name for name in yielded if name.lower() in own or is_reserved(name)]
     wrong = [f"{where} yields {name}, which Tidemark itself gives to a row: call it otherwise" for name in taken]
-    lacking = [name for name in star.source_key or star.key if name not in yielded]
+    lacking = [name for name in star.row_key if name not in yielded]
     if table:
         surplus = [name for name in yielded if name not in table and name not in taken]
         wrong += [f"{where} yields {name}, which {star.name} in warehouse.sql does not have" for name in surplus]
@@ -78,18 +89,24 @@ def faults_of_select(star: StarTable, yielded: Mapping[str, str], table: Mapping
 
 def own_columns(star: StarTable) -> Collection[str]:
     """Name the columns that Tidemark itself gives to the rows of a star table, in lower case."""
-    if star.kind != "fact":
-        return set(BATCH)
-    return {star.key[0].lower(), *HISTORY, VALID_TO}
+    return {name.lower() for name in [*filled_columns(star), *BATCH]}
+
+
+def filled_columns(star: StarTable) -> Mapping[str, str]:
+    """Give the columns of a star table in the warehouse that Tidemark itself fills, with their DuckDB types."""
+    if star.is_versioned:
+        return {star.key[0]: "BIGINT", **HISTORY, VALID_TO: "TIMESTAMP"}
+    return MARK if star.soft_delete else {}
 
 
 def _history(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
-    """Check the columns that Tidemark fills."""
-    if star.kind != "fact":
-        if "batch_id" in map(str.lower, table):
-            yield f"{star.name} has a column batch_id, which Tidemark itself gives to a dimension: call it otherwise"
-        return
-    for name, kind in {star.key[0]: "BIGINT", **HISTORY, VALID_TO: "TIMESTAMP"}.items():
+    """Check the columns that Tidemark fills, and the key by which it finds the versions of a dimension's row."""
+    if not star.is_versioned and "batch_id" in map(str.lower, table):
+        yield f"{star.name} has a column batch_id, which Tidemark itself gives to a dimension: call it otherwise"
+    if star.history:
+        nullable = [name for name in star.source_key if name in table and not table[name].is_required]
+        yield from (f"{star.name}.{name} may be null: it names a row, so write not null" for name in nullable)
+    for name, kind in filled_columns(star).items():
         if name not in table:
             yield f"{star.name} has no column {name}: expected {name} {kind.lower()}"
         elif table[name].type != kind and not (kind == "BIGINT" and table[name].type in WHOLE_NUMBERS):
@@ -115,8 +132,8 @@ def _columns(star: StarTable, table: Mapping[str, Limit]) -> Iterator[str]:
 
 def _named(star: StarTable) -> Sequence[str]:
     names = [*star.key, *star.source_key, *star.references]
-    # A fact's surrogate key is among the columns of its history.
-    return names[1:] if star.kind == "fact" else names
+    # A version's surrogate key is among the columns of its history.
+    return names[1:] if star.is_versioned else names
 
 
 def _written(kind: str) -> str:

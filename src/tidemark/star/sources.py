@@ -51,21 +51,31 @@ class Part:
 
 @dataclass(frozen=True)
 class SourceState:
-    """A source table in one batch; `read` gives what `rows` keeps."""
+    """A source table in one batch; `read` gives what `there` keeps."""
 
     engine: Engine
+    table: SourceTable
     entry: TableEntry
     parts: Sequence[Part]
     read: Callable[[], Rows]
 
     @cached_property
-    def rows(self) -> Rows:
-        """Give latest as of the batch, and the rows that the batch deleted; latest is opened only for this.
+    def there(self) -> Rows:
+        """Give latest as of the batch, which is opened only for this.
 
         Raises:
             TransientError: latest does not have the batch yet.
         """
         return self.read()
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Give latest as of the batch, and the rows that the batch deleted; see `there`."""
+        columns, there = self.entry.columns, self.there
+        parts = self.parts if self.entry.deleted else []
+        deleted = [gone(part.rows, self.table, columns, there).rows for part in parts]
+        fields = names(_types(columns))
+        return union_all(select("files", "fields", fields=fields, rows=rows) for rows in [there, *deleted]).rows
 
     def sample(self, rows: Rows) -> str | None:
         """Name the first unreadable value in some of the table's rows; None when every value can be read."""
@@ -147,8 +157,8 @@ def source_tables(
                     or part_of_log(engine, log, each, entry, manifest.batch)
                     for each in entry.objects
                 ]
-                read = partial(_rows, latest, sources[name], entry, parts, manifest.batch)
-                states[name] = SourceState(engine, entry, parts, read)
+                read = partial(_there, latest, sources[name], entry, manifest.batch)
+                states[name] = SourceState(engine, sources[name], entry, parts, read)
         yield SourceTables(engine, states)
     finally:
         for state in states.values():
@@ -188,17 +198,13 @@ def part_of_latest(engine: Engine, log: ChangeLog, each: LogObject, entry: Table
     return None
 
 
-def _rows(latest: Objects, table: SourceTable, entry: TableEntry, parts: Sequence[Part], batch: int) -> Rows:
+def _there(latest: Objects, table: SourceTable, entry: TableEntry, batch: int) -> Rows:
     state = state_as_of(latest, table, batch, entry)
     if (state.batch if state else 0) < entry.changed_in:
         # The ingest that committed the batch is about to apply it to latest, or was killed before it could.
         message = f"latest {table.name} does not have batch {entry.changed_in} yet"
         raise TransientError(message, advice=BRING_UP, table=table.name)
-    types = _types(entry.columns)
-    there = state.rows if state else empty(types)
-    deleted = [gone(part.rows, table, entry.columns, there).rows for part in parts] if entry.deleted else []
-    fields = names(types)
-    return union_all(select("files", "fields", fields=fields, rows=rows) for rows in [there, *deleted]).rows
+    return state.rows if state else empty(_types(entry.columns))
 
 
 def _types(columns: Sequence[Column]) -> dict[str, str]:

@@ -93,12 +93,12 @@ def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
     if star.mirror:
         # Of two tables of a mirror one may have got a column later than the other, and then has it at its end.
         return sorted(name for name in columns if name not in star.key)
-    return [name for name in columns if star.kind == "fact" or name != "batch_id"]
+    return [name for name in columns if star.is_versioned or name != "batch_id"]
 
 
 def star_statistics(star: StarTable) -> list[str]:
     """Name the columns whose smallest and largest values a file records, so that readers can skip the file."""
-    return [star.key[0], "batch_id"] if star.kind == "fact" else ["batch_id"]
+    return [star.key[0], "batch_id"] if star.is_versioned else ["batch_id"]
 
 
 @dataclass(frozen=True)

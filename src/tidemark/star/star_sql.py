@@ -31,6 +31,8 @@ from tidemark.star.limits import Limit
 
 HISTORY = {"valid_from": "TIMESTAMP", "is_deleted": "BOOLEAN", "batch_id": "BIGINT"}
 BATCH = {"batch_id": "BIGINT"}
+# What a dimension with `soft_delete` says of each row.
+MARK = {"is_deleted": "BOOLEAN"}
 # The prefix of a column that was converted into the star's type.
 AS = f"{OWN}as_"
 
@@ -128,6 +130,12 @@ def fitting(rows: Rows, found: Mapping[str, str], limits: Mapping[str, Limit], o
     converted = _converted(found, limits)
     mine = [named_as(quoted(AS + name), name) if name in converted else quoted(name) for name in found]
     return select("star", "fitting", fields=listed([*mine, *map(quoted, others)]), rows=rows)
+
+
+def refused_keys(rows: Rows, found: Mapping[str, str], limits: Mapping[str, Limit], key: Sequence[str]) -> Select:
+    """Write a SELECT of the keys, in the lake's types, of the judged rows that the star cannot take."""
+    as_converted = _as_converted(found, limits)
+    return select("star", "refused_keys", keys=listed(named_as(as_converted[name], name) for name in key), rows=rows)
 
 
 def _converted(found: Mapping[str, str], limits: Mapping[str, Limit]) -> dict[str, Expression]:

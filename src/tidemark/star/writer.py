@@ -13,7 +13,7 @@ from tidemark.lake.files import add_file, write_local
 from tidemark.lake.merge import stage_merge
 from tidemark.lake.sqltext import Select, Table
 from tidemark.lake.table import Change, LakeTable, add_columns, create_table, open_table
-from tidemark.model import StarTable
+from tidemark.model import SURROGATE, StarTable
 from tidemark.objects import Objects
 from tidemark.star.star_manifest import Processed
 
@@ -47,6 +47,12 @@ class StarWriter:
         if left and lake.version < left.version:
             message = f"{star.name} is at version {lake.version}, but batch {self.batch - 1} left it at {left.version}"
             advice = f"restore {star.path}/_delta_log from the bucket's older versions, or run tidemark rebuild star"
+            raise StateError(message, advice=advice, table=star.name)
+        if _has_other_form(lake, star, wanted):
+            message = (
+                f"{star.name} in the star was made before history or soft_delete was set as it is in model.toml now"
+            )
+            advice = "tidemark rebuild star --accept-differences, then tidemark rebuild warehouse"
             raise StateError(message, advice=advice, table=star.name)
         differ = {
             name: (lake.columns[name], kind) for name, kind in wanted.items() if lake.columns.get(name, kind) != kind
@@ -104,3 +110,12 @@ class StarWriter:
 
     def _now_milliseconds(self) -> int:
         return int(self.clock().timestamp() * 1000)
+
+
+def _has_other_form(lake: LakeTable, star: StarTable, wanted: Mapping[str, str]) -> bool:
+    """Say whether a dimension with rows lacks what tells its versions or its deleted rows apart, or still has it."""
+    if star.kind != "dimension" or not lake.files:
+        return False
+    surrogate = f"{star.short_name}{SURROGATE}"
+    needed = [surrogate] if star.history else ["is_deleted"] if star.soft_delete else []
+    return any(name not in lake.columns for name in needed) or (surrogate in lake.columns and surrogate not in wanted)

@@ -1,4 +1,4 @@
-"""The comments on a derived table of a fact, for whoever meets it in a database client."""
+"""The comments on a derived table of versions, for whoever meets it in a database client."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ from tidemark.tables.names import written
 
 def comments(fact: StarTable) -> Iterator[str]:
     """Write the statements that explain a fact and the columns that make its rows versions."""
-    row = fact.driving.replace("_", " ")
+    row = (fact.driving if fact.kind == "fact" else fact.short_name).replace("_", " ")
     now, earlier = f"{fact.name}_current", f"{fact.name}_as_of"
     table = f"Each version of {_article(row)} {row}. Now: {now}, earlier: {earlier}."
     yield filled("tables", "comment_on_table", {"table": written(fact.name), "text": text(table)})

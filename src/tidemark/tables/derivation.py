@@ -18,7 +18,7 @@ from tidemark.lake.sqltext import Select, empty, quoted, select, statement, text
 from tidemark.log.columns import Column
 from tidemark.model import StarTable
 from tidemark.tables.column_types import type_of_select, type_of_source
-from tidemark.tables.faults import HISTORY, faults_of
+from tidemark.tables.faults import HISTORY, MARK, faults_of
 from tidemark.tables.lineage import Columns, Yielded, lineage
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def derive(
             faults = faults_of(star, kinds, [each.name for each in origins])
             found.faults.extend(faults)
             if not faults:
-                columns_of = _Resolver(known, found.tables, {each.name: each.key for each in stars}).columns
+                columns_of = _Resolver(known, found.tables, {each.name: each.row_key for each in stars}).columns
                 found.tables[star.name] = (*_surrogate(star), *columns_of(star, kinds, origins), *_history(star))
     return found
 
@@ -127,7 +127,7 @@ class _Resolver:
 
     def columns(self, star: StarTable, kinds: Mapping[str, str], origins: Columns) -> Iterator[TableColumn]:
         for (name, kind), origin in zip(kinds.items(), origins, strict=True):
-            is_key = name in star.source_key or (star.kind != "fact" and name in star.key)
+            is_key = name in star.row_key
             is_required = is_key or name in star.not_null or (origin.is_required and name not in star.nullable)
             written = star.types.get(name) or self._referred(star, name) or self._source(origin, is_key=is_key)
             yield TableColumn(name, written or type_of_select(kind) or "text", is_required)
@@ -145,11 +145,11 @@ class _Resolver:
 
 
 def _surrogate(star: StarTable) -> Iterator[TableColumn]:
-    if star.kind == "fact":
+    if star.is_versioned:
         yield TableColumn(star.key[0], "bigint", is_required=True)
 
 
 def _history(star: StarTable) -> Iterator[TableColumn]:
-    """Give the columns by which a fact's row is a version."""
-    if star.kind == "fact":
-        yield from (TableColumn(name, kind, name != "valid_to") for name, kind in HISTORY.items())
+    """Give the columns by which a row is a version, or is marked as deleted."""
+    columns = HISTORY if star.is_versioned else MARK if star.soft_delete else {}
+    yield from (TableColumn(name, kind, name != "valid_to") for name, kind in columns.items())

@@ -7,7 +7,9 @@ from tidemark.log.columns import is_reserved
 from tidemark.model import StarTable
 from tidemark.tables.column_types import type_of_select
 
-# The columns by which a fact's row is a version.
+# The column by which a dimension's row is marked.
+MARK = {"is_deleted": "boolean"}
+# The columns by which a row is a version.
 HISTORY = {"valid_from": "timestamp", "is_deleted": "boolean", "batch_id": "bigint", "valid_to": "timestamp"}
 
 
@@ -26,7 +28,7 @@ def faults_of(star: StarTable, kinds: Mapping[str, str], names: Sequence[str]) -
 
 def _of_select(star: StarTable, kinds: Mapping[str, str], names: Sequence[str]) -> Iterator[str]:
     where = f"{star.path}.sql"
-    own = {*HISTORY, star.key[0].lower()} if star.kind == "fact" else {"batch_id"}
+    own = {*HISTORY, star.key[0].lower()} if star.is_versioned else {"batch_id", *(MARK if star.soft_delete else ())}
     for name, count in Counter(name.lower() for name in names).items():
         if count > 1:
             yield f"{where} yields two columns {name}: give one of them another name"
@@ -38,7 +40,7 @@ def _of_select(star: StarTable, kinds: Mapping[str, str], names: Sequence[str]) 
 
 
 def _of_lines(star: StarTable, kinds: Mapping[str, str]) -> Iterator[str]:
-    keys = star.source_key if star.kind == "fact" else star.key
+    keys = star.row_key
     named = {
         "source_key" if star.kind == "fact" else "key": keys,
         "references": star.references,

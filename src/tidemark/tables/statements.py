@@ -45,9 +45,10 @@ def known_sql(model: Model) -> str:
     rest = [each for each in own if each not in early and each not in made]
     dimensions = [_table(model, star, tables[star.name]) for star in model.dimensions if star.name in tables]
     facts = [star for star in model.facts if star.name in tables]
+    versioned = [star for star in model.versioned if star.name in tables]
     derived = [
         *(_table(model, star, tables[star.name]) for star in facts),
-        *(each for star in facts for each in comments(star)),
+        *(each for star in versioned for each in comments(star)),
     ]
     # A table comes after those that its references name, and a type before the table that has it.
     return "".join(f"{each};\n\n" for each in (*early, *dimensions, *made, *derived, *rest))
@@ -96,15 +97,15 @@ def _derived(model: Model) -> Derivation:
 def _table(model: Model, star: StarTable, columns: Sequence[TableColumn]) -> str:
     lines = [f"{written(each.name)} {each.type}{' not null' * each.is_required}" for each in columns]
     lines.append(f"{constraint(star.name, 'pkey')}primary key ({', '.join(map(written, star.key))})")
-    lines += _rules(model, star) if star.kind == "fact" else ()
+    lines += _rules(model, star) if star.is_versioned else ()
     return filled("tables", "create_table", {"table": written(star.name), "definitions": ",\n    ".join(lines)})
 
 
 def _rules(model: Model, fact: StarTable) -> Iterator[str]:
-    """Write what holds for a fact's rows: a reference finds its row, and a version ends after it begins."""
+    """Write what holds for versions: a reference finds its row, if there is but one, and a version ends after it begins."""
     for column, name in fact.references.items():
         key = model.stars[name].key
-        if len(key) == 1:
+        if len(key) == 1 and not model.stars[name].history:
             yield (
                 f"{constraint(fact.name, column, 'fkey')}foreign key ({written(column)})\n"
                 f"        references {written(name)} ({written(key[0])})"

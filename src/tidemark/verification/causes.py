@@ -24,11 +24,11 @@ def explained(edges: Sequence[Edge], model: Model, *, is_other_model: bool) -> t
         for difference in table.differences
     }
     sources = unproven.get(SOURCE, set())
-    # Checksums cover all rows of a fact, but a dimension's rows only until a later batch changes them.
+    # Checksums cover all rows of a table of versions, but those of another only until a later batch changes them.
     altered = recorded | {
         name
         for name in unproven.get(STAR, set()) & unproven.get(WAREHOUSE, set())
-        if model.stars[name].kind != "fact" and not sources.intersection(model.stars[name].reads)
+        if not model.stars[name].is_versioned and not sources.intersection(model.stars[name].reads)
     }
 
     def cause(edge: Edge, table: TableProof) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """Latest = star: the model's SELECTs over latest yield what the star holds as its present state.
 
-A fact's present state is the last version of each source key, unless that is a tombstone. A dimension's is every row
-whose key its SELECT yields, because a dimension keeps what the source deleted. Rows in quarantine are no difference.
+The present state of a fact, or of a dimension with history, is the last version of each key, unless that is a
+tombstone; of a dimension that marks deleted rows it is the others. Any other dimension keeps what the source deleted,
+so of it every row counts whose key its SELECT yields. Rows in quarantine are no difference.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,7 @@ from tidemark.star.quarantine import open_rows
 from tidemark.star.selects import yielded_by
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed
-from tidemark.star.star_sql import BATCH, gone, mirrored, typed, years
+from tidemark.star.star_sql import BATCH, MARK, gone, mirrored, typed, years
 from tidemark.verification.causes import STAR, explained
 from tidemark.verification.matching import KEY, compare, differences, judge, stage, verdicts
 from tidemark.verification.proving import proofs
@@ -120,9 +121,9 @@ class StarEdge:
         compared = list(star.source_key) if is_frozen else columns
         wanted = self._wanted(star, {name: lake.columns[name] for name in compared})
         found = stage(self.engine, self._current(star, lake, compared))
-        key = star.source_key or star.key
+        key = star.row_key
         held = found
-        if star.kind == "dimension":
+        if star.kind == "dimension" and not star.knows_deletions:
             held = select("files", "with_keys_of", rows=found, others=wanted, keys=names(key)).rows
         note = "its other columns are compared only with --deep, because it reads several tables" if is_frozen else ""
         return self._proof(star, wanted, held, (compared, key), found=found, note=note)
@@ -187,7 +188,9 @@ class StarEdge:
         return select("verification", "up_to_batch", **parts)
 
     def _current(self, star: StarTable, lake: LakeTable, columns: Sequence[str]) -> Select:
-        if star.kind != "fact":
+        if star.soft_delete:
+            return select("verification", "not_marked", rows=self._up_to_batch(lake, [*columns, *MARK]).rows)
+        if not star.is_versioned:
             return self._up_to_batch(lake, columns)
         return select(
             "verification",
@@ -214,9 +217,9 @@ class StarEdge:
         return listed(canonical(columns[name], quoted(own)) for name, own in key)
 
     def _present(self, star: StarTable) -> None:
-        """Make the views that a SELECT reads: latest and, for a dimension, the rows that its last change deleted."""
+        """Make the views that a SELECT reads: latest and, where none leaves, the rows that the last change deleted."""
         self.engine.seeds(self.model.seeds)
-        last = self._last_change(star) if star.kind == "dimension" else None
+        last = self._last_change(star) if star.kind == "dimension" and not star.knows_deletions else None
         for name in star.reads:
             entry = self.manifests[self.done.batch].tables[name]
             columns = entry.columns
@@ -248,8 +251,8 @@ class StarEdge:
         """Excuse differences of keys that lie in quarantine, but not a deleted row that is still live in the star."""
         if not self.done.tables[star.name].open:
             return
-        source = self.model.sources[star.driving].key if star.kind == "fact" else star.key
-        mine = star.source_key if star.kind == "fact" else star.key
+        mine = star.row_key
+        source = self.model.sources[star.driving].key if star.kind == "fact" else mine
         keys = listed(named_as(Expression(f"key->>{text(name)}"), name) for name in source)
         rows = open_rows(self.stars, star, self.done)
         aside = tables.of(select("verification", "keys_set_aside", keys=keys, open_rows=rows))

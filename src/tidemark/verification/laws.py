@@ -24,7 +24,7 @@ from tidemark.report import Progress, quiet
 from tidemark.verification.causes import CHECKS, FIT, LAWS, OBJECTS, VIEWS
 from tidemark.verification.result import MOST_DIFFERENCES, Difference, Edge, TableProof
 from tidemark.verification.star_warehouse import WarehouseSnapshot
-from tidemark.warehouse.fact_views import CURRENT, is_possible
+from tidemark.warehouse.fact_views import is_possible
 from tidemark.warehouse.marks import misfit_error, misfits
 from tidemark.warehouse.model_objects import NO_RIGHT
 from tidemark.warehouse.schema import still_needed
@@ -100,10 +100,10 @@ def laws(model: Model, warehouse: WarehouseSnapshot, ahead: Collection[str] = ()
     """
     tables = _Tables(model, warehouse)
     yield Law("references", [tables.references(fact) for fact in model.facts if tables.referred(fact)])
-    yield Law("intervals", [tables.versions("intervals", fact) for fact in model.facts])
-    yield Law("current versions", [tables.versions("current_versions", fact) for fact in model.facts])
-    obstacles = {fact.name: tables.obstacle(fact) for fact in model.facts}
-    shown = [tables.current_rows(fact) for fact in model.facts if not obstacles[fact.name]]
+    yield Law("intervals", [tables.versions("intervals", star) for star in model.versioned])
+    yield Law("current versions", [tables.versions("current_versions", star) for star in model.versioned])
+    obstacles = {star.name: tables.obstacle(star) for star in model.versioned}
+    shown = [tables.current_rows(star) for star in model.versioned if not obstacles[star.name]]
     yield Law(VIEWS, shown, "; ".join(filter(None, obstacles.values())))
     for calendar in (star for star in model.dimensions if star.kind == "calendar"):
         yield Law("calendar", [tables.calendar(calendar, may_be_ahead=calendar.name in ahead)])
@@ -168,7 +168,7 @@ class _Tables:
                 column=sql.Identifier(column),
                 column_name=sql.Literal(column),
                 dimension=self._named(dimension),
-                dimension_key=sql.Identifier(self.model.stars[dimension].key[0]),
+                dimension_key=sql.Identifier(self.model.stars[dimension].row_key[0]),
             )
             for column, dimension in self.referred(fact).items()
         )
@@ -181,33 +181,33 @@ class _Tables:
             return fact.references
         return {column: name for column, name in fact.references.items() if any(name in tables for tables in loaded)}
 
-    def versions(self, law: str, fact: StarTable) -> sql.Composable:
-        """Write the statement of a law over the versions that a fact has of each key."""
-        key = sql.SQL(", ").join(map(sql.Identifier, fact.source_key))
-        return query("laws", law, **self._parts(fact), source_key=key)
+    def versions(self, law: str, star: StarTable) -> sql.Composable:
+        """Write the statement of a law over the versions that a table has of each key."""
+        key = sql.SQL(", ").join(map(sql.Identifier, star.source_key))
+        return query("laws", law, **self._parts(star), source_key=key)
 
-    def current_rows(self, fact: StarTable) -> sql.Composable:
-        """Write the statement that compares the rows of a fact's view with the fact's live rows."""
-        if fact.mirror:
-            keys = (fact.mirror.key, fact.source_key)
+    def current_rows(self, star: StarTable) -> sql.Composable:
+        """Write the statement that compares the rows of a table's view with the table's live rows."""
+        if star.mirror:
+            keys = (star.mirror.key, star.source_key)
             shown, live = (sql.SQL(", ").join(map(sql.Identifier, key)) for key in keys)
-            parts = {name: part for name, part in self._parts(fact).items() if name != "key"}
-            view = sql.Identifier(*fact.view)
+            parts = {name: part for name, part in self._parts(star).items() if name != "key"}
+            view = sql.Identifier(*star.view)
             return query("laws", "mirrored_rows", **parts, view=view, shown_key=shown, live_key=live)
-        return query("laws", "current_rows", **self._parts(fact), view=self._named(fact.name + CURRENT))
+        return query("laws", "current_rows", **self._parts(star), view=self._named(star.view[-1]))
 
-    def obstacle(self, fact: StarTable) -> str:
-        """Say why a fact's view cannot be checked; empty where it can."""
-        view = fact.view[-1]
+    def obstacle(self, star: StarTable) -> str:
+        """Say why a table's view cannot be checked; empty where it can."""
+        view = star.view[-1]
         if not is_possible(view):
             return f"there is no {view}: its name is too long"
         with self.warehouse.connection.cursor(row_factory=dict_row) as cursor:
-            named = {"view": (sql.Identifier(*fact.view) if fact.mirror else self._named(view)).as_string()}
+            named = {"view": (sql.Identifier(*star.view) if star.mirror else self._named(view)).as_string()}
             row = cursor.execute(query("laws", "view"), named).fetchone() or {}
         if not row["columns"]:
             return f"there is no {view}: tidemark init makes it"
-        if not fact.mirror and fact.key[0] not in row["columns"]:
-            return f"{view} is the model's own and has no column {fact.key[0]}"
+        if not star.mirror and star.key[0] not in row["columns"]:
+            return f"{view} is the model's own and has no column {star.key[0]}"
         return "" if row["may_select"] else f"the role may not read {view}"
 
     def calendar(self, calendar: StarTable, *, may_be_ahead: bool) -> sql.Composable:
@@ -228,11 +228,11 @@ class _Tables:
             may_be_ahead=sql.Literal(may_be_ahead),
         )
 
-    def _parts(self, fact: StarTable) -> dict[str, sql.Composable]:
+    def _parts(self, star: StarTable) -> dict[str, sql.Composable]:
         return {
-            "table_name": sql.Literal(fact.name),
-            "fact": sql.Identifier(*fact.place) if fact.mirror else self._named(fact.name),
-            "key": sql.Identifier(fact.row_key[0]),
+            "table_name": sql.Literal(star.name),
+            "fact": sql.Identifier(*star.place) if star.mirror else self._named(star.name),
+            "key": sql.Identifier(star.version_key[0]),
         }
 
     def _named(self, table: str) -> sql.Identifier:

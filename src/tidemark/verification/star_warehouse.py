@@ -234,7 +234,7 @@ def _comes_later(star: StarTable, stars: StarLog, batch: int) -> bool:
 
 
 def _ends(star: StarTable) -> list[str]:
-    return [VALID_TO] if star.kind == "fact" else []
+    return [VALID_TO] if star.is_versioned else []
 
 
 @dataclass(frozen=True)
@@ -273,13 +273,13 @@ class _Sides:
         return TableProof(self.star.name, *sides, count=total, differences=tuple(map(self._difference, rows)))
 
     def _totals(self, rows: sql.Composable) -> Totals:
-        hashed = hash_of(_base_types(self._columns), self.star.row_key, sql.SQL(""))
+        hashed = hash_of(_base_types(self._columns), self.star.version_key, sql.SQL(""))
         statement = query("verification", "totals", bucket=self._bucket, hash=hashed, rows=rows)
         found = self.warehouse.connection.execute(statement).fetchall()
         return {bucket: (count, int(hashes)) for bucket, count, hashes in found}
 
     def _differences(self, buckets: list[int]) -> list[dict[str, Any]]:
-        key = [sql.Identifier(name) for name in self.star.row_key]
+        key = [sql.Identifier(name) for name in self.star.version_key]
         statement = query(
             "verification",
             "differences",
@@ -297,7 +297,7 @@ class _Sides:
             return cursor.execute(statement).fetchall()
 
     def _difference(self, row: Mapping[str, Any]) -> Difference:
-        key = dict(zip(self.star.row_key, row["key"], strict=True))
+        key = dict(zip(self.star.version_key, row["key"], strict=True))
         values = zip(self._columns, row["star"] or (), row["warehouse"] or (), strict=False)
         differing = {column.name: (mine, theirs) for column, mine, theirs in values if mine != theirs}
         return Difference(row["kind"], key, differing)
@@ -314,9 +314,9 @@ class _Sides:
 
     @property
     def _star_rows(self) -> sql.Composable:
-        """Write the FROM item of the star's rows; a fact's rows have `valid_to` as well."""
+        """Write the FROM item of the star's rows; versions have `valid_to` as well."""
         copied = sql.Identifier(COPY)
-        if self.star.kind != "fact":
+        if not self.star.is_versioned:
             return copied
         key, ends = _list(map(sql.Identifier, self.star.source_key)), sql.Identifier(VALID_TO)
         versions = query("verification", "versions", columns=_names(self.loaded), key=key, ends=ends, copied=copied)
@@ -325,7 +325,7 @@ class _Sides:
     @property
     def _bucket(self) -> sql.Composable:
         """Write the bucket of a row; all versions of one source row share it, so that each finds the next one there."""
-        known, key = self.warehouse.columns(self.star), self.star.source_key or self.star.key
+        known, key = self.warehouse.columns(self.star), self.star.row_key
         hashed = hash_of(_base_types(known[name] for name in key), key, sql.SQL(""))
         return sql.SQL("({} & {})").format(hashed, sql.Literal(BUCKETS - 1))
 

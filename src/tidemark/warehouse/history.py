@@ -21,7 +21,7 @@ BOOKKEEPING = ("valid_from", "valid_to", "batch_id")
 
 @dataclass(frozen=True)
 class History:
-    """The versions of one row, the oldest first, each with the fact's columns by name.
+    """The versions of one row, the oldest first, each with the table's columns by name.
 
     `bookkeeping` names the columns that belong to the version and not to the row.
     """
@@ -43,30 +43,34 @@ class History:
         return self.versions[version][column] != self.versions[version - 1][column]
 
 
-def find_fact(model: Model, table: str) -> StarTable:
-    """Find a fact by its own name or by the name of its driving table.
+def find_versioned(model: Model, table: str) -> StarTable:
+    """Find a table of versions: by its own name, a fact by its driving table, or else a dimension without its prefix.
 
     Raises:
-        ConfigError: there is no such fact, or several.
+        ConfigError: there is no such table, or several.
 
     """
-    found = [fact for fact in model.facts if fact.name == table] or [
-        fact for fact in model.facts if table in (fact.driving, fact.view[-1] if fact.mirror else "")
-    ]
+    found = (
+        [star for star in model.versioned if star.name == table]
+        or [fact for fact in model.facts if table in (fact.driving, fact.view[-1] if fact.mirror else "")]
+        or [star for star in model.versioned if star.kind == "dimension" and star.short_name == table]
+    )
     if len(found) == 1:
         return found[0]
     if found:
         message = f"source table {table!r} drives several facts: {', '.join(fact.name for fact in found)}"
         raise ConfigError(message, advice="name one of them", table=table)
     if table in model.stars or table in model.sources:
-        message = f"{table!r} has no history in the warehouse: only facts keep one"
+        message = f"{table!r} has no history in the warehouse: only facts and dimensions with history keep one"
     else:
         message = f"model {model.name!r} has no table {table!r}"
-    known = ", ".join(f"{fact.name} ({fact.driving})" for fact in model.facts)
+    known = ", ".join(
+        f"{star.name} ({star.driving if star.kind == 'fact' else star.short_name})" for star in model.versioned
+    )
     raise ConfigError(message, advice=f"name one of {known}", table=table)
 
 
-def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
+def read_history(url: str, star: StarTable, key: Sequence[str]) -> History:
     """Read the versions of the row with this key; `key` has texts in the order of the key's columns.
 
     Raises:
@@ -74,28 +78,28 @@ def read_history(url: str, fact: StarTable, key: Sequence[str]) -> History:
         TransientError: the warehouse is away.
 
     """
-    if len(key) != len(fact.source_key):
+    if len(key) != len(star.source_key):
         message = (
-            f"the key of {fact.name} is ({', '.join(fact.source_key)}): expected {len(fact.source_key)}, got {len(key)}"
+            f"the key of {star.name} is ({', '.join(star.source_key)}): expected {len(star.source_key)}, got {len(key)}"
         )
-        raise ConfigError(message, advice="give one argument for each of its columns", table=fact.name)
+        raise ConfigError(message, advice="give one argument for each of its columns", table=star.name)
     what = f"the warehouse at {where(url)}"
     # The texts are sent without a type, so the server reads each as the type of its column.
-    matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in fact.source_key)
-    statement = query("history", "versions", table=identifier(*fact.place), matches=matches)
+    matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in star.source_key)
+    statement = query("history", "versions", table=identifier(*star.place), matches=matches)
     connection = connect(url, application="tidemark history", only_reads=True)
     try:
         waiting = naming_holders(connection, what, modes=AGAINST_READERS)
         with translated(what), waiting, connection.cursor(row_factory=dict_row) as cursor:
-            rows = _rows(cursor, statement, key, fact, what)
+            rows = _rows(cursor, statement, key, star, what)
     finally:
         connection.close()
-    named = dict(zip(fact.source_key, key, strict=True))
+    named = dict(zip(star.source_key, key, strict=True))
     if not rows:
         shown = ", ".join(f"{name} {value}" for name, value in named.items())
-        message = f"{what} has no version of {fact.name} with {shown}"
+        message = f"{what} has no version of {star.name} with {shown}"
         raise ConfigError(message, advice="check the key; `tidemark status` shows how far the warehouse is", **named)
-    return History(fact.name, named, tuple(rows), frozenset({*fact.key, *BOOKKEEPING}))
+    return History(star.name, named, tuple(rows), frozenset({*star.key, *BOOKKEEPING}))
 
 
 class _Date(DateLoader):
@@ -133,7 +137,7 @@ def _rows(
     cursor: psycopg.Cursor[dict[str, object]],
     statement: sql.Composed,
     key: Sequence[str],
-    fact: StarTable,
+    star: StarTable,
     what: str,
 ) -> list[dict[str, object]]:
     for kind, loader in (("date", _Date), ("timestamp", _Timestamp), ("timestamptz", _Timestamptz)):
@@ -141,8 +145,8 @@ def _rows(
     try:
         return cursor.execute(statement, list(key)).fetchall()
     except errors.UndefinedTable as exc:
-        message = f"{what} has no table {fact.name}"
-        raise ConfigError(message, advice="run tidemark init", table=fact.name) from exc
+        message = f"{what} has no table {star.name}"
+        raise ConfigError(message, advice="run tidemark init", table=star.name) from exc
     except errors.DataError as exc:
-        message = f"{' '.join(key)!r} cannot be a key of {fact.name}: {str(exc).splitlines()[0]}"
-        raise ConfigError(message, advice=f"expected {', '.join(fact.source_key)}", table=fact.name) from exc
+        message = f"{' '.join(key)!r} cannot be a key of {star.name}: {str(exc).splitlines()[0]}"
+        raise ConfigError(message, advice=f"expected {', '.join(star.source_key)}", table=star.name) from exc

@@ -193,7 +193,7 @@ def _ends(connection: psycopg.Connection, stars: Sequence[StarTable]) -> dict[st
         query(
             "marks",
             # The versions of a mirror have no numbers in the warehouse.
-            "end_of_fact" if star.kind == "fact" and not star.mirror else "end_of_dimension",
+            "end_of_versions" if star.is_versioned and not star.mirror else "end_of_dimension",
             star=sql.Literal(star.name),
             table=sql.Identifier(*star.place),
             surrogate=sql.Identifier(star.key[0]),

@@ -30,14 +30,14 @@ class RemadeTables:
     def fill(self, star: StarTable, columns: Sequence[str], blocks: Iterable[bytes]) -> None:
         """Make a table again from the star's rows, which come as blocks of CSV with these columns."""
         self.stars[star.name] = star
-        self.columns[star.name] = [*columns, *([VALID_TO] if star.kind == "fact" else [])]
+        self.columns[star.name] = [*columns, *([VALID_TO] if star.is_versioned else [])]
         self._run("create_remade", star.name)
         remade = {"table": self._parts(star.name)["remade"], "columns": _list(columns)}
         copy_in = query("warehouse", "copy_in", form=sql.SQL("csv"), **remade)
         with self.connection.cursor().copy(copy_in) as copy:
             for block in blocks:
                 copy.write(block)
-        if star.kind == "fact":
+        if star.is_versioned:
             self._run("close_versions", star.name)
         self._run("analyze", star.name)
 
@@ -60,12 +60,13 @@ class RemadeTables:
         Raises:
             DataError: a row of another table refers to a row that the star does not hold.
         """
-        dimensions = [name for name, star in self.stars.items() if star.kind != "fact" and name in differing]
-        facts = [name for name, star in self.stars.items() if star.kind == "fact" and name in differing]
+        dimensions = [name for name, star in self.stars.items() if not star.is_versioned and name in differing]
+        # No row refers to a version, so the order among the tables of versions does not matter.
+        versioned = [name for name, star in self.stars.items() if star.is_versioned and name in differing]
         for name in dimensions:
             self._run("update_differing", name)
             self._run("insert_missing", name)
-        for name in facts:
+        for name in versioned:
             self._delete_surplus(name)
             self._run("end_versions", name)
             if not self.stars[name].mirror:
@@ -88,7 +89,9 @@ class RemadeTables:
                 f"rows of {named} refer to rows of {name} that the star does not hold ({exc.diag.constraint_name}):"
                 f" {detail_of(exc)}"
             )
-            shown = f"{', '.join(self.stars[name].row_key)}: {'; '.join(keys)}{' …' if len(keys) == MOST_KEYS else ''}"
+            shown = (
+                f"{', '.join(self.stars[name].version_key)}: {'; '.join(keys)}{' …' if len(keys) == MOST_KEYS else ''}"
+            )
             advice = (
                 f"delete these rows of {named}, or let them refer to others, and run tidemark rebuild warehouse again;"
                 f" the rows that the star does not hold have {shown}; nothing was changed"
@@ -97,7 +100,7 @@ class RemadeTables:
 
     def _has_unique_key(self, name: str) -> bool:
         star = self.stars[name]
-        values = {"table": sql.Identifier(*star.place).as_string(), "key": list(star.row_key)}
+        values = {"table": sql.Identifier(*star.place).as_string(), "key": list(star.version_key)}
         return self.connection.execute(query("rebuild", "has_unique_key"), values).fetchone() == (True,)
 
     def _run(self, statement: str, name: str) -> psycopg.Cursor:
@@ -107,18 +110,18 @@ class RemadeTables:
         star, columns = self.stars[name], self.columns[name]
         # A number, because PostgreSQL cuts off a long name with a prefix, and then two names may be the same.
         number = list(self.stars).index(name)
-        place = [*star.source_key, *([VALID_FROM] if star.kind == "fact" else [])]
+        place = [*star.source_key, *([VALID_FROM] if star.is_versioned else [])]
         return {
             "table": sql.Identifier(*star.place),
             "remade": sql.Identifier(f"rebuilt_{number}"),
             "differences": sql.Identifier(f"rebuilt_{number}_differences"),
             "columns": _list(columns),
             "later_columns": _list(columns, "later."),
-            "key": _list(star.row_key),
-            "old_key": _list(star.row_key, "old."),
+            "key": _list(star.version_key),
+            "old_key": _list(star.version_key, "old."),
             "surrogate": sql.Identifier(star.key[0]),
             "source_key": _list(star.source_key),
-            "matches": _pairs("old.{0} = later.{0}", star.row_key, " and "),
+            "matches": _pairs("old.{0} = later.{0}", star.version_key, " and "),
             "differs": _other_bytes(columns),
             "is_elsewhere": _other_bytes(place),
             "assignments": _pairs("{0} = later.{0}", columns, ", "),

@@ -150,7 +150,7 @@ class Warehouse:
             self.connection.execute(statement)
         return rows
 
-    def put_fact(
+    def put_versions(
         self,
         star: StarTable,
         columns: Sequence[str],
@@ -162,7 +162,7 @@ class Warehouse:
         """Insert new versions, close the versions before them, and return how many new ones came.
 
         Args:
-            star: the fact.
+            star: the table of versions.
             columns: the columns in the stream.
             stream: the rows.
             rows: about how many rows they are.

@@ -53,12 +53,18 @@ select {fields}
 from {states}
 where getvariable('tidemark_batch') between _tidemark_first and _tidemark_last;
 
+-- name: live_in_batch
+select {fields}
+from {states}
+where getvariable('tidemark_batch') between _tidemark_first and _tidemark_last and not _tidemark_is_gone;
+
 -- name: states
 -- A row that a batch deletes is seen in this batch one last time.
 select
     {fields},
     0 as _tidemark_first,
-    coalesce(c._tidemark_first - 1, {last}) as _tidemark_last
+    coalesce(c._tidemark_first - 1, {last}) as _tidemark_last,
+    false as _tidemark_is_gone
 from {there} as l
 left join (
     select
@@ -81,7 +87,8 @@ select
                 ) - 1,
                 {last}
             )
-    end as _tidemark_last
+    end as _tidemark_last,
+    _op = 'delete' as _tidemark_is_gone
 from {changes};
 
 -- name: no_changes
@@ -100,6 +107,14 @@ select
 from {made}
 limit 0;
 
+-- name: marked_of_nothing
+select
+    0::bigint as _tidemark_batch,
+    false as is_deleted,
+    *
+from {made}
+limit 0;
+
 -- name: make
 insert into {target}
 select
@@ -114,6 +129,22 @@ select
     s.*
 from {made} as s
 anti join {before} as p on {identical};
+
+-- name: make_steps
+insert into {target}
+select
+    {batch} as _tidemark_batch,
+    false as is_deleted,
+    s.*
+from {now} as s
+anti join {before} as p on {identical}
+union all
+select
+    {batch} as _tidemark_batch,
+    true as is_deleted,
+    {fields}
+from {before} as p
+anti join {now} as s on {same};
 
 -- name: forget_changed
 delete from {before} as p
@@ -226,6 +257,37 @@ grown as (
 
 select *
 from grown;
+
+-- name: dated_steps
+select
+    {keys},
+    s._tidemark_batch,
+    s._tidemark_batch as _tidemark_ordinal,
+    case when s.is_deleted then c._tidemark_captured_at else coalesce(m._tidemark_since, c._tidemark_captured_at) end
+        as _tidemark_since,
+    c._tidemark_captured_at
+from {steps} as s
+inner join (
+    select
+        unnest({batches}::bigint[]) as _tidemark_batch,
+        unnest({captured}::timestamp[]) as _tidemark_captured_at
+) as c on s._tidemark_batch = c._tidemark_batch
+left join {moments} as m on s._tidemark_batch = m._tidemark_batch and {same};
+
+-- name: dimension_versions
+select
+    {last}
+    + row_number() over (
+        order by
+            s._tidemark_batch,
+            {ordered}
+    ) as {surrogate},
+    {fields},
+    h.valid_from,
+    s.is_deleted,
+    s._tidemark_batch as batch_id
+from {steps} as s
+inner join {history} as h on s._tidemark_batch = h._tidemark_batch and {same};
 
 -- name: fact_rows
 select

@@ -47,6 +47,11 @@ select {fields}
 from {rows}
 where _tidemark_wrong is null and _tidemark_missing is null;
 
+-- name: refused_keys
+select {keys}
+from {rows}
+where _tidemark_wrong is not null;
+
 -- name: dangling
 select distinct
     {name} as reference,
@@ -334,6 +339,79 @@ left join (
     semi join {made} as n using ({keys})
 ) as d on {same}
 where {is_new} or {differs};
+
+-- name: newest_versions
+select *
+from {rows}
+qualify
+    row_number() over (
+        partition by {keys}
+        order by {surrogate} desc
+    ) = 1;
+
+-- name: last_surrogate
+select coalesce(max({surrogate}), 0)
+from {rows};
+
+-- name: steps
+-- The rows that are new, have other values, are back, or are gone; a row that is gone has its last known values. A row
+-- that is refused is not gone.
+select
+    {mine},
+    false as is_deleted,
+    {is_new} as _tidemark_is_new
+from {made} as s
+left join {there} as d on {same}
+where {is_new} or d.is_deleted or {differs}
+union all
+select
+    {theirs},
+    true as is_deleted,
+    false as _tidemark_is_new
+from {there} as d
+anti join {made} as s on {same}
+anti join {refused} as r on {same_refused}
+where not d.is_deleted;
+
+-- name: moments
+-- When the rows that a batch changed and left there say that they changed.
+select
+    {keys},
+    max(_tidemark_since) as _tidemark_since
+from {dated}
+where not is_deleted
+group by {keys};
+
+-- name: dimension_versions
+-- The snapshot of a replay is that of the poll before, so a version may follow another one of the same moment.
+with dated as (
+    select
+        s.*,
+        d.valid_from + interval 1 microsecond as _tidemark_earliest,
+        case when s.is_deleted then {captured_at} else coalesce(m._tidemark_since, {captured_at}) end as _tidemark_since
+    from {steps} as s
+    left join {there} as d on {same_there}
+    left join {moments} as m on {same_moment}
+)
+
+select
+    {last} + row_number() over (order by {keys}) as {surrogate},
+    {fields},
+    case
+        when _tidemark_earliest is null or _tidemark_since >= _tidemark_earliest then _tidemark_since
+        else greatest({captured_at}, _tidemark_earliest)
+    end as valid_from,
+    is_deleted,
+    {batch}::bigint as batch_id
+from dated;
+
+-- name: marked_rows
+select
+    {fields},
+    is_deleted,
+    {batch}::bigint as batch_id,
+    case when _tidemark_is_new then 'insert' else 'update' end as _op
+from {steps};
 
 -- name: tree
 select json_serialize_sql({text});

@@ -128,6 +128,11 @@ select {fields}
 from {rows}
 where batch_id <= {batch};
 
+-- name: not_marked
+select * exclude (is_deleted)
+from {rows}
+where not is_deleted;
+
 -- name: present_state
 select {fields}
 from (
