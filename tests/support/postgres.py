@@ -7,6 +7,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -35,6 +36,11 @@ class Postgres:
         self._administrator = administrator
         self._numbers = itertools.count(1)
         self._templates: dict[str, str] = {}
+
+    @property
+    def programs(self) -> Path:
+        """Return the folder of psql and the server's other programs."""
+        return self._server.psql_path.parent
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database, as the superuser `postgres`."""

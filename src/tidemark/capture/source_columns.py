@@ -21,5 +21,5 @@ def read_columns(url: str, model: Model) -> dict[str, tuple[Column, ...]]:
         session.cursor(row_factory=dict_row) as cursor,
     ):
         for row in cursor.execute(query("source", "columns"), places(tables)):
-            columns[row["table_name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
+            columns[row["name"]].append(Column(row["column_name"], row["type"], row["nullable"]))
     return {name: tuple(found) for name, found in columns.items()}

@@ -9,6 +9,7 @@ from tidemark.belonging import refusal
 from tidemark.doctor.databases import connected, one_row, sql_name, too_much
 from tidemark.doctor.finding import Finding
 from tidemark.errors import ConfigError
+from tidemark.mirror import Mirror
 from tidemark.model import Model, StarTable
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import where
@@ -34,13 +35,12 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _server(cursor, server, role)
         rows = _tables(cursor, stars)
         unfit = faults_of_keys(cursor.connection, model, server["schema_name"])
+        may_make = one_row(cursor, "may_make_schemas")["may_make"]
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
     if missing:
-        # Tables that held rows are not only to be made.
-        misfit = None if LEDGER in missing else misfit_of(url, stars)
-        advice = misfit.advice if misfit else "run tidemark init"
-        yield Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", advice)
+        is_made_by_load = isinstance(model, Mirror)
+        yield _to_be_made(missing, role, url, may_make=may_make) if is_made_by_load else _missing(missing, url, stars)
     if closed:
         advice = f"grant select, insert, update on {', '.join(closed)} to {role}"
         yield Finding("warehouse", "failure", f"the role may not write {', '.join(closed)}", advice)
@@ -55,6 +55,21 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _tables_of_the_model(url, model)
     if not misfit and (refused := refusal(url, pipeline.processed, model)):
         yield Finding("warehouse", "failure", refused.message, refused.advice)
+
+
+def _missing(missing: Sequence[str], url: str, stars: Sequence[StarTable]) -> Finding:
+    # Tables that held rows are not only to be made.
+    misfit = None if LEDGER in missing else misfit_of(url, stars)
+    advice = misfit.advice if misfit else "run tidemark init"
+    return Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", advice)
+
+
+def _to_be_made(missing: Sequence[str], role: str, url: str, *, may_make: bool) -> Finding:
+    """Say of the tables that a mirror lacks whether load can make them."""
+    if may_make:
+        return Finding("warehouse", "pass", f"load makes what is missing: {', '.join(missing)}")
+    advice = f"grant create on the database to {role}, or run tidemark init as the database's owner"
+    return Finding("warehouse", "failure", f"the role may make no schema in {where(url)}, and load has to", advice)
 
 
 def _server(cursor: psycopg.Cursor[dict[str, Any]], server: Mapping[str, Any], role: str) -> Iterator[Finding]:

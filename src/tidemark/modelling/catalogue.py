@@ -128,9 +128,10 @@ def _same_names(rows: Sequence[Mapping[str, Any]], left_out: Mapping[Place, str]
 
 def _relations(cursor: psycopg.Cursor[dict[str, Any]], fit: Sequence[Mapping[str, Any]]) -> Iterator[Relation]:
     wanted = {"schemas": [row["schema_name"] for row in fit], "tables": [row["table_name"] for row in fit]}
+    wanted["names"] = wanted["tables"]
     columns: dict[str, list[Column]] = {str(row["table_name"]): [] for row in fit}
     for each in cursor.execute(query("source", "columns"), wanted).fetchall():
-        columns[each["table_name"]].append(Column(each["column_name"], each["type"], nullable=each["nullable"]))
+        columns[each["name"]].append(Column(each["column_name"], each["type"], nullable=each["nullable"]))
     keys, defaults = _by_place(_asked(cursor, "keys")), _by_place(_asked(cursor, "defaults"))
     references, stampers = _by_place(_asked(cursor, "references")), _by_place(_asked(cursor, "triggers_on_update"))
     for row in fit:

@@ -106,7 +106,7 @@ def _run(
         with engine.working_tables() as working:
             made = working.of(Select(star.sql))
             count = engine.count(made)
-            key = names(star.source_key or star.key)
+            key = names(star.row_key)
             several = engine.execute(select("modelling", "keys_of_several_rows", key=key, rows=made)).fetchone()
     except duckdb.Error as exc:
         line = places.problem(f"{file}: {told(exc)}").line
@@ -114,7 +114,7 @@ def _run(
         return
     driving = engine.count(read[star.driving][0]) if star.kind == "fact" else 0
     if several:
-        named = ", ".join(star.source_key or star.key)
+        named = ", ".join(star.row_key)
         told_so = "join by keys, so that each join finds at most one row"
         yield Problem(file, 1, f"{file} yields several rows for one key ({named})", told_so)
     elif star.kind == "fact" and count < driving and set(star.reads) == {star.driving}:
@@ -129,13 +129,13 @@ def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Pr
     with connected(url, "source") as cursor:
         role = sql_name(one_row(cursor, "server")["role"])
         there = [(row["schema_name"], row["table_name"]) for row in cursor.execute(query("modelling", "relations"))]
-        kinds = {row["table_name"]: row for row in cursor.execute(query("source", "kinds"), wanted)}
-        rights = {row["table_name"]: row for row in cursor.execute(query("doctor", "source_tables"), wanted)}
+        kinds = {row["name"]: row for row in cursor.execute(query("source", "kinds"), wanted)}
+        rights = {row["name"]: row for row in cursor.execute(query("doctor", "source_tables"), wanted)}
         columns: dict[str, list[str]] = {table.name: [] for table in tables}
         for row in cursor.execute(query("source", "columns"), wanted):
-            columns[row["table_name"]].append(row["column_name"])
+            columns[row["name"]].append(row["column_name"])
     for table in tables:
-        head, named = f"[source.{table.name}]", sql_name(table.schema, table.name)
+        head, named = f"[source.{table.name}]", sql_name(table.schema, table.relation)
         line = places.in_toml("source", table.name)
         kind = kinds.get(table.name)
         if kind is None:
@@ -158,7 +158,7 @@ def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Pr
 
 def _where(table: SourceTable, there: Sequence[tuple[str, str]]) -> str:
     """Say where the table probably is."""
-    schemas = [schema for schema, name in there if name == table.name]
+    schemas = [schema for schema, name in there if name == table.relation]
     if schemas:
         return f'write schema = "{schemas[0]}"'
     meant = likely(table.name, [name for schema, name in there if schema == table.schema])

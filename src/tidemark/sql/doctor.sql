@@ -63,6 +63,9 @@ left join pg_namespace as n on w.schema_name = n.nspname
 left join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname
 order by w.name;
 
+-- name: may_make_schemas
+select has_database_privilege(current_database(), 'create') as may_make;
+
 -- name: warehouse_tables
 select
     w.table_name,

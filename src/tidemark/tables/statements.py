@@ -102,7 +102,7 @@ def _table(model: Model, star: StarTable, columns: Sequence[TableColumn]) -> str
 
 
 def _rules(model: Model, fact: StarTable) -> Iterator[str]:
-    """Write what holds for versions: a reference finds its row, if that is one row, and a version ends after it begins."""
+    """Write what holds for versions: a reference to one row finds it, and a version ends after it begins."""
     for column, name in fact.references.items():
         key = model.stars[name].key
         if len(key) == 1 and not model.stars[name].history:
