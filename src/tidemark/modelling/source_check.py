@@ -50,7 +50,9 @@ def examine(engine: Engine, url: str, model: Model, places: Places) -> tuple[lis
     sampled: dict[str, int] = {}
     with open_source(url) as source, source.snapshot(sound.values()) as snapshot:
         columns = {name: snapshot.columns(table) for name, table in sound.items()}
-        problems += map(places.problem, _terms(snapshot, sound.values(), columns))
+        places.columns |= {column.name for found in columns.values() for column in found}
+        problems += map(places.problem, _terms(sound.values(), columns))
+        problems += (_without_key(table, places) for table in sound.values() if not snapshot.has_unique_key(table))
         rows = {}
         for name, table in sound.items():
             rows[name], sampled[name] = _sampled(engine, snapshot, table)
@@ -74,11 +76,14 @@ def _bound(engine: Engine, model: Model, columns: Columns, places: Places) -> li
     return [*known, *map(places.problem, (*bound.mistakes, *bound.found))]
 
 
-def _terms(snapshot: Snapshot, tables: Iterable[SourceTable], columns: Columns) -> Iterator[str]:
+def _terms(tables: Iterable[SourceTable], columns: Columns) -> Iterator[str]:
     for table in tables:
         yield from broken_terms(table.name, table.key, table.moments, columns[table.name])
-        if not snapshot.has_unique_key(table):
-            yield f"[source.{table.name}] key {list(table.key)} has no unique index over it, with all columns not null"
+
+
+def _without_key(table: SourceTable, places: Places) -> Problem:
+    said = f"[source.{table.name}] key {list(table.key)} has no unique index over it, with all columns not null"
+    return Problem(TOML, places.in_toml("source", table.name, "key"), said, "give it one, or mend the key")
 
 
 def _sampled(engine: Engine, snapshot: Snapshot, table: SourceTable) -> tuple[Rows, int]:
@@ -131,6 +136,7 @@ def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Pr
         there = [(row["schema_name"], row["table_name"]) for row in cursor.execute(query("modelling", "relations"))]
         kinds = {row["table_name"]: row for row in cursor.execute(query("source", "kinds"), wanted)}
         rights = {row["table_name"]: row for row in cursor.execute(query("doctor", "source_tables"), wanted)}
+        keys = {row["table_name"]: row["columns"] for row in cursor.execute(query("source", "unique_keys"), wanted)}
         columns: dict[str, list[str]] = {table.name: [] for table in tables}
         for row in cursor.execute(query("source", "columns"), wanted):
             columns[row["table_name"]].append(row["column_name"])
@@ -147,7 +153,8 @@ def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Pr
             yield table.name, Problem(TOML, line, f"{head} the role may not read {named}", grant)
         for key, name in _named(table) if kind else ():
             if name not in columns[table.name]:
-                meant = likely(name, columns[table.name])
+                unique = keys.get(table.name, ()) if key == "key" else ()
+                meant = ", ".join(unique) or likely(name, columns[table.name])
                 advice = f"write {meant}" if meant else f"{named} has {', '.join(columns[table.name])}"
                 at = places.in_toml("source", table.name, key)
                 yield (
