@@ -12,7 +12,6 @@ from tidemark.log.columns import is_reserved
 from tidemark.model import Model, StarTable
 from tidemark.star.limits import WHOLE_NUMBERS, Limit, limits_of
 from tidemark.star.star_sql import BATCH, HISTORY
-from tidemark.tables.statements import warehouse_sql
 
 VALID_TO = "valid_to"
 # Types that PostgreSQL has and the lake has not, in PostgreSQL's words.
@@ -21,7 +20,6 @@ IN_POSTGRES = {"BLOB": "bytea", "BIT": "bit", "TIME WITH TIME ZONE": "time with 
 
 def require_shapes(model: Model) -> None:
     """Raise one ConfigError that names everything that is wrong with the star's tables in the warehouse."""
-    warehouse_sql(model)
     wrong = faults_of_tables(model, limits_of(model))
     if wrong:
         raise ConfigError.of(wrong, advice=f"mend {where_to_mend(model)}")
