@@ -23,7 +23,7 @@ from tidemark.modelling.select_files import faults_of_selects
 from tidemark.modelling.source_check import examine
 from tidemark.modelling.toml_lines import line_of_error
 from tidemark.objects import is_key
-from tidemark.star.limits import limits_of
+from tidemark.star.limits import known_limits_of
 from tidemark.warehouse.fact_views import CURRENT, LONGEST_NAME_BYTES, is_possible
 
 TOP = ("name", "timezone", "source", "star")
@@ -81,7 +81,7 @@ def _sound(model: Model, engine: Engine, problems: list[Problem], places: Places
     bad = {problem.file for problem in bad_seeds}
     vars(model)["seeds"] = {name: path for name, path in model.seeds.items() if f"seed/{path.name}" not in bad}
     whole = with_stars(model, {name: star for name, star in model.stars.items() if _is_whole(star, model)})
-    limits = limits_of(whole) if is_derivable else {}
+    limits = known_limits_of(whole) if is_derivable else {}
     problems += faults_of_warehouse(whole, limits, places) if is_derivable else ()
     bad_selects = list(faults_of_selects(engine, whole, limits, places))
     problems += bad_selects
