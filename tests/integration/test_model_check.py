@@ -68,7 +68,11 @@ def test_a_model_is_compared_with_the_catalogue(model: Path, source: str) -> Non
         (4, "public.member is not in the source", 'write schema = "people"'),
         (8, "key names branch_id, and public.branch has no such column", "write branch_no"),
         (9, "updated names changed_on, and public.branch has no such column", "write changed"),
-        (12, "key ['note_id'] has no unique index over it, with all columns not null", "mend that line"),
+        (
+            12,
+            "key ['note_id'] has no unique index over it, with all columns not null",
+            "give it one, or mend the key",
+        ),
         (13, "", "mend the model, or the source"),
         (
             15,

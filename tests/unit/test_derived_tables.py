@@ -11,7 +11,7 @@ from tidemark.errors import ConfigError
 from tidemark.log.columns import Column
 from tidemark.model import Model
 from tidemark.postgres.statements import split_statements
-from tidemark.star.limits import limits_of
+from tidemark.star.limits import known_limits_of, limits_of
 from tidemark.tables.column_types import type_of_select, type_of_source
 from tidemark.tables.statements import completed, lacking, warehouse_sql
 from tidemark.warehouse.fact_views import generated
@@ -148,7 +148,11 @@ def test_a_table_that_warehouse_sql_makes_is_taken_as_it_is(model: NewModel) -> 
 @pytest.mark.parametrize(
     ("more", "item", "fault"),
     [
-        ("", "select id, kind, day, nothing from item", "fact/item.sql cannot read the source: .*nothing"),
+        (
+            "",
+            "select id, kind, day, nothing from item",
+            "fact/item.sql cannot read the source's columns as the model has them: .*nothing",
+        ),
         ("", "select id, kind, day, [1] as list from item", r"yields INTEGER\[\] for list, which the star cannot hold"),
         ("", "select id, kind, day, 1 as batch_id from item", "yields batch_id, which Tidemark itself gives to a row"),
         ("", "select id, day from item", "does not yield kind, which .star.fact_item. references names"),
@@ -156,6 +160,7 @@ def test_a_table_that_warehouse_sql_makes_is_taken_as_it_is(model: NewModel) -> 
         ('types = { other = "text" }', ITEM, "does not yield other, which .star.fact_item. types names"),
         ('nullable = ["id"]', ITEM, "nullable names id, which is in a key or in not_null"),
         ("", "select *, 1 as ID from item", "yields two columns id"),
+        ("", "selec 1", "fact/item.sql cannot read the source's columns as the model has them: .*syntax error"),
         ("", "select 1; select 2", "fact/item.sql is not one SELECT"),
     ],
 )
@@ -166,8 +171,8 @@ def test_what_bars_the_derivation_is_named_and_what_can_be_derived_is(
 
     with pytest.raises(ConfigError, match=fault) as raised:
         warehouse_sql(made)
-    assert raised.value.advice == f"mend the model at {made.directory}"
-    assert [name for name, limits in limits_of(made).items() if limits] == ["dim_kind", "dim_day"]
+    assert raised.value.advice.startswith(f"mend the model at {made.directory}; a column that a SELECT reads has to be")
+    assert [name for name, limits in known_limits_of(made).items() if limits] == ["dim_kind", "dim_day"]
 
 
 @pytest.mark.parametrize(

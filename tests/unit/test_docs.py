@@ -24,8 +24,10 @@ from tidemark.log.pointer import Pointer
 from tidemark.model import load_model
 from tidemark.modelling.picture import as_mermaid, as_text
 from tidemark.postgres.queries import query
+from tidemark.postgres.statements import split_statements
 from tidemark.settings import NAMES, Settings, variable
 from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry
+from tidemark.tables.statements import warehouse_sql
 from tidemark.warehouse.fact_views import generated
 
 REPOSITORY = Path(__file__).parents[2]
@@ -283,15 +285,16 @@ def test_the_warehouse_page_names_every_column_of_the_ledger() -> None:
 
 def test_the_model_in_the_docs_can_be_read(tmp_path: Path) -> None:
     text = MODELS.read_text("utf-8")
-    (toml,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    select, warehouse = re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    toml, source = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    select, table = re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     (tmp_path / "fact").mkdir()
-    for name, content in (("model.toml", toml), ("fact/purchase.sql", select), ("warehouse.sql", warehouse)):
+    for name, content in (("model.toml", toml), ("fact/purchase.sql", select), ("source.toml", source)):
         (tmp_path / name).write_text(content, "utf-8")
 
     model = load_model(str(tmp_path))
 
     assert list(model.stars) == ["fact_purchase"]
+    assert next(split_statements(warehouse_sql(model))) == table.strip()
 
 
 def test_the_pictures_of_stars_are_what_model_show_draws() -> None:

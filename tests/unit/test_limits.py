@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidemark.lake.sqltext import Select
 from tidemark.model import Model, StarTable, load_model
-from tidemark.star.limits import Limit, limits_of
+from tidemark.star.limits import Limit, known_limits_of, limits_of
 from tidemark.star.star_sql import fitting, judged
 
 WAREHOUSE = """
@@ -103,7 +103,7 @@ def limits(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
     stars = {
         name: StarTable(name, "dimension", (), (), "") for name in ("dim_thing", "dim_other", "dim_typed", "dim_gone")
     }
-    return limits_of(Model("small", folder, ZoneInfo("UTC"), {}, stars))
+    return known_limits_of(Model("small", folder, ZoneInfo("UTC"), {}, stars))
 
 
 @pytest.fixture(scope="module")

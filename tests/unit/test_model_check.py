@@ -113,6 +113,28 @@ def test_a_file_that_is_no_text_and_an_unknown_model_are_said(model: Path, capsy
     assert "expected a directory with a model.toml" in " ".join(capsys.readouterr().err.split())
 
 
+def test_mistakes_in_the_columns_of_the_source_are_found_and_hide_no_others(model: Path) -> None:
+    (model / "warehouse.sql").unlink()
+    (model / "source.toml").write_text('[shelf]\nshelf_id = "integer not null"\nlabel = 5\n\n[loan]\nfee = ""\n')
+    edit(model, "fact/loan.sql", "from loan", "from loans")
+
+    assert found(model) == [
+        ("source.toml", 3, "mend that line"),
+        ("source.toml", 6, "mend that line"),
+        ("fact/loan.sql", 5, "write loan"),
+    ]
+    (model / "source.toml").write_text("[shelf]\nlabel 5")
+    assert [place for *place, _ in found(model)] == [["source.toml", 2], ["fact/loan.sql", 5]]
+
+
+def test_a_table_that_cannot_be_derived_is_named(model: Path) -> None:
+    (model / "warehouse.sql").unlink()
+    assert found(model) == []
+    (model / "source.toml").write_text('[shelf]\nshelf_id = "integer not null"\nlable = "text"\n')
+
+    assert found(model) == [("dimension/shelf.sql", 3, "write lable")]
+
+
 def test_the_command_lists_the_mistakes_and_ends_with_2(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "check", str(model), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"directory": str(model), "problems": [], "sampled": None}

@@ -79,7 +79,7 @@ def _new(called: Invocation, directory: str | None, choice: tuple[Sequence[str],
         print_json({**asdict(written), "left_out": left_out, "problems": list(map(asdict, checked.problems))})
     else:
         _show_written(written)
-        _show_checked(checked)
+        _show_checked(checked, has_source=True)
     if checked.problems:
         raise typer.Exit(ConfigError.exit_code)
 
@@ -113,12 +113,12 @@ def _check(called: Invocation, name: str) -> None:
             }
         )
     else:
-        _show_checked(checked)
+        _show_checked(checked, has_source=url is not None)
     if checked.problems:
         raise typer.Exit(ConfigError.exit_code)
 
 
-def _show_checked(checked: "Checked") -> None:
+def _show_checked(checked: "Checked", *, has_source: bool) -> None:
     from rich.text import Text  # noqa: PLC0415 -- `--json` does without
 
     for problem in checked.problems:
@@ -131,7 +131,7 @@ def _show_checked(checked: "Checked") -> None:
         "" if checked.sampled is None else f", on {_counted(sum(checked.sampled.values()), 'row')} of the source"
     )
     out().print(f"{checked.directory}: {told} found{with_source}", markup=False, soft_wrap=True)
-    if checked.sampled is None:
+    if not has_source:
         out().print("with --source-url the source's catalogue and its rows are asked as well", style="dim")
 
 

@@ -17,9 +17,9 @@ from tidemark.pipeline import Pipeline
 from tidemark.postgres.queries import query
 from tidemark.settings import Settings
 from tidemark.star.binding import bind
-from tidemark.star.limits import Limit, limits_of
+from tidemark.star.limits import Limit, known_limits_of, limits_of
 from tidemark.star.shape import faults_of_tables, where_to_mend
-from tidemark.tables.statements import completed, warehouse_sql
+from tidemark.tables.statements import completed
 from tidemark.warehouse.mirrored_tables import missing_types
 
 
@@ -27,11 +27,11 @@ def examine_shapes(pipeline: Pipeline) -> Iterator[Finding]:
     """Check the tables that the model's star has in the warehouse, written or derived."""
     model = pipeline.whole_model
     try:
-        warehouse_sql(model)
+        limits = limits_of(model)
     except ConfigError as exc:
         yield from (Finding("model", "failure", problem, exc.advice) for problem in exc.problems)
         return
-    wrong = faults_of_tables(model, limits_of(model))
+    wrong = faults_of_tables(model, limits)
     yield from (Finding("model", "failure", fault, f"mend {where_to_mend(model)}") for fault in wrong)
 
 
@@ -80,7 +80,7 @@ def _mirror(pipeline: Pipeline, model: Mirror) -> Iterator[Finding]:
 
 def _declared(pipeline: Pipeline, model: Model) -> Mapping[str, Mapping[str, Limit]]:
     """Give the limits of the star's columns; of a table that DuckDB cannot make, what the warehouse says of it."""
-    limits = limits_of(model)
+    limits = known_limits_of(model)
     unknown = [name for name, columns in limits.items() if not columns]
     if not unknown:
         return limits

@@ -10,7 +10,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import FIT, MATERIALIZED, NAMES
+from tidemark.capture.snapshot import places as places_of
 from tidemark.log.columns import Column, broken_terms
+from tidemark.model import SourceTable
 from tidemark.objects import is_key
 from tidemark.postgres.connection import connect, translated, where
 from tidemark.postgres.queries import query
@@ -81,7 +83,9 @@ def read_catalogue(url: str, choice: Choice) -> Catalogue:
         session.transaction(),
         session.cursor(row_factory=dict_row) as cursor,
     ):
-        rows = [row for row in _asked(cursor, "tables") if choice.has(row["schema_name"], row["table_name"])]
+        # The rows of a partition are those of its table.
+        whole = [row for row in asked(cursor, "tables") if not row["is_partition"]]
+        rows = [row for row in whole if choice.has(row["schema_name"], row["table_name"])]
         left_out = {(row["schema_name"], row["table_name"]): why for row in rows if (why := _unfit(row))}
         left_out |= _same_names(rows, left_out)
         fit = [row for row in rows if (row["schema_name"], row["table_name"]) not in left_out]
@@ -92,7 +96,8 @@ def read_catalogue(url: str, choice: Choice) -> Catalogue:
     return Catalogue(database, tables, left_out)
 
 
-def _asked(cursor: psycopg.Cursor[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+def asked(cursor: psycopg.Cursor[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Give the rows of a statement of modelling.sql."""
     return cursor.execute(query("modelling", name)).fetchall()
 
 
@@ -127,13 +132,12 @@ def _same_names(rows: Sequence[Mapping[str, Any]], left_out: Mapping[Place, str]
 
 
 def _relations(cursor: psycopg.Cursor[dict[str, Any]], fit: Sequence[Mapping[str, Any]]) -> Iterator[Relation]:
-    wanted = {"schemas": [row["schema_name"] for row in fit], "tables": [row["table_name"] for row in fit]}
-    wanted["names"] = wanted["tables"]
+    wanted = places_of(SourceTable(row["table_name"], key=(), schema=row["schema_name"]) for row in fit)
     columns: dict[str, list[Column]] = {str(row["table_name"]): [] for row in fit}
-    for each in cursor.execute(query("source", "columns"), wanted).fetchall():
-        columns[each["name"]].append(Column(each["column_name"], each["type"], nullable=each["nullable"]))
-    keys, defaults = _by_place(_asked(cursor, "keys")), _by_place(_asked(cursor, "defaults"))
-    references, stampers = _by_place(_asked(cursor, "references")), _by_place(_asked(cursor, "triggers_on_update"))
+    for table, name, kind, is_nullable in cursor.connection.execute(query("source", "columns"), wanted):
+        columns[table].append(Column(name, kind, is_nullable))
+    keys, defaults = _by_place(asked(cursor, "keys")), _by_place(asked(cursor, "defaults"))
+    references, stampers = _by_place(asked(cursor, "references")), _by_place(asked(cursor, "triggers_on_update"))
     for row in fit:
         place = str(row["schema_name"]), str(row["table_name"])
         nullable = {column.name for column in columns[place[1]] if column.nullable}

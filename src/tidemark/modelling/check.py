@@ -23,6 +23,7 @@ from tidemark.modelling.select_files import faults_of_selects
 from tidemark.modelling.source_check import examine
 from tidemark.modelling.toml_lines import line_of_error
 from tidemark.objects import is_key
+from tidemark.star.limits import known_limits_of
 from tidemark.warehouse.fact_views import CURRENT, LONGEST_NAME_BYTES, is_possible
 
 TOP = ("name", "timezone", "source", "star")
@@ -59,33 +60,35 @@ def check(name: str, source_url: str | None = None) -> Checked:
         place = line_of_error(exc.message)
         return Checked(directory, (Problem(TOML, place, exc.message.partition(": ")[2], exc.advice),))
     places = Places(model)
-    wrong = list(faults_of_source_file(directory, places.text(SOURCE_FILE)))
-    if wrong:
-        return Checked(directory, (*sorted([*map(places.problem, sentences), *wrong], key=_order),))
-    problems = [*map(places.problem, sentences), *_of_names(model, places)]
+    wrong = list(faults_of_source_file(directory, places))
+    problems = [*map(places.problem, sentences), *wrong, *_of_names(model, places)]
+    sampled = None
     with open_engine([]) as engine:
-        sound = _sound(model, engine, problems, places)
-        sampled = None
-        if source_url is not None:
+        sound = _sound(model, engine, problems, places, is_derivable=not wrong)
+        if source_url is not None and not wrong:
             found, sampled = examine(engine, source_url, sound, places)
             problems += found
     return Checked(directory, tuple(dict.fromkeys(sorted(problems, key=_order))), sampled)
 
 
-def _sound(model: Model, engine: Engine, problems: list[Problem], places: Places) -> Model:
-    """Check the files beside model.toml; return the model with what can be checked against a source."""
+def _sound(model: Model, engine: Engine, problems: list[Problem], places: Places, *, is_derivable: bool) -> Model:
+    """Check the files beside model.toml; return the model with what can be checked against a source.
+
+    If source.toml cannot be read, nothing is known of the tables that follow from it.
+    """
     bad_seeds = list(faults_of_seeds(engine, model, places))
     problems += bad_seeds
     bad = {problem.file for problem in bad_seeds}
     vars(model)["seeds"] = {name: path for name, path in model.seeds.items() if f"seed/{path.name}" not in bad}
     whole = with_stars(model, {name: star for name, star in model.stars.items() if _is_whole(star, model)})
-    problems += faults_of_warehouse(whole, places)
-    bad_selects = list(faults_of_selects(engine, whole, places))
+    limits = known_limits_of(whole) if is_derivable else {}
+    problems += faults_of_warehouse(whole, limits, places) if is_derivable else ()
+    bad_selects = list(faults_of_selects(engine, whole, limits, places))
     problems += bad_selects
     problems += faults_of_checks(model, places)
     bad = {problem.file for problem in bad_selects}
     sound = with_stars(whole, {name: star for name, star in whole.stars.items() if f"{star.path}.sql" not in bad})
-    problems += faults_of_derivation(sound, places)
+    problems += faults_of_derivation(sound, places) if is_derivable else ()
     return sound
 
 

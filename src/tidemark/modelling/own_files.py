@@ -19,7 +19,7 @@ from tidemark.modelling.problem import Problem
 from tidemark.modelling.toml_lines import line_of, line_of_error, lines_of
 from tidemark.postgres.session import Session
 from tidemark.postgres.statements import TOKEN, bare, split_statements
-from tidemark.star.limits import limits_of
+from tidemark.star.limits import Limit
 from tidemark.star.shape import faults_of_tables
 from tidemark.tables.statements import lacking, warehouse_sql
 
@@ -72,11 +72,11 @@ def _faults_of_csv(file: str, text: str) -> Iterator[Problem]:
         yield Problem(file, rows.line_num, f"the seed is no CSV: {exc}", NO_CSV)
 
 
-def faults_of_source_file(directory: Path, text: str) -> Iterator[Problem]:
+def faults_of_source_file(directory: Path, places: Places) -> Iterator[Problem]:
     """Find what is no column in source.toml."""
-    lines = lines_of(text)
+    lines = lines_of(places.text(FILE))
     try:
-        read_source(directory)
+        places.columns |= {column.name for columns in read_source(directory).values() for column in columns}
     except ConfigError as exc:
         for problem in exc.problems:
             sentence = problem.removeprefix(f"{directory / FILE}: ").removeprefix(f"{directory / FILE} ")
@@ -85,9 +85,9 @@ def faults_of_source_file(directory: Path, text: str) -> Iterator[Problem]:
             yield Problem(FILE, line, sentence, exc.advice)
 
 
-def faults_of_warehouse(model: Model, places: Places) -> Iterator[Problem]:
+def faults_of_warehouse(model: Model, limits: Mapping[str, Mapping[str, Limit]], places: Places) -> Iterator[Problem]:
     """Find tables of the warehouse, written or derived, with columns that the star cannot have."""
-    yield from map(places.problem, faults_of_tables(model, limits_of(model)))
+    yield from map(places.problem, faults_of_tables(model, limits))
 
 
 def faults_of_derivation(model: Model, places: Places) -> Iterator[Problem]:

@@ -25,6 +25,8 @@ class Places:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._texts: dict[str, str] = {}
+        # The columns of source tables that are known so far; a SELECT probably means one of them.
+        self.columns: set[str] = set()
         self._toml = lines_of(self.text(TOML))
 
     def text(self, file: str) -> str:
@@ -126,7 +128,9 @@ class Places:
         names = [each[0] or each[1] for each in QUOTED.findall(rest)] + NAMED.findall(rest)
         if file == WAREHOUSE:
             return Problem(file, self.in_file(file, *names), sentence, advice or "mend it there")
-        return Problem(file, self.in_file(file, *names), sentence, advice or "mend the SELECT")
+        meant = likely(names[0], self.columns) if names and "eferenced column" in rest else ""
+        told = f"write {meant}" if meant else "mend the SELECT"
+        return Problem(file, self.in_file(file, *names), sentence, advice or told)
 
     def _of_table(self, sentence: str, advice: str) -> Problem | None:
         for star in sorted(self._model.stars.values(), key=lambda each: len(each.name), reverse=True):

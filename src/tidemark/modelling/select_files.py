@@ -7,7 +7,7 @@ from tidemark.lake.engine import Engine
 from tidemark.model import Model, StarTable
 from tidemark.modelling.places import Places
 from tidemark.modelling.problem import Problem, likely
-from tidemark.star.limits import Limit, limits_of
+from tidemark.star.limits import Limit
 from tidemark.star.selects import faults_of_reach, tree_of
 from tidemark.star.shape import faults_of_select
 
@@ -16,9 +16,10 @@ EXPLICIT = "list the columns at the end of the SELECT, each once, in the order t
 Yielded = Sequence[tuple[str, int]]
 
 
-def faults_of_selects(engine: Engine, model: Model, places: Places) -> Iterator[Problem]:
+def faults_of_selects(
+    engine: Engine, model: Model, limits: Mapping[str, Mapping[str, Limit]], places: Places
+) -> Iterator[Problem]:
     """Find SELECTs that are none, read what they do not name, or do not yield what the model says of them."""
-    limits = limits_of(model)
     for star in model.stars.values():
         yield from _faults(engine, model, star, limits.get(star.name, {}), places)
 

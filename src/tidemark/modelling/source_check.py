@@ -18,13 +18,14 @@ from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import Rows, Select, from_lines, names, select
 from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable, StarTable
+from tidemark.modelling.catalogue import Place, asked
 from tidemark.modelling.own_files import faults_of_derivation, faults_of_syntax, with_stars
 from tidemark.modelling.places import TOML, Places
 from tidemark.modelling.problem import Problem, likely
 from tidemark.postgres.connection import connect
 from tidemark.postgres.queries import query
 from tidemark.star.binding import bind
-from tidemark.star.limits import limits_of
+from tidemark.star.limits import known_limits_of
 from tidemark.star.shape import faults_of_tables
 from tidemark.star.star_sql import typed
 from tidemark.tables.statements import completed
@@ -50,7 +51,9 @@ def examine(engine: Engine, url: str, model: Model, places: Places) -> tuple[lis
     sampled: dict[str, int] = {}
     with open_source(url) as source, source.snapshot(sound.values()) as snapshot:
         columns = {name: snapshot.columns(table) for name, table in sound.items()}
-        problems += map(places.problem, _terms(snapshot, sound.values(), columns))
+        places.columns |= {column.name for found in columns.values() for column in found}
+        problems += map(places.problem, _terms(sound.values(), columns))
+        problems += (_without_key(table, places) for table in sound.values() if not snapshot.has_unique_key(table))
         rows = {}
         for name, table in sound.items():
             rows[name], sampled[name] = _sampled(engine, snapshot, table)
@@ -67,18 +70,21 @@ def examine(engine: Engine, url: str, model: Model, places: Places) -> tuple[lis
 def _bound(engine: Engine, model: Model, columns: Columns, places: Places) -> list[Problem]:
     """Find SELECTs that cannot read the source's columns, or yield what does not fit their tables."""
     whole = completed(model, columns)
-    limits = limits_of(whole)
+    limits = known_limits_of(whole)
     bound = bind(engine, whole, columns, limits, columns.keys(), columns.keys())
     known = [*(faults_of_derivation(whole, places) if whole is not model else ())]
     known += map(places.problem, faults_of_tables(whole, limits) if whole is not model else ())
     return [*known, *map(places.problem, (*bound.mistakes, *bound.found))]
 
 
-def _terms(snapshot: Snapshot, tables: Iterable[SourceTable], columns: Columns) -> Iterator[str]:
+def _terms(tables: Iterable[SourceTable], columns: Columns) -> Iterator[str]:
     for table in tables:
         yield from broken_terms(table.name, table.key, table.moments, columns[table.name])
-        if not snapshot.has_unique_key(table):
-            yield f"[source.{table.name}] key {list(table.key)} has no unique index over it, with all columns not null"
+
+
+def _without_key(table: SourceTable, places: Places) -> Problem:
+    said = f"[source.{table.name}] key {list(table.key)} has no unique index over it, with all columns not null"
+    return Problem(TOML, places.in_toml("source", table.name, "key"), said, "give it one, or mend the key")
 
 
 def _sampled(engine: Engine, snapshot: Snapshot, table: SourceTable) -> tuple[Rows, int]:
@@ -124,44 +130,42 @@ def _run(
 
 def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Problem]]:
     """Find source tables that are not there, may not be read, or have no such columns."""
-    tables = list(model.sources.values())
-    wanted = {**places_of(tables), "updated": [table.updated for table in tables]}
     with connected(url, "source") as cursor:
         role = sql_name(one_row(cursor, "server")["role"])
-        there = [(row["schema_name"], row["table_name"]) for row in cursor.execute(query("modelling", "relations"))]
-        kinds = {row["name"]: row for row in cursor.execute(query("source", "kinds"), wanted)}
-        rights = {row["name"]: row for row in cursor.execute(query("doctor", "source_tables"), wanted)}
-        columns: dict[str, list[str]] = {table.name: [] for table in tables}
-        for row in cursor.execute(query("source", "columns"), wanted):
-            columns[row["name"]].append(row["column_name"])
-    for table in tables:
-        head, named = f"[source.{table.name}]", sql_name(table.schema, table.relation)
-        line = places.in_toml("source", table.name)
-        kind = kinds.get(table.name)
-        if kind is None:
-            yield table.name, Problem(TOML, line, f"{head} {named} is not in the source", _where(table, there))
-        elif unfit := obstacle(table.name, kind["kind"], is_populated=kind["is_populated"]):
+        there = {(row["schema_name"], row["table_name"]): row for row in asked(cursor, "tables")}
+        keys = {(row["schema_name"], row["table_name"]): row["columns"] for row in reversed(asked(cursor, "keys"))}
+        columns: dict[str, list[str]] = {name: [] for name in model.sources}
+        for name, column, *_ in cursor.connection.execute(
+            query("source", "columns"), places_of(model.sources.values())
+        ):
+            columns[name].append(column)
+    for table in model.sources.values():
+        head, place = f"[source.{table.name}]", (table.schema, table.relation)
+        line, named, row = places.in_toml("source", table.name), sql_name(*place), there.get(place)
+        if row is None:
+            yield table.name, Problem(TOML, line, f"{head} {named} is not in the source", _where(place, list(there)))
+            continue
+        if unfit := obstacle(table.name, row["kind"], is_populated=row["is_populated"]):
             yield table.name, Problem(TOML, line, f"{head} {unfit}", "name a table, or a materialised view")
-        elif not rights[table.name]["may_select"]:
+        elif not row["may_select"]:
             grant = f"grant usage on schema {sql_name(table.schema)} to {role}; grant select on {named} to {role}"
             yield table.name, Problem(TOML, line, f"{head} the role may not read {named}", grant)
-        for key, name in _named(table) if kind else ():
+        for key, name in _named(table):
             if name not in columns[table.name]:
-                meant = likely(name, columns[table.name])
+                unique = keys.get(place, ()) if key == "key" else ()
+                meant = ", ".join(unique) or likely(name, columns[table.name])
                 advice = f"write {meant}" if meant else f"{named} has {', '.join(columns[table.name])}"
                 at = places.in_toml("source", table.name, key)
-                yield (
-                    table.name,
-                    Problem(TOML, at, f"{head} {key} names {name}, and {named} has no such column", advice),
-                )
+                said = f"{head} {key} names {name}, and {named} has no such column"
+                yield table.name, Problem(TOML, at, said, advice)
 
 
-def _where(table: SourceTable, there: Sequence[tuple[str, str]]) -> str:
-    """Say where the table probably is."""
-    schemas = [schema for schema, name in there if name == table.relation]
+def _where(place: Place, there: Sequence[Place]) -> str:
+    """Say where a table probably is."""
+    schemas = [schema for schema, name in there if name == place[1]]
     if schemas:
         return f'write schema = "{schemas[0]}"'
-    meant = likely(table.name, [name for schema, name in there if schema == table.schema])
+    meant = likely(place[1], [name for schema, name in there if schema == place[0]])
     return f"write {meant}" if meant else "create it, or take the section out"
 
 

@@ -1,18 +1,11 @@
--- name: relations
-select
-    n.nspname::text as schema_name,
-    c.relname::text as table_name
-from pg_class as c
-inner join pg_namespace as n on c.relnamespace = n.oid
-where c.relkind in ('r', 'p', 'm', 'v', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-order by schema_name, table_name;
-
 -- name: tables
--- What could be a source table, without partitions, whose rows their table has, and what an extension made.
+-- What could be a source table, without what an extension made.
 select
     n.nspname::text as schema_name,
     c.relname::text as table_name,
     c.relkind::text as kind,
+    c.relispopulated as is_populated,
+    c.relispartition as is_partition,
     coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false) as may_select,
     coalesce(row_security_active(c.oid), false) as is_filtered,
     (
@@ -25,7 +18,7 @@ select
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where
-    c.relkind in ('r', 'p', 'm', 'v', 'f') and not c.relispartition and c.relpersistence <> 't'
+    c.relkind in ('r', 'p', 'm', 'v', 'f') and c.relpersistence <> 't'
     and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
     and not exists (
         select from pg_depend as d

@@ -18,10 +18,10 @@ from tidemark.lake.sqltext import Expression, Fields, Select, converted, listed,
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.star.key_types import faults_of_keys, is_marked, marked
-from tidemark.star.limits import Limit, limits_of
+from tidemark.star.limits import Limit, known_limits_of
 from tidemark.star.selects import yielded_by
 from tidemark.star.shape import faults_of_select, faults_of_tables
-from tidemark.tables.statements import completed
+from tidemark.tables.statements import completed, warehouse_sql
 
 logger = logging.getLogger(__name__)
 INTEGRAL = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
@@ -80,7 +80,8 @@ def require_readable(
         ConfigError: a SELECT is wrong whatever the source looks like.
     """
     # A table that follows from the source follows from what the source was before the change.
-    limits = limits_of(completed(model, {**columns, **changed})) if changed or new else {}
+    whole = completed(model, {**columns, **changed})
+    limits = known_limits_of(whole) if changed or new else {}
     bound = bind(engine, model, columns, limits, changed, new)
     mistakes = [*(faults_of_tables(model, limits) if new else ()), *bound.mistakes]
     if mistakes:
@@ -90,6 +91,9 @@ def require_readable(
     broken = [*bound.found, *(each for each in bound.unfit if each not in was_unfit)]
     if broken:
         raise contract_error(broken)
+    if new:
+        # For what is wrong with a table that follows from the model although its SELECT is right.
+        warehouse_sql(whole)
 
 
 def require_fitting(
@@ -108,7 +112,7 @@ def require_fitting(
     )
     if not new.stars:
         return
-    limits = limits_of(completed(model, columns))
+    limits = known_limits_of(completed(model, columns))
     mistakes = [*faults_of_tables(new, limits), *bind(engine, new, columns, limits, (), columns).mistakes]
     if mistakes:
         raise ConfigError.of(mistakes, advice="mend the model")

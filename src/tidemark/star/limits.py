@@ -15,7 +15,7 @@ from tidemark.lake.access import shut
 from tidemark.lake.sqltext import Condition, Expression, any_of, converted, quoted, select, text, tried
 from tidemark.model import Model
 from tidemark.postgres.statements import created, split_statements
-from tidemark.tables.statements import known_sql
+from tidemark.tables.statements import known_sql, warehouse_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -154,7 +154,17 @@ class Limit:
 
 
 def limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
-    """Give the limits of each star table's columns, in the order of the warehouse's columns."""
+    """Give the limits of each star table's columns, in the order of the warehouse's columns.
+
+    Raises:
+        ConfigError: a table of the warehouse is neither written nor can it be derived.
+    """
+    found = _limits(warehouse_sql(model))
+    return {name: found.get(name, {}) for name in model.stars}
+
+
+def known_limits_of(model: Model) -> Mapping[str, Mapping[str, Limit]]:
+    """Give the limits as `limits_of` does; a table that cannot be derived has none."""
     found = _limits(known_sql(model))
     return {name: found.get(name, {}) for name in model.stars}
 

@@ -14,7 +14,6 @@ from tidemark.model import Model, StarTable
 from tidemark.postgres.statements import bare, headline, split_statements
 from tidemark.star.limits import WHOLE_NUMBERS, Limit, limits_of
 from tidemark.star.star_sql import BATCH, HISTORY, MARK
-from tidemark.tables.statements import warehouse_sql
 
 VALID_TO = "valid_to"
 # A foreign key to a table of this name.
@@ -25,7 +24,6 @@ IN_POSTGRES = {"BLOB": "bytea", "BIT": "bit", "TIME WITH TIME ZONE": "time with 
 
 def require_shapes(model: Model) -> None:
     """Raise one ConfigError that names everything that is wrong with the star's tables in the warehouse."""
-    warehouse_sql(model)
     wrong = faults_of_tables(model, limits_of(model))
     if wrong:
         raise ConfigError.of(wrong, advice=f"mend {where_to_mend(model)}")

@@ -72,7 +72,9 @@ def derive(
             try:
                 kinds, origins = _bound(connection, star, readable)
             except duckdb.Error as exc:
-                found.faults.append(f"{star.path}.sql cannot read the source: {told(exc)}")
+                found.faults.append(
+                    f"{star.path}.sql cannot read the source's columns as the model has them: {told(exc)}"
+                )
                 continue
             faults = faults_of(star, kinds, [each.name for each in origins])
             found.faults.extend(faults)
@@ -107,9 +109,11 @@ def _bound(
 ) -> tuple[Mapping[str, str], Columns]:
     """Give the columns of a SELECT with DuckDB's types, and what is known of where each comes from."""
     (tree,) = connection.execute(select("star", "tree", text=text(star.sql))).fetchone() or ("{}",)
-    statements = json.loads(tree).get("statements", ())
-    if len(statements) != 1:
+    parsed = json.loads(tree)
+    statements = parsed.get("statements", ())
+    if len(statements) != 1 and parsed.get("error_type") != "parser":
         return {}, ()
+    # Of what is no SQL this raises the parser's own error.
     rows = connection.execute(select("engine", "describe", select=Select(star.sql))).fetchall()
     origins = lineage(statements[0]["node"], readable) or ()
     if [each.name.lower() for each in origins] != [name.lower() for name, *_ in rows]:

@@ -28,9 +28,10 @@ def warehouse_sql(model: Model) -> str:
     """
     found = _derived(model)
     if found.faults:
-        unknown = lacking(model)
-        advice = ADVICE if unknown else f"mend the model at {model.directory}"
-        raise ConfigError.of(found.faults, advice=advice)
+        mend = f"mend the model at {model.directory}"
+        if (model.directory / FILE).is_file():
+            mend += f"; a column that a SELECT reads has to be in its {FILE}"
+        raise ConfigError.of(found.faults, advice=ADVICE if lacking(model) else mend)
     return known_sql(model)
 
 
