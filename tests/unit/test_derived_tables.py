@@ -145,6 +145,13 @@ def test_a_table_that_warehouse_sql_makes_is_taken_as_it_is(model: NewModel) -> 
     assert [each.name for each in generated(made)][-2:] == ["fact_item_current", "fact_item_as_of"]
 
 
+def test_what_model_toml_says_of_a_table_that_warehouse_sql_makes_is_refused(model: NewModel) -> None:
+    made = model('nullable = ["title"]', warehouse="create table fact_item (record bigint)")
+
+    with pytest.raises(ConfigError, match=r"\[star.fact_item\] has nullable, but warehouse.sql makes the table"):
+        warehouse_sql(made)
+
+
 @pytest.mark.parametrize(
     ("more", "item", "fault"),
     [

@@ -26,12 +26,12 @@ def warehouse_sql(model: Model) -> str:
     Raises:
         ConfigError: a table that the model's warehouse.sql lacks cannot be derived; every reason is named.
     """
-    found = _derived(model)
-    if found.faults:
+    faults = [*_derived(model).faults, *_surplus(model)]
+    if faults:
         mend = f"mend the model at {model.directory}"
         if (model.directory / FILE).is_file():
             mend += f"; a column that a SELECT reads has to be in its {FILE}"
-        raise ConfigError.of(found.faults, advice=ADVICE if lacking(model) else mend)
+        raise ConfigError.of(faults, advice=ADVICE if lacking(model) else mend)
     return known_sql(model)
 
 
@@ -73,9 +73,23 @@ def completed(model: Model, columns: Mapping[str, Sequence[SourceColumn]]) -> Mo
 
 def _undefined(model: Model) -> tuple[StarTable, ...]:
     """Give the star tables whose tables no statement of the model makes, dimensions before facts."""
-    own = {created(each) for each in split_statements(model.warehouse_sql)}
-    stars = (star for star in (*model.dimensions, *model.facts) if not star.mirror)
-    return tuple(star for star in stars if ("table", star.name) not in own)
+    own = _written(model)
+    return tuple(star for star in (*model.dimensions, *model.facts) if not (star.mirror or star.name in own))
+
+
+def _written(model: Model) -> set[str]:
+    """Name the tables that the model's warehouse.sql makes."""
+    made = (created(each) or ("", "") for each in split_statements(model.warehouse_sql))
+    return {name for kind, name in made if kind == "table"}
+
+
+def _surplus(model: Model) -> Iterator[str]:
+    """Say what model.toml has of tables that do not follow from it, where it would be passed over."""
+    own = _written(model)
+    for star in (star for star in model.stars.values() if star.name in own):
+        said = {"types": star.types, "nullable": star.nullable, "not_null": star.not_null}
+        for setting in (setting for setting, names in said.items() if names):
+            yield f"[star.{star.name}] has {setting}, but warehouse.sql makes the table: say it there"
 
 
 def _columns(model: Model) -> dict[str, tuple[Column, ...]]:
