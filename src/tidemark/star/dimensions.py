@@ -130,7 +130,7 @@ def _upsert(
     limits, engine = batch.limits[star.name], batch.engine
     judged = star_sql.judged(Select(star.sql), found, limits, {})
     with engine.working_tables() as tables:
-        sample = sample_of(batch.sources, star.reads, instead)
+        sample = sample_of(batch.sources, star, star.reads, instead)
         rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.key, sample).rows
         engine.execute(
             statement(
