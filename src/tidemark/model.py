@@ -4,8 +4,9 @@ The engine names no table: everything that is true of one database only is in th
 """
 
 import hashlib
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
@@ -19,6 +20,10 @@ from tidemark.errors import ConfigError
 
 Sweep = Literal["rows", "keys"]
 Kind = Literal["fact", "dimension", "calendar"]
+# What PostgreSQL takes, less what the names of a fact's view and indexes need to differ.
+LONGEST_FACT_BYTES = 54
+# Delta tables cannot lie in such a folder, see lake/table.py.
+UNFIT_FOR_FOLDERS = re.compile(r"[#?\\\x00-\x1f\x7f]|%[0-9a-fA-F]{2}")
 FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
 PREFIXES: Mapping[Kind, str] = {"fact": "fact_", "dimension": "dim_", "calendar": "dim_"}
 
@@ -304,6 +309,11 @@ class _Reader:
             elif len(star.source_key) != len(model.sources[star.driving].key):
                 key = model.sources[star.driving].key
                 self.problems.append(f"{where} source_key {star.source_key} does not match {star.driving}'s key {key}")
+            if len(star.name.encode()) > LONGEST_FACT_BYTES:
+                self.problems.append(
+                    f"{where} has {len(star.name.encode())} bytes: expected {LONGEST_FACT_BYTES} or less, since"
+                    f" PostgreSQL cuts names at 63, and the view {star.name}_current would have the name of an index"
+                )
             if len(star.key) != 1:
                 self.problems.append(f"{where} key is {star.key}: a fact has one surrogate key")
 
@@ -316,9 +326,14 @@ class _Reader:
         read = {f"[source.{name}]": name for name in model.sources} | {f"seed/{name}.csv": name for name in model.seeds}
         read |= {"the calendar's days": calendar} if calendar else {}
         self.problems += [
-            f"{a} and {b} are one table for the engine, since their names are equal or differ in case alone: read the"
-            " table through a view with another name, or rename the seed"
+            f"{a} and {b} are one table for the engine, since their names are equal or differ in case alone: call one"
+            " otherwise and write the source's name as its table = …, or rename the seed"
             for a, b in _doubles(read)
+        ]
+        self.problems += [
+            f"[source.{name}] cannot be the name of a folder, in which its rows lie{why}: call it otherwise, and write"
+            f" table = {name!r} below it"
+            for name, why in _unfit(model.sources)
         ]
 
     def _known(self, where: str, table: Mapping[str, object], names: set[str]) -> None:
@@ -346,6 +361,17 @@ class _Reader:
             self.problems.append(f"{where} {field} is {name!r}: expected {expected}")
             return None
         return name
+
+
+def _unfit(names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give those names that a folder of a bucket, or of a Delta table, cannot have, each with what there is to say."""
+    for name in names:
+        parts = name.split("/")
+        around = ["/".join(parts[:end]) for end in range(1, len(parts))]
+        if UNFIT_FOR_FOLDERS.search(name) or not {"", ".", "..", "_delta_log"}.isdisjoint(parts):
+            yield name, ""
+        else:
+            yield from ((name, f", since it lies within that of [source.{each}]") for each in around if each in names)
 
 
 def _doubles(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
