@@ -30,14 +30,17 @@ locals {
     ingest = {
       package     = "ingest"
       description = "Polls the source and writes what changed to the change log."
-      environment = {
-        TIDEMARK_SOURCE_SECRET = local.source_secret_arn
-        TIDEMARK_INGESTION     = local.ingestion_url
-        TIDEMARK_POINTER       = "ssm:${local.pointer_name}"
-        TIDEMARK_LAG           = var.lag
-        TIDEMARK_YIELD_AFTER   = var.yield_after
-        TIDEMARK_MEMORY_LIMIT  = local.memory_limit
-      }
+      environment = merge(
+        {
+          TIDEMARK_SOURCE_SECRET = local.source_secret_arn
+          TIDEMARK_INGESTION     = local.ingestion_url
+          TIDEMARK_POINTER       = "ssm:${local.pointer_name}"
+          TIDEMARK_LAG           = var.lag
+          TIDEMARK_YIELD_AFTER   = var.yield_after
+          TIDEMARK_MEMORY_LIMIT  = local.memory_limit
+        },
+        var.mask_salt_secret_arn == null ? {} : { TIDEMARK_MASK_SALT_SECRET = var.mask_salt_secret_arn },
+      )
     }
     transform = {
       package     = "transform"

@@ -54,10 +54,13 @@ locals {
     }
   }
 
-  secrets = {
-    source    = { arn = local.source_secret_arn, kms_key_arn = local.secret_kms_key_arns.source }
-    warehouse = { arn = local.warehouse_secret_arn, kms_key_arn = local.secret_kms_key_arns.warehouse }
-  }
+  secrets = merge(
+    {
+      source    = { arn = local.source_secret_arn, kms_key_arn = local.secret_kms_key_arns.source }
+      warehouse = { arn = local.warehouse_secret_arn, kms_key_arn = local.secret_kms_key_arns.warehouse }
+    },
+    var.mask_salt_secret_arn == null ? {} : { mask_salt = { arn = var.mask_salt_secret_arn, kms_key_arn = var.mask_salt_secret_kms_key_arn } },
+  )
   secret_statements = {
     for database, secret in local.secrets : database => concat(
       [{ Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [secret.arn] }],
@@ -85,7 +88,11 @@ locals {
 
   # Function, concern, statements. A function has no other rights than these.
   function_statements = {
-    ingest    = merge(local.bucket_statements.ingest, { pointer = local.pointer_statements, source = local.secret_statements.source })
+    ingest = merge(
+      local.bucket_statements.ingest,
+      { pointer = local.pointer_statements },
+      { for secret, statements in local.secret_statements : secret => statements if secret != "warehouse" },
+    )
     transform = local.bucket_statements.transform
     load      = merge(local.bucket_statements.load, { warehouse = local.secret_statements.warehouse })
     compact   = merge(local.bucket_statements.compact, { warehouse = local.secret_statements.warehouse })

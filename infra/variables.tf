@@ -150,6 +150,28 @@ variable "warehouse_secret_arn" {
   }
 }
 
+variable "mask_salt_secret_arn" {
+  description = "ARN of an existing secret with the salt of the model's masks, as JSON with the member salt. Null: the model masks nothing by sha256."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.mask_salt_secret_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[^*?]+$", var.mask_salt_secret_arn))
+    error_message = "mask_salt_secret_arn must be the whole ARN of a secret, or null."
+  }
+}
+
+variable "mask_salt_secret_kms_key_arn" {
+  description = "ARN of the customer's key that encrypts the secret with the salt. Null: AWS's own key."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.mask_salt_secret_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.mask_salt_secret_kms_key_arn))
+    error_message = "mask_salt_secret_kms_key_arn must be the ARN of a key (not of an alias), or null."
+  }
+}
+
 variable "source_secret_kms_key_arn" {
   description = "ARN of the customer's key that encrypts the source's secret. Null: kms_key_arn if the secret is made here, otherwise AWS's own key."
   type        = string

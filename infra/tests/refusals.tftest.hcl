@@ -31,6 +31,8 @@ run "every_variable_refuses_nonsense" {
     log_level                    = "ERROR" # Lambda would drop the metrics
     source_secret_arn            = "my-secret"
     warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:*"
+    mask_salt_secret_arn         = "salt"
+    mask_salt_secret_kms_key_arn = "alias/mine"
     source_secret_kms_key_arn    = "alias/mine"
     warehouse_secret_kms_key_arn = "*"
     ingestion_bucket             = "with.dots"
@@ -65,6 +67,8 @@ run "every_variable_refuses_nonsense" {
     var.log_level,
     var.source_secret_arn,
     var.warehouse_secret_arn,
+    var.mask_salt_secret_arn,
+    var.mask_salt_secret_kms_key_arn,
     var.source_secret_kms_key_arn,
     var.warehouse_secret_kms_key_arn,
     var.ingestion_bucket,

@@ -290,6 +290,8 @@ run "in_a_vpc_with_secrets_that_are_there" {
     security_group_ids           = ["sg-0123456789abcdef0"]
     source_secret_arn            = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:shop/source-AbCdEf"
     warehouse_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:shop/warehouse-AbCdEf"
+    mask_salt_secret_arn         = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:shop/salt-AbCdEf"
+    mask_salt_secret_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/33333333-3333-3333-3333-333333333333"
     source_secret_kms_key_arn    = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
     warehouse_secret_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/22222222-2222-2222-2222-222222222222"
     sslrootcert                  = "/var/task/ca.pem"
@@ -325,6 +327,7 @@ run "in_a_vpc_with_secrets_that_are_there" {
       for key, policy in aws_iam_role_policy.function : key => [for statement in jsondecode(policy.policy).Statement : statement.Resource[0]]
       if strcontains(policy.policy, "secretsmanager:") || strcontains(policy.policy, "kms:")
       } == {
+      "ingest/mask_salt"  = [var.mask_salt_secret_arn, var.mask_salt_secret_kms_key_arn]
       "ingest/source"     = [var.source_secret_arn, var.source_secret_kms_key_arn]
       "load/warehouse"    = [var.warehouse_secret_arn, var.warehouse_secret_kms_key_arn]
       "compact/warehouse" = [var.warehouse_secret_arn, var.warehouse_secret_kms_key_arn]

@@ -6,7 +6,7 @@ The engine names no table: everything that is true of one database only is in th
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
@@ -27,6 +27,10 @@ HISTORY = "_history"
 LONGEST_NAME_BYTES = 63
 # What a name in a bucket or in a Delta table's path cannot hold, and the mark that stands for it.
 _UNFIT = re.compile(r"[/#?\\%~\x00-\x1f\x7f]")
+# What PostgreSQL takes, less what the names of a fact's view and indexes need to differ.
+LONGEST_FACT_BYTES = 54
+# Delta tables cannot lie in such a folder, see lake/table.py.
+UNFIT_FOR_FOLDERS = re.compile(r"[#?\\\x00-\x1f\x7f]|%[0-9a-fA-F]{2}")
 FOLDERS: Mapping[Kind, str] = {"fact": "fact", "dimension": "dimension", "calendar": "dimension"}
 FLAGS = {"history", "soft_delete"}
 # How the name of the surrogate key of a dimension's versions ends.
@@ -496,6 +500,11 @@ class Reader:
                 key = model.sources[star.driving].key
                 own = f"{'source_key' if star.kind == 'fact' else 'key'} {star.source_key}"
                 self.problems.append(f"{where} {own} does not match {star.driving}'s key {key}")
+            if len(star.name.encode()) > LONGEST_FACT_BYTES:
+                self.problems.append(
+                    f"{where} has {len(star.name.encode())} bytes: expected {LONGEST_FACT_BYTES} or less, since"
+                    f" PostgreSQL cuts names at 63, and the view {star.name}_current would have the name of an index"
+                )
             if len(star.key) != 1:
                 self.problems.append(f"{where} key is {star.key}: a fact has one surrogate key")
 
@@ -508,9 +517,14 @@ class Reader:
         read = {f"[source.{name}]": name for name in model.sources} | {f"seed/{name}.csv": name for name in model.seeds}
         read |= {"the calendar's days": calendar} if calendar else {}
         self.problems += [
-            f"{a} and {b} are one table for the engine, since their names are equal or differ in case alone: read the"
-            " table through a view with another name, or rename the seed"
+            f"{a} and {b} are one table for the engine, since their names are equal or differ in case alone: call one"
+            " otherwise and write the source's name as its table = …, or rename the seed"
             for a, b in _doubles(read)
+        ]
+        self.problems += [
+            f"[source.{name}] cannot be the name of a folder, in which its rows lie{why}: call it otherwise, and write"
+            f" table = {name!r} below it"
+            for name, why in _unfit(model.sources)
         ]
 
     def known(self, where: str, table: Mapping[str, object], names: set[str]) -> None:
@@ -557,6 +571,17 @@ class Reader:
             self.problems.append(f"{where} {field} is {name!r}: expected {expected}")
             return None
         return name
+
+
+def _unfit(names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give those names that a folder of a bucket, or of a Delta table, cannot have, each with what there is to say."""
+    for name in names:
+        parts = name.split("/")
+        around = ["/".join(parts[:end]) for end in range(1, len(parts))]
+        if UNFIT_FOR_FOLDERS.search(name) or not {"", ".", "..", "_delta_log"}.isdisjoint(parts):
+            yield name, ""
+        else:
+            yield from ((name, f", since it lies within that of [source.{each}]") for each in around if each in names)
 
 
 def _doubles(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:

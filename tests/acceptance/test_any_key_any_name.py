@@ -127,6 +127,52 @@ def test_a_key_may_be_of_any_type_and_lie_anywhere(new_source: NewSource) -> Non
     assert source.ingest() is None
 
 
+TYPES = "create type mood as enum ('calm', 'a \"b\", c'); create type pair as (a integer, b text);"
+OTHER_KEYS = {
+    "doubles": ("double precision", ["'-0'", "'NaN'", "'-Infinity'"]),
+    "numbers": ("numeric", ["1.0", "'NaN'", "12345678901234567890123456789.5"]),
+    "days": ("date", ["'infinity'", "'0044-03-15 BC'", "'10000-01-01'"]),
+    "moments": ("timestamptz", ["'-infinity'", "'0044-03-15 BC'", "'294276-12-31 23:59:59.999999Z'"]),
+    "hosts": ("inet", ["'10.0.0.1'", "'10.0.0.1/24'", "'::1'"]),
+    "moods": ("mood", ["'calm'", "'a \"b\", c'"]),
+    "pairs": ("pair", ["(1, 'a')", "(2, 'a \"q\", (x)')", "(null, '')"]),
+    "lists": ("integer[]", ["'{1,2}'", "'{1,NULL}'", "'[0:1]={1,2}'"]),
+    "texts": ("text[]", ["array['a,b']", "array['a', 'b']", "array['NULL']"]),
+    "spans": ("interval", ["'1 month'", "'31 days'", "'-1 hour'"]),
+    "documents": ("jsonb", ["'{\"a\": 1}'", "'null'", "'[]'"]),
+    "ranges": ("int4range", ["'[1,2)'", "'empty'", "'(,0)'"]),
+    "bits": ("bit varying(8)", ["'0'", "'01'", "''"]),
+    "flags": ("boolean", ["true", "false"]),
+    "times": ("timetz", ["'24:00+00'", "'12:00+02'", "'13:00+03'"]),
+    "amounts": ("money", ["1", "-2", "1234.56"]),
+}
+
+
+def test_a_key_may_be_of_any_other_type_too(new_source: NewSource) -> None:
+    source = new_source(
+        TYPES
+        + "".join(
+            f"create table {name} (id {kind} primary key, n serial, note text, at timestamp default '2024-01-01');"
+            f" insert into {name} (id) values {', '.join(f'({value})' for value in values)};"
+            for name, (kind, values) in OTHER_KEYS.items()
+        ),
+        "".join(f'[source.{name}]\nkey = ["id"]\nupdated = "at"\n' for name in OTHER_KEYS),
+    )
+    for name in OTHER_KEYS:
+        source.execute(
+            f"update {name} set note = 'unseen' where n = 1",
+            f"update {name} set note = 'seen', at = '2100-01-01' where n = 2",
+            f"delete from {name} where n = 3",
+        )
+    manifest = source.ingest()
+
+    assert manifest is not None
+    counts = {name: (each.updated, each.deleted) for name, each in manifest.tables.items()}
+    assert counts == {name: (2, len(values) - 2) for name, (_, values) in OTHER_KEYS.items()}
+    assert {name: source.latest(name) for name in OTHER_KEYS} == {name: source.source(name) for name in OTHER_KEYS}
+    assert source.ingest() is None
+
+
 def test_a_key_may_have_several_columns(new_source: NewSource) -> None:
     source = new_source(
         "create table line (order_id integer, code text, position smallint, name text, last_updated timestamp,"

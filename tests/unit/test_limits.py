@@ -18,6 +18,7 @@ WAREHOUSE = """
 create table dim_thing (
     thing_id integer not null,
     amount numeric not null, /* varchar(3) */
+    wide decimal ( 50 , 10 ) default 0,
     price numeric(10, 2),
     code varchar(3),
     "a name" character varying(5),
@@ -53,6 +54,15 @@ VALUES = [
     ("DECIMAL(10,2)", "DECIMAL(38,18)", "-100000000", False),
     ("DECIMAL(10,2)", "DOUBLE", "'Infinity'::double", False),
     ("DECIMAL(30,2)", "VARCHAR", "'1234567890123456789012345678.90'", True),
+    ("DECIMAL(10,2)", "VARCHAR", "'1.0000'", True),
+    ("DECIMAL(10,2)", "VARCHAR", "'1.0000000000000000000000001'", False),
+    ("DECIMAL(38,30)", "VARCHAR", "'1.0000000000000000000000001'", True),
+    ("BIGINT", "VARCHAR", "'5.0000000000000000000000001'", False),
+    ("BIGINT", "VARCHAR", "'5.000'", True),
+    *(("NUMERIC", "VARCHAR", f"'{each}'", True) for each in ("1" * 100, "-0.10", "NaN", "-Infinity", "1e400")),
+    *(("NUMERIC", "VARCHAR", f"'{each}'", False) for each in ("", "a", "1,5", "--1", "1 000", "0x10")),
+    ("NUMERIC", "DECIMAL(38,2)", "1.50", True),
+    ("NUMERIC", "DOUBLE", "'NaN'::double", False),
     ("DATE", "VARCHAR", "'2024-02-29'", True),
     ("DATE", "VARCHAR", "'2023-02-29'", False),
     ("DATE", "VARCHAR", "'next week'", False),
@@ -125,7 +135,8 @@ def taken(duck: duckdb.DuckDBPyConnection, limit: Limit, found: str, value: str)
 def test_types_are_read_as_postgres_reads_them(limits: Mapping[str, Mapping[str, Limit]]) -> None:
     assert limits["dim_thing"] == {
         "thing_id": Limit("INTEGER", is_required=True),
-        "amount": Limit("DECIMAL(38,18)", is_required=True),
+        "amount": Limit("NUMERIC", is_required=True),
+        "wide": Limit("NUMERIC", is_required=False, has_default=True, digits=(50, 10)),
         "price": Limit("DECIMAL(10,2)", is_required=False),
         "code": Limit("VARCHAR", is_required=False, longest=3),
         "a name": Limit("VARCHAR", is_required=False, longest=5),
@@ -210,6 +221,28 @@ def test_a_moment_with_a_zone_is_taken_in_iso_form(
     limit = Limit("TIMESTAMP WITH TIME ZONE", is_required=True)
     rows = judged(Select(f"select '{value}' as v"), {"v": "VARCHAR"}, {"v": limit}, {})
     assert duck.execute(f"select _tidemark_wrong is null from ({rows})").fetchall() == [(fits,)]
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("1" * 40 + ".0123456789000", True),
+        ("-000" + "1" * 40, True),
+        ("1" * 41, False),
+        ("0.01234567891", False),
+        ("NaN", True),
+        ("Infinity", False),
+        ("1e5", False),
+    ],
+)
+def test_a_numeric_with_many_digits_takes_what_postgres_neither_refuses_nor_rounds(
+    duck: duckdb.DuckDBPyConnection,
+    value: str,
+    fits: bool,  # noqa: FBT001 -- a case of the test
+) -> None:
+    limit = Limit("NUMERIC", is_required=True, digits=(50, 10))
+
+    assert taken(duck, limit, "VARCHAR", f"'{value}'")[0] == ([value] if fits else [])
 
 
 def test_a_null_is_taken_where_the_star_may_have_one(duck: duckdb.DuckDBPyConnection) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.small_source import write_model
 from tidemark.errors import ConfigError
 from tidemark.model import find_model, load_model, shipped_models
 
@@ -70,6 +71,7 @@ def test_every_problem_is_named_at_once(copied: Path) -> None:
         ('reads = ["address"]', 'reads = ["address"]\nhistory = true\nsoft_delete = true', "expected one of them"),
         ('reads = ["address"]', 'reads = ["address"]\nhistory = true\ndriving = "staff"', "driving is 'staff'"),
         ('kind = "fact"', 'kind = "fact"\nsoft_delete = true', "only a dimension may have soft_delete"),
+        ("[star.fact_payment]", f"[star.fact_{'x' * 50}]", "has 55 bytes: expected 54 or less"),
     ],
 )
 def test_a_mistake_is_named(copied: Path, before: str, after: str, problem: str) -> None:
@@ -120,3 +122,14 @@ def test_a_table_without_updated_is_always_swept_whole(copied: Path) -> None:
     edit(copied, 'updated = "last_updated"', 'sweep = "keys"\nsweep_every = 5')
     table = load_model(str(copied)).sources["address"]
     assert (table.sweep, table.sweep_every) == ("rows", 1)
+
+
+def test_a_name_that_no_folder_can_have_is_named_with_what_to_write(tmp_path: Path) -> None:
+    names = ["..", "a#b", "a\\\\b", "50%25", "shop", "shop/customer", "fine/name", "x/_delta_log"]
+    sections = "".join(f'[source."{name}"]\nkey = ["id"]\n' for name in names)
+    with pytest.raises(ConfigError) as caught:
+        write_model(tmp_path / "model", sections)
+    found = {problem.partition("[source.")[2].partition("]")[0]: problem for problem in caught.value.problems}
+    assert list(found) == ["..", "a#b", "a\\b", "50%25", "shop/customer", "x/_delta_log"]
+    assert "since it lies within that of [source.shop]: call it otherwise" in found["shop/customer"]
+    assert found["a#b"].endswith("and write table = 'a#b' below it")

@@ -197,9 +197,7 @@ def require_fit(place: str) -> None:
     """Raise a ConfigError unless a Delta table can lie at this place."""
     if UNFIT_FOR_DELTA.search(place):
         rule = "it must not hold #, ?, \\, a control character, or % before two hex digits"
-        advice = (
-            "name another directory, in the setting or in TMPDIR, or read the table through a view with another name"
-        )
+        advice = "name another directory, in the setting or in TMPDIR, or give the table another name in the model"
         raise ConfigError(f"there can be no Delta table at {place!r}: {rule}", advice=advice)
 
 

@@ -57,11 +57,22 @@ class Column:
     def typed(self) -> str:
         """Give the DuckDB type in which a model's SELECT sees the column."""
         if self.base_type == "numeric":
-            found = re.fullmatch(r"numeric\((\d+)(?:,(-?\d+))?\)", self.type)
-            digits, decimals = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
-            fits = 0 < digits <= WIDEST_DECIMAL_DIGITS and 0 <= decimals <= digits
-            return f"DECIMAL({digits}, {decimals})" if fits else UNCONSTRAINED_DECIMAL
+            return self._decimal or UNCONSTRAINED_DECIMAL
         return INTEGERS.get(self.type) or TYPED.get(self.base_type, "VARCHAR")
+
+    @property
+    def is_beyond_decimal(self) -> bool:
+        """Say whether the column may hold numbers that no decimal of DuckDB has."""
+        return self.base_type == "numeric" and not self._decimal
+
+    @property
+    def _decimal(self) -> str:
+        """Give the decimal that holds a numeric with a precision; empty if there is none."""
+        found = re.fullmatch(r"numeric\((\d+)(?:,(-?\d+))?\)", self.type)
+        digits, decimals = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+        # numeric(3,-2) holds hundreds, numeric(2,5) none above 0.00099.
+        digits, decimals = max(digits, decimals, digits - decimals), max(decimals, 0)
+        return f"DECIMAL({digits}, {decimals})" if 0 < digits <= WIDEST_DECIMAL_DIGITS else ""
 
 
 def is_reserved(name: str) -> bool:

@@ -15,6 +15,10 @@ def presented(column: Column, value: Expression | None = None) -> Expression:
     if column.typed.startswith(("DATE", "TIME")):
         # DuckDB ignores the BC in Postgres's text and reads the year as one AD.
         value = Expression(f"case when {value} not like '%BC' then {value} end")
+    if column.typed == UNCONSTRAINED_DECIMAL:
+        # A cast does not fail on too many decimals: it rounds.
+        digits = text(r"\.[0-9]{18}[0-9]*[1-9]")
+        value = Expression(f"case when strlen({value}) <= 19 or not regexp_matches({value}, {digits}) then {value} end")
     return read_as(column, value)
 
 
@@ -28,13 +32,7 @@ def read_as(column: Column, value: Expression) -> Expression:
 
 def is_lost(column: Column, value: Expression | None = None) -> Condition:
     """Write the condition that a model cannot see a value that is there."""
-    value = value or quoted(column.name)
-    lost = Condition(f"{presented(column, value)} is null")
-    if column.typed != UNCONSTRAINED_DECIMAL:
-        return lost
-    # A cast does not fail on too many decimals: it rounds.
-    digits = text(r"\.[0-9]{18}[0-9]*[1-9]")
-    return Condition(f"{lost} or strlen({value}) > 19 and regexp_matches({value}, {digits})")
+    return Condition(f"{presented(column, value)} is null")
 
 
 def reads_otherwise(before: Sequence[Column], now: Sequence[Column], old: str, new: str) -> Condition:

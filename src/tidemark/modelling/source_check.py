@@ -26,6 +26,7 @@ from tidemark.postgres.connection import connect
 from tidemark.postgres.queries import query
 from tidemark.star.binding import bind
 from tidemark.star.limits import known_limits_of
+from tidemark.star.passing import seen_by
 from tidemark.star.shape import faults_of_tables
 from tidemark.star.star_sql import typed
 from tidemark.tables.statements import completed
@@ -106,8 +107,9 @@ def _run(
     file = f"{star.path}.sql"
     engine.seeds(model.seeds)
     engine.view("calendar", select("binding", "one_day"))
-    for name, (rows, columns) in read.items():
-        engine.view(name, typed(rows, columns))
+    seen = seen_by(engine, star, model.sources, {name: read[name][1] for name in star.reads})
+    for name in star.reads:
+        engine.view(name, typed(read[name][0], seen[name]))
     try:
         with engine.working_tables() as working:
             made = working.of(Select(star.sql))

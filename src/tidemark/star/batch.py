@@ -74,7 +74,9 @@ class Batch:
         wrong = faults_of_select(star, yielded, limits)
         if wrong:
             raise ConfigError.of(wrong, advice="mend the model")
-        mine = {name: limits[name].lake_type if name in limits else kind for name, kind in yielded.items()}
+        mine = {
+            name: limits[name].of_yield(kind).lake_type if name in limits else kind for name, kind in yielded.items()
+        }
         return self.writer.open(star, {**before, **mine, **after})
 
     def outcome(

@@ -18,7 +18,8 @@ from tidemark.lake.sqltext import Expression, Fields, Select, converted, listed,
 from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.star.key_types import faults_of_keys, is_marked, marked
-from tidemark.star.limits import Limit, known_limits_of
+from tidemark.star.limits import NUMERIC, Limit, known_limits_of
+from tidemark.star.passing import seen_by
 from tidemark.star.selects import yielded_by
 from tidemark.star.shape import faults_of_select, faults_of_tables
 from tidemark.tables.statements import completed, warehouse_sql
@@ -133,11 +134,12 @@ def bind(
     worker = engine.worker("the model's SELECTs")
     bound = Binding()
     with closing(worker.connection), worker.working_tables() as working:
-        _present(worker, model, {name: found for name, found in columns.items() if found})
         for star in model.stars.values():
             if star.mirror or not all(columns.get(name) for name in star.reads):
                 continue
             try:
+                seen = seen_by(worker, star, model.sources, {name: columns[name] for name in star.reads})
+                _present(worker, model, seen)
                 yielded = bound.yielded[star.name] = yielded_by(worker, model, star)
                 is_new = bool(new) and (star.kind == "calendar" or any(name in new for name in star.reads))
                 is_changed = any(name in changed for name in star.reads)
@@ -238,7 +240,7 @@ def _unfit(star: StarTable, yielded: Mapping[str, str], limits: Mapping[str, Lim
 
 
 def _is_number(kind: str) -> bool:
-    return kind in INTEGRAL or kind.startswith(("DECIMAL", "FLOAT", "DOUBLE"))
+    return kind in INTEGRAL or kind.startswith(("DECIMAL", "FLOAT", "DOUBLE", NUMERIC))
 
 
 def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]], *, marks: bool = False) -> None:

@@ -156,7 +156,7 @@ def judged_rows(dimension: Dimension, tables: WorkingTables, instead: Mapping[st
     """
     batch, star, found = dimension.batch, dimension.star, dimension.yielded
     judged = star_sql.judged(Select(star.sql), found, batch.limits[star.name], {})
-    sample = sample_of(batch.sources, star.reads, instead)
+    sample = sample_of(batch.sources, star, star.reads, instead)
     rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.row_key, sample).rows
     batch.engine.execute(
         statement(

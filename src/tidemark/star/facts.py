@@ -180,7 +180,7 @@ def spans(part: Rows, rows: int, size: int = ROWS_AT_ONCE) -> Iterator[Rows]:
 def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | None:
     """Write the rows of a part that the star can take, and note the others; `before` has this batch's other files."""
     batch, star, limits = fact.batch, fact.star, fact.batch.limits[fact.star.name]
-    unreadable = star_sql.unreadable(fact.state.entry.columns)
+    unreadable = star_sql.unreadable(batch.sources.seen_by(star)[star.driving])
     readable = select("star", "without_unreadable", rows=part, reason=unreadable).rows if unreadable else part
     written = fact.lake.rows([*fact.kept, *(action.path for action in before)])
     beside = star_sql.neighbours(written, star, part, fact.table, fact.columns, fact.open_keys)
@@ -189,7 +189,7 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
     judged = star_sql.judged(made, fact.yielded, limits, {})
     joined = [name for name in star.reads if name != star.driving]
     with batch.engine.working_tables() as tables:
-        instead, sample = {star.driving: readable}, sample_of(batch.sources, joined, {})
+        instead, sample = {star.driving: readable}, sample_of(batch.sources, star, joined, {})
         rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.source_key, sample)
         others = [star.key[0], *star_sql.HISTORY]
         file = batch.writer.write_local(fact.lake, star_sql.fitting(rows.rows, fact.yielded, limits, others))

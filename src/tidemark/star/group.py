@@ -38,6 +38,7 @@ from tidemark.star import star_sql
 from tidemark.star.facts import open_keys
 from tidemark.star.group_history import BATCH, dimension_versions
 from tidemark.star.limits import Limit
+from tidemark.star.passing import seen_by
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.star_manifest import star_statistics
 from tidemark.star.writer import StarWriter
@@ -113,10 +114,10 @@ class StarGroup:
         if not is_whole:
             self._require_readable(star.reads[0])
             changed = select("group", "changes_of_batch", changes=self.group.changes[star.reads[0]])
-            self._present({star.reads[0]: select("star", "not_deleted", rows=changed.rows).rows})
+            self._present(star, {star.reads[0]: select("star", "not_deleted", rows=changed.rows).rows})
         else:
             live_only = star.knows_deletions
-            self._present({name: self._state(name, batches, live_only=live_only) for name in star.reads})
+            self._present(star, {name: self._state(name, batches, live_only=live_only) for name in star.reads})
         found, made = self._made(star, batches, is_whole=is_whole)
         marks = star_sql.MARK if star.knows_deletions else {}
         fitting = self._fitting(star, found, Select(f"from {made}"), {}, [BATCH, *marks])
@@ -167,7 +168,7 @@ class StarGroup:
         joined = {name: self._state(name, batches) for name in star.reads if name != star.driving}
         changes = self.group.changes[star.driving]
         own = select("group", "changes_of_batch", changes=changes).rows
-        self._present({star.driving: own, **joined})
+        self._present(star, {star.driving: own, **joined})
         found, made = self._made(star, batches, is_whole=False)
         rows = self.tables.of(
             select(
@@ -297,9 +298,11 @@ class StarGroup:
         self._require_none(select("group", "first_batch", rows=judged, where=wrong))
         return self.tables.of(star_sql.fitting(judged, found, limits, others))
 
-    def _present(self, rows: Mapping[str, Rows]) -> None:
+    def _present(self, star: StarTable, rows: Mapping[str, Rows]) -> None:
+        columns = {name: self.group.entries[name].columns for name in star.reads}
+        seen = seen_by(self.engine, star, self.model.sources, columns)
         for name, each in rows.items():
-            self.engine.view(name, star_sql.typed(each, self.group.entries[name].columns))
+            self.engine.view(name, star_sql.typed(each, seen[name]))
 
     def _state(self, name: str, batches: Sequence[int], *, live_only: bool = False) -> Rows:
         """Give the rows of a source table that a SELECT sees in the batch that is set, or only those that are there."""

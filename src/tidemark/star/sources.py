@@ -31,6 +31,7 @@ from tidemark.log.columns import Column
 from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable
 from tidemark.objects import Objects
+from tidemark.star.passing import seen_by
 from tidemark.star.star_sql import gone, typed, unreadable
 
 BRING_UP = "run tidemark ingest, which brings it up to date; if it still does not, tidemark rebuild latest"
@@ -77,9 +78,9 @@ class SourceState:
         fields = names(_types(columns))
         return union_all(select("files", "fields", fields=fields, rows=rows) for rows in [there, *deleted]).rows
 
-    def sample(self, rows: Rows) -> str | None:
-        """Name the first unreadable value in some of the table's rows; None when every value can be read."""
-        reason = unreadable(self.entry.columns)
+    def sample(self, rows: Rows, columns: Sequence[Column]) -> str | None:
+        """Name the first unreadable value in some of the table's rows; None if every value of `columns` can be read."""
+        reason = unreadable(columns)
         if reason is None:
             return None
         found = self.engine.value(select("star", "first_unreadable", reason=reason, rows=rows))
@@ -87,8 +88,8 @@ class SourceState:
 
     @cached_property
     def sample_of_all(self) -> str | None:
-        """Give `sample` of all the table's rows, which are read for this only once."""
-        return self.sample(self.rows)
+        """Give `sample` of all the table's rows and columns, which are read for this only once."""
+        return self.sample(self.rows, self.entry.columns)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,13 @@ class SourceTables:
     """The source tables that the star reads, by name."""
 
     engine: Engine
+    sources: Mapping[str, SourceTable]
     states: Mapping[str, SourceState]
+
+    def seen_by(self, star: StarTable) -> Mapping[str, Sequence[Column]]:
+        """Give the columns of the tables that a star table reads, as its SELECT sees them."""
+        columns = {name: self.states[name].entry.columns for name in star.reads}
+        return seen_by(self.engine, star, self.sources, columns)
 
     def has_changes(self, star: StarTable) -> bool:
         """Say whether the batch changes a dimension's tables, or a fact's driving table."""
@@ -104,8 +111,8 @@ class SourceTables:
 
     def describe(self, star: StarTable) -> None:
         """Make the views that a star table's SELECT reads, without any rows, to learn what it yields."""
-        columns = {name: self.states[name].entry.columns for name in star.reads}
-        self.present(star, {name: empty(_types(found)) for name, found in columns.items()})
+        types = {name: _types(self.states[name].entry.columns) for name in star.reads}
+        self.present(star, {name: empty(found) for name, found in types.items()})
 
     def present(self, star: StarTable, instead: Mapping[str, Rows], *, filled: bool = False) -> None:
         """Make the views that a star table's SELECT reads.
@@ -115,11 +122,12 @@ class SourceTables:
             instead: the rows to present for some of the tables; every other table is presented with all its rows.
             filled: see `typed`.
         """
+        seen = self.seen_by(star)
         for name in star.reads:
             state = self.states[name]
             # Latest is opened only where its rows are asked for.
             rows = instead[name] if name in instead else state.rows  # noqa: SIM401
-            self.engine.view(name, typed(rows, state.entry.columns, filled=filled))
+            self.engine.view(name, typed(rows, seen[name], filled=filled))
 
 
 @contextmanager
@@ -159,7 +167,7 @@ def source_tables(
                 ]
                 read = partial(_there, latest, sources[name], entry, manifest.batch)
                 states[name] = SourceState(engine, sources[name], entry, parts, read)
-        yield SourceTables(engine, states)
+        yield SourceTables(engine, sources, states)
     finally:
         for state in states.values():
             for part in state.parts:

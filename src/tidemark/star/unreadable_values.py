@@ -13,17 +13,22 @@ from tidemark.star.quarantine import DOUBT
 from tidemark.star.sources import SourceTables
 
 
-def sample_of(sources: SourceTables, tables: Iterable[str], instead: Mapping[str, Rows]) -> str | None:
+def sample_of(sources: SourceTables, star: StarTable, tables: Iterable[str], instead: Mapping[str, Rows]) -> str | None:
     """Name an unreadable value, as `table.column is …`; None when there is none.
 
     Args:
         sources: the source tables.
-        tables: the names of the tables to search.
+        star: the star table.
+        tables: the names of the tables to search, which are among those that it reads.
         instead: see `SourceTables.present`.
     """
+    seen = sources.seen_by(star)
     for name in tables:
         state = sources.states[name]
-        found = state.sample(instead[name]) if name in instead else state.sample_of_all
+        if name not in instead and seen[name] == state.entry.columns:
+            found = state.sample_of_all
+        else:
+            found = state.sample(instead.get(name) or state.rows, seen[name])
         if found:
             return f"{name}.{found}"
     return None

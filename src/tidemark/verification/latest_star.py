@@ -44,6 +44,8 @@ from tidemark.mirror import history_columns
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.report import Progress, quiet
+from tidemark.star.limits import limits_of
+from tidemark.star.passing import seen_by
 from tidemark.star.quarantine import open_rows
 from tidemark.star.selects import yielded_by
 from tidemark.star.star_log import StarLog, reach_of_star
@@ -220,15 +222,19 @@ class StarEdge:
         """Make the views that a SELECT reads: latest and, where none leaves, the rows that the last change deleted."""
         self.engine.seeds(self.model.seeds)
         last = self._last_change(star) if star.kind == "dimension" and not star.knows_deletions else None
+        tables = self.manifests[self.done.batch].tables
+        seen = seen_by(self.engine, star, self.model.sources, {name: tables[name].columns for name in star.reads})
         for name in star.reads:
-            entry = self.manifests[self.done.batch].tables[name]
+            entry = tables[name]
             columns = entry.columns
             latest = state_as_of(self.ingestion, self.model.sources[name], self.done.batch, entry)
             states = [latest.rows if latest else empty({column.name: column.log_type for column in columns})]
             if last:
                 states += self._deleted(last, name, states[0])
-            present = partial(mirrored, table=star.mirror) if star.mirror else typed
-            self.engine.view(name, union_all(present(rows, columns=columns) for rows in states))
+            if star.mirror:
+                self.engine.view(name, mirrored(states[0], star.mirror, columns))
+            else:
+                self.engine.view(name, union_all(typed(rows, seen[name]) for rows in states))
 
     def _last_change(self, star: StarTable) -> Manifest | None:
         for batch in sorted(self.manifests, reverse=True):
@@ -267,9 +273,12 @@ class StarEdge:
         judge(self.engine, found, "set aside", exists(aside, "a", is_live))
 
     def _columns(self, star: StarTable) -> dict[str, Column]:
-        """Give the columns of a fact's driving table by name."""
-        tables = self.manifests[self.done.batch].tables
-        return {column.name: column for column in tables[star.driving].columns} if star.kind == "fact" else {}
+        """Give the columns of a fact's driving table by name; of a dimension those that the star has as decimals."""
+        if star.kind == "fact":
+            tables = self.manifests[self.done.batch].tables
+            return {column.name: column for column in tables[star.driving].columns}
+        limits = limits_of(self.model)[star.name]
+        return {name: Column(name, "numeric") for name, each in limits.items() if each.type.startswith("DECIMAL")}
 
 
 def _as_key(column: Column | None, name: str, prefix: str) -> Expression:
