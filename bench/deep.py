@@ -28,7 +28,8 @@ from tidemark.log.changelog import ChangeLog, Manifest, newest_batch, put_manife
 from tidemark.log.columns import Column
 from tidemark.log.fold import Fold
 from tidemark.log.pointer import open_pointer
-from tidemark.model import Model, load_model
+from tidemark.model import Model
+from tidemark.model_reader import load_model
 from tidemark.objects import Objects, open_objects
 from tidemark.star.copy_lines import totals_by_batch
 from tidemark.star.star_manifest import Processed, StarEntry, loaded_columns

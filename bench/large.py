@@ -60,11 +60,14 @@ def report(sizes: list[Size]) -> str:
     times = large.full["all"].wall_seconds / small.full["all"].wall_seconds
     peaks = [max(each.peak_mib or 0 for each in size.full.values()) for size in sizes]
     verdict = "reached" if times <= TIMES_AT_MOST else "missed"
+    sentence = f"The full load of {large.rows:,} rows takes {times:.1f} times as long as that of {small.rows:,}"
+    sentence += (
+        f" (at most {TIMES_AT_MOST}: {verdict}); the largest process has {peaks[-1]:.0f} MiB, there {peaks[0]:.0f}."
+    )
     lines = [
         f"{utc_now():%Y-%m-%d}, {os.cpu_count()} cores ({processor()}).",
         "",
-        f"The full load of {large.rows:,} rows takes {times:.1f} times as long as that of {small.rows:,}"
-        f" (at most {TIMES_AT_MOST}: {verdict}); the largest process has {peaks[-1]:.0f} MiB, there {peaks[0]:.0f}.",
+        sentence,
         "",
         "| rows | | ingest s | transform s | load s | all s | peak MiB | load of the machine, 15 min |",
         "|--:|---|--:|--:|--:|--:|--:|--:|",

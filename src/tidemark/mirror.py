@@ -14,17 +14,8 @@ from zoneinfo import ZoneInfo
 from tidemark.choosing import Choice
 from tidemark.errors import ConfigError
 from tidemark.lake.sqltext import OWN, listed, named_as, quoted
-from tidemark.model import (
-    Evolve,
-    MirroredTable,
-    Model,
-    Reader,
-    SourceTable,
-    StarTable,
-    find_model,
-    load_model,
-    read_toml,
-)
+from tidemark.model import Evolve, MirroredTable, Model, SourceTable, StarTable
+from tidemark.model_reader import Reader, find_model, load_model, read_toml
 
 NAME = "mirror"
 # The number of a change, by which the lake tells versions apart.

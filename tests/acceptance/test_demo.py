@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from tidemark.embedded.generator import TABLES
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 
 LANDMARKS = (
     "Tidemark demo: ",

@@ -11,7 +11,7 @@ from tests.support.pipeline import Rig, clock
 from tests.support.proof import unproven, verify
 from tidemark.compact import Compact
 from tidemark.errors import ConfigError, ContractError
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.warehouse.schema import init

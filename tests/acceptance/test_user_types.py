@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.library import LIBRARY, library_template
 from tests.support.pipeline import Rig, clock
 from tests.support.postgres import Postgres
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.replay import Replay
 from tidemark.verification.verify import Verify
 from tidemark.warehouse.schema import init, plan_init

@@ -13,7 +13,7 @@ from tests.support.proof import COPIED, LAWS, keys, proof, unproven, verify
 from tests.support.tampering import alter_database, alter_manifest, alter_object, drop, rewrite
 from tidemark.errors import DataError
 from tidemark.lake.table import open_table
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.warehouse.schema import init

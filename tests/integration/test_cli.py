@@ -10,7 +10,7 @@ from tests.support.leftovers import left_behind
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 
 STARS = len(load_model("totesys").stars)
 

@@ -11,7 +11,8 @@ import pytest
 from tests.support.library import LIBRARY
 from tests.support.pipeline import ask
 from tidemark.errors import ConfigError
-from tidemark.model import Model, find_model, load_model
+from tidemark.model import Model
+from tidemark.model_reader import find_model, load_model
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import bare, split_statements
 from tidemark.tables.statements import warehouse_sql

@@ -11,7 +11,8 @@ import pytest
 from tests.support.library import LIBRARY
 from tests.support.pipeline import ask
 from tidemark.errors import ConfigError
-from tidemark.model import Model, load_model
+from tidemark.model import Model
+from tidemark.model_reader import load_model
 from tidemark.postgres.connection import connect
 from tidemark.postgres.statements import headline
 from tidemark.warehouse.roles import ROLES, role_sql

@@ -12,7 +12,7 @@ from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
 from tidemark.capture.poll import Poll
 from tidemark.errors import DataError
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 
 TOML = """
 [source.part]

@@ -21,7 +21,7 @@ from tidemark.lake.rebuilt import RebuildReport
 from tidemark.lake.scratch import remove_leftovers
 from tidemark.lake.sqltext import Select
 from tidemark.lake.table import Change, open_table
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.settings import PREFIX

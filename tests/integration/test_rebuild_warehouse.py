@@ -13,7 +13,7 @@ from tests.support.library import LIBRARY, after_three_batches, library_template
 from tests.support.pipeline import Rig, Row, as_text, clock
 from tests.support.postgres import Postgres
 from tidemark.errors import ConfigError, DataError
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.verification.star_warehouse import verify_warehouse

@@ -13,7 +13,7 @@ import pytest
 from tests.support.pipeline import Rig, clock, generated_totesys, rigs
 from tests.support.postgres import Postgres
 from tests.support.tampering import alter_database
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.verification.verify import Verify
 from tidemark.warehouse.schema import init
 

@@ -18,7 +18,7 @@ from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site
 from tidemark.errors import ConfigError
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.postgres.connection import connect
 from tidemark.postgres.encryption import demanded_encryption, proven_by
 from tidemark.postgres.role_writes import possible_writes

@@ -13,7 +13,7 @@ from tests.support.postgres import Postgres
 from tidemark.cli import run
 from tidemark.disclosure import show_values, traceback_of
 from tidemark.errors import ConfigError, DataError, TidemarkError
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.postgres.connection import translated
 from tidemark.warehouse.model_file import located
 

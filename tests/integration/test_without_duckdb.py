@@ -14,7 +14,7 @@ SCRIPT = """
 import json, sys
 sys.modules.update(dict.fromkeys(("duckdb", "fsspec", "sqlglot")))  # importing what is None here is an ImportError
 from tidemark.load import Load
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
 from tidemark.verification.star_warehouse import verify_warehouse
 parts = load_model("totesys"), open_objects(sys.argv[1]), sys.argv[2]

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.support.selects import present, present_seed
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.verification.laws import checked, laws
 from tidemark.verification.star_warehouse import open_snapshot
 from tidemark.warehouse.schema import init

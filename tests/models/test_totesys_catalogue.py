@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 
 from tests.support.postgres import Postgres
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.warehouse.schema import init
 
 EXPECTED = Path(__file__).parent / "totesys_catalogue.txt"

@@ -15,7 +15,7 @@ from sqlglot import exp
 from tests.support.pipeline import SCHEMA, real_totesys
 from tests.support.selects import present, present_seed
 from tidemark.lake.sqltext import Select
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.star.limits import limits_of
 from tidemark.star.star_sql import HISTORY, fitting, judged
 

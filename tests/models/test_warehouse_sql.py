@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.postgres import Postgres
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.verification.laws import Law, checked, laws
 from tidemark.verification.result import MOST_DIFFERENCES
 from tidemark.verification.star_warehouse import WarehouseSnapshot

@@ -22,7 +22,7 @@ from tests.support.pipeline import Rig, Row, as_text, differences, generated_tot
 from tests.support.postgres import Postgres
 from tidemark.embedded.generator import activity
 from tidemark.log.changelog import Manifest
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.warehouse.schema import init
 
 ORACLE = Path(__file__).parent / "totesys_oracle"

@@ -19,7 +19,7 @@ from tests.support.commands import COMMANDS, harmed
 from tests.support.kills import Addresses, contents
 from tests.support.postgres import Postgres, running_postgres
 from tidemark.faults import EFFECTS, UPKEEP, watched
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.warehouse.schema import init
 
 PROMISES = Path(__file__).parents[2] / "docs" / "promises.md"

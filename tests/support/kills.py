@@ -23,7 +23,8 @@ from tidemark.errors import OvertakenError, TidemarkError
 from tidemark.lake.sqltext import Select, names
 from tidemark.lake.table import open_table
 from tidemark.log.pointer import open_pointer
-from tidemark.model import StarTable, load_model
+from tidemark.model import StarTable
+from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
 from tidemark.star.star_log import StarLog
 

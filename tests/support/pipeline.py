@@ -29,7 +29,8 @@ from tidemark.load import Load
 from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.latest import open_latest_as_of
 from tidemark.log.pointer import PointerStore, open_pointer
-from tidemark.model import Model, load_model
+from tidemark.model import Model
+from tidemark.model_reader import load_model
 from tidemark.objects import Objects, open_objects
 from tidemark.postgres.statements import created, split_statements
 from tidemark.report import StageReport

@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.pipeline import Rig, clock
 from tidemark.errors import OvertakenError
 from tidemark.log.changelog import manifest_key
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.rebuild import Rebuild
 from tidemark.replay import Replay, Replayed
 from tidemark.star.quarantine_report import SetAside, list_set_aside

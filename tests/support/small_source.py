@@ -19,7 +19,8 @@ from tidemark.lake.sqltext import Select
 from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.latest import open_latest
 from tidemark.log.pointer import open_pointer
-from tidemark.model import Model, load_model
+from tidemark.model import Model
+from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
 
 # How a poll reads text; the tests print the same.

@@ -21,7 +21,7 @@ from tidemark.cli import run
 from tidemark.cli.app import app
 from tidemark.log.changelog import LogObject, Manifest, TableEntry
 from tidemark.log.pointer import Pointer
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.modelling.picture import as_mermaid, as_text
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import split_statements

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemark.lake.sqltext import Select
-from tidemark.model import Model, StarTable, load_model
+from tidemark.model import Model, StarTable
+from tidemark.model_reader import load_model
 from tidemark.star.limits import Limit, known_limits_of, limits_of
 from tidemark.star.star_sql import fitting, judged
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.small_source import write_model
 from tidemark.errors import ConfigError
-from tidemark.model import find_model, load_model, shipped_models
+from tidemark.model_reader import find_model, load_model, shipped_models
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.library import LIBRARY
 from tidemark.cli import run
-from tidemark.model import find_model, shipped_models
+from tidemark.model_reader import find_model, shipped_models
 from tidemark.modelling.check import check
 from tidemark.modelling.toml_lines import lines_of
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.library import LIBRARY
 from tidemark.cli import run
-from tidemark.model import load_model
+from tidemark.model_reader import load_model
 from tidemark.modelling.picture import as_mermaid, as_text
 
 TEXT = """\

@@ -11,7 +11,8 @@ from tidemark.errors import ConfigError, ContractError
 from tidemark.lake.engine import open_engine
 from tidemark.lake.table import DELTA_TYPES, OTHER_NAMES, create_table, open_table
 from tidemark.log.columns import Column
-from tidemark.model import Model, load_model
+from tidemark.model import Model
+from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
 from tidemark.star.binding import Binding, bind, require_readable
 from tidemark.star.limits import limits_of

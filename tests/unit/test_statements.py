@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.model import load_model, shipped_models
+from tidemark.model_reader import load_model, shipped_models
 from tidemark.postgres.statements import split_statements
 
 PARTS = st.sampled_from(

@@ -140,7 +140,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _show(name: str, *, mermaid: bool, as_json: bool) -> None:
-    from tidemark.model import load_model  # noqa: PLC0415 -- `--help` does without
+    from tidemark.model_reader import load_model  # noqa: PLC0415 -- `--help` does without
     from tidemark.modelling.picture import as_mermaid, as_text  # noqa: PLC0415 -- as above
 
     loaded = load_model(name)

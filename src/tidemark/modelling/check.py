@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.model import Model, StarTable, find_model, read_model
+from tidemark.model import Model, StarTable
+from tidemark.model_reader import find_model, read_model
 from tidemark.model_source import FILE as SOURCE_FILE
 from tidemark.modelling.own_files import (
     faults_of_checks,
