@@ -55,11 +55,11 @@ FILES = {
     "dimension/desk.sql": "select desk_id, label from desk",
     "fact/visit.sql": "select visit_id, staff_id, desk_id from visit",
     "warehouse.sql": """
-create table dim_staff (staff_record_id bigint primary key, staff_id integer not null, name varchar(20) not null,
+create table dim_staff (staff_record_id bigint primary key, staff_id numeric(6, 2) not null, name varchar(20) not null,
     department_name text, valid_from timestamp not null, is_deleted boolean not null, batch_id bigint not null,
     valid_to timestamp);
 create table dim_desk (desk_id integer primary key, label text, is_deleted boolean not null);
-create table fact_visit (visit_record_id bigint primary key, visit_id integer not null, staff_id integer not null,
+create table fact_visit (visit_record_id bigint primary key, visit_id integer not null, staff_id numeric(6, 2) not null,
     desk_id integer not null references dim_desk, valid_from timestamp not null, is_deleted boolean not null,
     batch_id bigint not null, valid_to timestamp);
 """,
@@ -67,20 +67,20 @@ create table fact_visit (visit_record_id bigint primary key, visit_id integer no
 # The same without what says that a row is gone.
 PLAIN_TOML = TOML.replace("history = true\n", "").replace("soft_delete = true\n", "")
 PLAIN_TABLES = """
-create table dim_staff (staff_id integer primary key, name varchar(20) not null, department_name text);
+create table dim_staff (staff_id numeric(6, 2) primary key, name varchar(20) not null, department_name text);
 create table dim_desk (desk_id integer primary key, label text);
 """
 PLAIN_FILES = FILES | {
     "warehouse.sql": PLAIN_TABLES
     + FILES["warehouse.sql"][FILES["warehouse.sql"].index("create table fact_visit") :].replace(
-        "staff_id integer not null", "staff_id integer not null references dim_staff"
+        "staff_id numeric(6, 2) not null", "staff_id numeric(6, 2) not null references dim_staff"
     )
 }
 SOURCE = """
 create table department (department_id integer primary key, department_name text);
-create table staff (staff_id integer primary key, name text, department_id integer);
+create table staff (staff_id numeric primary key, name text, department_id integer);
 create table desk (desk_id integer primary key, label text);
-create table visit (visit_id integer primary key, staff_id integer, desk_id integer);
+create table visit (visit_id integer primary key, staff_id numeric, desk_id integer);
 insert into department values (1, 'law'), (2, 'art');
 insert into staff values (1, 'Ada', 1), (2, 'Bea', 2), (3, 'Cy', 1);
 insert into desk values (1, 'north'), (2, 'south');
