@@ -144,7 +144,9 @@ def _role(table: Relation, outgoing: Sequence[Place], incoming: Sequence[Place],
             return Role(is_fact=True, reason=f"{reason}; decide: a dimension would keep the latest values alone")
     elif dates and amounts and not incoming:
         return Role(is_fact=True, reason=reason)
-    return Role(is_fact=False, reason=reason if incoming else f"{reason}; decide: a fact would keep its history")
+    # A table of orders may have such a shape, and one of buyers with their birthdays as well.
+    is_unsure = not incoming or (outgoing and dates and len(incoming) == 1)
+    return Role(is_fact=False, reason=f"{reason}; decide: a fact would keep its history" if is_unsure else reason)
 
 
 def _amounts(table: Relation) -> list[str]:
