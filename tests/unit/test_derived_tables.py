@@ -209,6 +209,7 @@ def test_the_columns_of_a_table_that_source_toml_lacks_come_from_elsewhere_and_c
     wider = completed(made, {"kind": [*kind, Column("more", "text")]})
     other = completed(made, {"kind": [kind[0], Column("title", "character varying")]})
     assert wider.hash == whole.hash
+    assert completed(whole, {"kind": [Column("kind", "text")]}) is whole
     assert len({made.hash, whole.hash, other.hash}) == 3
 
 

@@ -62,11 +62,11 @@ def lacking(model: Model) -> list[str]:
 
 
 def completed(model: Model, columns: Mapping[str, Sequence[SourceColumn]]) -> Model:
-    """Give a model the columns of those source tables that its source.toml does not have and its tables need."""
-    unknown = [name for name in lacking(replace(model, columns={})) if columns.get(name)]
+    """Give a model the columns that it lacks; those that it has, by its source.toml or from elsewhere, stay."""
+    unknown = [name for name in lacking(model) if columns.get(name)]
     if not unknown:
         return model
-    made = replace(model, columns={name: tuple(columns[name]) for name in unknown})
+    made = replace(model, columns={**model.columns, **{name: tuple(columns[name]) for name in unknown}})
     text = repr(sorted(_derived(made).tables.items()))
     return replace(made, derived=hashlib.sha256(text.encode()).hexdigest())
 
