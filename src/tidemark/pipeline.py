@@ -95,7 +95,7 @@ class Pipeline:
         if lacking(model) and self._is_configured("source"):
             from tidemark.capture.source_columns import read_columns
 
-            return completed(self.model, read_columns(self.source_url, self.model))
+            return completed(model, read_columns(self.source_url, model))
         return model
 
     @cached_property

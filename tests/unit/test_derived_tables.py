@@ -145,6 +145,13 @@ def test_a_table_that_warehouse_sql_makes_is_taken_as_it_is(model: NewModel) -> 
     assert [each.name for each in generated(made)][-2:] == ["fact_item_current", "fact_item_as_of"]
 
 
+def test_what_model_toml_says_of_a_table_that_warehouse_sql_makes_is_refused(model: NewModel) -> None:
+    made = model('nullable = ["title"]', warehouse="create table fact_item (record bigint)")
+
+    with pytest.raises(ConfigError, match=r"\[star.fact_item\] has nullable, but warehouse.sql makes the table"):
+        warehouse_sql(made)
+
+
 @pytest.mark.parametrize(
     ("more", "item", "fault"),
     [
@@ -202,6 +209,7 @@ def test_the_columns_of_a_table_that_source_toml_lacks_come_from_elsewhere_and_c
     wider = completed(made, {"kind": [*kind, Column("more", "text")]})
     other = completed(made, {"kind": [kind[0], Column("title", "character varying")]})
     assert wider.hash == whole.hash
+    assert completed(whole, {"kind": [Column("kind", "text")]}) is whole
     assert len({made.hash, whole.hash, other.hash}) == 3
 
 

@@ -35,7 +35,7 @@ def examine_selects(pipeline: Pipeline) -> Iterator[Finding]:
     model = pipeline.model
     try:
         columns = read_columns(pipeline.source_url, model)
-        limits = _declared(pipeline, completed(model, columns))
+        limits = _declared(pipeline, completed(pipeline.whole_model, columns))
     except TidemarkError as exc:
         found = f"the SELECTs cannot be compared with source and warehouse: {exc.message}"
         yield Finding("model", "hint", found, "mend what the lines about these two say, and run tidemark doctor again")

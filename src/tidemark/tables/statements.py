@@ -26,12 +26,12 @@ def warehouse_sql(model: Model) -> str:
     Raises:
         ConfigError: a table that the model's warehouse.sql lacks cannot be derived; every reason is named.
     """
-    found = _derived(model)
-    if found.faults:
+    faults = [*_derived(model).faults, *_surplus(model)]
+    if faults:
         mend = f"mend the model at {model.directory}"
         if (model.directory / FILE).is_file():
             mend += f"; a column that a SELECT reads has to be in its {FILE}"
-        raise ConfigError.of(found.faults, advice=ADVICE if lacking(model) else mend)
+        raise ConfigError.of(faults, advice=ADVICE if lacking(model) else mend)
     return known_sql(model)
 
 
@@ -61,19 +61,34 @@ def lacking(model: Model) -> list[str]:
 
 
 def completed(model: Model, columns: Mapping[str, Sequence[SourceColumn]]) -> Model:
-    """Give a model the columns of those source tables that its source.toml does not have and its tables need."""
-    unknown = [name for name in lacking(replace(model, columns={})) if columns.get(name)]
+    """Give a model the columns that it lacks; those that it has, by its source.toml or from elsewhere, stay."""
+    unknown = [name for name in lacking(model) if columns.get(name)]
     if not unknown:
         return model
-    made = replace(model, columns={name: tuple(columns[name]) for name in unknown})
+    made = replace(model, columns={**model.columns, **{name: tuple(columns[name]) for name in unknown}})
     text = repr(sorted(_derived(made).tables.items()))
     return replace(made, derived=hashlib.sha256(text.encode()).hexdigest())
 
 
 def _undefined(model: Model) -> tuple[StarTable, ...]:
     """Give the star tables whose tables no statement of the model makes, dimensions before facts."""
-    own = {created(each) for each in split_statements(model.warehouse_sql)}
-    return tuple(star for star in (*model.dimensions, *model.facts) if ("table", star.name) not in own)
+    own = _written(model)
+    return tuple(star for star in (*model.dimensions, *model.facts) if star.name not in own)
+
+
+def _written(model: Model) -> set[str]:
+    """Name the tables that the model's warehouse.sql makes."""
+    made = (created(each) or ("", "") for each in split_statements(model.warehouse_sql))
+    return {name for kind, name in made if kind == "table"}
+
+
+def _surplus(model: Model) -> Iterator[str]:
+    """Say what model.toml has of tables that do not follow from it, where it would be passed over."""
+    own = _written(model)
+    for star in (star for star in model.stars.values() if star.name in own):
+        said = {"types": star.types, "nullable": star.nullable, "not_null": star.not_null}
+        for setting in (setting for setting, names in said.items() if names):
+            yield f"[star.{star.name}] has {setting}, but warehouse.sql makes the table: say it there"
 
 
 def _columns(model: Model) -> dict[str, tuple[Column, ...]]:
