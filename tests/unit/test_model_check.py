@@ -137,7 +137,12 @@ def test_a_table_that_cannot_be_derived_is_named(model: Path) -> None:
 
 def test_the_command_lists_the_mistakes_and_ends_with_2(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["model", "check", str(model), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"directory": str(model), "problems": [], "sampled": None}
+    assert json.loads(capsys.readouterr().out) == {
+        "directory": str(model),
+        "problems": [],
+        "sampled": None,
+        "not_asked": None,
+    }
     edit(model, "model.toml", 'driving = "loan"', 'driving = "lone"')
 
     assert run(["model", "check", str(model)]) == 2
@@ -152,6 +157,18 @@ def test_the_command_lists_the_mistakes_and_ends_with_2(model: Path, capsys: pyt
         "problem": "[star.fact_loan] driving is 'lone': expected one of its reads ('loan',)",
         "advice": "write loan",
     }
+
+
+def test_a_source_that_is_away_hides_no_mistake(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    away = ["--source-url", "postgresql://localhost:1/nothing"]
+
+    assert run(["model", "check", str(model), *away]) == 3
+    assert "is away" in capsys.readouterr().err
+    edit(model, "model.toml", 'driving = "loan"', 'driving = "lone"')
+    assert run(["model", "check", str(model), *away]) == 2
+    shown = capsys.readouterr().out
+    assert "driving is 'lone'" in shown
+    assert "the source was not asked: " in shown
 
 
 def test_lines_are_found_whatever_a_name_looks_like() -> None:

@@ -74,6 +74,8 @@ def _new(called: Invocation, directory: str | None, choice: tuple[Sequence[str],
         written = write_model(Path(directory), pipeline.source_url, Choice(*choice))
     with waiting("checking the model"):
         checked = check(directory, pipeline.source_url)
+    if checked.failure:
+        raise checked.failure
     if called.as_json:
         left_out = [{"table": ".".join(place), "reason": why} for place, why in written.left_out.items()]
         print_json({**asdict(written), "left_out": left_out, "problems": list(map(asdict, checked.problems))})
@@ -104,12 +106,15 @@ def _check(called: Invocation, name: str) -> None:
     url = called.pipeline().source_url if settings.source_url or settings.source_secret else None
     with waiting("checking the model"):
         checked = check(name, url)
+    if checked.failure and not checked.problems:
+        raise checked.failure
     if called.as_json:
         print_json(
             {
                 "directory": str(checked.directory),
                 "problems": [asdict(problem) for problem in checked.problems],
                 "sampled": checked.sampled,
+                "not_asked": checked.failure.message if checked.failure else None,
             }
         )
     else:
@@ -131,7 +136,9 @@ def _show_checked(checked: "Checked", *, has_source: bool) -> None:
         "" if checked.sampled is None else f", on {_counted(sum(checked.sampled.values()), 'row')} of the source"
     )
     out().print(f"{checked.directory}: {told} found{with_source}", markup=False, soft_wrap=True)
-    if not has_source:
+    if checked.failure:
+        out().print(f"the source was not asked: {checked.failure.message}", markup=False, soft_wrap=True)
+    elif not has_source:
         out().print("with --source-url the source's catalogue and its rows are asked as well", style="dim")
 
 

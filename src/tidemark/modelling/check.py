@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.model import Model, StarTable
 from tidemark.model_reader import find_model, read_model
@@ -33,11 +33,16 @@ FILES = (TOML, SOURCE_FILE, "warehouse.sql", "fact/*.sql", "dimension/*.sql", "s
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check found; `sampled` counts the rows of each source table on which the SELECTs ran, if there was one."""
+    """What a check found.
+
+    `sampled` counts the rows of each source table on which the SELECTs ran, if there was a source that could be asked;
+    `failure` says why it could not.
+    """
 
     directory: Path
     problems: tuple[Problem, ...]
     sampled: Mapping[str, int] | None = None
+    failure: TidemarkError | None = None
 
 
 def check(name: str, source_url: str | None = None) -> Checked:
@@ -49,7 +54,6 @@ def check(name: str, source_url: str | None = None) -> Checked:
 
     Raises:
         ConfigError: there is no such model.
-        TransientError: the source cannot be reached.
     """
     directory = find_model(name)
     unreadable = list(_unreadable(directory))
@@ -63,13 +67,16 @@ def check(name: str, source_url: str | None = None) -> Checked:
     places = Places(model)
     wrong = list(faults_of_source_file(directory, places))
     problems = [*map(places.problem, sentences), *wrong, *_of_names(model, places)]
-    sampled = None
+    sampled, failure = None, None
     with open_engine([]) as engine:
         sound = _sound(model, engine, problems, places, is_derivable=not wrong)
         if source_url is not None and not wrong:
-            found, sampled = examine(engine, source_url, sound, places)
-            problems += found
-    return Checked(directory, tuple(dict.fromkeys(sorted(problems, key=_order))), sampled)
+            try:
+                found, sampled = examine(engine, source_url, sound, places)
+                problems += found
+            except TidemarkError as exc:
+                failure = exc
+    return Checked(directory, tuple(dict.fromkeys(sorted(problems, key=_order))), sampled, failure)
 
 
 def _sound(model: Model, engine: Engine, problems: list[Problem], places: Places, *, is_derivable: bool) -> Model:

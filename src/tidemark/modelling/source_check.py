@@ -144,8 +144,11 @@ def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Pr
     for table in model.sources.values():
         head, place = f"[source.{table.name}]", (table.schema, table.relation)
         line, named, row = places.in_toml("source", table.name), sql_name(*place), there.get(place)
-        if row is None:
+        if not columns[table.name]:
             yield table.name, Problem(TOML, line, f"{head} {named} is not in the source", _where(place, list(there)))
+            continue
+        if row is None:
+            # Of the system, or of an extension.
             continue
         if unfit := obstacle(table.name, row["kind"], is_populated=row["is_populated"]):
             yield table.name, Problem(TOML, line, f"{head} {unfit}", "name a table, or a materialised view")
