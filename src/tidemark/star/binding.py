@@ -134,21 +134,22 @@ def bind(
     worker = engine.worker("the model's SELECTs")
     bound = Binding()
     with closing(worker.connection), worker.working_tables() as working:
+        _present_constants(worker, model)
         for star in model.stars.values():
             if star.mirror or not all(columns.get(name) for name in star.reads):
                 continue
             try:
-                seen = seen_by(worker, star, model.sources, {name: columns[name] for name in star.reads})
-                _present(worker, model, seen)
+                seen = seen_by(worker, star, model.sources, columns)
+                _present(worker, {name: seen[name] for name in star.reads})
                 yielded = bound.yielded[star.name] = yielded_by(worker, model, star)
                 is_new = bool(new) and (star.kind == "calendar" or any(name in new for name in star.reads))
                 is_changed = any(name in changed for name in star.reads)
                 if is_new:
                     bound.mistakes.extend(faults_of_select(star, yielded, limits[star.name]))
-                    bound.mistakes.extend(_joined(worker, model, star, yielded, limits[star.name], columns))
+                    bound.mistakes.extend(_joined(worker, model, star, yielded, limits[star.name], seen))
                 elif is_changed and is_marked(star, limits[star.name]):
                     # A number that becomes text goes on as a number.
-                    bound.found.extend(_joined(worker, model, star, yielded, limits[star.name], columns))
+                    bound.found.extend(_joined(worker, model, star, yielded, limits[star.name], seen))
                 if is_changed:
                     # Within the engine: to hand a timestamptz over, DuckDB needs a module that need not be there.
                     working.of(Select(star.sql))
@@ -197,7 +198,7 @@ def _read_though_excluded(
             if not is_bound((name, column))
         ]
     finally:
-        _present(engine, model, {name: columns[name] for name in star.reads})
+        _present(engine, {name: columns[name] for name in star.reads})
 
 
 def _joined(
@@ -212,12 +213,12 @@ def _joined(
     found, read = yielded, {name: columns[name] for name in star.reads}
     if is_marked(star, limits):
         try:
-            _present(engine, model, read, marks=True)
+            _present(engine, read, marks=True)
             found = engine.describe(Select(star.sql))
         except duckdb.Error as exc:
             logger.debug("%s is bound without the source's types: %s", star.path, exc)
         finally:
-            _present(engine, model, read)
+            _present(engine, read)
     return faults_of_keys(star, model, found, limits, columns)
 
 
@@ -243,10 +244,14 @@ def _is_number(kind: str) -> bool:
     return kind in INTEGRAL or kind.startswith(("DECIMAL", "FLOAT", "DOUBLE", NUMERIC))
 
 
-def _present(engine: Engine, model: Model, columns: Mapping[str, Sequence[Column]], *, marks: bool = False) -> None:
-    """Make the tables that the SELECTs read: each source table with one row, a calendar of one day, and the seeds."""
+def _present_constants(engine: Engine, model: Model) -> None:
+    """Make what else a SELECT may read: the seeds, and a calendar of one day."""
     engine.seeds(model.seeds)
     engine.view("calendar", select("binding", "one_day"))
+
+
+def _present(engine: Engine, columns: Mapping[str, Sequence[Column]], *, marks: bool = False) -> None:
+    """Make the source tables that a SELECT reads, each with one row."""
     for name, found in columns.items():
         engine.view(name, select("binding", "one_row", fields=listed(_samples(found, marks=marks))))
 
