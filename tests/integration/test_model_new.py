@@ -77,6 +77,21 @@ def test_a_model_is_written_and_nothing_is_written_over(
     assert (files(model), (model / "model.toml").read_text("utf-8")) == (written, toml)
 
 
+def test_a_column_that_only_the_written_columns_lack_is_to_be_added_there(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["model", "new", str(tmp_path / "shop"), "--source-url", source, "--include", "shelf"]) == 0
+    with psycopg.connect(source) as connection:
+        connection.execute("alter table shelf add column height numeric(4, 1)")
+    select = tmp_path / "shop" / "dimension" / "shelf.sql"
+    select.write_text(select.read_text("utf-8").replace("    label,", "    label,\n    height,"))
+    capsys.readouterr()
+
+    assert run(["model", "check", str(tmp_path / "shop"), "--source-url", source]) == 2
+
+    assert 'what to do: add height = "numeric(4,1)" below [shelf] of source.toml' in capsys.readouterr().out
+
+
 def test_schemas_and_patterns_choose_tables(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = {
         "schema": ["--schema", "public"],

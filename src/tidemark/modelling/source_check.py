@@ -18,6 +18,7 @@ from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import Rows, Select, from_lines, names, select
 from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable, StarTable
+from tidemark.model_source import written
 from tidemark.modelling.catalogue import Place, asked
 from tidemark.modelling.own_files import faults_of_derivation, faults_of_syntax, with_stars
 from tidemark.modelling.places import TOML, Places
@@ -52,6 +53,7 @@ def examine(engine: Engine, url: str, model: Model, places: Places) -> tuple[lis
     with open_source(url) as source, source.snapshot(sound.values()) as snapshot:
         columns = {name: snapshot.columns(table) for name, table in sound.items()}
         places.columns |= {column.name for found in columns.values() for column in found}
+        places.in_source = {name: {each.name: written(each) for each in found} for name, found in columns.items()}
         problems += map(places.problem, _terms(sound.values(), columns))
         problems += (_without_key(table, places) for table in sound.values() if not snapshot.has_unique_key(table))
         rows = {}
