@@ -155,6 +155,9 @@ def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Pr
         elif not row["may_select"]:
             grant = f"grant usage on schema {sql_name(table.schema)} to {role}; grant select on {named} to {role}"
             yield table.name, Problem(TOML, line, f"{head} the role may not read {named}", grant)
+        elif row["is_filtered"]:
+            advice = f"alter role {role} bypassrls, or read as the table's owner"
+            yield table.name, Problem(TOML, line, f"{head} a policy hides rows of {named} from the role", advice)
         for key, name in _named(table):
             if name not in columns[table.name]:
                 unique = keys.get(place, ()) if key == "key" else ()
