@@ -53,7 +53,7 @@ def write_source(directory: Path, tables: Mapping[str, Sequence[Column]]) -> Pat
 def source_text(tables: Mapping[str, Sequence[Column]]) -> str:
     """Write the columns of source tables as a source.toml has them."""
     sections = (
-        "".join([f"\n[{_key(name)}]\n", *(f"{_key(each.name)} = {_quoted(_written(each))}\n" for each in columns)])
+        "".join([f"\n[{_key(name)}]\n", *(f"{_key(each.name)} = {_quoted(written(each))}\n" for each in columns)])
         for name, columns in tables.items()
     )
     return HEADER + "".join(sections)
@@ -73,7 +73,8 @@ def _column(name: str, written: str) -> Column:
     return Column(name, written.removesuffix(REQUIRED), nullable=not written.endswith(REQUIRED))
 
 
-def _written(column: Column) -> str:
+def written(column: Column) -> str:
+    """Write a column's type and whether it may be null, as source.toml has it."""
     return column.type if column.nullable else column.type + REQUIRED
 
 

@@ -17,6 +17,13 @@ create table people.member (member_id integer primary key, joined timestamp);
 create table note (words text);
 alter table loan add column member_id integer references people.member;
 """
+READER = """
+drop role if exists model_reader;
+create role model_reader login;
+grant select on shelf, loan to model_reader;
+alter table loan enable row level security;
+create policy few on loan using (loan_id > 0);
+"""
 FACT = """\
 # it points at member and shelf; none points at it; it has amounts (fee)
 [star.fact_loan]
@@ -75,6 +82,45 @@ def test_a_model_is_written_and_nothing_is_written_over(
     assert run(["model", "new", str(model), "--source-url", source, "--exclude", "loan"]) == 2
     assert "nothing was written" in " ".join(capsys.readouterr().err.split())
     assert (files(model), (model / "model.toml").read_text("utf-8")) == (written, toml)
+
+
+def test_a_column_that_only_the_written_columns_lack_is_to_be_added_there(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["model", "new", str(tmp_path / "shop"), "--source-url", source, "--include", "shelf"]) == 0
+    with psycopg.connect(source) as connection:
+        connection.execute("alter table shelf add column height numeric(4, 1)")
+    select = tmp_path / "shop" / "dimension" / "shelf.sql"
+    select.write_text(select.read_text("utf-8").replace("    label,", "    label,\n    height,"))
+    capsys.readouterr()
+
+    assert run(["model", "check", str(tmp_path / "shop"), "--source-url", source]) == 2
+
+    assert 'what to do: add height = "numeric(4,1)" below [shelf] of source.toml' in capsys.readouterr().out
+
+
+def test_what_the_role_may_not_read_is_left_out_and_named(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(source) as connection:
+        connection.execute(READER)
+    reader = source.replace("postgres@", "model_reader@")
+
+    assert run(["model", "new", str(tmp_path / "shop"), "--source-url", reader, "--json"]) == 0
+    left_out = json.loads(capsys.readouterr().out)["left_out"]
+    assert [(each["table"], each["reason"].partition(":")[0]) for each in left_out] == [
+        ("people.member", "the role may not read it"),
+        ("public.loan", "a policy hides rows of it from the role"),
+        ("public.note", "the role may not read it"),
+    ]
+    with (tmp_path / "shop" / "model.toml").open("a") as file:
+        file.write('[source.loan]\nkey = ["loan_id"]\n[source.member]\nkey = ["member_id"]\nschema = "people"\n')
+    assert run(["model", "check", str(tmp_path / "shop"), "--source-url", reader, "--json"]) == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [each["advice"].partition(",")[0] for each in problems] == [
+        "alter role model_reader bypassrls",
+        "grant usage on schema people to model_reader; grant select on people.member to model_reader",
+    ]
 
 
 def test_schemas_and_patterns_choose_tables(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,6 @@ class Relation:
     references: tuple[Reference, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     stampers: tuple[str, ...] = ()
-    is_filtered: bool = False
 
     @property
     def place(self) -> Place:
@@ -112,6 +111,8 @@ def _unfit(row: Mapping[str, Any]) -> str:
         return f"it inherits from {row['parent']}, which shows its rows as well"
     if not row["may_select"]:
         return "the role may not read it"
+    if row["is_filtered"]:
+        return "a policy hides rows of it from the role: read it as its owner, or as a role with bypassrls"
     return ""
 
 
@@ -158,7 +159,6 @@ def _relations(cursor: psycopg.Cursor[dict[str, Any]], fit: Sequence[Mapping[str
             ),
             defaults={each["column_name"]: each["default_expression"] for each in defaults.get(place, ())},
             stampers=tuple(each["text"] for each in stampers.get(place, ())),
-            is_filtered=bool(row["is_filtered"]),
         )
 
 

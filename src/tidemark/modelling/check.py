@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tidemark.errors import ConfigError, TidemarkError
@@ -27,6 +27,8 @@ from tidemark.objects import is_key
 from tidemark.star.limits import known_limits_of
 from tidemark.warehouse.fact_views import CURRENT, LONGEST_NAME_BYTES, is_possible
 
+# DuckDB's words for a column that a SELECT names and that is not there.
+MISSING_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
 TOP = ("name", "timezone", "source", "star")
 FILES = (TOML, SOURCE_FILE, "warehouse.sql", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "checks/*.sql")
 
@@ -73,10 +75,21 @@ def check(name: str, source_url: str | None = None) -> Checked:
         if source_url is not None and not wrong:
             try:
                 found, sampled = examine(engine, source_url, sound, places)
-                problems += found
+                problems = [*(_with_new_column(each, sound, places) for each in problems), *found]
             except TidemarkError as exc:
                 failure = exc
     return Checked(directory, tuple(dict.fromkeys(sorted(problems, key=_order))), sampled, failure)
+
+
+def _with_new_column(problem: Problem, model: Model, places: Places) -> Problem:
+    """Say of a column that only source.toml lacks how to add it there."""
+    star = next((each for each in model.stars.values() if problem.file == f"{each.path}.sql"), None)
+    missing = MISSING_COLUMN.search(problem.problem)
+    if star and missing and places.text(SOURCE_FILE):
+        for table in star.reads:
+            if kind := places.in_source.get(table, {}).get(missing[1]):
+                return replace(problem, advice=f'add {missing[1]} = "{kind}" below [{table}] of {SOURCE_FILE}')
+    return problem
 
 
 def _sound(model: Model, engine: Engine, problems: list[Problem], places: Places, *, is_derivable: bool) -> Model:

@@ -60,8 +60,6 @@ def _model(name: str, catalogue: Catalogue, star: Sequence[Drafted]) -> str:
 
 def _source(each: Drafted) -> Iterator[str]:
     relation = each.relation
-    if relation.is_filtered:
-        yield "# decide: a policy hides rows of it from this role; tidemark doctor says what to do"
     yield f"[source.{in_toml(relation.name)}]"
     if relation.schema != "public":
         yield f"schema = {text_in_toml(relation.schema)}"

@@ -27,6 +27,8 @@ class Places:
         self._texts: dict[str, str] = {}
         # The columns of source tables that are known so far; a SELECT probably means one of them.
         self.columns: set[str] = set()
+        # The columns that the source has now, by its tables, each with its type as source.toml has it.
+        self.in_source: dict[str, dict[str, str]] = {}
         self._toml = lines_of(self.text(TOML))
 
     def text(self, file: str) -> str:

@@ -18,6 +18,7 @@ from tidemark.lake.engine import Engine
 from tidemark.lake.sqltext import Rows, Select, from_lines, names, select
 from tidemark.log.columns import Column, broken_terms
 from tidemark.model import Model, SourceTable, StarTable
+from tidemark.model_source import written
 from tidemark.modelling.catalogue import Place, asked
 from tidemark.modelling.own_files import faults_of_derivation, faults_of_syntax, with_stars
 from tidemark.modelling.places import TOML, Places
@@ -53,6 +54,7 @@ def examine(engine: Engine, url: str, model: Model, places: Places) -> tuple[lis
     with open_source(url) as source, source.snapshot(sound.values()) as snapshot:
         columns = {name: snapshot.columns(table) for name, table in sound.items()}
         places.columns |= {column.name for found in columns.values() for column in found}
+        places.in_source = {name: {each.name: written(each) for each in found} for name, found in columns.items()}
         problems += map(places.problem, _terms(sound.values(), columns))
         problems += (_without_key(table, places) for table in sound.values() if not snapshot.has_unique_key(table))
         rows = {}
@@ -155,6 +157,9 @@ def _catalogue(url: str, model: Model, places: Places) -> Iterator[tuple[str, Pr
         elif not row["may_select"]:
             grant = f"grant usage on schema {sql_name(table.schema)} to {role}; grant select on {named} to {role}"
             yield table.name, Problem(TOML, line, f"{head} the role may not read {named}", grant)
+        elif row["is_filtered"]:
+            advice = f"alter role {role} bypassrls, or read as the table's owner"
+            yield table.name, Problem(TOML, line, f"{head} a policy hides rows of {named} from the role", advice)
         for key, name in _named(table):
             if name not in columns[table.name]:
                 unique = keys.get(place, ()) if key == "key" else ()
