@@ -6,6 +6,7 @@ is made again at once.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import psycopg
 from psycopg import sql
@@ -113,8 +114,7 @@ class _Table:
 
     @property
     def mirror(self) -> MirroredTable:
-        assert self.star.mirror is not None  # noqa: S101 -- the stars of a mirror have one
-        return self.star.mirror
+        return cast("MirroredTable", self.star.mirror)
 
     @property
     def types(self) -> dict[str, str]:
@@ -163,7 +163,7 @@ class _Table:
         columns = sql.SQL(",\n    ").join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in self.types.items()
         )
-        yield query("mirror", "create_table", columns=columns, **self._parts)
+        yield query("mirror", "create_table", definitions=columns, **self._parts)
         yield query("mirror", "current_key", **self._parts)
         text = f"Each version of a row of {self._shown_name}. Now: {self._shown_name}, earlier: {self._function}."
         yield query("mirror", "comment_on_table", text=sql.Literal(text), **self._parts)
