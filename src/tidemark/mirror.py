@@ -29,7 +29,7 @@ WITH_COLUMN = 3
 
 @dataclass(frozen=True)
 class Scope:
-    """Which tables and columns a mirror takes, by patterns like those of file names.
+    """Which tables and columns are taken of a catalogue, by patterns like those of file names; no schema means all.
 
     A pattern of one name stands for tables, of two for a schema and its tables, of three for columns: `film_*`,
     `crm.*`, `public.staff.password`. Everything is taken that `include` names, or everything at all if it names
@@ -55,7 +55,7 @@ class Scope:
         """Say whether the mirror is to have a table."""
         wanted = [each for each in self.include if len(_parts(each)) < WITH_COLUMN]
         is_wanted = not wanted or _is_named(wanted, schema, table)
-        return schema in self.schemas and is_wanted and not _is_named(self.exclude, schema, table)
+        return (not self.schemas or schema in self.schemas) and is_wanted and not _is_named(self.exclude, schema, table)
 
     def leaves_out(self, schema: str, table: str, columns: Iterable[str]) -> tuple[str, ...]:
         """Name those columns of a table that the mirror is not to have."""

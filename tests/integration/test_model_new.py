@@ -126,8 +126,8 @@ def test_what_the_role_may_not_read_is_left_out_and_named(
 def test_schemas_and_patterns_choose_tables(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = {
         "schema": ["--schema", "public"],
-        "include": ["--include", "people.*", "--include", "sh*"],
-        "exclude": ["--exclude", "*loan*", "--exclude", "public.note"],
+        "include": ["--include", "people.*,sh*"],
+        "exclude": ["--exclude", "*loan*,public.note"],
     }
     found = {}
     for name, flags in chosen.items():

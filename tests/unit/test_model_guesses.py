@@ -3,7 +3,8 @@
 import pytest
 
 from tidemark.log.columns import Column
-from tidemark.modelling.catalogue import Choice, Reference, Relation
+from tidemark.mirror import Scope
+from tidemark.modelling.catalogue import Reference, Relation
 from tidemark.modelling.guesses import created_of, likely_references, roles_of, updated_of
 from tidemark.modelling.naming import free, in_toml, plain
 
@@ -124,8 +125,9 @@ def test_names_are_quoted_where_they_have_to_be() -> None:
 
 
 def test_patterns_choose_tables_with_and_without_their_schema() -> None:
-    choice = Choice(schemas=("public", "sales"), include=("order*", "sales.*"), exclude=("*_old",))
+    choice = Scope(schemas=("public", "sales"), include=("order*", "sales.*"), exclude=("*_old",))
 
     assert [
-        choice.has(*place) for place in (("public", "orders"), ("sales", "x"), ("sales", "x_old"), ("other", "orders"))
+        choice.takes(*place)
+        for place in (("public", "orders"), ("sales", "x"), ("sales", "x_old"), ("other", "orders"))
     ] == [True, True, False, False]

@@ -31,16 +31,13 @@ def model(
     schema: Annotated[
         list[str] | None, typer.Option(help="new: a schema to take tables from, as often as needed. Default: all.")
     ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(help="new: take only tables like this, such as 'order*' or 'sales.*'.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="new: leave out tables like this.")] = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="show: draw a diagram in Mermaid's language.")] = False,
 ) -> None:
     """Begin a model for a database, find every mistake in a model, or show its star.
 
     new writes a first star from the source's catalogue, which runs as it is, and never over a file that is there. It
-    says in comments why it takes a column for a time and a table for a fact, and what a person is to decide.
+    says in comments why it takes a column for a time and a table for a fact, and what a person is to decide. --include
+    and --exclude choose tables, as for a mirror.
 
     check names every mistake with file, line and what to do, and ends with 2 if there is one. With a source it also
     compares the model with the source's catalogue, and runs each SELECT on a few hundred rows of each table.
@@ -51,27 +48,32 @@ def model(
     called = invocation(ctx)
     if mermaid and action != "show":
         raise ConfigError(f"--mermaid belongs to show, not to {action}", advice="leave it out")
-    if (schema or include or exclude) and action != "new":
-        raise ConfigError(f"--schema, --include and --exclude belong to new, not to {action}", advice="leave them out")
+    if schema and action != "new":
+        raise ConfigError(f"--schema belongs to new, not to {action}", advice="leave it out")
     if action == "new":
-        _new(called, directory, (schema or (), include or (), exclude or ()))
+        _new(called, directory, schema or ())
+    elif directory is None and called.settings.model == "mirror":
+        advice = "tidemark doctor says what it takes, and tidemark model new DIR writes a star"
+        raise ConfigError(f"a mirror is made from the catalogue: there is no model to {action}", advice=advice)
     elif action == "check":
         _check(called, directory or called.settings.model)
     elif action == "show":
         _show(directory or called.settings.model, mermaid=mermaid, as_json=called.as_json)
 
 
-def _new(called: Invocation, directory: str | None, choice: tuple[Sequence[str], ...]) -> None:
-    from tidemark.modelling.catalogue import Choice  # noqa: PLC0415 -- `--help` does without DuckDB
+def _new(called: Invocation, directory: str | None, schemas: Sequence[str]) -> None:
+    from tidemark.mirror import Scope  # noqa: PLC0415 -- `--help` does without DuckDB
     from tidemark.modelling.check import check  # noqa: PLC0415 -- as above
     from tidemark.modelling.new import write_model  # noqa: PLC0415 -- as above
+    from tidemark.settings import names_in  # noqa: PLC0415 -- as above
 
     if directory is None:
         raise ConfigError("new needs a directory", advice="tidemark model new DIR --source-url postgresql://…")
     pipeline = called.pipeline()
     pipeline.require("source")
+    scope = Scope(tuple(schemas), names_in(called.settings.include), names_in(called.settings.exclude))
     with waiting("reading the catalogue"):
-        written = write_model(Path(directory), pipeline.source_url, Choice(*choice))
+        written = write_model(Path(directory), pipeline.source_url, scope)
     with waiting("checking the model"):
         checked = check(directory, pipeline.source_url)
     if checked.failure:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 import psycopg
@@ -11,7 +10,8 @@ from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import FIT, MATERIALIZED, NAMES
 from tidemark.capture.snapshot import places as places_of
-from tidemark.log.columns import Column, broken_terms
+from tidemark.log.columns import Column
+from tidemark.mirror import Scope, broken_terms
 from tidemark.model import SourceTable
 from tidemark.objects import is_key
 from tidemark.postgres.connection import connect, translated, where
@@ -50,22 +50,6 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which tables a person wants: schemas (none for all), and patterns for `table` or `schema.table`."""
-
-    schemas: Sequence[str] = ()
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-
-    def has(self, schema: str, name: str) -> bool:
-        """Say whether a table is wanted."""
-        in_schema = not self.schemas or schema in self.schemas
-        named = (name, f"{schema}.{name}")
-        included = not self.include or _is_like(named, self.include)
-        return in_schema and included and not _is_like(named, self.exclude)
-
-
-@dataclass(frozen=True)
 class Catalogue:
     """The tables that can be source tables, and those that cannot, each with the reason."""
 
@@ -74,7 +58,7 @@ class Catalogue:
     left_out: Mapping[Place, str]
 
 
-def read_catalogue(url: str, choice: Choice) -> Catalogue:
+def read_catalogue(url: str, scope: Scope) -> Catalogue:
     """Ask a source for its tables; raise TransientError if it cannot be reached."""
     with (
         closing(connect(url, application="tidemark model", only_reads=True, keeps_snapshot=True)) as session,
@@ -84,7 +68,7 @@ def read_catalogue(url: str, choice: Choice) -> Catalogue:
     ):
         # The rows of a partition are those of its table.
         whole = [row for row in asked(cursor, "tables") if not row["is_partition"]]
-        rows = [row for row in whole if choice.has(row["schema_name"], row["table_name"])]
+        rows = [row for row in whole if scope.takes(row["schema_name"], row["table_name"])]
         left_out = {(row["schema_name"], row["table_name"]): why for row in rows if (why := _unfit(row))}
         left_out |= _same_names(rows, left_out)
         fit = [row for row in rows if (row["schema_name"], row["table_name"]) not in left_out]
@@ -178,7 +162,3 @@ def _by_place(rows: Sequence[dict[str, Any]]) -> dict[Place, list[dict[str, Any]
     for row in rows:
         found.setdefault((str(row["schema_name"]), str(row["table_name"])), []).append(row)
     return found
-
-
-def _is_like(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidemark.errors import ConfigError
-from tidemark.modelling.catalogue import Choice, Place, read_catalogue
+from tidemark.mirror import Scope
+from tidemark.modelling.catalogue import Place, read_catalogue
 from tidemark.modelling.files import files_of
 from tidemark.modelling.star_draft import draft
 
@@ -23,14 +24,14 @@ class Written:
     left_out: dict[Place, str]
 
 
-def write_model(directory: Path, url: str, choice: Choice) -> Written:
+def write_model(directory: Path, url: str, scope: Scope) -> Written:
     """Write a model for a source; no file that is there is written over.
 
     Raises:
         ConfigError: a file is there already, or the source has no table that could be read.
         TransientError: the source cannot be reached.
     """
-    catalogue = read_catalogue(url, choice)
+    catalogue = read_catalogue(url, scope)
     if not catalogue.tables:
         reasons = [f"{'.'.join(place)}: {why}" for place, why in catalogue.left_out.items()]
         message = "the source has no table that could be read" + "".join(f"\n{reason}" for reason in reasons)
