@@ -10,8 +10,8 @@ from psycopg.rows import dict_row
 
 from tidemark.capture.kinds import FIT, MATERIALIZED, NAMES
 from tidemark.capture.snapshot import places as places_of
-from tidemark.log.columns import Column
-from tidemark.mirror import Scope, broken_terms
+from tidemark.log.columns import Column, broken_terms
+from tidemark.mirror import Scope
 from tidemark.model import SourceTable
 from tidemark.objects import is_key
 from tidemark.postgres.connection import connect, translated, where
