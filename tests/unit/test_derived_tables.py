@@ -47,6 +47,7 @@ day = "dim_day"
 kind = "dimension"
 key = ["kind"]
 reads = ["kind"]
+{dimension}
 [star.dim_day]
 kind = "calendar"
 key = ["day"]
@@ -86,7 +87,9 @@ NewModel = Callable[..., Model]
 def model(tmp_path: Path) -> NewModel:
     """A model with a fact, a dimension and a calendar, and no warehouse.sql but what is given."""
 
-    def make(more: str = "", *, source: str | None = SOURCE, warehouse: str = "", item: str = ITEM) -> Model:
+    def make(
+        more: str = "", *, source: str | None = SOURCE, warehouse: str = "", item: str = ITEM, dimension: str = ""
+    ) -> Model:
         files = {
             "fact/item.sql": item,
             "dimension/kind.sql": "select kind, title from kind",
@@ -95,13 +98,41 @@ def model(tmp_path: Path) -> NewModel:
             "warehouse.sql": warehouse,
             **({} if source is None else {"source.toml": source}),
         }
-        return write_model(tmp_path / "model", TOML.format(more=more), files)
+        return write_model(tmp_path / "model", TOML.format(more=more, dimension=dimension), files)
 
     return make
 
 
 def tables(model: Model) -> list[str]:
     return [each for each in split_statements(warehouse_sql(model)) if "create table" in each]
+
+
+def test_a_dimension_with_a_history_gets_what_versions_need(model: NewModel) -> None:
+    versions, fact = (each for each in tables(model(dimension="history = true")) if "dim_day (" not in each[:30])
+
+    assert (
+        versions
+        == """create table dim_kind (
+    kind_record_id bigint not null,
+    kind char(3) not null,
+    title varchar(40) not null,
+    valid_from timestamp not null,
+    is_deleted boolean not null,
+    batch_id bigint not null,
+    valid_to timestamp,
+    constraint dim_kind_pkey primary key (kind_record_id),
+    constraint dim_kind_valid_to_check check (valid_to > valid_from)
+)"""
+    )
+    # A key with several versions is no aim of a foreign key, but its type is that of the reference.
+    assert "references dim_kind" not in fact
+    assert "    kind char(3) not null,\n" in fact
+
+
+def test_a_dimension_that_marks_what_is_gone_gets_a_mark(model: NewModel) -> None:
+    marked = next(each for each in tables(model(dimension="soft_delete = true")) if "dim_kind (" in each[:30])
+
+    assert "    is_deleted boolean not null,\n    constraint dim_kind_pkey primary key (kind)" in marked
 
 
 def test_a_star_table_costs_one_select_and_a_few_lines(model: NewModel) -> None:
