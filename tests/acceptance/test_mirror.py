@@ -16,6 +16,7 @@ from tidemark.verification.result import Verification
 from tidemark.verification.verify import Verify
 from tidemark.warehouse.history import find_versioned, read_history
 
+MODELS = Path(__file__).parents[1] / "models"
 SHOP = """
 create schema crm;
 create type public.mood as enum ('sad', 'happy');
@@ -169,6 +170,20 @@ def test_whatever_verifies_rebuilds_and_shows_works_for_a_mirror(shop: Rig) -> N
     history = read_history(shop.warehouse_url, find_versioned(model, "public.film"), ["1"])
     assert [version["title"] for version in history.versions] == ["one", "uno"]
     assert shop.run()[2].batches == ()
+
+
+@pytest.mark.parametrize("folder", ["grocer", "cinema"])
+def test_a_database_of_others_is_mirrored_as_it_is(new_mirror: Callable[..., Rig], folder: str) -> None:
+    rig = new_mirror((MODELS / folder / "schema.sql").read_text("utf-8"))
+    rig.run()
+
+    rig.change((MODELS / folder / "activity.sql").read_text("utf-8"))
+    rig.run()
+
+    tables = [table.table for table in known(rig).tables.values()]
+    assert len(tables) >= 10
+    assert [table for table in tables if not same(rig, f'table "{table}"')] == []
+    assert verified(rig).exit_code == 0
 
 
 def test_a_dropped_table_and_a_lost_key_come_back(new_mirror: Callable[..., Rig]) -> None:
