@@ -39,7 +39,7 @@ class Column:
     @property
     def base_type(self) -> str:
         """Give the type without its modifiers: `numeric(10,2)` is a `numeric`."""
-        return re.sub(r"\s*\([^)]*\)", "", self.type)
+        return base_of(self.type)
 
     @property
     def is_padded(self) -> bool:
@@ -62,6 +62,11 @@ class Column:
             fits = 0 < digits <= WIDEST_DECIMAL_DIGITS and 0 <= decimals <= digits
             return f"DECIMAL({digits}, {decimals})" if fits else UNCONSTRAINED_DECIMAL
         return INTEGERS.get(self.type) or TYPED.get(self.base_type, "VARCHAR")
+
+
+def base_of(kind: str) -> str:
+    """Give a type without its modifiers."""
+    return re.sub(r"\s*\([^)]*\)", "", kind)
 
 
 def is_reserved(name: str) -> bool:

@@ -1,12 +1,28 @@
 -- name: types
--- Which types of the source the warehouse has. Only those of the keys' list have an index that tells their texts apart.
+-- What the warehouse has of the source's types. The name of an object, such as a regclass, is a value only where that
+-- object is, and some types read no text at all. Only those of the keys' list have an index that tells their texts apart.
 select
     w.type,
-    t.oid is not null and (t.typtype <> 'c' or c.relkind = 'c') as is_known,
-    coalesce(t.typtype = 'e' or (t.typtype = 'b' and t.typname = any(%(fit_for_keys)s::text[])), false) as is_fit_for_keys
+    t.oid is not null and (t.typtype <> 'c' or c.relkind = 'c') as is_there,
+    coalesce(
+        coalesce(e.typnamespace, t.typnamespace) <> 'pg_catalog'::regnamespace
+        or not (
+            coalesce(e.typname, t.typname) like 'reg%%'
+            or coalesce(e.typname, t.typname) = any(%(bound_to_a_database)s::text[])
+        ),
+        true
+    ) as is_free,
+    coalesce(
+        t.typtype = 'e' or (t.typtype = 'b' and t.typname = any(%(fit_for_keys)s::text[])), false
+    ) as is_fit_for_keys
 from unnest(%(types)s::text[]) as w (type)
 left join pg_type as t on to_regtype(w.type) = t.oid
+left join pg_type as e on t.typelem = e.oid and t.typcategory = 'A'
 left join pg_class as c on t.typrelid = c.oid;
+
+-- name: read_xml
+-- A server may be built without what this needs, and still have the type.
+select '<a/>'::xml;
 
 -- name: schemas
 select nspname::text as schema_name

@@ -5,11 +5,11 @@ is made again at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
-from psycopg import sql
-from psycopg.rows import class_row, dict_row
+from psycopg import errors, sql
+from psycopg.rows import class_row
 
 from tidemark.errors import ConfigError
 from tidemark.mirror import HISTORY, Mirror, history_columns
@@ -39,6 +39,9 @@ FIT_FOR_KEYS = (
     *("bytea", "date", "time", "timestamp", "timestamptz", "uuid", "inet", "cidr", "macaddr", "macaddr8", "pg_lsn"),
     *("bit", "varbit"),
 )
+# Beside the names of objects (regclass and its like), the types whose texts another database may be unable to read.
+BOUND_TO_A_DATABASE = ("aclitem", "pg_node_tree", "pg_ndistinct", "pg_dependencies", "pg_mcv_list")
+XML = ("xml", "xml[]")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,16 @@ class Present:
     columns: Sequence[str]
     types: Sequence[str]
     comment: str | None
+
+
+@dataclass(frozen=True)
+class KnownType:
+    """A type of the source: whether the warehouse has it, whether its values mean the same there, and as a key."""
+
+    type: str
+    is_there: bool
+    is_free: bool
+    is_fit_for_keys: bool
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ def missing_types(connection: psycopg.Connection, model: Mirror) -> list[Missing
         Missing(name, column, kind)
         for name, table in model.tables.items()
         for column, kind in table.columns.items()
-        if not known[kind][0]
+        if known[kind].is_free and not known[kind].is_there
     ]
 
 
@@ -106,7 +119,7 @@ class _Table:
     """One mirrored table: what the warehouse has of it, and what it is to have."""
 
     star: StarTable
-    known: Mapping[str, tuple[bool, bool]]
+    known: Mapping[str, KnownType]
     table: Present | None
     view: Present | None
     is_function_there: bool
@@ -123,9 +136,9 @@ class _Table:
         return {names[column]: self._type(column, kind) for column, kind in self.mirror.columns.items()}
 
     def _type(self, column: str, kind: str) -> str:
-        is_known, is_fit_for_keys = self.known[kind]
-        is_key = column in self.mirror.key
-        return kind if is_known and (is_fit_for_keys or not is_key) else TEXT
+        known = self.known[kind]
+        is_fit = known.is_fit_for_keys or column not in self.mirror.key
+        return kind if known.is_there and known.is_free and is_fit else TEXT
 
     def require_ours(self) -> None:
         """Raise ConfigError if the warehouse has something else under one of the names."""
@@ -231,10 +244,24 @@ def _functions(connection: psycopg.Connection, stars: Mapping[str, StarTable]) -
     return {row[0] for row in connection.execute(query("mirror", "functions"), parameters)}
 
 
-def _types(connection: psycopg.Connection, model: Mirror) -> dict[str, tuple[bool, bool]]:
-    """Say of each type of the source whether the warehouse has it, and whether it can be a key there."""
+def _types(connection: psycopg.Connection, model: Mirror) -> dict[str, KnownType]:
+    """Say of each type of the source what the warehouse has of it."""
     types = sorted({kind for table in model.tables.values() for kind in table.columns.values()})
-    parameters = {"types": types, "fit_for_keys": list(FIT_FOR_KEYS)}
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query("mirror", "types"), parameters).fetchall()
-    return {row["type"]: (row["is_known"], row["is_fit_for_keys"]) for row in rows}
+    parameters = {
+        "types": types,
+        "fit_for_keys": list(FIT_FOR_KEYS),
+        "bound_to_a_database": list(BOUND_TO_A_DATABASE),
+    }
+    with connection.cursor(row_factory=class_row(KnownType)) as cursor:
+        found = cursor.execute(query("mirror", "types"), parameters).fetchall()
+    unread = XML if not set(types).isdisjoint(XML) and not _reads_xml(connection) else ()
+    return {each.type: replace(each, is_there=each.is_there and each.type not in unread) for each in found}
+
+
+def _reads_xml(connection: psycopg.Connection) -> bool:
+    try:
+        with connection.transaction():
+            connection.execute(query("mirror", "read_xml"))
+    except errors.FeatureNotSupported:
+        return False
+    return True
