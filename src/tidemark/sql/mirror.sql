@@ -59,6 +59,19 @@ inner join pg_namespace as n on w.schema_name = n.nspname
 inner join pg_proc as p on n.oid = p.pronamespace and w.function_name = p.proname
 where p.proargtypes = '1114'::oidvector;
 
+-- name: columns_of_users_types
+-- Columns of an enum, a composite, a range or a domain, or of arrays of these. Whoever made the type may change it, in
+-- the source alone.
+select a.attname::text as column_name
+from pg_attribute as a
+inner join pg_type as t on a.atttypid = t.oid
+left join pg_type as e on t.typelem = e.oid and t.typcategory = 'A'
+where
+    a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped
+    and coalesce(e.typnamespace, t.typnamespace) <> 'pg_catalog'::regnamespace
+    and coalesce(e.typtype, t.typtype) in ('e', 'c', 'r', 'm', 'd')
+order by a.attnum;
+
 -- name: create_schema
 create schema {schema};
 

@@ -4,7 +4,7 @@ They follow the source: a new column comes to the end, a type becomes wider, and
 is made again at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -67,11 +67,12 @@ class KnownType:
 
 @dataclass(frozen=True)
 class Missing:
-    """A type that the source has and the warehouse has not, and a column that is text for it."""
+    """A column that is text in the warehouse though its type is another one; `is_there` says whether that is there."""
 
     table: str
     column: str
     type: str
+    is_there: bool
 
 
 def statements_of(connection: psycopg.Connection, model: Mirror) -> list[str]:
@@ -81,32 +82,44 @@ def statements_of(connection: psycopg.Connection, model: Mirror) -> list[str]:
         ConfigError: a name is taken by what Tidemark did not make, or something depends on a view that has to change.
     """
     stars = {name: star for name, star in model.stars.items() if star.mirror}
-    tables = _relations(connection, stars, [star.place for star in stars.values()])
-    views = _relations(connection, stars, [star.view for star in stars.values()])
-    functions = _functions(connection, stars)
-    known = _types(connection, model)
+    tables = _tables(connection, model, stars)
     schemas = {star.place[0] for star in stars.values()}
     there = {row[0] for row in connection.execute(query("mirror", "schemas"), {"schemas": list(schemas)})}
     made = [
         query("mirror", "create_schema", schema=sql.Identifier(schema)).as_string()
         for schema in sorted(schemas - there)
     ]
-    for name, star in stars.items():
-        table = _Table(star, known, tables.get(name), views.get(name), is_function_there=name in functions)
+    for table in tables:
         table.require_ours()
         made += [each.as_string() for each in table.statements()]
     return made
 
 
+def loosened(connection: psycopg.Connection, model: Mirror, star: StarTable) -> list[str]:
+    """Make text of a table's columns whose types its users made, and name these columns.
+
+    Their type in the source may have got a value, or a part, that it has not got in the warehouse.
+    """
+    place = {"table": sql.Identifier(*star.place).as_string()}
+    names = [row[0] for row in connection.execute(query("mirror", "columns_of_users_types"), place)]
+    if names:
+        (table,) = _tables(connection, model, {star.name: star})
+        for statement in table.loosened(names):
+            connection.execute(statement)
+    return names
+
+
 def missing_types(connection: psycopg.Connection, model: Mirror) -> list[Missing]:
-    """Name the columns that are text in the warehouse because it lacks their types."""
-    known = _types(connection, model)
-    return [
-        Missing(name, column, kind)
-        for name, table in model.tables.items()
-        for column, kind in table.columns.items()
-        if known[kind].is_free and not known[kind].is_there
-    ]
+    """Name the columns that are text in the warehouse because it lacks their types, or lacked them or a value once."""
+    found = []
+    for table in _tables(connection, model, model.stars):
+        present = dict(zip(table.table.columns, table.table.types, strict=True)) if table.table else {}
+        for column, name in history_columns(table.mirror).items():
+            kind = table.mirror.columns[column]
+            known, wanted = table.known[kind], table.types[name]
+            if (known.is_free and not known.is_there) or present.get(name, wanted) == TEXT != wanted:
+                found.append(Missing(table.star.name, column, kind, known.is_there))
+    return found
 
 
 def function_name(table: MirroredTable) -> str:
@@ -161,16 +174,24 @@ class _Table:
         present = dict(zip(self.table.columns, self.table.types, strict=True))
         added = {name: kind for name, kind in self.types.items() if name not in present}
         changed = dict(_changed(present, self.types))
+        yield from self._altered(changed)
+        for name, kind in added.items():
+            yield query("mirror", "add_column", **self._column(name, kind))
+        if added or changed or not (self.view and self.is_function_there):
+            yield from self._shown()
+
+    def loosened(self, names: Iterable[str]) -> Iterator[sql.Composed]:
+        """Write the statements that make columns text."""
+        yield from self._altered(dict.fromkeys(names, TEXT))
+        yield from self._shown()
+
+    def _altered(self, changed: Mapping[str, str]) -> Iterator[sql.Composed]:
         if changed:
             # They are made again below, and PostgreSQL refuses it if anybody's own things depend on them.
             yield query("mirror", "drop_function", **self._parts)
             yield query("mirror", "drop_view", **self._parts)
         for name, kind in changed.items():
             yield query("mirror", "change_type", **self._column(name, kind))
-        for name, kind in added.items():
-            yield query("mirror", "add_column", **self._column(name, kind))
-        if added or changed or not (self.view and self.is_function_there):
-            yield from self._shown()
 
     def _created(self) -> Iterator[sql.Composed]:
         columns = sql.SQL(",\n    ").join(
@@ -223,6 +244,17 @@ def _changed(present: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[
         before = present.get(name, kind)
         if before not in (kind, TEXT):
             yield name, kind if widens(before, kind) else TEXT
+
+
+def _tables(connection: psycopg.Connection, model: Mirror, stars: Mapping[str, StarTable]) -> list[_Table]:
+    tables = _relations(connection, stars, [star.place for star in stars.values()])
+    views = _relations(connection, stars, [star.view for star in stars.values()])
+    functions = _functions(connection, stars)
+    known = _types(connection, model)
+    return [
+        _Table(star, known, tables.get(name), views.get(name), is_function_there=name in functions)
+        for name, star in stars.items()
+    ]
 
 
 def _relations(
