@@ -50,6 +50,10 @@ unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone
 	@echo "running the unit tests"
 	@$(BIN)/pytest tests/unit $(ARGS)
 
+.PHONY: types
+types: $(VENV)/.dev $(VENV)/.package ## write the tables of docs/types.md out of what their tests see
+	@$(BIN)/pytest --quiet --write-docs tests/acceptance/test_every_type.py tests/acceptance/test_histories_of_peers.py $(ARGS)
+
 .PHONY: pythons
 pythons: ## the unit tests on each Python from 3.11 to 3.14 that is here, each in a venv of its own (ARGS=tests/models)
 	@for version in 3.11 3.12 3.13 3.14; do \

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.kept import KeptPipelines, Make
     from tests.support.pipeline import Rig
 
-pytest_plugins = ["tests.support.no_skips", "tests.support.whole_files"]
+pytest_plugins = ["tests.support.no_skips", "tests.support.whole_files", "tests.support.written_docs"]
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = os.environ  # noqa: TID251 -- the tests' own switches, read here and nowhere else

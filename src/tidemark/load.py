@@ -24,6 +24,7 @@ from tidemark.star.copy_lines import StarRows, are_comparable
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed, StarEntry, loaded_columns
 from tidemark.warehouse.first_fill import BULK_ROWS
+from tidemark.warehouse.loosening import put_read
 from tidemark.warehouse.mirrored_tables import statements_of
 from tidemark.warehouse.schema import init, run_statements
 from tidemark.warehouse.session import LedgerEntry, Warehouse, has_ledger, open_warehouse
@@ -108,7 +109,8 @@ class Load:
             for star in (*model.dimensions, *model.facts):
                 started = time.perf_counter()
                 progress("load", star.name, 0, 0, 0.0, manifest.batch)
-                rows, size = self._put(warehouse, star, manifest)
+                put = partial(self._put, warehouse, star, manifest)
+                rows, size = put_read(warehouse.connection, model, star, put)
                 reports[star.name] = TableReport(rows=rows, bytes=size, seconds=time.perf_counter() - started)
                 progress("load", star.name, rows, size, reports[star.name].seconds, manifest.batch)
             warehouse.record(ledger_entry(model, manifest, self.new_id()), list(model.stars.values()))

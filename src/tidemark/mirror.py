@@ -180,7 +180,8 @@ def _source(name: str, table: MirroredTable, scope: Scope) -> SourceTable:
     told = scope.sources.get(name)
     choice, evolve = (told.choice, told.evolve) if told else (Choice(), scope.evolve)
     choice = replace(choice, exclude=tuple(dict.fromkeys((*choice.exclude, *table.hidden))))
-    return SourceTable(name, table.key, table.schema, table.table, evolve=evolve, choice=choice)
+    alone = not table.is_partitioned
+    return SourceTable(name, table.key, table.schema, table.table, evolve=evolve, choice=choice, is_alone=alone)
 
 
 def _star(name: str, table: MirroredTable) -> StarTable:

@@ -47,7 +47,8 @@ class MirroredTable:
     """A source table as a mirror has it: where it lies, its key, and PostgreSQL's type of each column it has or had.
 
     `hidden` are the columns that never leave the source. A table that is not followed stays as the log has it: it may
-    be read no longer, or the source has it no longer (`is_dropped`).
+    be read no longer, or the source has it no longer (`is_dropped`). Of one that is not partitioned only its own rows
+    are read: those of tables that inherit from it may have the same keys, and are mirrored with these tables.
     """
 
     schema: str
@@ -57,6 +58,7 @@ class MirroredTable:
     hidden: tuple[str, ...] = ()
     is_followed: bool = True
     is_dropped: bool = False
+    is_partitioned: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class SourceTable:
     """A table of the source: its key, and the columns that say when a row was created and last changed.
 
     `table` is what the source calls it, if that is another name than the model's. `choice` says what of it leaves the
-    source, `evolve` what a change of its columns means, see `Evolve`.
+    source, `evolve` what a change of its columns means, see `Evolve`. With `is_alone` the rows of tables that inherit
+    from it are none of its own.
     """
 
     name: str
@@ -77,6 +80,7 @@ class SourceTable:
     sweep_every: int = 1
     evolve: Evolve = "warn"
     choice: Choice = field(default_factory=Choice)
+    is_alone: bool = False
 
     @property
     def relation(self) -> str:

@@ -27,6 +27,7 @@ from tidemark.report import Progress, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed, loaded_columns
+from tidemark.warehouse.loosening import put_read
 from tidemark.warehouse.marks import misfits
 from tidemark.warehouse.model_objects import may_compare
 from tidemark.warehouse.remade_tables import RemadeTables
@@ -124,7 +125,11 @@ class RebuildWarehouse:
         # The version that the entry names says what a dimension held at a batch. A rebuild of the star makes a version
         # of its own, which goes up to batch `through`.
         last = max(manifest.batch, entry.through) if not star.is_versioned else manifest.batch
-        remade.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
+
+        def fill() -> None:
+            remade.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
+
+        put_read(remade.connection, self.model, star, fill)
 
     @contextmanager
     def _naming_rights(self, connection: psycopg.Connection) -> Iterator[None]:

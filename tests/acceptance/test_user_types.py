@@ -5,10 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
+
 from tests.support.library import LIBRARY, library_template
+from tests.support.mirrors import differing_columns, doctor_says, known, mirror_rig, types_in_warehouse, verified
 from tests.support.pipeline import Rig, clock
 from tests.support.postgres import Postgres
+from tidemark.mirror import Scope
 from tidemark.model_reader import load_model
+from tidemark.rebuild_warehouse import RebuildWarehouse
 from tidemark.replay import Replay
 from tidemark.verification.verify import Verify
 from tidemark.warehouse.schema import init, plan_init
@@ -42,3 +47,37 @@ def test_a_value_that_an_enum_gains_later_waits_in_quarantine_and_blocks_no_othe
     assert rig.warehouse("select mood from dim_shelf where shelf_id = 3") == [("lost",)]
     parts = (mended.model, rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url)
     assert Verify(*parts, clock).run().count == 0
+
+
+def test_a_mirror_goes_on_with_text_where_a_type_of_the_source_gains_what_the_warehouse_lacks(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    types = f"{MOOD}; create type place as (street text, number integer)"
+    with mirror_rig(postgres, str(tmp_path), Scope()) as (rig, _):
+        with psycopg.connect(rig.warehouse_url) as connection:
+            connection.execute(types.encode())
+        rig.change(types, "create table held (id integer primary key, mood mood, moods mood[], place place)")
+        rig.change("create table by_mood (mood mood primary key, n integer); insert into by_mood values ('ok', 1)")
+        rig.change("insert into held values (1, 'ok', '{sad}', '(a,1)')")
+        rig.run()
+        assert list(types_in_warehouse(rig, "public", "held").values()) == ["integer", "mood", "mood[]", "place"]
+
+        rig.change("alter type place add attribute town text", "alter type mood add value 'lost'")
+        rig.change("update held set place = '(a,1,b)', mood = 'lost'", "insert into by_mood values ('lost', 2)")
+        rig.run()
+
+        assert list(types_in_warehouse(rig, "public", "held").values()) == ["integer", "text", "text", "text"]
+        assert types_in_warehouse(rig, "public", "by_mood") == {"mood": "text", "n": "integer"}
+        assert differing_columns(rig) == []
+        assert rig.warehouse("select mood, place from held_history order by valid_from") == [
+            ("ok", "(a,1)"),
+            ("lost", "(a,1,b)"),
+        ]
+        said = "public.held.mood is text in the warehouse, which has the type mood, but not for each value that came"
+        assert said in doctor_says(rig)
+        assert plan_init(rig.warehouse_url, known(rig)) == []
+        assert verified(rig, deep=True) == []
+        with psycopg.connect(rig.warehouse_url) as connection:
+            connection.execute("drop table held_history cascade")
+        RebuildWarehouse(known(rig), rig.processed, rig.warehouse_url).run()
+        assert differing_columns(rig) == []

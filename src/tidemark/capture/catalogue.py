@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tidemark.capture.kinds import Relation, obstacle
+from tidemark.capture.kinds import PARTITIONED, Relation, obstacle
 from tidemark.log.changelog import Manifest
 from tidemark.mirror import Mirror, Scope
 from tidemark.model import HISTORY, MirroredTable, Model, mirror_name
@@ -50,7 +50,8 @@ def _mirrored(relation: Relation, before: MirroredTable | None, scope: Scope) ->
     # The poll fills in the types, which it reads in its snapshot.
     columns = {name: known.get(name, "") for name in relation.columns if name not in hidden}
     key = _key(relation, before)
-    return MirroredTable(relation.schema_name, relation.table_name, key, {**known, **columns}, hidden=hidden)
+    parts = (relation.schema_name, relation.table_name, key, {**known, **columns}, hidden)
+    return MirroredTable(*parts, is_partitioned=relation.kind == PARTITIONED)
 
 
 def _key(relation: Relation, before: MirroredTable | None) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from tidemark.model import mirror_name
 # rows are as of the poll's first look at them, which keeps a REFRESH waiting until the poll ends.
 LOCKABLE = ("r", "p", "v")
 MATERIALIZED = "m"
-FIT = ("r", "p", MATERIALIZED)
+PARTITIONED = "p"
+FIT = ("r", PARTITIONED, MATERIALIZED)
 # PostgreSQL's pg_class.relkind.
 NAMES = {
     "v": "a view",

@@ -42,13 +42,14 @@ def relation(table: SourceTable, columns: Sequence[Column], *others: str) -> sql
         others: the system columns that the statement reads too.
     """
     choice = table.choice
+    rows = sql.SQL("only ") + identifier(table) if table.is_alone else identifier(table)
     if choice.is_all:
-        return identifier(table)
+        return rows
     fields = [*(_field(column, choice.mask.get(column.name)) for column in columns), *map(sql.Identifier, others)]
     # A line of its own, and parentheses: whatever the condition is, the statement goes on after it.
     condition = sql.SQL("(\n") + sql.SQL(choice.where or "true") + sql.SQL("\n)")
     listed = sql.SQL(", ").join(fields)
-    return sql.SQL("({})").format(query("source", "chosen", fields=listed, table=identifier(table), where=condition))
+    return sql.SQL("({})").format(query("source", "chosen", fields=listed, table=rows, where=condition))
 
 
 def faults_of_choice(session: psycopg.Connection, table: SourceTable, columns: Sequence[Column]) -> list[str]:

@@ -13,7 +13,7 @@ from tidemark.capture.sweep import Bucketing, Sum, Sums
 from tidemark.capture.watermark import Span
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, contract_error
-from tidemark.log.columns import Column
+from tidemark.log.columns import Column, base_of
 from tidemark.model import SourceTable
 from tidemark.postgres.copy_out import copied_lines
 from tidemark.postgres.queries import query
@@ -21,6 +21,16 @@ from tidemark.postgres.row_hash import hash_of
 from tidemark.postgres.session import Session
 
 Row = TypeVar("Row")
+# The types of keys that go to the server as arrays. All others go as texts: there are no arrays of arrays, and `unnest`
+# takes a composite apart. For the last of these types a cast from text is not what reads a value: it takes the first
+# letter for a "char", and knows no regclass `-`.
+PLAIN = {
+    *("smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "oid", "uuid", "bytea"),
+    *("text", "character varying", "character", "bpchar", "name"),
+    *("date", "timestamp without time zone", "timestamp with time zone"),
+    *('"char"', "regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator", "regrole", "regnamespace"),
+    *("regconfig", "regdictionary", "regcollation"),
+}
 # A relation's kind, and whether it holds rows that can be read.
 Kind = tuple[str, bool]
 KEYS_PER_REQUEST = 10_000
@@ -192,15 +202,16 @@ class Snapshot:
 
     def _wanted(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[dict[str, sql.Composable]]:
         types = {column.name: column.type for column in self.columns(table)}
+        kinds = [types[column] for column in table.key]
         names = [f"k{position}" for position in range(len(table.key))]
         matches = sql.SQL(" and ").join(
-            sql.SQL("t.{} = wanted.{}").format(sql.Identifier(column), sql.Identifier(name))
-            for column, name in zip(table.key, names, strict=True)
+            sql.SQL("t.{} = {}").format(sql.Identifier(column), _read(sql.Identifier("wanted", name), kind))
+            for column, name, kind in zip(table.key, names, kinds, strict=True)
         )
         for batch in _batched(keys, KEYS_PER_REQUEST):
             arrays = sql.SQL(", ").join(
-                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(types[column]))
-                for column, texts in zip(table.key, zip(*batch, strict=True), strict=True)
+                sql.SQL("{}::{}[]").format(sql.Literal(list(texts)), sql.SQL(kind if _is_plain(kind) else "text"))
+                for kind, texts in zip(kinds, zip(*batch, strict=True), strict=True)
             )
             yield {"keys": arrays, "names": _list(names), "matches": matches}
 
@@ -235,6 +246,15 @@ class Snapshot:
             )
             advice = "correct these rows in the source, or restore it into a database with the encoding that they have"
             raise ConfigError(message, advice=advice, table=table.name) from exc
+
+
+def _is_plain(kind: str) -> bool:
+    return base_of(kind) in PLAIN
+
+
+def _read(value: sql.Composable, kind: str) -> sql.Composable:
+    """Read a value of a type that is not plain out of its text."""
+    return value if _is_plain(kind) else value + sql.SQL(f"::{kind}")
 
 
 def places(tables: Iterable[SourceTable]) -> dict[str, list[str]]:

@@ -68,14 +68,17 @@ def _mirror(pipeline: Pipeline, model: Mirror) -> Iterator[Finding]:
     """Say what a mirror would take now, what it cannot take, and which columns are text for want of their type."""
     head = ChangeLog(pipeline.ingestion).newest()
     with open_source(pipeline.source_url) as source:
-        found = catalogued(source, model, head)
-    yield Finding("model", "pass", f"{len(found.model.polled)} tables can be mirrored")
-    for name, reason in found.left_out.items():
+        would = catalogued(source, model, head)
+    yield Finding("model", "pass", f"{len(would.model.polled)} tables can be mirrored")
+    for name, reason in would.left_out.items():
         yield Finding("model", "hint", f"{name} is not mirrored: {reason}", "mend that, or name the table in exclude")
     with connected(pipeline.warehouse_url, "warehouse") as cursor:
         for each in missing_types(cursor.connection, model):
-            lacking = f"{each.table}.{each.column} is text in the warehouse, which has no type {each.type}"
-            yield Finding("warehouse", "hint", lacking, "make the type, or its extension, before the column comes")
+            has, advice = f"no type {each.type}", "make the type, or its extension, before the column comes"
+            if each.is_there:
+                has, advice = f"the type {each.type}, but not for each value that came", "cast it in a query"
+            found = f"{each.table}.{each.column} is text in the warehouse, which has {has}"
+            yield Finding("warehouse", "hint", found, advice)
 
 
 def _declared(pipeline: Pipeline, model: Model) -> Mapping[str, Mapping[str, Limit]]:

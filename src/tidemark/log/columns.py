@@ -39,7 +39,7 @@ class Column:
     @property
     def base_type(self) -> str:
         """Give the type without its modifiers: `numeric(10,2)` is a `numeric`."""
-        return re.sub(r"\s*\([^)]*\)", "", self.type)
+        return base_of(self.type)
 
     @property
     def is_padded(self) -> bool:
@@ -73,6 +73,11 @@ class Column:
         # numeric(3,-2) holds hundreds, numeric(2,5) none above 0.00099.
         digits, decimals = max(digits, decimals, digits - decimals), max(decimals, 0)
         return f"DECIMAL({digits}, {decimals})" if 0 < digits <= WIDEST_DECIMAL_DIGITS else ""
+
+
+def base_of(kind: str) -> str:
+    """Give a type without its modifiers."""
+    return re.sub(r"\s*\([^)]*\)", "", kind)
 
 
 def is_reserved(name: str) -> bool:

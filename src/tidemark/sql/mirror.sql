@@ -1,12 +1,26 @@
 -- name: types
--- Which types of the source the warehouse has. Only those of the keys' list have an index that tells their texts apart.
+-- What the warehouse has of the source's types. The name of an object, such as a regclass, is a value only where that
+-- object is, and some types read no text at all. Only those of the keys' list have an index that tells their texts apart.
 select
     w.type,
-    t.oid is not null and (t.typtype <> 'c' or c.relkind = 'c') as is_known,
+    t.oid is not null and (t.typtype <> 'c' or c.relkind = 'c') as is_there,
+    coalesce(
+        coalesce(e.typnamespace, t.typnamespace) <> 'pg_catalog'::regnamespace
+        or not (
+            coalesce(e.typname, t.typname) like 'reg%%'
+            or coalesce(e.typname, t.typname) = any(%(bound_to_a_database)s::text[])
+        ),
+        true
+    ) as is_free,
     coalesce(t.typtype = 'e' or t.typname = any(%(fit_for_keys)s::text[]), false) as is_fit_for_keys
 from unnest(%(types)s::text[]) as w (type)
 left join pg_type as t on to_regtype(w.type) = t.oid
+left join pg_type as e on t.typelem = e.oid and t.typcategory = 'A'
 left join pg_class as c on t.typrelid = c.oid;
+
+-- name: read_xml
+-- A server may be built without what this needs, and still have the type.
+select '<a/>'::xml;
 
 -- name: schemas
 select nspname::text as schema_name
@@ -42,6 +56,19 @@ from unnest(%(names)s::text[], %(schemas)s::text[], %(functions)s::text[]) as w 
 inner join pg_namespace as n on w.schema_name = n.nspname
 inner join pg_proc as p on n.oid = p.pronamespace and w.function_name = p.proname
 where p.proargtypes = '1114'::oidvector;
+
+-- name: columns_of_users_types
+-- Columns of an enum, a composite, a range or a domain, or of arrays of these. Whoever made the type may change it, in
+-- the source alone.
+select a.attname::text as column_name
+from pg_attribute as a
+inner join pg_type as t on a.atttypid = t.oid
+left join pg_type as e on t.typelem = e.oid and t.typcategory = 'A'
+where
+    a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped
+    and coalesce(e.typnamespace, t.typnamespace) <> 'pg_catalog'::regnamespace
+    and coalesce(e.typtype, t.typtype) in ('e', 'c', 'r', 'm', 'd')
+order by a.attnum;
 
 -- name: create_schema
 create schema {schema};

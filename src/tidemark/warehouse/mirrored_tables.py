@@ -4,13 +4,13 @@ They follow the source: a new column comes to the end, a type becomes wider, and
 is made again at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import psycopg
-from psycopg import sql
-from psycopg.rows import class_row, dict_row
+from psycopg import errors, sql
+from psycopg.rows import class_row
 
 from tidemark.errors import ConfigError
 from tidemark.mirror import HISTORY, Mirror, history_columns
@@ -40,6 +40,9 @@ FIT_FOR_KEYS = (
     *("bytea", "date", "time", "timestamp", "timestamptz", "uuid", "inet", "cidr", "macaddr", "macaddr8", "pg_lsn"),
     *("bit", "varbit"),
 )
+# Beside the names of objects (regclass and its like), the types whose texts another database may be unable to read.
+BOUND_TO_A_DATABASE = ("aclitem", "pg_node_tree", "pg_ndistinct", "pg_dependencies", "pg_mcv_list")
+XML = ("xml", "xml[]")
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,23 @@ class Present:
 
 
 @dataclass(frozen=True)
+class KnownType:
+    """A type of the source: whether the warehouse has it, whether its values mean the same there, and as a key."""
+
+    type: str
+    is_there: bool
+    is_free: bool
+    is_fit_for_keys: bool
+
+
+@dataclass(frozen=True)
 class Missing:
-    """A type that the source has and the warehouse has not, and a column that is text for it."""
+    """A column that is text in the warehouse though its type is another one; `is_there` says whether that is there."""
 
     table: str
     column: str
     type: str
+    is_there: bool
 
 
 def statements_of(connection: psycopg.Connection, model: Mirror) -> list[str]:
@@ -69,32 +83,44 @@ def statements_of(connection: psycopg.Connection, model: Mirror) -> list[str]:
         ConfigError: a name is taken by what Tidemark did not make, or something depends on a view that has to change.
     """
     stars = {name: star for name, star in model.stars.items() if star.mirror}
-    tables = _relations(connection, stars, [star.place for star in stars.values()])
-    views = _relations(connection, stars, [star.view for star in stars.values()])
-    functions = _functions(connection, stars)
-    known = _types(connection, model)
+    tables = _tables(connection, model, stars)
     schemas = {star.place[0] for star in stars.values()}
     there = {row[0] for row in connection.execute(query("mirror", "schemas"), {"schemas": list(schemas)})}
     made = [
         query("mirror", "create_schema", schema=sql.Identifier(schema)).as_string()
         for schema in sorted(schemas - there)
     ]
-    for name, star in stars.items():
-        table = _Table(star, known, tables.get(name), views.get(name), is_function_there=name in functions)
+    for table in tables:
         table.require_ours()
         made += [each.as_string() for each in table.statements()]
     return made
 
 
+def loosened(connection: psycopg.Connection, model: Mirror, star: StarTable) -> list[str]:
+    """Make text of a table's columns whose types its users made, and name these columns.
+
+    Their type in the source may have got a value, or a part, that it has not got in the warehouse.
+    """
+    place = {"table": sql.Identifier(*star.place).as_string()}
+    names = [row[0] for row in connection.execute(query("mirror", "columns_of_users_types"), place)]
+    if names:
+        (table,) = _tables(connection, model, {star.name: star})
+        for statement in table.loosened(names):
+            connection.execute(statement)
+    return names
+
+
 def missing_types(connection: psycopg.Connection, model: Mirror) -> list[Missing]:
-    """Name the columns that are text in the warehouse because it lacks their types."""
-    known = _types(connection, model)
-    return [
-        Missing(name, column, kind)
-        for name, table in model.tables.items()
-        for column, kind in table.columns.items()
-        if not known[kind][0]
-    ]
+    """Name the columns that are text in the warehouse because it lacks their types, or lacked them or a value once."""
+    found = []
+    for table in _tables(connection, model, model.stars):
+        present = dict(zip(table.table.columns, table.table.types, strict=True)) if table.table else {}
+        for column, name in history_columns(table.mirror).items():
+            kind = table.mirror.columns[column]
+            known, wanted = table.known[kind], table.types[name]
+            if (known.is_free and not known.is_there) or present.get(name, wanted) == TEXT != wanted:
+                found.append(Missing(table.star.name, column, kind, known.is_there))
+    return found
 
 
 def function_name(table: MirroredTable) -> str:
@@ -107,7 +133,7 @@ class _Table:
     """One mirrored table: what the warehouse has of it, and what it is to have."""
 
     star: StarTable
-    known: Mapping[str, tuple[bool, bool]]
+    known: Mapping[str, KnownType]
     table: Present | None
     view: Present | None
     is_function_there: bool
@@ -123,9 +149,9 @@ class _Table:
         return {names[column]: self._type(column, kind) for column, kind in self.mirror.columns.items()}
 
     def _type(self, column: str, kind: str) -> str:
-        is_known, is_fit_for_keys = self.known[kind]
-        is_key = column in self.mirror.key
-        return kind if is_known and (is_fit_for_keys or not is_key) else TEXT
+        known = self.known[kind]
+        is_fit = known.is_fit_for_keys or column not in self.mirror.key
+        return kind if known.is_there and known.is_free and is_fit else TEXT
 
     def require_ours(self) -> None:
         """Raise ConfigError if the warehouse has something else under one of the names."""
@@ -148,16 +174,24 @@ class _Table:
         present = dict(zip(self.table.columns, self.table.types, strict=True))
         added = {name: kind for name, kind in self.types.items() if name not in present}
         changed = dict(_changed(present, self.types))
+        yield from self._altered(changed)
+        for name, kind in added.items():
+            yield query("mirror", "add_column", **self._column(name, kind))
+        if added or changed or not (self.view and self.is_function_there):
+            yield from self._shown()
+
+    def loosened(self, names: Iterable[str]) -> Iterator[sql.Composed]:
+        """Write the statements that make columns text."""
+        yield from self._altered(dict.fromkeys(names, TEXT))
+        yield from self._shown()
+
+    def _altered(self, changed: Mapping[str, str]) -> Iterator[sql.Composed]:
         if changed:
             # They are made again below, and PostgreSQL refuses it if anybody's own things depend on them.
             yield query("mirror", "drop_function", **self._parts)
             yield query("mirror", "drop_view", **self._parts)
         for name, kind in changed.items():
             yield query("mirror", "change_type", **self._column(name, kind))
-        for name, kind in added.items():
-            yield query("mirror", "add_column", **self._column(name, kind))
-        if added or changed or not (self.view and self.is_function_there):
-            yield from self._shown()
 
     def _created(self) -> Iterator[sql.Composed]:
         columns = sql.SQL(",\n    ").join(
@@ -212,6 +246,17 @@ def _changed(present: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[
             yield name, kind if widens(before, kind) else TEXT
 
 
+def _tables(connection: psycopg.Connection, model: Mirror, stars: Mapping[str, StarTable]) -> list[_Table]:
+    tables = _relations(connection, stars, [star.place for star in stars.values()])
+    views = _relations(connection, stars, [star.view for star in stars.values()])
+    functions = _functions(connection, stars)
+    known = _types(connection, model)
+    return [
+        _Table(star, known, tables.get(name), views.get(name), is_function_there=name in functions)
+        for name, star in stars.items()
+    ]
+
+
 def _relations(
     connection: psycopg.Connection, stars: Mapping[str, StarTable], places: Sequence[Sequence[str]]
 ) -> dict[str, Present]:
@@ -231,10 +276,24 @@ def _functions(connection: psycopg.Connection, stars: Mapping[str, StarTable]) -
     return {row[0] for row in connection.execute(query("mirror", "functions"), parameters)}
 
 
-def _types(connection: psycopg.Connection, model: Mirror) -> dict[str, tuple[bool, bool]]:
-    """Say of each type of the source whether the warehouse has it, and whether it can be a key there."""
+def _types(connection: psycopg.Connection, model: Mirror) -> dict[str, KnownType]:
+    """Say of each type of the source what the warehouse has of it."""
     types = sorted({kind for table in model.tables.values() for kind in table.columns.values()})
-    parameters = {"types": types, "fit_for_keys": list(FIT_FOR_KEYS)}
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(query("mirror", "types"), parameters).fetchall()
-    return {row["type"]: (row["is_known"], row["is_fit_for_keys"]) for row in rows}
+    parameters = {
+        "types": types,
+        "fit_for_keys": list(FIT_FOR_KEYS),
+        "bound_to_a_database": list(BOUND_TO_A_DATABASE),
+    }
+    with connection.cursor(row_factory=class_row(KnownType)) as cursor:
+        found = cursor.execute(query("mirror", "types"), parameters).fetchall()
+    unread = XML if not set(types).isdisjoint(XML) and not _reads_xml(connection) else ()
+    return {each.type: replace(each, is_there=each.is_there and each.type not in unread) for each in found}
+
+
+def _reads_xml(connection: psycopg.Connection) -> bool:
+    try:
+        with connection.transaction():
+            connection.execute(query("mirror", "read_xml"))
+    except errors.FeatureNotSupported:
+        return False
+    return True
