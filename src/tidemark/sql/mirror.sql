@@ -66,7 +66,10 @@ comment on table {table} is {text};
 alter table {table} add column {column} {type};
 
 -- name: change_type
-alter table {table} alter column {column} type {type} using {column}::text::{type};
+-- A cast would take the spaces of a character(n) away.
+alter table {table}
+alter column {column} type {type}
+using (case when {column} is distinct from null then concat({column}) end)::{type};
 
 -- name: drop_view
 drop view if exists {view};

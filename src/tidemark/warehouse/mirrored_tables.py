@@ -15,10 +15,9 @@ from tidemark.errors import ConfigError
 from tidemark.mirror import HISTORY, Mirror, history_columns
 from tidemark.model import MirroredTable, StarTable, fitted
 from tidemark.postgres.queries import query
-from tidemark.warehouse.column_types import widens
+from tidemark.postgres.widening import TEXT, holding
 
 AS_OF = "_as_of"
-TEXT = "text"
 # The types under which two keys are one if their texts are, or if the log takes them for one (numbers, char(n)).
 FIT_FOR_KEYS = (
     *(
@@ -205,11 +204,11 @@ class _Table:
 
 
 def _changed(present: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Give the columns that need another type: a wider one, or text if the new type cannot hold what was."""
+    """Give the columns that need another type, so that they hold what was and what is to come."""
     for name, kind in wanted.items():
         before = present.get(name, kind)
-        if before not in (kind, TEXT):
-            yield name, kind if widens(before, kind) else TEXT
+        if before not in (kind, TEXT) and holding(before, kind) != before:
+            yield name, holding(before, kind)
 
 
 def _relations(

@@ -1,0 +1,150 @@
+"""A mirror whose source changes its shape again and again: no value is lost, none is made up, and the rest flows."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tests.support.mirror import columns, known, same, verified
+from tests.support.pipeline import Rig, clock
+from tidemark.mirror import Scope, mirror_of
+from tidemark.rebuild import Rebuild
+from tidemark.rebuild_warehouse import RebuildWarehouse
+
+START = """
+create table a (id integer primary key, v integer, n numeric(5, 2), c varchar(9), p character(3));
+insert into a values (1, 5, 1.50, 'one', 'p'), (2, 6, 2.50, 'two', 'q');
+create table code (id integer primary key);
+insert into code values (7);
+"""
+STEPS = (
+    """
+    alter table a add column w text default 'd';
+    alter table a alter v type bigint, alter n type numeric(10, 3);
+    create table b (id integer primary key, t text);
+    insert into b values (1, 'x');
+    drop table code;
+    """,
+    """
+    alter table a drop column w;
+    alter table a alter c type varchar(5), alter p type text;
+    create table code (id integer primary key, more date);
+    insert into code values (8, '2024-01-01');
+    """,
+    """
+    alter table a add column w integer;
+    update a set w = 4 where id = 1;
+    alter table a alter n type numeric(10, 1);
+    alter table b rename to bb;
+    update code set id = 7;
+    """,
+)
+BLOCKED = """
+create table narrowed (id text primary key);
+insert into narrowed values ('7');
+create table rekeyed (id integer primary key);
+insert into rekeyed values (1);
+create table recased (id integer primary key, v integer);
+insert into recased values (1, 1);
+create table taken (id integer primary key, v integer);
+insert into taken values (1, 1);
+create table flows (id integer primary key);
+create schema tidemark;
+create table tidemark.batch (id integer primary key);
+"""
+BLOCKING = """
+alter table narrowed alter id type integer using id::integer;
+alter table rekeyed drop column id, add column uid uuid primary key default gen_random_uuid();
+alter table recased rename v to "V";
+alter table taken add column _HASH text;
+insert into flows values (1);
+"""
+HISTORY = "order by id, valid_from"
+
+
+def found(rig: Rig) -> list[object]:
+    """Give all versions, each moment as whether it is the newest, and the columns."""
+    fields = "valid_to is null, is_deleted, batch_id"
+    return [
+        rig.warehouse(f"select id, v::text, n::text, c, p, w, {fields} from a_history {HISTORY}"),
+        rig.warehouse(f"select id, more, {fields} from code_history {HISTORY}"),
+        rig.warehouse(f"select id, t, {fields} from b_history {HISTORY}"),
+        columns(rig, "public", "a_history")[:5],
+    ]
+
+
+def test_stages_that_fell_behind_bring_the_same_as_those_that_followed_at_once(
+    new_mirror: Callable[..., Rig],
+) -> None:
+    step_by_step, behind = new_mirror(START), new_mirror(START)
+    step_by_step.run()
+    behind.ingest()
+    for step in STEPS:
+        step_by_step.change(step)
+        step_by_step.run()
+        behind.change(step)
+        behind.ingest()
+    behind.transform()
+    behind.load()
+
+    versions = step_by_step.warehouse(f"select id, w, n::text, p from a_history {HISTORY}")
+    assert versions == [
+        (1, None, "1.50", "p  "),
+        (1, "d", "1.500", "p  "),
+        (1, None, "1.500", "p"),
+        (1, "4", "1.5", "p"),
+        (2, None, "2.50", "q  "),
+        (2, "d", "2.500", "q  "),
+        (2, None, "2.500", "q"),
+        (2, None, "2.5", "q"),
+    ]
+    types = dict(columns(step_by_step, "public", "a_history"))
+    wanted = {"v": "bigint", "n": "numeric", "c": "character varying(9)", "p": "text", "w": "text"}
+    assert {name: types[name] for name in wanted} == wanted
+    assert found(behind) == found(step_by_step)
+    assert same(behind, "select id, v, n, c, p, w from a")
+    assert same(behind, "table code")
+    assert same(behind, "table bb")
+    assert verified(behind).exit_code == verified(step_by_step).exit_code == 0
+    star = Rebuild(known(behind), behind.ingestion, behind.processed, clock, dry_run=False).star()
+    warehouse = RebuildWarehouse(known(behind), behind.processed, behind.warehouse_url).run()
+    assert not any(table.is_different for table in (*star.tables.values(), *warehouse.tables.values()))
+    assert found(behind) == found(step_by_step)
+
+
+def test_a_column_that_is_no_longer_followed_is_null_from_then_on(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror("create table a (id integer primary key, s text); insert into a values (1, 'told'), (2, null)")
+    rig.run()
+    hides = replace(rig, model=mirror_of({}, Scope(exclude=("public.a.s",))))
+    rig.change("insert into a values (3, 'SECRET')")
+    hides.run()
+    nothing = hides.ingest().batches
+    hidden = rig.warehouse("select id, s from a order by id")
+    keys = [each.key for each in rig.ingestion.list() if b"SECRET" in rig.ingestion.get(each.key)]
+    rig.run()
+
+    assert hidden == [(1, None), (2, None), (3, None)]
+    assert (keys, nothing) == ([], ())
+    history = rig.warehouse(f"select id, s from a_history {HISTORY}")
+    assert history == [(1, "told"), (1, None), (1, "told"), (2, None), (3, None), (3, "SECRET")]
+    assert same(rig, "table a")
+    assert verified(rig).exit_code == 0
+
+
+def test_a_table_that_cannot_go_on_is_left_out_and_the_rest_flows(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror(
+        f"{BLOCKED} create table {'y' * 60} (id integer primary key)",
+        Scope(schemas=("public", "tidemark")),
+    )
+    rig.run()
+    before = rig.warehouse("select relname::text from pg_class where relname like 'yyy%%history'")[0][0]
+    rig.change(f"{BLOCKING} create table {before} (id integer primary key)")
+    rig.run()
+
+    left_out = rig.newest().left_out
+    assert "was text and is integer" in left_out["public.narrowed"]
+    assert "was (id) and is (uid)" in left_out["public.rekeyed"]
+    assert "V was called v" in left_out["public.recased"]
+    assert "gives a row a column _hash" in left_out["public.taken"]
+    assert "ledger" in left_out["tidemark.batch"]
+    assert "have its name in the warehouse" in left_out[f"public.{before}"]
+    assert [rig.count(name) for name in ("narrowed", "rekeyed", "recased", "taken", "flows")] == [1] * 5
+    assert verified(rig).exit_code == 0
