@@ -1,13 +1,19 @@
 """A mirror whose source changes its shape again and again: no value is lost, none is made up, and the rest flows."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+
+import psycopg
+import pytest
 
 from tests.support.mirror import columns, known, same, verified
 from tests.support.pipeline import Rig, clock
+from tidemark.errors import ConfigError
 from tidemark.mirror import Scope, mirror_of
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
+from tidemark.warehouse.schema import init
 
 START = """
 create table a (id integer primary key, v integer, n numeric(5, 2), c varchar(9), p character(3));
@@ -148,3 +154,66 @@ def test_a_table_that_cannot_go_on_is_left_out_and_the_rest_flows(new_mirror: Ca
     assert "have its name in the warehouse" in left_out[f"public.{before}"]
     assert [rig.count(name) for name in ("narrowed", "rekeyed", "recased", "taken", "flows")] == [1] * 5
     assert verified(rig).exit_code == 0
+
+
+def test_what_others_made_over_a_mirror_is_named_before_a_type_widens_and_rights_stay(
+    new_mirror: Callable[..., Rig],
+) -> None:
+    rig = new_mirror('create table "A.b" (id integer primary key, v integer); insert into "A.b" values (1, 5)')
+    rig.run()
+    rig.change('alter table "A.b" alter v type bigint, add column later date')
+    with psycopg.connect(rig.warehouse_url) as analyst:
+        analyst.execute(
+            'grant select on "A.b" to pg_monitor; revoke execute on function "A.b_as_of"(timestamp) from public;'
+            'grant execute on function "A.b_as_of"(timestamp) to pg_monitor; grant select on "A.b_history" to public;'
+            'create view over_both as select v from "A.b" union all select v from "A.b_history"'
+        )
+    rights = (
+        "select relname, relacl::text from pg_class where relname like 'A.b%%' and relacl is not null"
+        " union all select proname, proacl::text from pg_proc where proname = 'A.b_as_of' order by 1"
+    )
+    before = rig.warehouse(rights)
+
+    with pytest.raises(ConfigError, match=r"view public\.over_both .* has to go before .*\.v can get another type"):
+        rig.run()
+    untouched = columns(rig, "public", '"A.b_history"')
+    with psycopg.connect(rig.warehouse_url) as analyst:
+        analyst.execute("drop view over_both")
+    rig.run()
+
+    assert ("v", "integer") in untouched
+    assert len(before) == 3
+    assert rig.warehouse(rights) == before
+    assert same(rig, 'table "A.b"')
+    assert verified(rig).exit_code == 0
+
+
+def test_first_loads_at_once_make_the_warehouse_once_and_a_role_without_rights_is_told_what_is_missing(
+    new_mirror: Callable[..., Rig],
+) -> None:
+    rig = new_mirror("create table a (id integer primary key); insert into a values (1)")
+    rig.ingest()
+    rig.transform()
+    with ThreadPoolExecutor(3) as executor:
+        loads = [executor.submit(rig.load) for _ in range(3)]
+    assert sorted(each.result().batches for each in loads) == [(), (), (1,)]
+    with psycopg.connect(rig.warehouse_url) as owner:
+        owner.execute(
+            "do $$ begin create role mirror_loader login; exception when duplicate_object then null; end $$;"
+            "grant usage on schema tidemark to mirror_loader;"
+            "grant select, insert, update on all tables in schema public, tidemark to mirror_loader"
+        )
+    rig.change("insert into a values (2); create table b (id integer primary key)")
+    loader = replace(rig, warehouse_url=rig.warehouse_url.replace("postgres@", "mirror_loader@"))
+
+    with pytest.raises(ConfigError, match="may not make the mirror's tables follow") as refused:
+        loader.run()
+    init(rig.warehouse_url, known(rig))
+    with psycopg.connect(rig.warehouse_url) as owner:
+        owner.execute("grant select, insert, update on all tables in schema public to mirror_loader")
+    loader.load()
+
+    assert "create table public.b_history" in str(refused.value.advice).replace('"', "")
+    assert same(rig, "table a")
+    with psycopg.connect(rig.warehouse_url) as owner:
+        owner.execute("drop owned by mirror_loader")

@@ -6,6 +6,7 @@ is made again at once.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import psycopg
 from psycopg import sql
@@ -16,6 +17,7 @@ from tidemark.mirror import HISTORY, Mirror, history_columns
 from tidemark.model import MirroredTable, StarTable, fitted
 from tidemark.postgres.queries import query
 from tidemark.postgres.widening import TEXT, holding
+from tidemark.warehouse.dependents import require_free, rights_of, rights_of_functions
 
 AS_OF = "_as_of"
 # The types under which two keys are one if their texts are, or if the log takes them for one (numbers, char(n)).
@@ -77,10 +79,20 @@ def statements_of(connection: psycopg.Connection, model: Mirror) -> list[str]:
         query("mirror", "create_schema", schema=sql.Identifier(schema)).as_string()
         for schema in sorted(schemas - there)
     ]
-    for name, star in stars.items():
-        table = _Table(star, known, tables.get(name), views.get(name), is_function_there=name in functions)
-        table.require_ours()
-        made += [each.as_string() for each in table.statements()]
+    wanted = [
+        _Table(star, known, tables.get(name), views.get(name), is_function_there=name in functions)
+        for name, star in stars.items()
+    ]
+    for each in wanted:
+        each.require_ours()
+    remade = [each for each in wanted if each.changed]
+    retyped = [(sql.Identifier(*each.star.place).as_string(), column) for each in remade for column in each.changed]
+    require_free(connection, retyped, [each.view_reference for each in remade], list(functions.values()))
+    for each in wanted:
+        made += [statement.as_string() for statement in each.statements()]
+        if each.changed:
+            made += rights_of(connection, [each.view_reference])
+            made += rights_of_functions(connection, [each.function_reference])
     return made
 
 
@@ -138,17 +150,39 @@ class _Table:
             advice = "let the mirror go into another database, or exclude the table"
             raise ConfigError(message, advice=advice, table=self.star.name)
 
+    @property
+    def view_reference(self) -> str:
+        """Name the view as PostgreSQL's to_regclass takes it."""
+        return sql.Identifier(*self.star.view).as_string()
+
+    @property
+    def function_reference(self) -> str:
+        """Name the function as PostgreSQL's to_regprocedure takes it."""
+        return f"{self._parts['function'].as_string()}(timestamp)"
+
+    @cached_property
+    def changed(self) -> dict[str, str]:
+        """Give the columns that need another type, so that they hold what was and what is to come."""
+        return {
+            name: held
+            for name, kind in self.types.items()
+            if (before := self._present.get(name, kind)) != TEXT and (held := holding(before, kind)) != before
+        }
+
+    @cached_property
+    def _present(self) -> dict[str, str]:
+        return dict(zip(self.table.columns, self.table.types, strict=True)) if self.table else {}
+
     def statements(self) -> Iterator[sql.Composed]:
         """Write the statements that are still to be run."""
         if self.table is None:
             yield from self._created()
             yield from self._shown()
             return
-        present = dict(zip(self.table.columns, self.table.types, strict=True))
-        added = {name: kind for name, kind in self.types.items() if name not in present}
-        changed = dict(_changed(present, self.types))
+        added = {name: kind for name, kind in self.types.items() if name not in self._present}
+        changed = self.changed
         if changed:
-            # They are made again below, and PostgreSQL refuses it if anybody's own things depend on them.
+            # They are made again below.
             yield query("mirror", "drop_function", **self._parts)
             yield query("mirror", "drop_view", **self._parts)
         for name, kind in changed.items():
@@ -203,14 +237,6 @@ class _Table:
         }
 
 
-def _changed(present: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Give the columns that need another type, so that they hold what was and what is to come."""
-    for name, kind in wanted.items():
-        before = present.get(name, kind)
-        if before not in (kind, TEXT) and holding(before, kind) != before:
-            yield name, holding(before, kind)
-
-
 def _relations(
     connection: psycopg.Connection, stars: Mapping[str, StarTable], places: Sequence[Sequence[str]]
 ) -> dict[str, Present]:
@@ -220,14 +246,15 @@ def _relations(
         return {each.name: each for each in cursor.execute(query("mirror", "relations"), parameters)}
 
 
-def _functions(connection: psycopg.Connection, stars: Mapping[str, StarTable]) -> set[str]:
+def _functions(connection: psycopg.Connection, stars: Mapping[str, StarTable]) -> dict[str, str]:
+    """Give the functions that are there, as PostgreSQL identifies them, by the names of their tables."""
     mirrors = [star.mirror for star in stars.values() if star.mirror]
     parameters = {
         "names": list(stars),
         "schemas": [mirror.schema for mirror in mirrors],
         "functions": [function_name(mirror) for mirror in mirrors],
     }
-    return {row[0] for row in connection.execute(query("mirror", "functions"), parameters)}
+    return dict(connection.execute(query("mirror", "functions"), parameters).fetchall())
 
 
 def _types(connection: psycopg.Connection, model: Mirror) -> dict[str, tuple[bool, bool]]:
