@@ -48,7 +48,7 @@ output "run_commands" {
 output "cli_environment" {
   description = "Settings by which the command line works on the same pipeline: eval \"$(terraform output -raw cli_environment)\"."
   value = join("\n", [
-    for key, value in {
+    for key, value in merge(local.scope, {
       AWS_REGION                = local.region
       TIDEMARK_MODEL            = var.model
       TIDEMARK_INGESTION        = local.ingestion_url
@@ -58,7 +58,7 @@ output "cli_environment" {
       TIDEMARK_WAREHOUSE_SECRET = local.warehouse_secret_arn
       TIDEMARK_LAG              = var.lag
       TIDEMARK_YIELD_AFTER      = var.yield_after
-    } : "export ${key}='${value}'"
+    }) : "export ${key}='${value}'"
   ])
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,8 +12,11 @@ from tests.support.mirror import columns, known, same, verified
 from tests.support.pipeline import Rig, clock
 from tidemark.errors import ConfigError
 from tidemark.mirror import Scope, mirror_of
+from tidemark.pipeline import Pipeline
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
+from tidemark.settings import Settings
+from tidemark.verification.star_warehouse import verify_warehouse
 from tidemark.warehouse.schema import init
 
 START = """
@@ -217,3 +221,25 @@ def test_first_loads_at_once_make_the_warehouse_once_and_a_role_without_rights_i
     assert same(rig, "table a")
     with psycopg.connect(rig.warehouse_url) as owner:
         owner.execute("drop owned by mirror_loader")
+
+
+def test_a_pipeline_that_is_kept_has_the_tables_of_the_batch_at_hand(
+    new_mirror: Callable[..., Rig], tmp_path: Path
+) -> None:
+    rig = new_mirror("create table a (id integer primary key); insert into a values (1)")
+    rig.run()
+    places = {name: getattr(rig, name).url("x").removesuffix("/x") for name in ("ingestion", "processed")}
+    settings = Settings(model="mirror", source_url=rig.source_url, warehouse_url=rig.warehouse_url, **places)
+    kept = Pipeline(settings, clock)
+    # As the function of load, whose role may not see the log.
+    loader = Pipeline(replace(settings, ingestion=str(tmp_path / "unseen"), source_url=None), clock)
+    before = [kept.model.stars.keys(), loader.star_model.stars.keys()]
+    rig.change("create table b (id integer primary key); insert into b values (1)")
+    rig.run()
+
+    assert before == [{"public.a"}, {"public.a"}]
+    assert set(kept.model.stars) == set(loader.star_model.stars) == {"public.a", "public.b"}
+    edge = verify_warehouse(loader.star_model, loader.processed, loader.warehouse_url)
+    assert [(table.table, table.is_proven) for table in edge.tables] == [("public.a", True), ("public.b", True)]
+    assert not any(each.is_different for each in loader.rebuild_warehouse(dry_run=True).run().tables.values())
+    assert not (tmp_path / "unseen").exists()
