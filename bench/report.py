@@ -55,8 +55,25 @@ def markdown(results: Mapping[str, Any]) -> str:
             *_increment(results),
             "",
             *_polls(results),
+            "",
+            *_mirror(results["mirror"]),
         ]
     )
+
+
+def _mirror(measured: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+    """Tabulate a mirror beside the star of the same source."""
+    lines = [
+        "| mirror beside the star | | wall s | CPU s | peak MiB | CPU, times the star's |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for key, name in (("full", "full load"), ("increment", "increment"), ("poll", "empty poll")):
+        star = measured[key]["star"]
+        for model, run in measured[key].items():
+            lines.append(
+                f"| {name} | {model} {_figures(run)} | {(run.cpu_seconds or 0) / (star.cpu_seconds or 1):.2f} |"
+            )
+    return lines
 
 
 def peers_markdown(results: Mapping[str, Any]) -> str:

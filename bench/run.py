@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Site:
     scale: float
     model: str = "totesys"
     seed: int = field(default=0)
+    # The database that is the source, if it is another site's.
+    source: str = ""
 
     @property
     def warehouse(self) -> str:
@@ -72,7 +74,7 @@ class Site:
     def command(self, command: str) -> list[str]:
         """Give a command as a process of its own."""
         settings = {
-            "source-url": self.server.url(self.name),
+            "source-url": self.server.url(self.source or self.name),
             "warehouse-url": self.server.url(self.warehouse),
             "ingestion": str(self.directory / self.name / "ingestion"),
             "processed": str(self.directory / self.name / "processed"),
@@ -116,6 +118,12 @@ class Site:
                 expected, got = count(source, table), count(warehouse, view)
                 if expected != got:
                     sys.exit(f"{view} has {got} rows, {table} has {expected}: whatever was measured is worth nothing")
+
+    def mirrored(self) -> "Site":
+        """Give a mirror of the same source, with a warehouse of its own."""
+        mirror = Site(self.server, self.directory, "mirror", self.scale, model="mirror", source=self.name)
+        self.server.create_database(mirror.warehouse)
+        return mirror
 
     def drop(self) -> None:
         """Drop the databases and remove the buckets."""
@@ -172,8 +180,28 @@ def measure(server: EmbeddedServer, directory: Path, scale: float, repeat: int) 
     say('empty polls, sweep = "keys"')
     site.model = str(keys_model(directory / "keys_model"))
     results["poll_switch"] = site.call("ingest")
-    results["poll_keys"] = site.polls(repeat)
-    return results
+    return {**results, "poll_keys": site.polls(repeat), "mirror": beside_star(site, repeat)}
+
+
+def beside_star(site: Site, repeat: int) -> dict[str, dict[str, Measured]]:
+    """Measure star and mirror of one source in turn: each finds the same changes, on a machine that does the same."""
+    say("a mirror beside the star")
+    sites = {"star": replace(site, name="star", model="totesys", source=site.name), "mirror": site.mirrored()}
+    site.server.create_database(sites["star"].warehouse)
+    sites["star"].call("init")
+    found: dict[str, dict[str, Measured]] = {"full": {}, "increment": {}, "poll": {}}
+    for name, each in sites.items():
+        found["full"][name] = added(list(each.pipeline().values()))
+        each.vacuum(each.warehouse)
+    runs: dict[str, list[Measured]] = {name: [] for name in sites}
+    for _ in range(repeat):
+        site.change()
+        for name, each in sites.items():
+            runs[name].append(added(list(each.pipeline().values())))
+    found["increment"] = {name: median(each) for name, each in runs.items()}
+    polls = [{name: each.call("ingest") for name, each in sites.items()} for _ in range(repeat)]
+    found["poll"] = {name: median([poll[name] for poll in polls]) for name in sites}
+    return found
 
 
 def measure_peers(server: EmbeddedServer, directory: Path, scale: float, repeat: int) -> dict[str, Any]:

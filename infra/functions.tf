@@ -21,9 +21,15 @@ locals {
       # error should come soon.
       AWS_MAX_ATTEMPTS = "5"
     },
+    local.scope,
     var.sslrootcert == null ? {} : { TIDEMARK_SSLROOTCERT = var.sslrootcert },
     var.show_values ? { TIDEMARK_SHOW_VALUES = "true" } : {},
   )
+  # Which tables and columns a mirror takes.
+  scope = {
+    for name, names in { SCHEMAS = var.schemas, INCLUDE = var.include, EXCLUDE = var.exclude } :
+    "TIDEMARK_${name}" => join(",", names) if length(names) > 0
+  }
   memory_limit = "${floor(var.memory_mb / 2)}MB"
 
   functions = {

@@ -14,8 +14,8 @@ locals {
     transform = {
       ingestion = { create = [], tables = [], delete = [] }
       processed = {
-        create = ["batches", "dimension", "fact", "quarantine", "rebuilds"]
-        tables = ["dimension", "fact"]
+        create = ["batches", "dimension", "fact", "mirror", "quarantine", "rebuilds"]
+        tables = ["dimension", "fact", "mirror"]
         delete = ["quarantine"]
       }
     }
@@ -24,7 +24,11 @@ locals {
     }
     compact = {
       ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest", "sums"] }
-      processed = { create = ["dimension", "fact"], tables = ["dimension", "fact"], delete = ["dimension", "fact"] }
+      processed = {
+        create = ["dimension", "fact", "mirror"]
+        tables = ["dimension", "fact", "mirror"]
+        delete = ["dimension", "fact", "mirror"]
+      }
     }
   }
   # A put must say `If-None-Match: *`, so it makes an object and overwrites none. Only a Delta log's checkpoints, and the

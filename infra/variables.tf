@@ -60,7 +60,7 @@ variable "kms_key_arn" {
 # --------------------------------------------------------------------------------------------------------- the pipeline
 
 variable "model" {
-  description = "TIDEMARK_MODEL: the name of a model that ships, or of a directory in the packages."
+  description = "TIDEMARK_MODEL: the name of a model that ships, mirror, or a directory in the packages."
   type        = string
   default     = "totesys"
   nullable    = false
@@ -68,6 +68,42 @@ variable "model" {
   validation {
     condition     = trimspace(var.model) != ""
     error_message = "model must name a model."
+  }
+}
+
+variable "schemas" {
+  description = "TIDEMARK_SCHEMAS: the schemas that a mirror takes; empty for public."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in var.schemas : trimspace(name) != "" && !can(regex("[,']", name))])
+    error_message = "schemas must be names or patterns, without commas and quotes."
+  }
+}
+
+variable "include" {
+  description = "TIDEMARK_INCLUDE: patterns of the tables or columns that a mirror takes, such as film_* or crm.*; empty for all."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in var.include : trimspace(name) != "" && !can(regex("[,']", name))])
+    error_message = "include must be names or patterns, without commas and quotes."
+  }
+}
+
+variable "exclude" {
+  description = "TIDEMARK_EXCLUDE: patterns of the tables or columns that a mirror does not take, such as public.staff.password."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in var.exclude : trimspace(name) != "" && !can(regex("[,']", name))])
+    error_message = "exclude must be names or patterns, without commas and quotes."
   }
 }
 

@@ -301,6 +301,18 @@ run "in_a_vpc_with_secrets_that_are_there" {
     log_level                    = "DEBUG"
     schedule_enabled             = false
     notification_emails          = []
+    model                        = "mirror"
+    schemas                      = ["public", "crm"]
+    exclude                      = ["log_*", "crm.staff.password"]
+  }
+
+  assert {
+    condition = alltrue([
+      for function in aws_lambda_function.this : [
+        for name in ["MODEL", "SCHEMAS", "EXCLUDE"] : function.environment[0].variables["TIDEMARK_${name}"]
+      ] == ["mirror", "public,crm", "log_*,crm.staff.password"] && !can(function.environment[0].variables.TIDEMARK_INCLUDE)
+    ])
+    error_message = "A function does not take what the mirror is to take."
   }
 
   assert {

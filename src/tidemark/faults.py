@@ -55,6 +55,8 @@ FOLDERS: Mapping[str, str] = {
     "latest": "latest",
     "dimension": "dimension",
     "fact": "fact",
+    # The tables of a mirror are facts.
+    "mirror": "fact",
     "quarantine": "quarantine",
 }
 

@@ -1,6 +1,7 @@
 """Wire the real parts together from the settings; nothing else constructs them.
 
-Each part is made when it is first asked for: a command needs no more settings, rights and libraries than it uses.
+Each part is made when it is first asked for: a command needs no more settings, rights and libraries than it uses. What
+has the tables of a mirror is made anew each time, because the next batch may have others.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ class Pipeline:
         """The warehouse's URL, found in the same way as `source_url`."""
         return self._url("warehouse")
 
-    @cached_property
+    @property
     def model(self) -> Model:
-        """The model: read from its directory or, of a mirror, as of the newest batch of the log."""
+        """The model: read from its directory or, of a mirror, as of what is now the newest batch of the log."""
         from tidemark.log.changelog import ChangeLog
         from tidemark.mirror import Mirror
 
@@ -82,6 +83,18 @@ class Pipeline:
         if not isinstance(model, Mirror):
             return model
         newest = ChangeLog(self.ingestion).newest()
+        return model.following(newest.mirrored if newest else {})
+
+    @property
+    def star_model(self) -> Model:
+        """The model as of the newest batch of the star, for those who may not read the log."""
+        from tidemark.mirror import Mirror
+        from tidemark.star.star_log import StarLog
+
+        model = self.model_of_any_batch
+        if not isinstance(model, Mirror):
+            return model
+        newest = StarLog(self.processed).newest()
         return model.following(newest.mirrored if newest else {})
 
     @cached_property
@@ -93,7 +106,7 @@ class Pipeline:
         scope = Scope(names_in(settings.schemas), names_in(settings.include), names_in(settings.exclude))
         return open_model(settings.model, scope)
 
-    @cached_property
+    @property
     def source_model(self) -> Model:
         """The model with all that reading the source needs: the salt of its masks, if it has any.
 
@@ -148,7 +161,7 @@ class Pipeline:
         parts = (model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
         return Ingest(*parts, yield_after=self.settings.yield_after)
 
-    @cached_property
+    @property
     def backfill(self) -> Backfill:
         """The reading of a range of time again."""
         from tidemark.backfill import Backfill
@@ -177,14 +190,14 @@ class Pipeline:
 
         return Load(self.model_of_any_batch, self.processed, self.warehouse_url)
 
-    @cached_property
+    @property
     def replay(self) -> Replay:
         """The replay, which lets transform take rows in quarantine up again."""
         from tidemark.replay import Replay
 
         return Replay(self.model, self.ingestion, self.processed, self.pointer)
 
-    @cached_property
+    @property
     def verify(self) -> Verify:
         """The verification that the places hold the same, as far as they are configured."""
         from tidemark.verification.verify import Verify
@@ -217,9 +230,11 @@ class Pipeline:
 
     def rebuild_warehouse(self, *, dry_run: bool) -> RebuildWarehouse:
         """Wire the rebuild of the warehouse."""
+        from tidemark.mirror import Mirror
         from tidemark.rebuild_warehouse import RebuildWarehouse
 
-        return RebuildWarehouse(self.whole_model, self.processed, self.warehouse_url, dry_run=dry_run)
+        model = self.star_model if isinstance(self.model_of_any_batch, Mirror) else self.whole_model
+        return RebuildWarehouse(model, self.processed, self.warehouse_url, dry_run=dry_run)
 
     def compact(self, retention: timedelta) -> Compact:
         """Wire the compaction; if the settings name no warehouse, it cannot know which batches are loaded."""

@@ -8,11 +8,12 @@ import pytest
 
 from tests.support.drift import Shop, build_shop, shop
 from tests.support.library import LIBRARY, library_template
-from tests.support.pipeline import Rig, generated_totesys, real_totesys, rigs
+from tests.support.pipeline import Rig, generated_totesys, open_rig, real_totesys, rigs
 from tests.support.postgres import Postgres
 from tests.support.quarantine import Story, tell
 from tests.support.replay import Replay, replayed
 from tests.support.small_source import SmallSource
+from tidemark.mirror import Scope, mirror_of
 
 NewShop = Callable[..., Rig]
 NewSource = Callable[[str, str], SmallSource]
@@ -123,3 +124,20 @@ def new_source(source_database: str, tmp_path: Path) -> NewSource:
         return source
 
     return create
+
+
+@pytest.fixture
+def new_mirror(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    """Make a mirror's pipeline out of statements for the source; its warehouse is an empty database."""
+    names: list[str] = []
+
+    def create(statements: str, scope: Scope = Scope()) -> Rig:  # noqa: B008 -- it cannot be changed
+        names.extend([postgres.create(), postgres.create()])
+        source, warehouse = (postgres.url(name) for name in names[-2:])
+        rig = open_rig(mirror_of({}, scope), source, warehouse, str(tmp_path / f"lake{len(names)}"))
+        rig.change(statements)
+        return rig
+
+    yield create
+    for name in names:
+        postgres.drop(name)

@@ -1,19 +1,17 @@
 """A mirror: every table of the source with a key, its own columns and types, its history, whatever becomes of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import Rig, as_text, clock, open_rig
-from tests.support.postgres import Postgres
+from tests.support.mirror import columns, known, same, verified
+from tests.support.pipeline import Rig, clock
 from tidemark.errors import ConfigError
-from tidemark.mirror import Mirror, Scope, mirror_of
+from tidemark.mirror import Scope
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
-from tidemark.verification.result import Verification
-from tidemark.verification.verify import Verify
 from tidemark.warehouse.history import find_versioned, read_history
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -59,50 +57,6 @@ drop table public.brief;
 """
 FILM = ["id", "title", "price", "rate", "tags", "shown", "mood"]
 HISTORY = ["valid_from", "valid_to", "is_deleted", "batch_id"]
-
-
-@pytest.fixture
-def new_mirror(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    """Make a mirror's pipeline out of statements for the source; its warehouse is an empty database."""
-    names: list[str] = []
-
-    def create(statements: str, scope: Scope = Scope()) -> Rig:  # noqa: B008 -- it cannot be changed
-        names.extend([postgres.create(), postgres.create()])
-        source, warehouse = (postgres.url(name) for name in names[-2:])
-        rig = open_rig(mirror_of({}, scope), source, warehouse, str(tmp_path / f"lake{len(names)}"))
-        rig.change(statements)
-        return rig
-
-    yield create
-    for name in names:
-        postgres.drop(name)
-
-
-def known(rig: Rig) -> Mirror:
-    """Give the mirror as of the newest batch, as commands see it."""
-    model = rig.model.following(rig.newest().mirrored)
-    assert isinstance(model, Mirror)
-    return model
-
-
-def verified(rig: Rig) -> Verification:
-    """Verify all places and the log to the bottom."""
-    parts = (rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url, clock, None)
-    return Verify(known(rig), *parts).run(deep=True)
-
-
-def columns(rig: Rig, schema: str, table: str) -> list[tuple[str, str]]:
-    """Give a table's columns in the warehouse, with their types."""
-    return rig.warehouse(
-        "select attname::text, format_type(atttypid, atttypmod) from pg_attribute"
-        " where attrelid = %s::regclass and attnum > 0 order by attnum",
-        [f"{schema}.{table}"],
-    )
-
-
-def same(rig: Rig, query: str) -> bool:
-    """Say whether source and warehouse answer a query with the same texts."""
-    return as_text(rig.source_url, query) == as_text(rig.warehouse_url, query)
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 
 from tests.support.commands import COMMANDS
 from tests.support.pipeline import LAG, Rig, Row, an_engine_for
@@ -23,8 +24,8 @@ from tidemark.errors import OvertakenError, TidemarkError
 from tidemark.lake.sqltext import Select, names
 from tidemark.lake.table import open_table
 from tidemark.log.pointer import open_pointer
+from tidemark.mirror import Scope, open_model
 from tidemark.model import StarTable
-from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
 from tidemark.star.star_log import StarLog
 
@@ -57,7 +58,7 @@ class Addresses:
     def rig(self) -> Rig:
         """Open the parts."""
         return Rig(
-            model=load_model(self.model),
+            model=open_model(self.model, Scope()),
             source_url=self.source_url,
             warehouse_url=self.warehouse_url,
             ingestion=open_objects(f"{self.place}/ingestion"),
@@ -109,6 +110,7 @@ def contents(rig: Rig) -> dict[str, Any]:
     number of the batch; run ids, pipeline ids, file names and Delta versions are left out.
     """
     manifests = rig.manifests()
+    rig = replace(rig, model=rig.model.following(manifests[-1].mirrored))
     moments = {
         manifest.captured_at.astimezone(dt.UTC).replace(tzinfo=None): f"the snapshot of batch {manifest.batch}"
         for manifest in manifests
@@ -127,8 +129,8 @@ def contents(rig: Rig) -> dict[str, Any]:
         found[f"star {name}"] = _lake_rows(rig, star, moments)
     with psycopg.connect(rig.warehouse_url) as connection:
         connection.execute("set timezone to 'UTC'")
-        for name in rig.model.stars:
-            rows = connection.execute(f"table {name}".encode()).fetchall()
+        for name, star in rig.model.stars.items():
+            rows = connection.execute(sql.SQL("table {}").format(sql.Identifier(*star.place))).fetchall()
             found[f"warehouse {name}"] = sorted((_in_words(row, moments) for row in rows), key=repr)
         ledger = connection.execute("select batch, captured_at, row_counts from tidemark.batch order by batch")
         found["ledger"] = [

@@ -29,7 +29,7 @@ def _work(invocation: Invocation) -> dict[str, Any]:
     pipeline = invocation.pipeline
     if invocation.request.verifies:
         return verified(
-            invocation, partial(verify_warehouse, pipeline.model, pipeline.processed, pipeline.warehouse_url)
+            invocation, partial(verify_warehouse, pipeline.star_model, pipeline.processed, pipeline.warehouse_url)
         )
     # First, because a load refuses tables that do not belong to the ledger.
     rebuilt = rebuilt_if_asked(

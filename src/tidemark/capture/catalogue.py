@@ -1,17 +1,20 @@
 """The catalogue: which tables of the source a mirror can have, and why it cannot have the others."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tidemark.capture.kinds import PARTITIONED, Relation, obstacle
 from tidemark.log.changelog import Manifest
+from tidemark.log.columns import Column, is_reserved, is_told_apart
 from tidemark.mirror import Mirror, Scope
-from tidemark.model import HISTORY, MirroredTable, Model, mirror_name
+from tidemark.model import MirroredTable, Model, history_name
 
 if TYPE_CHECKING:
     from tidemark.capture.source import Source
 
+# The schema of the ledger in the warehouse.
+LEDGER_SCHEMA = "tidemark"
 KEY_WANTED = "add a primary key or a unique index over columns that are not null"
 
 
@@ -28,9 +31,15 @@ def catalogued(source: "Source", model: Model, head: Manifest | None) -> Catalog
     if not isinstance(model, Mirror):
         return Catalogued(model, {})
     before = head.mirrored if head else {}
+    known = {name: entry.columns for name, entry in head.tables.items()} if head else {}
     relations = [each for each in source.relations(model.scope.schemas) if not each.is_partition]
     wanted = {each.name: each for each in relations if model.scope.takes(each.schema_name, each.table_name)}
-    left_out = {name: reason for name, each in wanted.items() if (reason := _reason(each, wanted, before, model.scope))}
+    left_out = {}
+    for name, each in wanted.items():
+        obstacles = [*_obstacles(each, model.scope), *_in_the_warehouse(each, wanted)]
+        obstacles += _unlike_before(each, before[name], known[name], model.scope) if name in before else []
+        if obstacles:
+            left_out[name] = obstacles[0]
     followed = {
         name: _mirrored(each, before.get(name), model.scope) for name, each in wanted.items() if name not in left_out
     }
@@ -60,16 +69,8 @@ def _key(relation: Relation, before: MirroredTable | None) -> tuple[str, ...]:
     return before.key if before and known else tuple(relation.keys[0])
 
 
-def _reason(
-    relation: Relation, wanted: Mapping[str, Relation], before: Mapping[str, MirroredTable], scope: Scope
-) -> str:
-    """Say why a mirror cannot have a relation; empty if it can."""
-    return next(_obstacles(relation, wanted, before.get(relation.name), scope), "")
-
-
-def _obstacles(
-    relation: Relation, wanted: Mapping[str, Relation], before: MirroredTable | None, scope: Scope
-) -> Iterator[str]:
+def _obstacles(relation: Relation, scope: Scope) -> Iterator[str]:
+    """Say why a mirror cannot have a relation."""
     table = f"{relation.schema_name}.{relation.table_name}"
     if found := obstacle(table, relation.kind, is_populated=relation.is_populated):
         yield found.removeprefix("source table ")
@@ -79,15 +80,39 @@ def _obstacles(
     if not relation.keys:
         yield f"it has no key: {KEY_WANTED}"
         return
-    key = _key(relation, before)
-    if before and set(before.key) != set(key):
-        yield f"its key was ({', '.join(before.key)}) and is ({', '.join(key)}): its history goes by the old one"
-    if hidden := set(key) & set(scope.leaves_out(relation.schema_name, relation.table_name, key)):
-        yield f"its key column {', '.join(sorted(hidden))} is excluded, and without it no row can be told from another"
+    hidden = scope.leaves_out(relation.schema_name, relation.table_name, relation.columns)
+    if lost := set(relation.keys[0]) & set(hidden):
+        yield f"its key column {', '.join(sorted(lost))} is excluded, and without it no row can be told from another"
+    shown = [name for name in relation.columns if name not in hidden]
     # DuckDB and Delta tables take names that differ in case alone for one.
-    lowered = [name.lower() for name in relation.columns]
-    if len(set(lowered)) < len(lowered):
+    if len({name.lower() for name in shown}) < len(shown):
         yield "it has columns whose names differ in case alone: exclude all but one of them"
-    base = relation.table_name.removesuffix(HISTORY)
-    if base != relation.table_name and mirror_name(relation.schema_name, base) in wanted:
-        yield f"the versions of {base} have its name in the warehouse: exclude one of the two"
+    if taken := [name for name in shown if is_reserved(name)]:
+        yield f"Tidemark itself gives a row a column {taken[0]}: exclude that column of the source, or rename it"
+
+
+def _in_the_warehouse(relation: Relation, wanted: Mapping[str, Relation]) -> Iterator[str]:
+    """Say why the warehouse has no place for a relation."""
+    if relation.schema_name == LEDGER_SCHEMA:
+        yield f"the warehouse has Tidemark's ledger in its schema {LEDGER_SCHEMA}: mirror a view of it elsewhere"
+    for other in wanted.values():
+        if other.schema_name == relation.schema_name and history_name(other.table_name) == relation.table_name:
+            yield f"the versions of {other.table_name} have its name in the warehouse: exclude one of the two"
+
+
+def _unlike_before(relation: Relation, before: MirroredTable, columns: Sequence[Column], scope: Scope) -> Iterator[str]:
+    """Say why what a relation is now cannot go on where its history ends."""
+    if not relation.keys:
+        return
+    key, types = _key(relation, before), dict(zip(relation.columns, relation.types, strict=True))
+    if set(before.key) != set(key):
+        yield f"its key was ({', '.join(before.key)}) and is ({', '.join(key)}): its history goes by the old one"
+        return
+    for each in columns:
+        if each.name in key and not is_told_apart(each, Column(each.name, types[each.name])):
+            yield f"its key {each.name} was {each.type} and is {types[each.name]}: its history goes by the old one"
+    had = {name.lower(): name for name in before.columns}
+    hidden = scope.leaves_out(relation.schema_name, relation.table_name, relation.columns)
+    for name in relation.columns:
+        if name not in hidden and had.get(name.lower(), name) != name:
+            yield f"its column {name} was called {had[name.lower()]}, and both cannot be told apart: exclude it"

@@ -19,6 +19,7 @@ from tidemark.lake.sqltext import (
     Rows,
     Select,
     Table,
+    any_of,
     from_lines,
     names,
     number,
@@ -52,7 +53,7 @@ def capture_changes(
     """
     comparison = _Comparison(poll, table, columns)
     if before.hashed_by != hashed_by(table.source, columns, poll.major_version):
-        comparison.read_all(before.columns)
+        comparison.read_all(before)
         comparison.unite_keys()
         return partial(comparison.finish, before, comparison.expected().total, swept=True)
     known = table.sums or comparison.sums_of_latest(comparison.first_bucketing())
@@ -151,10 +152,11 @@ class _Comparison:
             self.read(lines)
         self.cursor = digest
 
-    def read(self, lines: Iterable[bytes], before: Sequence[Column] = ()) -> int:
+    def read(self, lines: Iterable[bytes], before: Sequence[Column] = (), gone: Sequence[Column] = ()) -> int:
         """Stage rows of the source, add those that differ from latest to the changes, and count all staged rows.
 
-        `before` has the columns that the rows of latest were read with, where these may have had other types.
+        `before` has the columns that the rows of latest were read with, where these may have had other types, and
+        `gone` those that latest loses with a change of each row that has a value there.
         """
         first = next(rest := iter(lines), None)
         if first is None and not self.has_read:
@@ -163,17 +165,19 @@ class _Comparison:
         found = chain([first], rest) if first is not None else rest
         rows = self._copy_in(self.tables.staged, found, columns_of(self.columns))
         if rows:
-            otherwise = reads_otherwise(before, self.columns, "l.", "s.")
+            lost = [Condition(f"{quoted(each.name, 'l.')} is not null") for each in gone]
+            otherwise = any_of([reads_otherwise(before, self.columns, "l.", "s."), *lost])
+            latest = self.latest.rows_with({each.name: each.log_type for each in gone})
             if is_wide(self.names):
-                self._compare_in_pieces(otherwise)
+                self._compare_in_pieces(latest, otherwise)
                 return rows
-            compared = diff.compare_staged(self.latest.rows, self.names, self.table.key, self.tables, otherwise)
-            self.engine.execute(compared)
+            parts = (latest, self.names, self.table.key, self.tables, otherwise)
+            self.engine.execute(diff.compare_staged(*parts, [each.name for each in gone]))
         return rows
 
-    def _compare_in_pieces(self, otherwise: Condition) -> None:
+    def _compare_in_pieces(self, latest: Rows, otherwise: Condition) -> None:
         """Compare the staged rows some columns at a time, and then take those that differ."""
-        latest, key, tables = self.latest.rows, self.table.key, self.tables
+        key, tables = self.table.key, self.tables
         self.engine.execute(statement("capture", "delete_all", table=tables.differing_keys))
         for each in diff.compare_in_pieces(latest, list(cut_columns(self.names)), key, tables, otherwise):
             self.engine.execute(each)
@@ -206,9 +210,13 @@ class _Comparison:
             return {}
         return dict(self.engine.execute(select("capture", "operations", change=self.tables.change)).fetchall())
 
-    def read_all(self, before: Sequence[Column]) -> None:
-        """Compare every row, because the hashes in latest were made in another way and cannot be compared."""
-        self.read(self.poll.snapshot.rows(self.table), before)
+    def read_all(self, before: TableEntry) -> None:
+        """Compare every row, because the hashes in latest were made in another way and cannot be compared.
+
+        In a mirror, a row also changes if it had a value in a column that is gone.
+        """
+        gone = [each for each in before.columns if each.name not in self.types] if before.mirror else []
+        self.read(self.poll.snapshot.rows(self.table), before.columns, gone)
         self._delete_absent(self.latest.rows, self.tables.staged)
 
     def unite_keys(self) -> None:

@@ -69,11 +69,16 @@ def make_tables(
 
 
 def compare_staged(
-    latest: Rows, columns: Sequence[str], key: Sequence[str], tables: DiffTables, otherwise: Condition
+    latest: Rows,
+    columns: Sequence[str],
+    key: Sequence[str],
+    tables: DiffTables,
+    otherwise: Condition,
+    gone: Sequence[str] = (),
 ) -> Statement:
     """Write the statement that puts those rows of `staged` into `change` that are new or differ from `latest`.
 
-    The rows `s` and `l` also differ under the condition `otherwise`.
+    The rows `s` and `l` also differ under the condition `otherwise`, which may ask for columns of `l` that are `gone`.
     """
     return statement(
         "diff",
@@ -82,7 +87,7 @@ def compare_staged(
         staged=tables.staged,
         latest=latest,
         keys=names(key),
-        fields=names(columns),
+        fields=names([*columns, *gone]),
         mine=names(columns, "s."),
         before=_text(columns, "l."),
         key_before=packed(key, "l."),

@@ -25,7 +25,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Relation:
-    """What the catalogue says of a relation: its kind, its columns, and its keys, of which the first is the best."""
+    """What the catalogue says of a relation: kind, columns, their types, and keys, of which the first is the best."""
 
     schema_name: str
     table_name: str
@@ -34,6 +34,7 @@ class Relation:
     is_partition: bool
     may_select: bool
     columns: Sequence[str]
+    types: Sequence[str]
     keys: Sequence[Sequence[str]]
 
     @property

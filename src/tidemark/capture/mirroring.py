@@ -14,6 +14,7 @@ from tidemark.log.columns import Column, describe_drift
 from tidemark.log.latest import open_latest
 from tidemark.mirror import Mirror
 from tidemark.model import Model
+from tidemark.postgres.widening import holding
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +22,14 @@ logger = logging.getLogger(__name__)
 def with_mirrored(
     model: Model, found: Mapping[str, Captured], columns: Mapping[str, Sequence[Column]]
 ) -> dict[str, Captured]:
-    """Say in the entries of a mirror which columns each table has and had."""
+    """Say in the entries of a mirror which columns each table has and had, with types that hold all they had."""
     if not isinstance(model, Mirror):
         return dict(found)
     known = model.tables
-    types = {name: {column.name: column.type for column in each} for name, each in columns.items()}
+    types = {
+        name: {each.name: holding(known[name].columns.get(each.name, ""), each.type) for each in columns[name]}
+        for name in found
+    }
     mirrors = {name: replace(known[name], columns={**known[name].columns, **types[name]}) for name in found}
     return {name: replace(each, entry=replace(each.entry, mirror=mirrors[name])) for name, each in found.items()}
 

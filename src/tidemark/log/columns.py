@@ -124,12 +124,12 @@ def broken_terms(
     for name in key if then else ():
         if name not in then:
             broken.append(f"{table}.{name} is in the model's key and was no column yet in the last batch")
-        elif name in now and not _is_told_apart(then[name], now[name]):
+        elif name in now and not is_told_apart(then[name], now[name]):
             broken.append(f"{table}.{name} is in the key, was {then[name].type} and is {now[name].type}")
     return broken
 
 
-def _is_told_apart(before: Column, now: Column) -> bool:
+def is_told_apart(before: Column, now: Column) -> bool:
     """Say whether keys of the log can be compared with those of the source: as they are, or as text."""
     return now.log_type in (before.log_type, "VARCHAR")
 

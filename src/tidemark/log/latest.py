@@ -6,7 +6,7 @@ and learns their hashes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.merge import stage_merge
@@ -42,6 +42,14 @@ class LatestTable:
     def rows(self) -> Rows:
         """Give a FROM item over the rows: the source's columns and `_hash`."""
         return self.lake.rows()
+
+    def rows_with(self, others: Mapping[str, str]) -> Rows:
+        """Give the rows with columns that the table is no longer to have; null where no file has them any more."""
+        if not others:
+            return self.rows
+        return replace(
+            self.lake, columns={**self.lake.columns, **others}, stored=self.lake.stored or self.lake.columns
+        ).rows()
 
     @property
     def has_shape(self) -> bool:

@@ -128,7 +128,7 @@ from (
     select
         v.place,
         5 as step,
-        format('alter view %%I owner to %%I', c.relname, pg_get_userbyid(c.relowner)) as statement
+        format('alter view %%s owner to %%I', c.oid::regclass, pg_get_userbyid(c.relowner)) as statement
     from unnest(%(views)s::text[]) with ordinality as v (reference, place)
     inner join pg_class as c on to_regclass(v.reference) = c.oid
     where c.relowner <> current_user::regrole
@@ -136,7 +136,7 @@ from (
     select
         v.place,
         2 as step,
-        format('alter view %%I set (%%s)', c.relname, array_to_string(c.reloptions, ', ')) as statement
+        format('alter view %%s set (%%s)', c.oid::regclass, array_to_string(c.reloptions, ', ')) as statement
     from unnest(%(views)s::text[]) with ordinality as v (reference, place)
     inner join pg_class as c on to_regclass(v.reference) = c.oid
     where c.reloptions is not null
@@ -145,9 +145,9 @@ from (
         v.place,
         3 as step,
         format(
-            'grant %%s on %%I to %%s%%s',
+            'grant %%s on %%s to %%s%%s',
             g.privilege_type,
-            c.relname,
+            c.oid::regclass,
             case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
             case when g.is_grantable then ' with grant option' else '' end
         ) as statement
@@ -160,10 +160,10 @@ from (
         v.place,
         4 as step,
         format(
-            'grant %%s (%%I) on %%I to %%s%%s',
+            'grant %%s (%%I) on %%s to %%s%%s',
             g.privilege_type,
             a.attname,
-            c.relname,
+            c.oid::regclass,
             case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
             case when g.is_grantable then ' with grant option' else '' end
         ) as statement
@@ -172,5 +172,41 @@ from (
     inner join pg_attribute as a on c.oid = a.attrelid and not a.attisdropped
     cross join lateral aclexplode(a.attacl) as g
     where g.grantee <> c.relowner
+) as given
+order by given.place, given.step, given.statement;
+
+-- name: rights_of_functions
+-- The rights and the owner of functions, which are lost when a function is dropped and made again.
+select given.statement
+from (
+    select
+        f.place,
+        1 as step,
+        format('revoke all on function %%s from public', p.oid::regprocedure) as statement
+    from unnest(%(functions)s::text[]) with ordinality as f (reference, place)
+    inner join pg_proc as p on to_regprocedure(f.reference) = p.oid
+    where p.proacl is not null
+    union all
+    select
+        f.place,
+        2 as step,
+        format(
+            'grant execute on function %%s to %%s%%s',
+            p.oid::regprocedure,
+            case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
+            case when g.is_grantable then ' with grant option' else '' end
+        ) as statement
+    from unnest(%(functions)s::text[]) with ordinality as f (reference, place)
+    inner join pg_proc as p on to_regprocedure(f.reference) = p.oid
+    cross join lateral aclexplode(p.proacl) as g
+    where g.grantee <> p.proowner
+    union all
+    select
+        f.place,
+        3 as step,
+        format('alter function %%s owner to %%I', p.oid::regprocedure, pg_get_userbyid(p.proowner)) as statement
+    from unnest(%(functions)s::text[]) with ordinality as f (reference, place)
+    inner join pg_proc as p on to_regprocedure(f.reference) = p.oid
+    where p.proowner <> current_user::regrole
 ) as given
 order by given.place, given.step, given.statement;

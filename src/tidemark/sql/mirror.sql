@@ -51,7 +51,7 @@ inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname;
 -- name: functions
 select
     w.name,
-    pg_get_function_result(p.oid) as result
+    format('%%I.%%I(timestamp without time zone)', n.nspname, p.proname) as identity
 from unnest(%(names)s::text[], %(schemas)s::text[], %(functions)s::text[]) as w (name, schema_name, function_name)
 inner join pg_namespace as n on w.schema_name = n.nspname
 inner join pg_proc as p on n.oid = p.pronamespace and w.function_name = p.proname
@@ -93,7 +93,10 @@ comment on table {table} is {text};
 alter table {table} add column {column} {type};
 
 -- name: change_type
-alter table {table} alter column {column} type {type} using {column}::text::{type};
+-- A cast would take the spaces of a character(n) away.
+alter table {table}
+alter column {column} type {type}
+using (case when {column} is distinct from null then concat({column}) end)::{type};
 
 -- name: drop_view
 drop view if exists {view};

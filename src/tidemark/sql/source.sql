@@ -293,6 +293,17 @@ select
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         order by a.attnum
     ) as columns,
+    array(
+        select
+            case
+                when t.typtype = 'd' then format_type(t.typbasetype, t.typtypmod)
+                else format_type(a.atttypid, a.atttypmod)
+            end
+        from pg_attribute as a
+        inner join pg_type as t on a.atttypid = t.oid
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        order by a.attnum
+    ) as types,
     coalesce(
         (
             select

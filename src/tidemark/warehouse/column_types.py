@@ -4,7 +4,6 @@ The star tells keys apart by their text. A key column that calls two texts equal
 two, and no later batch could be loaded.
 """
 
-import re
 from collections.abc import Collection, Mapping
 
 import psycopg
@@ -13,7 +12,6 @@ from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres.equality import unlike_text
 
-WIDER = {"smallint": {"integer", "bigint", "numeric"}, "integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
 WRITE_TEXT = (
     "in warehouse.sql write text for it, without such a collation; tidemark init then changes the table. "
     "Where a query needs the other type, cast there, or in a view"
@@ -70,21 +68,3 @@ def made_exact(
 def typed(column: Mapping[str, object]) -> str:
     """Write a column's type, with its collation if it has another one than its type."""
     return f"{column['type']} collate {column['collation']}" if column["collation"] else str(column["type"])
-
-
-def widens(before: str, after: str) -> bool:
-    """Say whether every value of a type is one of another type, too."""
-    base_before, base_after = before.partition("(")[0], after.partition("(")[0]
-    if base_after in WIDER.get(before, set()) and "(" not in after:
-        return True
-    if base_before == "character varying" and after in ("character varying", "text"):
-        return True
-    if base_before != base_after or "(" not in before:
-        return False
-    if "(" not in after:
-        return True
-    old, new = ([int(part) for part in re.findall(r"\d+", kind)] for kind in (before, after))
-    if base_before == "numeric":
-        (old_digits, old_scale), (new_digits, new_scale) = (*old, 0)[:2], (*new, 0)[:2]
-        return new_scale >= old_scale and new_digits - new_scale >= old_digits - old_scale
-    return new[0] >= old[0]

@@ -4,8 +4,9 @@ They follow the source: a new column comes to the end, a type becomes wider, and
 is made again at once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 import psycopg
@@ -16,10 +17,10 @@ from tidemark.errors import ConfigError
 from tidemark.mirror import HISTORY, Mirror, history_columns
 from tidemark.model import MirroredTable, StarTable, fitted
 from tidemark.postgres.queries import query
-from tidemark.warehouse.column_types import widens
+from tidemark.postgres.widening import TEXT, holding
+from tidemark.warehouse.dependents import require_free, rights_of, rights_of_functions
 
 AS_OF = "_as_of"
-TEXT = "text"
 # The types under which two keys are one if their texts are, or if the log takes them for one (numbers, char(n)).
 FIT_FOR_KEYS = (
     *(
@@ -90,10 +91,7 @@ def statements_of(connection: psycopg.Connection, model: Mirror) -> list[str]:
         query("mirror", "create_schema", schema=sql.Identifier(schema)).as_string()
         for schema in sorted(schemas - there)
     ]
-    for table in tables:
-        table.require_ours()
-        made += [each.as_string() for each in table.statements()]
-    return made
+    return made + _written(connection, tables)
 
 
 def loosened(connection: psycopg.Connection, model: Mirror, star: StarTable) -> list[str]:
@@ -105,9 +103,26 @@ def loosened(connection: psycopg.Connection, model: Mirror, star: StarTable) -> 
     names = [row[0] for row in connection.execute(query("mirror", "columns_of_users_types"), place)]
     if names:
         (table,) = _tables(connection, model, {star.name: star})
-        for statement in table.loosened(names):
-            connection.execute(statement)
+        for statement in _written(connection, [replace(table, loosened=frozenset(names))]):
+            connection.execute(statement.encode())
     return names
+
+
+def _written(connection: psycopg.Connection, tables: Sequence["_Table"]) -> list[str]:
+    """Write the statements that tables still need; whose view is made again, keeps its rights."""
+    for each in tables:
+        each.require_ours()
+    remade = [each for each in tables if each.changed]
+    retyped = [(sql.Identifier(*each.star.place).as_string(), column) for each in remade for column in each.changed]
+    own = [each.function for each in tables if each.function]
+    require_free(connection, retyped, [each.view_reference for each in remade], own)
+    made = []
+    for each in tables:
+        made += [statement.as_string() for statement in each.statements()]
+        if each.changed:
+            made += rights_of(connection, [each.view_reference])
+            made += rights_of_functions(connection, [each.function_reference])
+    return made
 
 
 def missing_types(connection: psycopg.Connection, model: Mirror) -> list[Missing]:
@@ -136,7 +151,8 @@ class _Table:
     known: Mapping[str, KnownType]
     table: Present | None
     view: Present | None
-    is_function_there: bool
+    function: str | None
+    loosened: frozenset[str] = frozenset()
 
     @property
     def mirror(self) -> MirroredTable:
@@ -146,7 +162,8 @@ class _Table:
     def types(self) -> dict[str, str]:
         """Give the type of each column of the source in the table of versions, by its name there."""
         names = history_columns(self.mirror)
-        return {names[column]: self._type(column, kind) for column, kind in self.mirror.columns.items()}
+        types = {names[column]: self._type(column, kind) for column, kind in self.mirror.columns.items()}
+        return types | dict.fromkeys(self.loosened, TEXT)
 
     def _type(self, column: str, kind: str) -> str:
         known = self.known[kind]
@@ -165,33 +182,47 @@ class _Table:
             advice = "let the mirror go into another database, or exclude the table"
             raise ConfigError(message, advice=advice, table=self.star.name)
 
+    @property
+    def view_reference(self) -> str:
+        """Name the view as PostgreSQL's to_regclass takes it."""
+        return sql.Identifier(*self.star.view).as_string()
+
+    @property
+    def function_reference(self) -> str:
+        """Name the function as PostgreSQL's to_regprocedure takes it."""
+        return f"{self._parts['function'].as_string()}(timestamp)"
+
+    @cached_property
+    def changed(self) -> dict[str, str]:
+        """Give the columns that need another type, so that they hold what was and what is to come."""
+        return {
+            name: held
+            for name, kind in self.types.items()
+            if (before := self._present.get(name, kind)) != TEXT and (held := holding(before, kind)) != before
+        }
+
+    @cached_property
+    def _present(self) -> dict[str, str]:
+        return dict(zip(self.table.columns, self.table.types, strict=True)) if self.table else {}
+
     def statements(self) -> Iterator[sql.Composed]:
         """Write the statements that are still to be run."""
         if self.table is None:
             yield from self._created()
             yield from self._shown()
             return
-        present = dict(zip(self.table.columns, self.table.types, strict=True))
-        added = {name: kind for name, kind in self.types.items() if name not in present}
-        changed = dict(_changed(present, self.types))
-        yield from self._altered(changed)
-        for name, kind in added.items():
-            yield query("mirror", "add_column", **self._column(name, kind))
-        if added or changed or not (self.view and self.is_function_there):
-            yield from self._shown()
-
-    def loosened(self, names: Iterable[str]) -> Iterator[sql.Composed]:
-        """Write the statements that make columns text."""
-        yield from self._altered(dict.fromkeys(names, TEXT))
-        yield from self._shown()
-
-    def _altered(self, changed: Mapping[str, str]) -> Iterator[sql.Composed]:
+        added = {name: kind for name, kind in self.types.items() if name not in self._present}
+        changed = self.changed
         if changed:
-            # They are made again below, and PostgreSQL refuses it if anybody's own things depend on them.
+            # They are made again below.
             yield query("mirror", "drop_function", **self._parts)
             yield query("mirror", "drop_view", **self._parts)
         for name, kind in changed.items():
             yield query("mirror", "change_type", **self._column(name, kind))
+        for name, kind in added.items():
+            yield query("mirror", "add_column", **self._column(name, kind))
+        if added or changed or not (self.view and self.function):
+            yield from self._shown()
 
     def _created(self) -> Iterator[sql.Composed]:
         columns = sql.SQL(",\n    ").join(
@@ -238,23 +269,12 @@ class _Table:
         }
 
 
-def _changed(present: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Give the columns that need another type: a wider one, or text if the new type cannot hold what was."""
-    for name, kind in wanted.items():
-        before = present.get(name, kind)
-        if before not in (kind, TEXT):
-            yield name, kind if widens(before, kind) else TEXT
-
-
 def _tables(connection: psycopg.Connection, model: Mirror, stars: Mapping[str, StarTable]) -> list[_Table]:
     tables = _relations(connection, stars, [star.place for star in stars.values()])
     views = _relations(connection, stars, [star.view for star in stars.values()])
     functions = _functions(connection, stars)
     known = _types(connection, model)
-    return [
-        _Table(star, known, tables.get(name), views.get(name), is_function_there=name in functions)
-        for name, star in stars.items()
-    ]
+    return [_Table(star, known, tables.get(name), views.get(name), functions.get(name)) for name, star in stars.items()]
 
 
 def _relations(
@@ -266,14 +286,15 @@ def _relations(
         return {each.name: each for each in cursor.execute(query("mirror", "relations"), parameters)}
 
 
-def _functions(connection: psycopg.Connection, stars: Mapping[str, StarTable]) -> set[str]:
+def _functions(connection: psycopg.Connection, stars: Mapping[str, StarTable]) -> dict[str, str]:
+    """Give the functions that are there, as PostgreSQL identifies them, by the names of their tables."""
     mirrors = [star.mirror for star in stars.values() if star.mirror]
     parameters = {
         "names": list(stars),
         "schemas": [mirror.schema for mirror in mirrors],
         "functions": [function_name(mirror) for mirror in mirrors],
     }
-    return {row[0] for row in connection.execute(query("mirror", "functions"), parameters)}
+    return dict(connection.execute(query("mirror", "functions"), parameters).fetchall())
 
 
 def _types(connection: psycopg.Connection, model: Mirror) -> dict[str, KnownType]:

@@ -20,7 +20,7 @@ from tidemark.mirror import Mirror
 from tidemark.model import Model
 from tidemark.postgres.connection import connect, detail_of, translated, where
 from tidemark.postgres.queries import query, quoted
-from tidemark.postgres.statements import created, made_view, split_statements
+from tidemark.postgres.statements import created, headline, made_view, split_statements
 from tidemark.postgres.waits import AGAINST_CHANGES, naming_holders
 from tidemark.tables.statements import warehouse_sql
 from tidemark.warehouse.catalog import Catalog, read_catalog, read_rights
@@ -93,6 +93,9 @@ def init(url: str, model: Model) -> list[str]:
             require_path(connection, stars, what)
         waiting = naming_holders(connection, what, modes=AGAINST_CHANGES)
         with waiting, effect("tables-commit"), connection.transaction():
+            if isinstance(model, Mirror):
+                # Its loads make a warehouse out of an empty database, each of several that begin at once.
+                connection.execute(query("warehouse", "wait_for_turn"))
             statements = still_needed(connection, model)
             with _needing_right_rows(what):
                 run_statements(connection, model, statements)
@@ -102,12 +105,27 @@ def init(url: str, model: Model) -> list[str]:
 
 def run_statements(connection: psycopg.Connection, model: Model, statements: Sequence[str]) -> None:
     """Run statements of a plan, in the caller's transaction."""
+    if isinstance(model, Mirror):
+        _follow(connection, statements)
+        return
     for statement in statements:
         with located(model, statement):
             connection.execute(statement.encode())
-    if isinstance(model, Mirror):
-        return
     require_keys(connection, model, _current_schema(connection))
+
+
+def _follow(connection: psycopg.Connection, statements: Sequence[str]) -> None:
+    """Run the statements of a mirror, which nobody wrote."""
+    try:
+        for statement in statements:
+            connection.execute(statement.encode())
+    except psycopg.errors.InsufficientPrivilege as exc:
+        message = f"the role may not make the mirror's tables follow the source: {told(exc)}"
+        advice = (
+            "run tidemark init as the owner of the tables, or let the owner run the SQL of tidemark init --dry-run:"
+            f" {'; '.join(map(headline, statements))}; nothing was changed"
+        )
+        raise ConfigError(message, advice=advice, sqlstate=exc.sqlstate) from exc
 
 
 @contextmanager
@@ -156,14 +174,15 @@ def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bo
     rights, named = read_rights(connection, schema), _names(model, "index")
     found = compared(present, rights, makes, _views(model), named, drops_views=bool(upgrade.retyped))
     views = [view for view in _views(model) if view in found.dropped]
-    require_free(connection, upgrade.retyped, views)
+    own_views = [quoted(view) for view in views]
+    require_free(connection, [(quoted(table), column) for table, column in upgrade.retyped], own_views)
     file = needed(model, Present(present.tables, present.objects - found.dropped, run), found)
     # The model's own views may use the generated ones, so they come after those.
     own = [
         *_made(model, ("index",), found.indexes),
         *_made(model, ("view", "function"), found.again, found.undescribed),
     ]
-    again = [*rights_of(connection, views), *found.restored, *recorded(file.record)]
+    again = [*rights_of(connection, own_views), *found.restored, *recorded(file.record)]
     after = [*upgrade.bounds, *own, *found.unnamed.values(), *file.late, *again]
     return Plan([*ledger, *file.early, *found.drops, *upgrade.shape], after, upgrade.unfilled)
 

@@ -9,8 +9,9 @@ from psycopg import sql
 from tidemark.errors import ConfigError
 from tidemark.model import Model
 from tidemark.postgres.queries import query, quoted
+from tidemark.postgres.widening import widens
 from tidemark.warehouse.catalog import Catalog
-from tidemark.warehouse.column_types import made_exact, typed, widens
+from tidemark.warehouse.column_types import made_exact, typed
 
 VALID_TO = "valid_to"
 FOREIGN_KEY = "FOREIGN KEY"
