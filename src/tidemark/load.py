@@ -73,9 +73,8 @@ class Load:
             reach = Reach("warehouse", *warehouse.newest())
             stars = StarLog(self.processed)
             newest = stars.newest()
-            loaded_model = self._model_of(stars.manifest(reach.batch) if newest and reach.batch else None)
-            require_stars(newest, reach, loaded_model)
-            warehouse.require_fit(list(loaded_model.stars.values()))
+            require_stars(newest, reach, self._model_of(newest))
+            warehouse.require_fit(list(self._model_as_loaded(stars, newest, reach.batch).stars.values()))
             if reach.batch:
                 require_moment(stars, newest, reach.batch, warehouse.captured_at(reach.batch).get(reach.batch))
             for batch in range(reach.batch + 1, newest.batch + 1 if newest else 0):
@@ -94,6 +93,12 @@ class Load:
             newest=newest.batch if newest else 0,
             captured_at=newest.captured_at if newest else None,
         )
+
+    def _model_as_loaded(self, stars: StarLog, newest: Processed | None, batch: int) -> Model:
+        """Give the model as of the last batch that was loaded: later tables of a mirror are not there yet."""
+        if not batch or not isinstance(self.model, Mirror):
+            return self.model
+        return self._model_of(newest if newest and newest.batch == batch else stars.manifest(batch))
 
     def _model_of(self, manifest: Processed | None) -> Model:
         return self.model.following(manifest.mirrored if manifest else {})

@@ -11,7 +11,8 @@ from itertools import groupby
 import pytest
 from psycopg import sql
 
-from tests.support.mirrors import known, mirror_rig, verified
+from tests.support.mirror import known
+from tests.support.mirrors import mirror_rig, verified
 from tests.support.pipeline import Rig, as_text
 from tests.support.postgres import Postgres
 from tests.support.written_docs import require_written, span, table

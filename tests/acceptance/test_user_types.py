@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 
 from tests.support.library import LIBRARY, library_template
-from tests.support.mirrors import differing_columns, doctor_says, known, mirror_rig, types_in_warehouse, verified
+from tests.support.mirror import known
+from tests.support.mirrors import differing_columns, doctor_says, mirror_rig, types_in_warehouse, verified
 from tests.support.pipeline import Rig, clock
 from tests.support.postgres import Postgres
 from tidemark.mirror import Scope

@@ -36,6 +36,7 @@ EVERY: dict[str, list[tuple[str, ...]]] = {
     "compact": [()],
     "init": [(), ("--dry-run",)],
     "doctor": [(), ("--sql", "source"), ("--sql", "warehouse")],
+    "model": [("new", "made"), ("check",), ("show",)],
     "generate": [("--rows", "5", "--seed", "1")],
 }
 # It makes its own databases, into which nobody logs in with a password.

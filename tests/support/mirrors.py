@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
+from tests.support.mirror import known
 from tests.support.pipeline import Rig, as_text, clock, open_rig
 from tests.support.postgres import Postgres
 from tidemark.doctor.selects import examine_selects
-from tidemark.mirror import Mirror, Scope, mirror_of
+from tidemark.mirror import Scope, mirror_of
 from tidemark.pipeline import wire
 from tidemark.settings import Settings
 from tidemark.verification.verify import Verify
@@ -31,13 +32,6 @@ def mirror_rig(postgres: Postgres, folder: str, scope: Scope) -> Iterator[tuple[
     yield open_rig(mirror_of({}, scope), new_database(), new_database(), folder), new_database
     for name in names:
         postgres.drop(name)
-
-
-def known(rig: Rig) -> Mirror:
-    """Give the mirror as of the newest batch, as commands see it."""
-    model = rig.model.following(rig.newest().mirrored)
-    assert isinstance(model, Mirror)
-    return model
 
 
 def verified(rig: Rig, *, deep: bool) -> list[str]:
@@ -87,8 +81,10 @@ def types_in_warehouse(rig: Rig, schema: str, table: str) -> dict[str, str]:
 def doctor_says(rig: Rig) -> list[str]:
     """Give what doctor finds of the mirror."""
     settings = Settings(
-        source_url=rig.source_url, warehouse_url=rig.warehouse_url, ingestion=rig.ingestion.url("x")[:-2]
+        source_url=rig.source_url,
+        warehouse_url=rig.warehouse_url,
+        ingestion=rig.ingestion.url("x")[:-2],
+        model="mirror",
+        schemas=",".join(known(rig).scope.schemas),
     )
-    pipeline = wire(settings)
-    vars(pipeline)["model"] = known(rig)
-    return [each.found for each in examine_selects(pipeline)]
+    return [each.found for each in examine_selects(wire(settings))]
