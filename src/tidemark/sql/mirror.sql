@@ -1,6 +1,7 @@
 -- name: types
 -- What the warehouse has of the source's types. The name of an object, such as a regclass, is a value only where that
--- object is, and some types read no text at all. Only those of the keys' list have an index that tells their texts apart.
+-- object is, and some types read no text at all. Only those of the keys' list have an index that tells their texts
+-- apart.
 select
     w.type,
     t.oid is not null and (t.typtype <> 'c' or c.relkind = 'c') as is_there,
