@@ -125,9 +125,34 @@ def test_partitions_come_and_go_with_their_rows(mirrored: Mirrored) -> None:
         ("west", 2, True),
         ("west", 3, False),
     ]
-    # It has no key of its own, so it is left out, and its rows are in the history of the table that it was part of.
-    assert rig.source("select relispartition from pg_class where relname = 'south'") == [(False,)]
+    # Once it is no partition any more, it is a table of its own.
+    assert rig.warehouse("select id from south order by id") == [(1,), (2,), (3,)]
     assert same_rows(rig, "select region, id, amount, note from partitioned")
+
+
+def test_columns_that_come_go_and_change_are_followed_and_nothing_is_lost(mirrored: Mirrored) -> None:
+    rig = mirrored.rig
+    types = types_in_warehouse(rig, "public", "columns_37_history")
+    others = types_in_warehouse(rig, "public", "columns_300_history")
+
+    assert [types[name] for name in ("added", "computed", "c34")] == ["integer", "text", "timestamp with time zone"]
+    assert [types[name] for name in ("digits_76", "c4")] == ["numeric(80,2)", "text"]
+    # It holds texts of before that are no numbers.
+    assert others["c151"] == "text"
+    assert rig.warehouse("select c150, c151, c152 from columns_300_history where c1 = 2 order by valid_from") == [
+        (None, None, None),
+        ("under another name", "151", None),
+    ]
+    assert rig.warehouse("select added, valid_to is null from columns_37_history where id = 1 order by 2") == [
+        (None, False),
+        (5, True),
+    ]
+    assert {
+        "public.columns_37.c34 is gone",
+        "public.columns_37.digits_76 was numeric(76,0) and is numeric(80,2)",
+        "public.columns_300.c151 was text and is integer",
+        "public.south is new: taken along",
+    } <= set(rig.newest().drift)
 
 
 def test_the_type_table_of_the_docs_is_what_the_mirror_did(mirrored: Mirrored, pytestconfig: pytest.Config) -> None:
