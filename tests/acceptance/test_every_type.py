@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.support import every_type
-from tests.support.mirrors import differing_columns, doctor_says, mirror_rig, types_in_warehouse, verified
+from tests.support.mirrors import differing_columns, doctor_says, known, mirror_rig, types_in_warehouse, verified
 from tests.support.pipeline import Rig, as_text
 from tests.support.postgres import Postgres
 from tests.support.type_table import array_rows, key_facts, type_rows
@@ -27,6 +27,7 @@ WITHOUT_ORDER = {
 # The types of which two texts are equal for PostgreSQL, by whether a mirror says so too (decision 0018).
 ONE_KEY = {"numeric", "real", "double precision", "bpchar"}
 TWO_KEYS = {"interval", "jsonb", "numrange", "pair (a composite of numbers)"}
+LIKE_OTHERS = {"integer", "text", '"char"', "bytea", "timetz", "regclass", "mood (an enum)", "integer[]"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,18 @@ def mirrored(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_each_value_of_each_type_is_in_the_warehouse_as_the_source_writes_it(mirrored: Mirrored) -> None:
     assert mirrored.differed == []
     assert differing_columns(mirrored.rig) == []
-    assert verified(mirrored.rig, deep=True) == []
+
+
+@pytest.mark.parametrize("has_every_key", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+def test_what_is_mirrored_of_each_type_is_proved_to_the_bottom(mirrored: Mirrored, *, has_every_key: bool) -> None:
+    mirrored_names = set(known(mirrored.rig).tables)
+    keys = {name for name in mirrored_names if name.startswith("key.")}
+    # Of the keys that are told apart by their text a few stand for all.
+    some = {f"key.{name}" for name in ONE_KEY | TWO_KEYS | LIKE_OTHERS}
+    assert some <= keys
+
+    left_out = set() if has_every_key else keys - some
+    assert verified(mirrored.rig, deep=True, only=mirrored_names - left_out) == []
 
 
 def test_a_warehouse_with_the_types_of_the_users_takes_each_value_too(mirrored: Mirrored) -> None:
@@ -125,9 +137,34 @@ def test_partitions_come_and_go_with_their_rows(mirrored: Mirrored) -> None:
         ("west", 2, True),
         ("west", 3, False),
     ]
-    # It has no key of its own, so it is left out, and its rows are in the history of the table that it was part of.
-    assert rig.source("select relispartition from pg_class where relname = 'south'") == [(False,)]
+    # Once it is no partition any more, it is a table of its own.
+    assert rig.warehouse("select id from south order by id") == [(1,), (2,), (3,)]
     assert same_rows(rig, "select region, id, amount, note from partitioned")
+
+
+def test_columns_that_come_go_and_change_are_followed_and_nothing_is_lost(mirrored: Mirrored) -> None:
+    rig = mirrored.rig
+    types = types_in_warehouse(rig, "public", "columns_37_history")
+    others = types_in_warehouse(rig, "public", "columns_300_history")
+
+    assert [types[name] for name in ("added", "computed", "c34")] == ["integer", "text", "timestamp with time zone"]
+    assert [types[name] for name in ("digits_76", "c4")] == ["numeric(80,2)", "text"]
+    # It holds texts of before that are no numbers.
+    assert others["c151"] == "text"
+    assert rig.warehouse("select c150, c151, c152 from columns_300_history where c1 = 2 order by valid_from") == [
+        (None, None, None),
+        ("under another name", "151", None),
+    ]
+    assert rig.warehouse("select added, valid_to is null from columns_37_history where id = 1 order by 2") == [
+        (None, False),
+        (5, True),
+    ]
+    assert {
+        "public.columns_37.c34 is gone",
+        "public.columns_37.digits_76 was numeric(76,0) and is numeric(80,2)",
+        "public.columns_300.c151 was text and is integer",
+        "public.south is new: taken along",
+    } <= set(rig.newest().drift)
 
 
 def test_the_type_table_of_the_docs_is_what_the_mirror_did(mirrored: Mirrored, pytestconfig: pytest.Config) -> None:

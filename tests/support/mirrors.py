@@ -1,6 +1,6 @@
 """A mirror's pipeline for the tests, and what they ask of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from psycopg import sql
@@ -34,10 +34,24 @@ def mirror_rig(postgres: Postgres, folder: str, scope: Scope) -> Iterator[tuple[
         postgres.drop(name)
 
 
+<<<<<<< HEAD
 def verified(rig: Rig, *, deep: bool) -> list[str]:
     """Verify all places and name what is wrong, or nothing."""
+=======
+def known(rig: Rig) -> Mirror:
+    """Give the mirror as of the newest batch, as commands see it."""
+    model = rig.model.following(rig.newest().mirrored)
+    assert isinstance(model, Mirror)
+    return model
+
+
+def verified(rig: Rig, *, deep: bool, only: Collection[str] = ()) -> list[str]:
+    """Verify all places, `only` for some tables if there are any, and name what is wrong, or nothing."""
+>>>>>>> types
     parts = (rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url, clock, None)
-    result = Verify(known(rig), *parts).run(deep=deep)
+    model = known(rig)
+    some = model.following({name: each for name, each in model.tables.items() if not only or name in only})
+    result = Verify(some, *parts).run(deep=deep)
     found = [
         f"{edge.name}: {proof.table}: {proof.count} {proof.problem}"
         for edge in result.edges
