@@ -34,20 +34,8 @@ def mirror_rig(postgres: Postgres, folder: str, scope: Scope) -> Iterator[tuple[
         postgres.drop(name)
 
 
-<<<<<<< HEAD
-def verified(rig: Rig, *, deep: bool) -> list[str]:
-    """Verify all places and name what is wrong, or nothing."""
-=======
-def known(rig: Rig) -> Mirror:
-    """Give the mirror as of the newest batch, as commands see it."""
-    model = rig.model.following(rig.newest().mirrored)
-    assert isinstance(model, Mirror)
-    return model
-
-
 def verified(rig: Rig, *, deep: bool, only: Collection[str] = ()) -> list[str]:
     """Verify all places, `only` for some tables if there are any, and name what is wrong, or nothing."""
->>>>>>> types
     parts = (rig.ingestion, rig.processed, rig.pointer, rig.source_url, rig.warehouse_url, clock, None)
     model = known(rig)
     some = model.following({name: each for name, each in model.tables.items() if not only or name in only})
