@@ -5,6 +5,7 @@ select
     current_user::text as role,
     has_function_privilege('pg_control_system()', 'execute') as may_identify,
     has_database_privilege(current_database(), 'temporary') as may_stage,
+    has_database_privilege(current_database(), 'create') as may_create,
     (
         select rolsuper from pg_roles
         where rolname = current_user
