@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.mirror import columns, known, same, verified
 from tests.support.pipeline import Rig, clock
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, ContractError
 from tidemark.mirror import Scope, mirror_of
+from tidemark.model import SourceTable
 from tidemark.pipeline import Pipeline
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
@@ -181,6 +182,30 @@ def test_a_table_that_cannot_go_on_is_left_out_and_the_rest_flows(new_mirror: Ca
     assert "ledger" in left_out["tidemark.batch"]
     assert "have its name in the warehouse" in left_out[f"public.{before}"]
     assert [rig.count(name) for name in ("narrowed", "rekeyed", "recased", "taken", "flows")] == [1] * 5
+    assert verified(rig).exit_code == 0
+
+
+def test_a_table_that_must_not_change_stops_the_poll(new_mirror: Callable[..., Rig]) -> None:
+    strict = SourceTable("public.a", ("id",), evolve="stop")
+    rig = new_mirror(
+        "create table a (id integer primary key); insert into a values (1); create table b (id integer primary key)",
+        Scope(sources={"public.a": strict}),
+    )
+    rig.run()
+    before = rig.objects()
+    for change, reason in (
+        ("alter table a add column v text", r"a\.v is new"),
+        ("alter table a drop column v; drop table a, b", r"a is gone, and the model says evolve = .stop"),
+    ):
+        rig.change(change)
+        with pytest.raises(ContractError, match=reason):
+            rig.ingest()
+    untouched = rig.objects()
+    rig.change("create table a (id integer primary key); insert into a values (1)")
+    rig.run()
+
+    assert untouched == before
+    assert list(rig.newest().drift) == ["public.b is gone: its rows end here"]
     assert verified(rig).exit_code == 0
 
 
