@@ -3,7 +3,9 @@
 select
     w.type,
     t.oid is not null and (t.typtype <> 'c' or c.relkind = 'c') as is_known,
-    coalesce(t.typtype = 'e' or (t.typtype = 'b' and t.typname = any(%(fit_for_keys)s::text[])), false) as is_fit_for_keys
+    coalesce(
+        t.typtype = 'e' or (t.typtype = 'b' and t.typname = any(%(fit_for_keys)s::text[])), false
+    ) as is_fit_for_keys
 from unnest(%(types)s::text[]) as w (type)
 left join pg_type as t on to_regtype(w.type) = t.oid
 left join pg_class as c on t.typrelid = c.oid;
@@ -48,7 +50,7 @@ create schema {schema};
 
 -- name: create_table
 create table {table} (
-    {columns},
+    {definitions},
     valid_from timestamp not null,
     valid_to timestamp check (valid_to > valid_from),
     is_deleted boolean not null,

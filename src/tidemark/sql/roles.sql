@@ -72,8 +72,8 @@ grant pg_read_all_stats to {role};
 alter role {role} set default_transaction_read_only = on;
 
 -- name: warehouse_of_mirror
--- What the loads of a mirror need of the warehouse. Run it before the first load, as the owner of the database: the role
--- makes the tables itself and owns them, because they follow the source.
+-- What the loads of a mirror need of the warehouse. Run it before the first load, as the owner of the database: the
+-- role makes the tables itself and owns them, because they follow the source.
 do $$ begin
     if not exists (select from pg_roles where rolname = {role_name}) then
         -- Without a password nobody can log in over the network: \password gives it one.

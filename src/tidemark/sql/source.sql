@@ -302,8 +302,8 @@ select
                     keys.columns
                     order by
                         keys.is_primary desc,
-                        keys.width,
-                        keys.index_name
+                        keys.width asc,
+                        keys.index_name asc
                 )
             from (
                 select

@@ -196,7 +196,7 @@ class _Table:
         columns = sql.SQL(",\n    ").join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in self.types.items()
         )
-        yield query("mirror", "create_table", columns=columns, **self._parts)
+        yield query("mirror", "create_table", definitions=columns, **self._parts)
         yield query("mirror", "current_key", **self._parts)
         text = f"Each version of a row of {self._shown_name}. Now: {self._shown_name}, earlier: {self._function}."
         yield query("mirror", "comment_on_table", text=sql.Literal(text), **self._parts)
