@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.support.mirror import columns, known, same, verified
 from tests.support.pipeline import Rig, clock
@@ -292,3 +293,31 @@ def test_a_pipeline_that_is_kept_has_the_tables_of_the_batch_at_hand(
     assert [(table.table, table.is_proven) for table in edge.tables] == [("public.a", True), ("public.b", True)]
     assert not any(each.is_different for each in loader.rebuild_warehouse(dry_run=True).run().tables.values())
     assert not (tmp_path / "unseen").exists()
+
+
+NAMES = ("film", "Film", "batch", "a/b.%s{}", 'q"q', "select", "x" * 63, "x" * 62 + "y", "a~2Fb.%s{}", "..")
+
+
+def test_tables_and_columns_of_a_mirror_may_have_any_name(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror("select 1")
+    table = (
+        "create table {table} (id integer primary key, {table} text, valid_from integer, source_valid_from integer,"
+        ' batch_id text, is_deleted boolean, tidemark text, "order" integer, position integer, captured_at date);'
+        "insert into {table} (id, {table}, valid_from) values (1, 'a', 1), (2, 'b', 2)"
+    )
+    with psycopg.connect(rig.source_url) as source:
+        for name in NAMES:
+            source.execute(sql.SQL(table).format(table=sql.Identifier(name)))
+    rig.run()
+    with psycopg.connect(rig.source_url) as source:
+        for name in NAMES:
+            statement = (
+                "update {table} set {table} = 'c', valid_from = 9 where id = 1; delete from {table} where id = 2"
+            )
+            source.execute(sql.SQL(statement).format(table=sql.Identifier(name)))
+    rig.run()
+
+    assert rig.newest().left_out == {}
+    queries = [sql.SQL("table {}").format(sql.Identifier("public", name)).as_string() for name in NAMES]
+    assert [query for query in queries if not same(rig, query)] == []
+    assert verified(rig).exit_code == 0
