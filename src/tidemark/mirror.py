@@ -130,13 +130,16 @@ def mirror_of(tables: Mapping[str, MirroredTable], scope: Scope) -> Mirror:
 
 
 def history_columns(table: MirroredTable) -> dict[str, str]:
-    """Name the source's columns in the table of versions, where a name that history needs has `source_` before it."""
-    taken = {name.lower() for name in (*table.columns, *HISTORY)}
-    found = {}
+    """Name the source's columns in the table of versions, where a name that history needs has `source_` before it.
+
+    A column keeps its name whatever comes later, since the later ones stand after it.
+    """
+    taken, found = set(HISTORY), {}
     for column in table.columns:
         name = column
-        while name.lower() in HISTORY or (name != column and name.lower() in taken):
+        while name.lower() in taken:
             name = f"source_{name}"
+        taken.add(name.lower())
         found[column] = name
     return found
 

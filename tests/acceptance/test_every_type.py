@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from tests.support import every_type
-from tests.support.mirrors import differing_columns, doctor_says, known, mirror_rig, types_in_warehouse, verified
+from tests.support.mirror import known
+from tests.support.mirrors import differing_columns, doctor_says, mirror_rig, types_in_warehouse, verified
 from tests.support.pipeline import Rig, as_text
 from tests.support.postgres import Postgres
 from tests.support.type_table import array_rows, key_facts, type_rows

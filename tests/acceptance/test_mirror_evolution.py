@@ -7,11 +7,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.support.mirror import columns, known, same, verified
 from tests.support.pipeline import Rig, clock
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, ContractError
 from tidemark.mirror import Scope, mirror_of
+from tidemark.model import SourceTable
 from tidemark.pipeline import Pipeline
 from tidemark.rebuild import Rebuild
 from tidemark.rebuild_warehouse import RebuildWarehouse
@@ -120,6 +122,30 @@ def test_stages_that_fell_behind_bring_the_same_as_those_that_followed_at_once(
     assert found(behind) == found(step_by_step)
 
 
+def test_a_mirror_is_verified_while_its_stages_are_behind(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror("create table a (id integer primary key, valid_from integer); insert into a values (1, 5)")
+    rig.run()
+    rig.change(
+        "alter table a alter valid_from type text, add column source_valid_from integer;"
+        "create table b (id integer primary key)"
+    )
+    rig.ingest()
+    codes = [verified(rig).exit_code]
+    rig.transform()
+    codes.append(verified(rig).exit_code)
+    rig.load()
+    codes.append(verified(rig).exit_code)
+    rig.change("update a set source_valid_from = 7")
+    rig.run()
+
+    assert codes == [0, 0, 0]
+    assert verified(rig).exit_code == 0
+    assert same(rig, "table a")
+    # A column keeps its name in the history whatever comes later.
+    names = dict(columns(rig, "public", "a_history"))
+    assert (names["source_valid_from"], names["source_source_valid_from"]) == ("text", "integer")
+
+
 def test_a_column_that_is_no_longer_followed_is_null_from_then_on(new_mirror: Callable[..., Rig]) -> None:
     rig = new_mirror("create table a (id integer primary key, s text); insert into a values (1, 'told'), (2, null)")
     rig.run()
@@ -157,6 +183,30 @@ def test_a_table_that_cannot_go_on_is_left_out_and_the_rest_flows(new_mirror: Ca
     assert "ledger" in left_out["tidemark.batch"]
     assert "have its name in the warehouse" in left_out[f"public.{before}"]
     assert [rig.count(name) for name in ("narrowed", "rekeyed", "recased", "taken", "flows")] == [1] * 5
+    assert verified(rig).exit_code == 0
+
+
+def test_a_table_that_must_not_change_stops_the_poll(new_mirror: Callable[..., Rig]) -> None:
+    strict = SourceTable("public.a", ("id",), evolve="stop")
+    rig = new_mirror(
+        "create table a (id integer primary key); insert into a values (1); create table b (id integer primary key)",
+        Scope(sources={"public.a": strict}),
+    )
+    rig.run()
+    before = rig.objects()
+    for change, reason in (
+        ("alter table a add column v text", r"a\.v is new"),
+        ("alter table a drop column v; drop table a, b", r"a is gone, and the model says evolve = .stop"),
+    ):
+        rig.change(change)
+        with pytest.raises(ContractError, match=reason):
+            rig.ingest()
+    untouched = rig.objects()
+    rig.change("create table a (id integer primary key); insert into a values (1)")
+    rig.run()
+
+    assert untouched == before
+    assert list(rig.newest().drift) == ["public.b is gone: its rows end here"]
     assert verified(rig).exit_code == 0
 
 
@@ -243,3 +293,31 @@ def test_a_pipeline_that_is_kept_has_the_tables_of_the_batch_at_hand(
     assert [(table.table, table.is_proven) for table in edge.tables] == [("public.a", True), ("public.b", True)]
     assert not any(each.is_different for each in loader.rebuild_warehouse(dry_run=True).run().tables.values())
     assert not (tmp_path / "unseen").exists()
+
+
+NAMES = ("film", "Film", "batch", "a/b.%s{}", 'q"q', "select", "x" * 63, "x" * 62 + "y", "a~2Fb.%s{}", "..")
+
+
+def test_tables_and_columns_of_a_mirror_may_have_any_name(new_mirror: Callable[..., Rig]) -> None:
+    rig = new_mirror("select 1")
+    table = (
+        "create table {table} (id integer primary key, {table} text, valid_from integer, source_valid_from integer,"
+        ' batch_id text, is_deleted boolean, tidemark text, "order" integer, position integer, captured_at date);'
+        "insert into {table} (id, {table}, valid_from) values (1, 'a', 1), (2, 'b', 2)"
+    )
+    with psycopg.connect(rig.source_url) as source:
+        for name in NAMES:
+            source.execute(sql.SQL(table).format(table=sql.Identifier(name)))
+    rig.run()
+    with psycopg.connect(rig.source_url) as source:
+        for name in NAMES:
+            statement = (
+                "update {table} set {table} = 'c', valid_from = 9 where id = 1; delete from {table} where id = 2"
+            )
+            source.execute(sql.SQL(statement).format(table=sql.Identifier(name)))
+    rig.run()
+
+    assert rig.newest().left_out == {}
+    queries = [sql.SQL("table {}").format(sql.Identifier("public", name)).as_string() for name in NAMES]
+    assert [query for query in queries if not same(rig, query)] == []
+    assert verified(rig).exit_code == 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tidemark.capture.kinds import PARTITIONED, Relation, obstacle
+from tidemark.errors import contract_error
 from tidemark.log.changelog import Manifest
 from tidemark.log.columns import Column, is_reserved, is_told_apart
 from tidemark.mirror import Mirror, Scope
@@ -27,7 +28,11 @@ class Catalogued:
 
 
 def catalogued(source: "Source", model: Model, head: Manifest | None) -> Catalogued:
-    """Make a mirror of what the source has now and of what the log has already; another model stays as it is."""
+    """Make a mirror of what the source has now and of what the log has already; another model stays as it is.
+
+    Raises:
+        ContractError: a table is gone that must not change.
+    """
     if not isinstance(model, Mirror):
         return Catalogued(model, {})
     before = head.mirrored if head else {}
@@ -50,7 +55,15 @@ def catalogued(source: "Source", model: Model, head: Manifest | None) -> Catalog
         for name, table in before.items()
         if name not in followed
     }
-    return Catalogued(model.following(followed | kept), left_out)
+    found = model.following(followed | kept)
+    lost = [
+        f'{name} is gone, and the model says evolve = "stop"'
+        for name, table in kept.items()
+        if table.is_dropped and not before[name].is_dropped and found.sources[name].evolve == "stop"
+    ]
+    if lost:
+        raise contract_error(lost)
+    return Catalogued(found, left_out)
 
 
 def _mirrored(relation: Relation, before: MirroredTable | None, scope: Scope) -> MirroredTable:

@@ -35,12 +35,10 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _server(cursor, server, role)
         rows = _tables(cursor, stars)
         unfit = faults_of_keys(cursor.connection, model, server["schema_name"])
-        may_make = one_row(cursor, "may_make_schemas")["may_make"]
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
     if missing:
-        is_made_by_load = isinstance(model, Mirror)
-        yield _to_be_made(missing, role, url, may_make=may_make) if is_made_by_load else _missing(missing, url, stars)
+        yield from _missing(pipeline, missing, server, role)
     if closed:
         advice = f"grant select, insert, update on {', '.join(closed)} to {role}"
         yield Finding("warehouse", "failure", f"the role may not write {', '.join(closed)}", advice)
@@ -57,19 +55,20 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         yield Finding("warehouse", "failure", refused.message, refused.advice)
 
 
-def _missing(missing: Sequence[str], url: str, stars: Sequence[StarTable]) -> Finding:
-    # Tables that held rows are not only to be made.
-    misfit = None if LEDGER in missing else misfit_of(url, stars)
-    advice = misfit.advice if misfit else "run tidemark init"
-    return Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", advice)
-
-
-def _to_be_made(missing: Sequence[str], role: str, url: str, *, may_make: bool) -> Finding:
-    """Say of the tables that a mirror lacks whether load can make them."""
-    if may_make:
-        return Finding("warehouse", "pass", f"load makes what is missing: {', '.join(missing)}")
-    advice = f"grant create on the database to {role}, or run tidemark init as the database's owner"
-    return Finding("warehouse", "failure", f"the role may make no schema in {where(url)}, and load has to", advice)
+def _missing(pipeline: Pipeline, missing: Sequence[str], server: Mapping[str, Any], role: str) -> Iterator[Finding]:
+    """Say who makes the tables that are missing; a mirror's next load makes those that never were."""
+    stars = list(pipeline.model.stars.values())
+    misfit = None if LEDGER in missing else misfit_of(pipeline.warehouse_url, stars)
+    if misfit or not isinstance(pipeline.model, Mirror):
+        # Tables that held rows are not only to be made.
+        advice = misfit.advice if misfit else "run tidemark init"
+        yield Finding("warehouse", "failure", f"tables are missing: {', '.join(missing)}", advice)
+        return
+    if server["may_create"]:
+        yield Finding("warehouse", "pass", f"the next load makes {', '.join(missing)}")
+        return
+    found = f"the role may not make schemas, and the next load is to make {', '.join(missing)}"
+    yield Finding("warehouse", "failure", found, f"tidemark doctor --sql warehouse prints what {role} needs")
 
 
 def _server(cursor: psycopg.Cursor[dict[str, Any]], server: Mapping[str, Any], role: str) -> Iterator[Finding]:
@@ -91,7 +90,11 @@ def _tables_of_the_model(url: str, model: Model) -> Iterator[Finding]:
             raise
         yield Finding("warehouse", "hint", exc.message, exc.advice)
         return
-    if statements:
+    if statements and isinstance(model, Mirror):
+        yield Finding(
+            "warehouse", "pass", f"the next load runs {len(statements)} statements, so that it follows the source"
+        )
+    elif statements:
         what = "; ".join(map(headline, statements[:MOST_STATEMENTS])) + ("; …" if statements[MOST_STATEMENTS:] else "")
         found = f"the tables are not those of the model: {len(statements)} statements are to be run: {what}"
         yield Finding("warehouse", "failure", found, "run tidemark init; with --dry-run it shows them")

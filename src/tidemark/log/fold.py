@@ -27,6 +27,7 @@ from tidemark.log.keys import has_variants
 from tidemark.log.latest import (
     LatestTable,
     columns_of,
+    is_there,
     open_latest,
     path_of,
     stage_changes,
@@ -71,8 +72,16 @@ class Fold:
                 apply_from_log(self.engine, self.log, table, entry, manifest.batch, self.clock(), into=self.copy)
                 self._cut_up(table)
                 drop_old_files(self.copy, path_of(table))
+        self._make_empty(manifest)
         self.done = manifest.batch
         return self.copy
+
+    def _make_empty(self, manifest: Manifest) -> None:
+        """Make the tables that came later and have had no row yet, since latest has them too."""
+        for name, entry in manifest.tables.items():
+            table = self.model.sources.get(name)
+            if table and entry.is_known and not entry.rows and not is_there(self.copy, table):
+                open_latest(self.copy, table, entry.columns)
 
     def add_all(self, manifests: Iterable[Manifest], on_group: Callable[[Manifest], None] = lambda _: None) -> None:
         """Apply the next batches, small ones many at once; `on_group` is told the first batch of each group."""
@@ -107,6 +116,7 @@ class Fold:
                 )
                 latest.lake.commit(merged, batch=group.last)
             drop_old_files(self.copy, path_of(table))
+        self._make_empty(group.manifests[-1])
         self.done = group.last
 
     def _cut_up(self, table: SourceTable) -> None:

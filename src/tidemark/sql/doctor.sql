@@ -5,6 +5,7 @@ select
     current_user::text as role,
     has_function_privilege('pg_control_system()', 'execute') as may_identify,
     has_database_privilege(current_database(), 'temporary') as may_stage,
+    has_database_privilege(current_database(), 'create') as may_create,
     (
         select rolsuper from pg_roles
         where rolname = current_user
@@ -62,9 +63,6 @@ from
 left join pg_namespace as n on w.schema_name = n.nspname
 left join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname
 order by w.name;
-
--- name: may_make_schemas
-select has_database_privilege(current_database(), 'create') as may_make;
 
 -- name: warehouse_tables
 select

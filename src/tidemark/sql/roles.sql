@@ -44,3 +44,47 @@ grant select on tidemark.statement to {role};
 -- name: warehouse_views
 -- To verify that the views show what they should.
 grant select on {views} to {role};
+
+-- name: source_of_mirror
+-- What the polls of a mirror need of the source, and no more. Run it as the owner of the tables, or as a superuser.
+do $$ begin
+    if not exists (select from pg_roles where rolname = {role_name}) then
+        -- Without a password nobody can log in over the network: \password gives it one.
+        create role {role} login;
+    end if;
+    execute format('grant connect on database %I to %I', current_database(), {role_name});
+end $$;
+
+grant usage on schema {schemas} to {role};
+
+-- What the mirror is not to have can be taken away again: revoke select on … from the role.
+grant select on all tables in schema {schemas} to {role};
+
+-- Tables that come later. This binds those that the role makes that runs it: others who make tables run it too.
+alter default privileges in schema {schemas} grant select on tables to {role};
+
+-- To see when the other transactions began; without it every poll sweeps every table.
+grant pg_read_all_stats to {role};
+
+-- So that whoever has its password writes nothing by mistake either. It binds new sessions only, and a session can turn
+-- it off. The right to make temporary tables comes from PUBLIC; if nobody else needs it, take it from all:
+-- revoke temporary on database … from public;
+alter role {role} set default_transaction_read_only = on;
+
+-- name: warehouse_of_mirror
+-- What the loads of a mirror need of the warehouse. Run it before the first load, as the owner of the database: the
+-- role makes the tables itself and owns them, because they follow the source.
+do $$ begin
+    if not exists (select from pg_roles where rolname = {role_name}) then
+        -- Without a password nobody can log in over the network: \password gives it one.
+        create role {role} login;
+    end if;
+    -- To make the schema of the ledger, and those that come later.
+    execute format('grant connect, temporary, create on database %I to %I', current_database(), {role_name});
+end $$;
+
+-- name: schema_of_mirror
+create schema if not exists {schema};
+
+-- name: rights_on_schema_of_mirror
+grant usage, create on schema {schema} to {role};

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tidemark.log.records import FORMAT, read_record
+from tidemark.mirror import HISTORY, history_columns
 from tidemark.model import MirroredTable, StarTable, mirrored_table
 
 
@@ -91,8 +92,10 @@ def count_set_aside(manifest: Processed | None) -> dict[str, int]:
 def loaded_columns(star: StarTable, columns: Iterable[str]) -> list[str]:
     """Name the columns of the lake's table that the warehouse takes, in their order."""
     if star.mirror:
-        # Of two tables of a mirror one may have got a column later than the other, and then has it at its end.
-        return sorted(name for name in columns if name not in star.key)
+        # Of two tables of a mirror one may have got a column later than the other, and then has it at its end. What
+        # came after the batch at hand is null in it.
+        known = {*history_columns(star.mirror).values(), *HISTORY}
+        return sorted(name for name in columns if name in known)
     return [name for name in columns if star.is_versioned or name != "batch_id"]
 
 

@@ -16,6 +16,7 @@ from tidemark.log.changelog import ChangeLog, Manifest, with_later_shape
 from tidemark.log.fold import Fold
 from tidemark.log.group import Group, cut, read_group, take
 from tidemark.log.latest import open_latest_as_of
+from tidemark.mirror import history_columns
 from tidemark.model import Model, SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star.group import StarGroup
@@ -86,6 +87,10 @@ class LogEdges:
         if wanted is None or found is None:
             return TableProof(star.name, problem="it is gone", cause="it was removed", advice="tidemark rebuild star")
         columns = list(wanted.columns)
+        if star.mirror:
+            # Columns that came after the batch are null in it.
+            then = history_columns(done.mirrored.get(star.name, star.mirror)).values()
+            columns = [name for name in columns if name in then or name not in history_columns(star.mirror).values()]
         absent = [name for name in columns if name not in found.columns]
         if absent:
             return TableProof(star.name, problem=f"has no column {absent}", advice="tidemark rebuild star")

@@ -21,6 +21,7 @@ from tidemark.errors import ConfigError, DataError, StateError
 from tidemark.lake.table import LakeTable, first_batch, open_as_of, open_table
 from tidemark.log.columns import Column
 from tidemark.log.reach import Reach
+from tidemark.mirror import Mirror
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import translated
@@ -149,13 +150,21 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
     require_moment(stars, newest, warehouse.batch, warehouse.captured_at)
     warehouse.require_staging()
     proofs = []
-    for star in model.stars.values():
+    for star in _as_loaded(model, stars, warehouse.batch).values():
         started = time.perf_counter()
         progress(f"verify {WAREHOUSE}", star.name, 0, 0, 0.0)
         proofs.append(_prove(star, stars, warehouse))
         rows = proofs[-1].left.rows if proofs[-1].left else 0
         progress(f"verify {WAREHOUSE}", star.name, rows, 0, time.perf_counter() - started)
     return Edge(WAREHOUSE, warehouse.batch, tuple(proofs))
+
+
+def _as_loaded(model: Model, stars: StarLog, batch: int) -> Mapping[str, StarTable]:
+    """Give the star tables; those of a mirror with the columns that they had in the batch."""
+    if isinstance(model, Mirror):
+        with suppress(StateError):
+            return {**model.stars, **model.following(stars.manifest(batch).mirrored).stars}
+    return model.stars
 
 
 def _prove(star: StarTable, stars: StarLog, warehouse: WarehouseSnapshot) -> TableProof:

@@ -156,10 +156,13 @@ class _Work:
 
     def _laws(self, warehouse: WarehouseSnapshot) -> Edge:
         ahead: Collection[str] = ()
+        model = self.model
         with suppress(TidemarkError):
             # Where the star is away, the laws are checked all the same.
             ahead = entries_ahead(self.stars, warehouse.batch)
-        return laws_of_warehouse(self.model, warehouse, self.progress, ahead=ahead)
+            # What a mirror's later batches bring is made by the load of that batch.
+            model = model.following(self.stars.manifest(warehouse.batch).mirrored if warehouse.batch else {})
+        return laws_of_warehouse(model, warehouse, self.progress, ahead=ahead)
 
     def _star(self, head: Manifest, manifests: Mapping[int, Manifest]) -> Edge:
         if self.done is None:
