@@ -149,7 +149,8 @@ def test_columns_that_come_go_and_change_are_followed_and_nothing_is_lost(mirror
     others = types_in_warehouse(rig, "public", "columns_300_history")
 
     assert [types[name] for name in ("added", "computed", "c34")] == ["integer", "text", "timestamp with time zone"]
-    assert [types[name] for name in ("digits_76", "c4")] == ["numeric(80,2)", "text"]
+    # In numeric(80,2) the text of earlier versions would get a decimal point.
+    assert [types[name] for name in ("digits_76", "c4")] == ["numeric", "text"]
     # It holds texts of before that are no numbers.
     assert others["c151"] == "text"
     assert rig.warehouse("select c150, c151, c152 from columns_300_history where c1 = 2 order by valid_from") == [
