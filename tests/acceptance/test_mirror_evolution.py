@@ -186,6 +186,26 @@ def test_a_table_that_cannot_go_on_is_left_out_and_the_rest_flows(new_mirror: Ca
     assert verified(rig).exit_code == 0
 
 
+def test_a_schema_that_nobody_wants_any_more_keeps_its_rows(new_mirror: Callable[..., Rig]) -> None:
+    both = Scope(schemas=("public", "crm"))
+    rig = new_mirror(
+        "create schema crm; create table a (id integer primary key); create table crm.b (id integer primary key);"
+        "insert into crm.b values (1)",
+        both,
+    )
+    rig.run()
+
+    narrower = replace(rig, model=mirror_of({}, Scope()))
+    narrower.run()
+
+    assert rig.count("crm.b") == 1
+    assert not known(rig).tables["crm.b"].is_followed
+    assert verified(narrower).exit_code == 0
+    rig.change("insert into crm.b values (2)")
+    rig.run()
+    assert rig.count("crm.b") == 2
+
+
 def test_a_table_that_must_not_change_stops_the_poll(new_mirror: Callable[..., Rig]) -> None:
     strict = SourceTable("public.a", ("id",), evolve="stop")
     rig = new_mirror(

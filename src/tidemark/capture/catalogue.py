@@ -37,7 +37,9 @@ def catalogued(source: "Source", model: Model, head: Manifest | None) -> Catalog
         return Catalogued(model, {})
     before = head.mirrored if head else {}
     known = {name: entry.columns for name, entry in head.tables.items()} if head else {}
-    relations = [each for each in source.relations(model.scope.schemas) if not each.is_partition]
+    # Schemas too that nobody wants any more, so that their tables do not count as dropped.
+    schemas = sorted({*model.scope.schemas, *(table.schema for table in before.values())})
+    relations = [each for each in source.relations(schemas) if not each.is_partition]
     wanted = {each.name: each for each in relations if model.scope.takes(each.schema_name, each.table_name)}
     left_out = {}
     for name, each in wanted.items():
