@@ -49,15 +49,15 @@ output "cli_environment" {
   description = "Settings by which the command line works on the same pipeline: eval \"$(terraform output -raw cli_environment)\"."
   value = join("\n", [
     for key, value in merge(local.scope, var.mask_salt_secret_arn == null ? {} : { TIDEMARK_MASK_SALT_SECRET = var.mask_salt_secret_arn }, {
-      AWS_REGION                = local.region
-      TIDEMARK_MODEL            = var.model
-      TIDEMARK_INGESTION        = local.ingestion_url
-      TIDEMARK_PROCESSED        = local.processed_url
-      TIDEMARK_POINTER          = "ssm:${local.pointer_name}"
-      TIDEMARK_SOURCE_SECRET    = local.source_secret_arn
-      TIDEMARK_WAREHOUSE_SECRET = local.warehouse_secret_arn
-      TIDEMARK_LAG              = var.lag
-      TIDEMARK_YIELD_AFTER      = var.yield_after
+      AWS_REGION                                                                                             = local.region
+      TIDEMARK_MODEL                                                                                         = var.model
+      TIDEMARK_INGESTION                                                                                     = local.ingestion_url
+      TIDEMARK_PROCESSED                                                                                     = local.processed_url
+      TIDEMARK_POINTER                                                                                       = "ssm:${local.pointer_name}"
+      TIDEMARK_SOURCE_SECRET                                                                                 = local.source_secret_arn
+      TIDEMARK_WAREHOUSE_SECRET                                                                              = local.warehouse_secret_arn
+      TIDEMARK_LAG                                                                                           = var.lag
+      TIDEMARK_YIELD_AFTER                                                                                   = var.yield_after
     }) : "export ${key}='${value}'"
   ])
 }

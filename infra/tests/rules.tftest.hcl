@@ -147,9 +147,9 @@ run "with_defaults" {
       ]) if strcontains(policy.policy, "s3:PutObject")
       } == {
       "ingest/ingestion"    = [for folder in ["baseline", "batches", "changes", "latest", "sums"] : "${local.bucket_names.ingestion}/${folder}/*"]
-      "transform/processed" = [for folder in ["batches", "dimension", "fact", "quarantine", "rebuilds"] : "${local.bucket_names.processed}/${folder}/*"]
+      "transform/processed" = [for folder in ["batches", "dimension", "fact", "mirror", "quarantine", "rebuilds"] : "${local.bucket_names.processed}/${folder}/*"]
       "compact/ingestion"   = ["${local.bucket_names.ingestion}/latest/*"]
-      "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
+      "compact/processed"   = [for folder in ["dimension", "fact", "mirror"] : "${local.bucket_names.processed}/${folder}/*"]
     }
     error_message = "A function can write where it has nothing to write, or not where it has."
   }
@@ -162,9 +162,9 @@ run "with_defaults" {
       ]) if strcontains(policy.policy, "s3:PutObject")
       } == {
       "ingest/ingestion"    = [for file in ["_last_checkpoint", "*.checkpoint*"] : "${local.bucket_names.ingestion}/latest/*/_delta_log/${file}"]
-      "transform/processed" = [for each in setproduct(["dimension", "fact"], ["_last_checkpoint", "*.checkpoint*"]) : "${local.bucket_names.processed}/${each[0]}/*/_delta_log/${each[1]}"]
+      "transform/processed" = [for each in setproduct(["dimension", "fact", "mirror"], ["_last_checkpoint", "*.checkpoint*"]) : "${local.bucket_names.processed}/${each[0]}/*/_delta_log/${each[1]}"]
       "compact/ingestion"   = [for file in ["_last_checkpoint", "*.checkpoint*"] : "${local.bucket_names.ingestion}/latest/*/_delta_log/${file}"]
-      "compact/processed"   = [for each in setproduct(["dimension", "fact"], ["_last_checkpoint", "*.checkpoint*"]) : "${local.bucket_names.processed}/${each[0]}/*/_delta_log/${each[1]}"]
+      "compact/processed"   = [for each in setproduct(["dimension", "fact", "mirror"], ["_last_checkpoint", "*.checkpoint*"]) : "${local.bucket_names.processed}/${each[0]}/*/_delta_log/${each[1]}"]
     }
     error_message = "A function can overwrite more than the checkpoints of a Delta log."
   }
@@ -179,7 +179,7 @@ run "with_defaults" {
       "ingest/ingestion"    = ["${local.bucket_names.ingestion}/sums/*"]
       "transform/processed" = ["${local.bucket_names.processed}/quarantine/*"]
       "compact/ingestion"   = [for folder in ["latest", "sums"] : "${local.bucket_names.ingestion}/${folder}/*"]
-      "compact/processed"   = [for folder in ["dimension", "fact"] : "${local.bucket_names.processed}/${folder}/*"]
+      "compact/processed"   = [for folder in ["dimension", "fact", "mirror"] : "${local.bucket_names.processed}/${folder}/*"]
     }
     error_message = "A function can delete what nobody may, such as an object of the log, or not what it has to."
   }

@@ -6,7 +6,6 @@ Code is looked for in code spans and code blocks alone, so prose may use any wor
 import ast
 import functools
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
@@ -22,7 +21,6 @@ from tidemark.cli.app import app
 from tidemark.log.changelog import LogObject, Manifest, TableEntry
 from tidemark.log.pointer import Pointer
 from tidemark.model_reader import load_model
-from tidemark.modelling.picture import as_mermaid, as_text
 from tidemark.postgres.queries import query
 from tidemark.postgres.statements import split_statements
 from tidemark.settings import NAMES, Settings, variable
@@ -295,16 +293,6 @@ def test_the_model_in_the_docs_can_be_read(tmp_path: Path) -> None:
 
     assert list(model.stars) == ["fact_purchase"]
     assert next(split_statements(warehouse_sql(model))) == table.strip()
-
-
-def test_the_pictures_of_stars_are_what_model_show_draws() -> None:
-    (diagram,) = re.findall(
-        r"^```mermaid\n(.*?)^```", (REPOSITORY / "docs/warehouse.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-    picture = textwrap.indent(as_text(load_model(str(REPOSITORY / "tests/models/library"))), "    ")
-
-    assert diagram == as_mermaid(load_model("totesys"))
-    assert picture in MODELS.read_text("utf-8")
 
 
 @functools.cache

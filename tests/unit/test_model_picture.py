@@ -1,7 +1,10 @@
 """The star as a picture."""
 
 import json
+import re
+import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ from tidemark.cli import run
 from tidemark.model_reader import load_model
 from tidemark.modelling.picture import as_mermaid, as_text
 
+REPOSITORY = Path(__file__).parents[2]
 TEXT = """\
 library: 2 source tables, 1 fact, 1 dimension
 
@@ -56,3 +60,13 @@ def test_names_that_mermaid_does_not_take_are_written_otherwise() -> None:
     assert '    fact_loan }o--|| t0 : "shelf id"\n' in drawn
     assert "reference shelf_id FK" in drawn
     assert as_text(model) == TEXT
+
+
+def test_the_pictures_of_stars_are_what_model_show_draws() -> None:
+    (diagram,) = re.findall(
+        r"^```mermaid\n(.*?)^```", (REPOSITORY / "docs/warehouse.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    picture = textwrap.indent(as_text(load_model(str(REPOSITORY / "tests/models/library"))), "    ")
+
+    assert diagram == as_mermaid(load_model("totesys"))
+    assert picture in (REPOSITORY / "docs" / "models.md").read_text("utf-8")
