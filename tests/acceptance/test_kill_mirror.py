@@ -40,15 +40,7 @@ NEVER = ("quarantine-file", "dimension-table", "dimension-file", "dimension-comm
 POINTS = [f"{moment}-{name}" for name in EFFECTS if name not in NEVER for moment in ("before", "after")]
 OF_A_WAREHOUSE = ("before-tables-commit", "after-tables-commit")
 # Between these lies what a mirror does in its own way: its tables in the lake, its statements in the warehouse.
-CHOSEN = (
-    "after-latest-columns",
-    "after-manifest",
-    "before-pointer",
-    "after-fact-commit",
-    "before-processed-manifest",
-    "before-ledger-row",
-    "after-warehouse-commit",
-)
+CHOSEN = ("after-latest-columns", "after-manifest", "after-fact-commit", "before-ledger-row")
 FIRST, LATER = "the first time", "the second and the last time"
 
 

@@ -126,7 +126,7 @@ def test_whatever_verifies_rebuilds_and_shows_works_for_a_mirror(shop: Rig) -> N
     assert shop.run()[2].batches == ()
 
 
-@pytest.mark.parametrize("folder", ["grocer", "cinema"])
+@pytest.mark.parametrize("folder", [pytest.param("grocer", marks=pytest.mark.exhaustive), "cinema"])
 def test_a_database_of_others_is_mirrored_as_it_is(new_mirror: Callable[..., Rig], folder: str) -> None:
     rig = new_mirror((MODELS / folder / "schema.sql").read_text("utf-8"))
     rig.run()

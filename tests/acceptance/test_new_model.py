@@ -50,6 +50,7 @@ def is_whole(rig: Rig) -> bool:
     return (quarantined, unproven(verify(rig))) == ([], set())
 
 
+@pytest.mark.exhaustive
 def test_a_database_without_timestamps_and_with_text_and_composite_keys_becomes_a_star(make_model: MakeModel) -> None:
     rig, said = make_model("grocer/schema.sql")
 
@@ -86,6 +87,7 @@ def test_a_database_of_enums_arrays_and_partitions_becomes_a_star(make_model: Ma
     assert rig.warehouse("select count(*) from dim_date") == [(366 + 365,)]
 
 
+@pytest.mark.exhaustive
 def test_any_name_and_any_type_of_key_becomes_a_star(make_model: MakeModel) -> None:
     rig, said = make_model("oddities.sql")
 
