@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from tidemark.compact import Compact
     from tidemark.ingest import Ingest
     from tidemark.load import Load
+    from tidemark.log.changelog import Manifest
     from tidemark.log.pointer import PointerStore
     from tidemark.model import Model
     from tidemark.objects import Objects
     from tidemark.rebuild import Rebuild
     from tidemark.rebuild_warehouse import RebuildWarehouse
     from tidemark.replay import Replay
+    from tidemark.star.star_manifest import Processed
     from tidemark.transform import Transform
     from tidemark.verification.verify import Verify
 
@@ -77,25 +79,15 @@ class Pipeline:
     def model(self) -> Model:
         """The model: read from its directory or, of a mirror, as of what is now the newest batch of the log."""
         from tidemark.log.changelog import ChangeLog
-        from tidemark.mirror import Mirror
 
-        model = self.model_of_any_batch
-        if not isinstance(model, Mirror):
-            return model
-        newest = ChangeLog(self.ingestion).newest()
-        return model.following(newest.mirrored if newest else {})
+        return self._as_of_newest(lambda: ChangeLog(self.ingestion).newest())
 
     @property
     def star_model(self) -> Model:
         """The model as of the newest batch of the star, for those who may not read the log."""
-        from tidemark.mirror import Mirror
         from tidemark.star.star_log import StarLog
 
-        model = self.model_of_any_batch
-        if not isinstance(model, Mirror):
-            return model
-        newest = StarLog(self.processed).newest()
-        return model.following(newest.mirrored if newest else {})
+        return self._as_of_newest(lambda: StarLog(self.processed).newest())
 
     @cached_property
     def model_of_any_batch(self) -> Model:
@@ -124,11 +116,12 @@ class Pipeline:
         from tidemark.tables.log_columns import completed_by_log
         from tidemark.tables.statements import completed, lacking
 
-        if not lacking(self.model):
-            return self.model
+        known = self.model
+        if not lacking(known):
+            return known
         from tidemark.log.changelog import ChangeLog
 
-        model = completed_by_log(self.model, ChangeLog(self.ingestion))
+        model = completed_by_log(known, ChangeLog(self.ingestion))
         if lacking(model) and self._is_configured("source"):
             from tidemark.capture.source_columns import read_columns
 
@@ -202,8 +195,9 @@ class Pipeline:
         """The verification that the places hold the same, as far as they are configured."""
         from tidemark.verification.verify import Verify
 
+        model = self.whole_model
         return Verify(
-            self._salted(self.whole_model) if self._is_configured("source") else self.whole_model,
+            self._salted(model) if self._is_configured("source") else model,
             self.ingestion,
             self.processed,
             self.pointer,
@@ -249,6 +243,15 @@ class Pipeline:
 
         with open_warehouse(self.warehouse_url) as warehouse:
             return warehouse.newest()[0]
+
+    def _as_of_newest(self, newest: Callable[[], Manifest | Processed | None]) -> Model:
+        from tidemark.mirror import Mirror
+
+        model = self.model_of_any_batch
+        if not isinstance(model, Mirror):
+            return model
+        batch = newest()
+        return model.following(batch.mirrored if batch else {})
 
     def _is_configured(self, database: Database) -> bool:
         return bool(getattr(self.settings, f"{database}_url") or getattr(self.settings, f"{database}_secret"))
