@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from tests.support import every_type
-from tests.support.mirror import known
-from tests.support.mirrors import differing_columns, doctor_says, mirror_rig, types_in_warehouse, verified
+from tests.support.mirror import differing_columns, doctor_says, found_wrong, known, mirror_rig, types_in_warehouse
 from tests.support.pipeline import Rig, as_text
 from tests.support.postgres import Postgres
 from tests.support.type_table import array_rows, key_facts, type_rows
@@ -72,7 +71,7 @@ def test_what_is_mirrored_of_each_type_is_proved_to_the_bottom(mirrored: Mirrore
     assert some <= keys
 
     left_out = set() if has_every_key else keys - some
-    assert verified(mirrored.rig, deep=True, only=mirrored_names - left_out) == []
+    assert found_wrong(mirrored.rig, deep=True, only=mirrored_names - left_out) == []
 
 
 def test_a_warehouse_with_the_types_of_the_users_takes_each_value_too(mirrored: Mirrored) -> None:

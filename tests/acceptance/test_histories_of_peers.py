@@ -11,8 +11,7 @@ from itertools import groupby
 import pytest
 from psycopg import sql
 
-from tests.support.mirror import known
-from tests.support.mirrors import mirror_rig, verified
+from tests.support.mirror import found_wrong, known, mirror_rig
 from tests.support.pipeline import Rig, as_text
 from tests.support.postgres import Postgres
 from tests.support.written_docs import require_written, span, table
@@ -233,7 +232,7 @@ def test_each_row_has_the_history_that_the_story_tells(told: Rig, story: Story) 
 
 
 def test_what_the_stories_leave_is_proved_to_the_bottom(told: Rig) -> None:
-    assert verified(told, deep=True) == []
+    assert found_wrong(told, deep=True) == []
     assert known(told).tables["public.old_name"].is_dropped
     assert told.count("old_name") == 0
     for name in ("people", "of_two_keys", "again", "at_once", "moving", "reshaped", "new_name"):

@@ -250,7 +250,7 @@ def test_what_others_made_over_a_mirror_is_named_before_a_type_widens_and_rights
 
     with pytest.raises(ConfigError, match=r"view public\.over_both .* has to go before .*\.v can get another type"):
         rig.run()
-    untouched = columns(rig, "public", '"A.b_history"')
+    untouched = columns(rig, "public", "A.b_history")
     with psycopg.connect(rig.warehouse_url) as analyst:
         analyst.execute("drop view over_both")
     rig.run()

@@ -8,8 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.support.library import LIBRARY, library_template
-from tests.support.mirror import known
-from tests.support.mirrors import differing_columns, doctor_says, mirror_rig, types_in_warehouse, verified
+from tests.support.mirror import differing_columns, doctor_says, found_wrong, known, mirror_rig, types_in_warehouse
 from tests.support.pipeline import Rig, clock
 from tests.support.postgres import Postgres
 from tidemark.mirror import Scope
@@ -77,7 +76,7 @@ def test_a_mirror_goes_on_with_text_where_a_type_of_the_source_gains_what_the_wa
         said = "public.held.mood is text in the warehouse, which has the type mood, but not for each value that came"
         assert said in doctor_says(rig)
         assert plan_init(rig.warehouse_url, known(rig)) == []
-        assert verified(rig, deep=True) == []
+        assert found_wrong(rig, deep=True) == []
         with psycopg.connect(rig.warehouse_url) as connection:
             connection.execute("drop table held_history cascade")
         RebuildWarehouse(known(rig), rig.processed, rig.warehouse_url).run()

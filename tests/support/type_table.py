@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.support.mirrors import types_in_warehouse
+from tests.support.mirror import types_in_warehouse
 from tests.support.pipeline import Rig, an_engine_for
 from tests.support.written_docs import span
 from tidemark.lake.sqltext import Select, quoted
