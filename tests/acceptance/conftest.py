@@ -1,5 +1,6 @@
 """Where the lake of a module's tests lies, and a pipeline after one run over all real rows."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +61,12 @@ def loaded(loaded_once: Rig, shared_place: Place, monkeypatch: pytest.MonkeyPatc
     for name, value in shared_place.variables.items():
         monkeypatch.setenv(name, value)
     return loaded_once
+
+
+@pytest.fixture
+def path_of_programs(postgres: Postgres) -> str:
+    """The PATH with which a shell finds psql and the tidemark of these tests."""
+    return ":".join(map(str, (postgres.programs, Path(sys.executable).parent, "/usr/bin", "/bin")))
 
 
 @pytest.fixture(scope="session")

@@ -179,6 +179,22 @@ def test_the_commands_that_the_reference_lists_run(command: str, capsys: pytest.
     assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("language", "runners"),
+    [
+        ("console", ["acceptance/test_own_database.py", "acceptance/test_pages.py"]),
+        ("sql", ["integration/test_sql_of_pages.py", "unit/test_docs.py"]),
+        ("python", ["integration/test_sql_of_pages.py"]),
+    ],
+)
+def test_what_a_page_has_to_be_typed_is_run_by_a_test(language: str, runners: list[str]) -> None:
+    tests = "".join((REPOSITORY / "tests" / runner).read_text("utf-8") for runner in runners)
+    pages = [path.name for path in DOCS if f"\n```{language}\n" in path.read_text("utf-8")]
+
+    assert [page for page in pages if f'"{page}"' not in tests] == []
+    assert pages
+
+
 def test_every_make_target_that_the_docs_name_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = {name for _, name in found(r"(?:^|\s)make ([a-z]+)\b(?!=)")}
