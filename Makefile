@@ -54,6 +54,14 @@ unit: $(VENV)/.dev $(VENV)/.package ## the unit tests alone
 types: $(VENV)/.dev $(VENV)/.package ## write the tables of docs/types.md out of what their tests see
 	@$(BIN)/pytest --quiet --write-docs tests/acceptance/test_every_type.py tests/acceptance/test_histories_of_peers.py $(ARGS)
 
+.PHONY: reference
+reference: $(VENV)/.dev $(VENV)/.package ## write the pages of commands, errors, decisions and the warehouse's columns out of the code
+	@$(BIN)/pytest --quiet --write-docs tests/unit/test_written_pages.py tests/integration/test_columns_page.py $(ARGS)
+
+.PHONY: docs
+docs: $(VENV)/.dev ## build the documentation as a site, in site; a link that leads nowhere fails it
+	@$(BIN)/zensical build --strict --clean
+
 .PHONY: pythons
 pythons: ## the unit tests on each Python from 3.11 to 3.14 that is here, each in a venv of its own (ARGS=tests/models)
 	@for version in 3.11 3.12 3.13 3.14; do \
@@ -131,7 +139,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime ingest transform load dev peer-dlt peer-ingestr; do \
+	@for name in build runtime ingest transform load dev docs peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -140,14 +148,14 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime ingest transform load dev; do \
+	@for name in build runtime ingest transform load dev docs; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done
 
 .PHONY: clean
 clean: ## remove what these commands made; .tidemark, which may hold your change log, stays
-	@rm -rf .venv .venv-* build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
+	@rm -rf .venv .venv-* build dist site .cache src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
 	@find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is made when its step is through: an interrupted step is done again, a finished one is not.
@@ -165,9 +173,9 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt $(VENV)/.made
 	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
-	@echo "installing the tools for checks and tests (80 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
+$(VENV)/.dev: requirements/dev.txt requirements/docs.txt $(VENV)/.runtime
+	@echo "installing the tools for checks and tests (100 MB, once)"
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt -r requirements/docs.txt
 	@touch $@
 
 $(VENV)/.package: pyproject.toml $(VENV)/.runtime
