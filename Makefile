@@ -170,7 +170,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
 	@touch $@
 
-$(VENV)/.package: pyproject.toml $(VENV)/.runtime
+$(VENV)/.package: pyproject.toml src/tidemark/__init__.py $(VENV)/.runtime
 	@echo "installing tidemark itself"
 	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
 	@$(BIN)/python -m compileall -q src # where Python may write no bytecode, each command would do this anew
