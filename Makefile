@@ -139,7 +139,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime ingest transform load dev docs peer-dlt peer-ingestr; do \
+	@for name in build runtime ingest transform load dev docs deploy peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -148,7 +148,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime ingest transform load dev docs; do \
+	@for name in build runtime ingest transform load dev docs deploy; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done
@@ -173,12 +173,13 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt $(VENV)/.made
 	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/docs.txt $(VENV)/.runtime
-	@echo "installing the tools for checks and tests (100 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt -r requirements/docs.txt
+$(VENV)/.dev: requirements/dev.txt requirements/docs.txt requirements/deploy.txt $(VENV)/.runtime
+	@echo "installing the tools for checks and tests (120 MB, once)"
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt -r requirements/docs.txt \
+		-r requirements/deploy.txt
 	@touch $@
 
-$(VENV)/.package: pyproject.toml $(VENV)/.runtime
+$(VENV)/.package: pyproject.toml src/tidemark/__init__.py $(VENV)/.runtime
 	@echo "installing tidemark itself"
 	@$(PIP) install --no-build-isolation --no-deps --no-index --editable .
 	@$(BIN)/python -m compileall -q src # where Python may write no bytecode, each command would do this anew

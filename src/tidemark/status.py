@@ -123,6 +123,23 @@ def fresh_as_of(log: Place, warehouse: Place, pointer: Pointer | None) -> dateti
     return min(warehouse.captured_at, pointer.checked_at)
 
 
+def standstill(found: Status, most: timedelta) -> tuple[str, ...]:
+    """Say, in one sentence each, why a schedule seems to stand still: none if it polled within `most`."""
+    places = {
+        "the source": found.source,
+        "the change log": found.log,
+        "the pointer": found.pointer,
+        "the star": found.processed,
+        "the warehouse": found.warehouse,
+    }
+    reasons = [f"{name} cannot be asked" for name, place in places.items() if place.problem]
+    if found.checked_at is None:
+        reasons += [] if found.pointer.problem else ["there was no poll yet"]
+    elif found.now - found.checked_at > most:
+        reasons.append(f"the last poll was at {found.checked_at:%Y-%m-%d %H:%M:%S} UTC, more than {most} ago")
+    return tuple(reasons)
+
+
 def next_steps(
     source: Place, log: Place, pointer: Place, processed: Place, warehouse: Place, *, watermark: datetime | None
 ) -> tuple[str, ...]:

@@ -1,4 +1,6 @@
-"""What `--help` says, and that it costs next to nothing."""
+"""What `--help` and `--version` say, and that they cost next to nothing."""
+
+import json
 
 import pytest
 import typer
@@ -7,6 +9,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from tests.support.imports import HEAVY, imports_of
+from tidemark import __version__
 from tidemark.cli import run
 from tidemark.cli.app import MODULES, app
 from tidemark.settings import NAMES, flag
@@ -100,3 +103,19 @@ def test_a_command_imports_no_other_command() -> None:
     modules = imports_of("history", "--help")
 
     assert modules & {f"tidemark.cli.{name}" for name in MODULES.values()} == {"tidemark.cli.history"}
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--version", "run"), ("--verbose", "--version")], ids=" ".join)
+def test_the_version_is_one_line(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == f"tidemark {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [("--version", "--json"), ("--json", "--version")], ids=" ".join)
+def test_the_version_is_one_document(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": __version__}
+
+
+def test_the_version_imports_nothing_that_it_does_not_need() -> None:
+    assert imports_of("--version") & {*HEAVY, "rich", "tidemark.cli.stages", "tidemark.settings"} == set()

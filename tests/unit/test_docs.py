@@ -41,7 +41,7 @@ TEST_SETTINGS = {"TIDEMARK_TOTESYS_ROWS"}
 BLOCK = re.compile(r"^```.*?^```|(?:^ {4}[^\n]*\n)+", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-PATH = re.compile(r"(?<![\w./-])(?:src|tests|docs|bench|requirements|\.ci)/[\w./-]*[\w/]")
+PATH = re.compile(r"(?<![\w./-])(?:src|tests|docs|bench|deploy|requirements|\.ci|\.github)/[\w./-]*[\w/]")
 
 
 def code(path: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 from tidemark import __version__
@@ -12,7 +13,17 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text("utf-8")
 
 
 def test_there_is_one_version() -> None:
-    assert PROJECT["version"] == __version__
+    assert PROJECT["dynamic"] == ["version"]
+    assert metadata.version("tidemark") == __version__
+
+
+def test_every_extra_that_the_code_names_can_be_installed() -> None:
+    code = "".join(path.read_text("utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
+
+    named = set(re.findall(r'needed_for\("([a-z]+)"\)', code))
+
+    assert "aws" in named
+    assert named - set(PROJECT["optional-dependencies"]) == set()
 
 
 def test_the_hooks_run_what_make_check_runs() -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from tidemark.cli.options import TidemarkCommand, TidemarkGroup
+from tidemark import __version__
+from tidemark.cli.options import TidemarkCommand, TidemarkGroup, invocation
+from tidemark.cli.output import print_json
 
 # The module of this room that has each command's function. It is imported when the command is run or listed.
 MODULES = {
@@ -51,12 +53,16 @@ class LateGroup(TidemarkGroup):
         super().__init__(*args, **rest)
         self.commands = Commands()  # type: ignore[assignment]  # Typer only reads it
 
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- as above
+        """Run the command, or print the version where that is asked for, whatever else is."""
+        return _show_version(ctx) if ctx.params["version"] else super().invoke(ctx)
+
 
 app = typer.Typer(cls=LateGroup, add_completion=False, rich_markup_mode="markdown")
 
 
 @app.callback()
-def tidemark() -> None:
+def tidemark(*, version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
     """Move a PostgreSQL database into a data warehouse and keep the full history of its facts.
 
     Every command takes the settings as flags (`tidemark run --help` lists them), before or after its name.
@@ -65,6 +71,14 @@ def tidemark() -> None:
     rule, 6 Tidemark's own records disagree or another run was faster, 7 much was set aside (only with
     --fail-on-quarantine), 1 anything unexpected. A signal ends a command with 128 and its number.
     """
+    del version  # the group has read it
+
+
+def _show_version(ctx: typer.Context) -> None:
+    if invocation(ctx).as_json:
+        print_json({"version": __version__})
+    else:
+        typer.echo(f"tidemark {__version__}")
 
 
 @cache

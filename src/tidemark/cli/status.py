@@ -1,32 +1,50 @@
 """The command `status`: how far log, star and warehouse are, and what the next run would do."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tidemark.cli.options import invocation
-from tidemark.cli.output import new_table, out, print_json, shown_age, shown_count, shown_time
+from tidemark.cli.output import err, new_table, out, print_json, shown_age, shown_count, shown_time
 from tidemark.cli.progress import waiting
+from tidemark.errors import TransientError
+from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
     from tidemark.status import Place, Status
 
 
-def status(ctx: typer.Context) -> None:
+def status(
+    ctx: typer.Context,
+    *,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="End with 3 if the last poll is older, or a place cannot be asked."),
+    ] = None,
+) -> None:
     """Show batches, watermark, freshness, quarantine and what the next run would do, even when something is away.
+
+    With --max-age it is a health check: it ends with 3, and says why, where a schedule seems to stand still.
 
     Example: `tidemark status --json`
     """
-    from tidemark.status import read_status  # noqa: PLC0415 -- `--help` does without DuckDB
+    from tidemark.status import read_status, standstill  # noqa: PLC0415 -- `--help` does without DuckDB
 
     called = invocation(ctx)
+    most = None if max_age is None else parse_duration(max_age)
     with waiting("asking source, buckets and warehouse"):
         found = read_status(called.pipeline())
+    reasons = () if most is None else standstill(found, most)
     if called.as_json:
-        print_json({**asdict(found), "freshness_seconds": found.freshness and found.freshness.total_seconds()})
+        asked = {} if most is None else {"standstill": reasons}
+        print_json({**asdict(found), "freshness_seconds": found.freshness and found.freshness.total_seconds(), **asked})
     else:
         _show(found)
+    for reason in reasons:
+        err().print(f"standstill: {reason}", style="bold red", markup=False, soft_wrap=True)
+    if reasons:
+        raise typer.Exit(TransientError.exit_code)
 
 
 def _show(found: "Status") -> None:
