@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from markupsafe import Markup
 from psycopg import sql
 
 from tidemark.dashboard.answers import Answers
@@ -58,14 +57,13 @@ class Site:
 
     def health(self) -> str:
         """Show whether all is well."""
-        # A template has made that part, so it is markup.
-        size = "" if self._is_live else Markup(self.size())  # noqa: S704 # nosec B704
-        return self._page("health.html", "", health=read_health(self._pipeline()), size=size)
+        # On a live page the size comes later, since a large lake takes long to list.
+        size = {} if self._is_live else self._size()
+        return self._page("health.html", "", health=read_health(self._pipeline()), **size)
 
     def size(self) -> str:
         """Show how large the lake is; a part of a page."""
-        sizes, problem = attempted(lambda: lake_size(self._pipeline()))
-        return render(self._templates, "size.html", {"sizes": sizes, "problem": problem})
+        return render(self._templates, "size.html", self._size())
 
     def place(self, name: str, query: Query) -> str:
         """Show a place with all of its figures."""
@@ -201,6 +199,10 @@ class Site:
         pipeline = self._pipeline()
         shared = {"nav": nav, "current": current, "model": Path(pipeline.settings.model).name, "now": pipeline.clock()}
         return render(self._templates, template, {**shared, "figures_problem": problem, **values})
+
+    def _size(self) -> dict[str, object]:
+        sizes, problem = attempted(lambda: lake_size(self._pipeline()))
+        return {"sizes": sizes, "problem": problem}
 
     def _figures(self) -> tuple[Sequence[Figure], Sequence[Filter]]:
         model = self._pipeline().model

@@ -1,6 +1,6 @@
 -- title: Payments by type
 -- place: Payments
--- position: 330
+-- position: 315
 -- chart: bars
 -- x: type
 -- y: paid, due

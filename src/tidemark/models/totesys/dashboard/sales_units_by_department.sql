@@ -1,6 +1,6 @@
 -- title: Units by department
 -- place: Sales
--- position: 150
+-- position: 125
 -- chart: bars
 -- x: department
 -- y: units
