@@ -16,7 +16,7 @@ from run import HERE, Site, say, workspace
 
 from tidemark.embedded import EmbeddedServer
 
-PLACE = "place/sales"
+PAGE = "page/sales"
 CURRENCIES = ("EUR", "GBP", "USD")
 FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 NEXT_CARD = "() => [...document.querySelectorAll('article[hx-get]')].slice(0, 1).map(e => e.scrollIntoView()).length"
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def looked_at(site: Site) -> dict[str, Seen]:
-    """Open the place with most figures: when nothing is known, with filters for the first time, and with them again."""
+    """Open the page with most figures: when nothing is known, with filters for the first time, and with them again."""
     command = [*site.command("dashboard"), "--port", "0"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,  # noqa: S603 -- our own interpreter
@@ -60,7 +60,7 @@ def looked_at(site: Site) -> dict[str, Seen]:
     ):
         try:
             assert process.stdout is not None  # noqa: S101 # nosec B101
-            url = json.loads(process.stdout.readline())["url"] + PLACE
+            url = json.loads(process.stdout.readline())["url"] + PAGE
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = browser.new_page()
             first = seen(page, url)
@@ -94,7 +94,7 @@ def report(scale: float, found: dict[str, Seen]) -> str:
     lines = [
         f"{processor()}, load average {os.getloadavg()[2]:.1f}; {scale * 11_000:,.0f} sales orders, in milliseconds:",
         "",
-        "| the place Sales | first paint | first figure | all figures |",
+        "| the page Sales | first paint | first figure | all figures |",
         "|---|---|---|---|",
     ]
     lines += [

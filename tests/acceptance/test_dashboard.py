@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.support.kept import KeptPipelines
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PLACES = ("/", "/place/sales", "/place/purchases", "/place/payments", "/history", "/lineage", "/lineage/batch/2")
+PAGES = ("/", "/page/sales", "/page/purchases", "/page/payments", "/history", "/lineage", "/lineage/batch/2")
 OF_A_ROW = ("/history?table=fact_payment&key=1&moment=2024-11-10T00:00", "/lineage?table=fact_payment&key=1")
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
@@ -104,11 +104,11 @@ def tile(page: Page, name: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_place_opens_and_everybody_can_use_it(shop: Shop, browser: Browser, scheme: str) -> None:
-    # The colours of a place are those of the others.
-    places = (*PLACES, *OF_A_ROW) if scheme == "light" else ("/", "/place/payments", OF_A_ROW[0])
+def test_every_page_opens_and_everybody_can_use_it(shop: Shop, browser: Browser, scheme: str) -> None:
+    # The colours of a page are those of the others.
+    paths = (*PAGES, *OF_A_ROW) if scheme == "light" else ("/", "/page/payments", OF_A_ROW[0])
     with opened(browser, color_scheme=scheme) as (page, seen):
-        for path in places:
+        for path in paths:
             visit(page, shop.address + path)
             for summary in page.locator("summary").all()[:2]:
                 summary.click()
@@ -138,7 +138,7 @@ def test_a_filter_narrows_down_every_figure_and_can_be_taken_back(shop: Shop, br
     assert 0 < in_euro < everything
 
     with opened(browser) as (page, seen):
-        visit(page, f"{shop.address}/place/sales")
+        visit(page, f"{shop.address}/page/sales")
         assert tile(page, "orders") == f"{everything:,}"
         page.get_by_label("Currency", exact=True).select_option("EUR")
         expect(page.locator(f'dd[title="{in_euro:,}"]').first).to_be_visible()
@@ -157,7 +157,7 @@ def test_a_filter_narrows_down_every_figure_and_can_be_taken_back(shop: Shop, br
 
 def test_a_figure_shows_its_numbers_and_its_sql(shop: Shop, browser: Browser) -> None:
     with opened(browser, permissions=["clipboard-read", "clipboard-write"]) as (page, seen):
-        visit(page, f"{shop.address}/place/payments?currency=GBP")
+        visit(page, f"{shop.address}/page/payments?currency=GBP")
         card = page.locator("#figure-payments_by_type")
         card.get_by_text("SQL").first.click()
         card.get_by_role("button", name="Copy").click()
@@ -173,7 +173,7 @@ def test_a_figure_shows_its_numbers_and_its_sql(shop: Shop, browser: Browser) ->
 
 def test_nothing_is_wider_than_a_phone(shop: Shop, browser: Browser) -> None:
     with opened(browser, viewport=PHONE) as (page, _):
-        for path in (*PLACES, *OF_A_ROW):
+        for path in (*PAGES, *OF_A_ROW):
             visit(page, shop.address + path)
             for summary in page.locator("summary").all()[:4]:
                 summary.click()
@@ -184,7 +184,7 @@ def test_nothing_is_wider_than_a_phone(shop: Shop, browser: Browser) -> None:
 
 def test_everything_can_be_reached_by_keyboard(shop: Shop, browser: Browser) -> None:
     with opened(browser) as (page, seen):
-        visit(page, f"{shop.address}/place/sales")
+        visit(page, f"{shop.address}/page/sales")
         page.keyboard.press("Tab")
         expect(page.get_by_text("Skip to content")).to_be_focused()
         page.keyboard.press("Enter")
@@ -220,7 +220,7 @@ def test_a_row_can_be_followed_from_its_life_to_its_line(shop: Shop, browser: Br
 
 def test_without_scripts_the_pages_can_still_be_read(shop: Shop, browser: Browser) -> None:
     with opened(browser, java_script_enabled=False) as (page, _):
-        page.goto(f"{shop.address}/place/payments")
+        page.goto(f"{shop.address}/page/payments")
         page.get_by_label("Currency", exact=True).select_option("GBP")
         page.get_by_role("button", name="Show").click()
         assert "currency=GBP" in page.url
@@ -236,9 +236,9 @@ def test_a_warehouse_that_is_away_or_empty_is_said_on_the_page(
 
     for make, said in ((away, "The warehouse cannot be asked."), (wiring(empty, tmp_path / "lake"), "no batch yet")):
         with serving(make) as address, opened(browser) as (page, seen):
-            for path in PLACES[:-1]:
+            for path in PAGES[:-1]:
                 assert page.goto(address + path).status == 200, path  # type: ignore[union-attr]
-            visit(page, f"{address}/place/sales")
+            visit(page, f"{address}/page/sales")
             expect(page.get_by_text(said).first).to_be_visible()
             assert Axe().run(page).violations_count == 0
             assert seen.errors == []
@@ -254,11 +254,11 @@ def test_the_screenshots_can_be_taken_anew(browser: Browser, pytestconfig: pytes
         return
     for name, path, options in (
         ("health", "/", {}),
-        ("sales", "/place/sales", {}),
-        ("payments-dark", "/place/payments", {"color_scheme": "dark"}),
+        ("sales", "/page/sales", {}),
+        ("payments-dark", "/page/payments", {"color_scheme": "dark"}),
         ("history", "/history?table=sales_order&key=17&moment=2024-11-14T00:00", {}),
         ("lineage", "/lineage?table=sales_order&key=17", {}),
-        ("sales-phone", "/place/sales?currency=EUR", {"viewport": PHONE}),
+        ("sales-phone", "/page/sales?currency=EUR", {"viewport": PHONE}),
     ):
         with opened(browser, **options) as (page, _):
             visit(page, address.rstrip("/") + path)

@@ -144,8 +144,8 @@ def test_a_value_of_a_filter_is_never_read_as_sql(rig: Rig, address: str, value:
     assert rig.count("dim_currency") > 0
 
 
-def test_a_place_offers_what_the_model_filters_by(rig: Rig, address: str) -> None:
-    page = get(address, "/place/sales?currency=EUR&first=x").text
+def test_a_page_offers_what_the_model_filters_by(rig: Rig, address: str) -> None:
+    page = get(address, "/page/sales?currency=EUR&first=x").text
 
     currencies = [row[0] for row in rig.warehouse("select currency_code from dim_currency order by 1")]
     assert re.findall(r"<option(?: selected)?>([A-Z]{3})</option>", page) == currencies
@@ -161,14 +161,14 @@ def test_an_answer_is_kept_until_the_next_batch(kept_rig: Callable[..., Rig], tm
         with psycopg.connect(rig.warehouse_url) as connection:
             connection.execute("delete from fact_sales_order where sales_order_id <= 10")
         kept = get(address, "/figure/sales_totals").text
-        place = get(address, "/place/sales").text
+        sales = get(address, "/page/sales").text
     with serving(wiring(rig, tmp_path / "lake")) as fresh:
         renewed = get(fresh, "/figure/sales_totals").text
 
     tiles = [re.findall(r"<dd[^>]*>", page) for page in (before, kept, renewed)]
     assert tiles[0] == tiles[1] != tiles[2]
     # What is known needs no second request.
-    assert re.search(r'<article[^>]*id="figure-sales_totals">', place)
+    assert re.search(r'<article[^>]*id="figure-sales_totals">', sales)
 
 
 def test_the_life_of_a_row_shows_what_changed(rig: Rig, address: str) -> None:
@@ -225,7 +225,7 @@ def test_a_batch_leads_to_the_rows_that_it_made(rig: Rig, address: str) -> None:
 
 
 def test_pages_that_are_not_there_say_so(address: str) -> None:
-    for path in ("/place/nope", "/figure/nope", "/nope", "/lineage/batch/99", "/static/../server.py", "/static/x.css"):
+    for path in ("/page/nope", "/figure/nope", "/nope", "/lineage/batch/99", "/static/../server.py", "/static/x.css"):
         reply = get(address, path)
 
         assert reply.status == 404, path
@@ -252,7 +252,7 @@ def test_a_warehouse_that_is_away_hides_nothing_else(kept: tuple[Rig, str]) -> N
     rig, away = kept[0], "postgresql://nobody@127.0.0.1:1/none"
 
     with serving(wiring(*kept, warehouse_url=away)) as address:
-        health, sales, batch = (text_of(get(address, path)) for path in ("/", "/place/sales", "/lineage/batch/2"))
+        health, sales, batch = (text_of(get(address, path)) for path in ("/", "/page/sales", "/lineage/batch/2"))
 
     assert "The warehouse cannot be asked." in health
     assert f"star {BATCHES} " in health
@@ -267,18 +267,16 @@ def test_an_empty_warehouse_says_what_brings_the_first_batch(
     rig = new_rig(postgres.template("nothing", lambda _: None))
 
     with serving(wiring(rig, tmp_path / "lake")) as address:
-        assert "The warehouse has no batch yet. The command tidemark run brings" in text_of(
-            get(address, "/place/sales")
-        )
+        assert "The warehouse has no batch yet. The command tidemark run brings" in text_of(get(address, "/page/sales"))
         assert "There is no batch yet." in text_of(get(address))
     with serving(wiring(rig, tmp_path / "lake", warehouse_url=new_database())) as address:
         assert "run tidemark init" in text_of(get(address))
-        assert "tidemark init makes what is new" in text_of(get(address, "/place/sales"))
+        assert "tidemark init makes what is new" in text_of(get(address, "/page/sales"))
 
 
 def test_settings_that_are_missing_are_named(kept: tuple[Rig, str], tmp_path: Path) -> None:
     with serving(wiring(*kept, warehouse_url=None)) as address:
-        assert "TIDEMARK_WAREHOUSE_URL is not set" in text_of(get(address, "/place/sales"))
+        assert "TIDEMARK_WAREHOUSE_URL is not set" in text_of(get(address, "/page/sales"))
         assert "TIDEMARK_WAREHOUSE_URL is not set" in text_of(get(address))
     with serving(wiring(*kept, model=str(tmp_path / "none"))) as address:
         assert "no model" in text_of(get(address, "/history"))
@@ -286,7 +284,7 @@ def test_settings_that_are_missing_are_named(kept: tuple[Rig, str], tmp_path: Pa
 
 
 def test_every_answer_forbids_what_comes_from_elsewhere(address: str) -> None:
-    for path in ("/", "/place/sales", "/static/style.css", "/nope"):
+    for path in ("/", "/page/sales", "/static/style.css", "/nope"):
         headers = get(address, path).headers
 
         assert headers["content-security-policy"].startswith("default-src 'self'; ")
@@ -356,7 +354,7 @@ def test_the_role_of_the_dashboard_reads_what_the_pages_need_and_no_more(kept: t
     url = re.sub("postgres(:[^@]*)?@", f"{ROLES['dashboard']}:x@", rig.warehouse_url, count=1)
 
     with serving(wiring(*kept, warehouse_url=url)) as address:
-        pages = [get(address, path).text for path in ("/", "/place/sales", "/figure/sales_totals", "/lineage/batch/2")]
+        pages = [get(address, path).text for path in ("/", "/page/sales", "/figure/sales_totals", "/lineage/batch/2")]
         pages += [get(address, "/history?moment=2024-11-14T00:00&table=fact_payment&key=1").text]
     assert [page for page in pages if "cannot be" in page] == []
     with psycopg.connect(url, autocommit=True) as connection, pytest.raises(psycopg.errors.Error):
@@ -369,15 +367,15 @@ def test_the_pages_can_be_written_as_files(rig: Rig, make: Callable[[], Pipeline
 
     links = {link for page in pages.values() for link in re.findall(r'(?:href|src)="([^"#]+)', page)}
     assert {link for link in links if not (tmp_path / "site" / link).is_file()} == set()
-    assert {"index.html", "place-sales.html", "lineage-batch-3.html", "figure-sales_totals.html"} <= pages.keys()
+    assert {"index.html", "page-sales.html", "lineage-batch-3.html", "figure-sales_totals.html"} <= pages.keys()
     assert not [name for name, page in pages.items() if re.search(r"<form|hx-get|Asking the warehouse", page)]
     chosen = read_chosen({}, [])
     figures, _ = read_figures(rig.model.directory)
     for figure in figures:
-        if figure.place == "Sales":
+        if figure.page == "Sales":
             assert html.escape(runnable(figure.sql, chosen.parameters(figure)), quote=True).replace(
                 "&#x27;", "&#39;"
-            ) in pages["place-sales.html"].replace("&#34;", "&quot;")
+            ) in pages["page-sales.html"].replace("&#34;", "&quot;")
 
 
 def test_a_mirror_shows_how_its_tables_have_grown(postgres: Postgres, tmp_path: Path) -> None:
@@ -389,13 +387,13 @@ def test_a_mirror_shows_how_its_tables_have_grown(postgres: Postgres, tmp_path: 
         rig.run()
 
         with serving(wiring(rig, tmp_path / "lake")) as address:
-            place = get(address, "/place/tables").text
-            (link,) = re.findall(r'<h2><a href="([^"]+)"', place)
+            tables = get(address, "/page/tables").text
+            (link,) = re.findall(r'<h2><a href="([^"]+)"', tables)
             figure = get(address, html.unescape(link))
             line = text_of(get(address, "/lineage?table=public.odd+%26+name&key=2"))
             life = text_of(get(address, "/history?table=public.odd+%26+name&key=2"))
 
     assert [row[1:] for row in numbers_of(figure)] == [["5", "5"], ["4", "7"]]
-    assert "public.odd & name_history: rows over time" in html.unescape(place)
+    assert "public.odd & name_history: rows over time" in html.unescape(tables)
     assert '"id": 2, "step": "x"' in line
     assert "step was 2 → became x" in life

@@ -54,7 +54,7 @@ def test_it_writes_the_pages_as_files(site: Site) -> None:
     written = site.json("dashboard", "--export", "pages")["files"]
 
     assert [name for name in written if not (site.folder / "pages" / name).is_file()] == []
-    assert "Revenue by month and currency" in (site.folder / "pages" / "place-sales.html").read_text("utf-8")
+    assert "Revenue by month and currency" in (site.folder / "pages" / "page-sales.html").read_text("utf-8")
     assert "cannot be" not in (site.folder / "pages" / "index.html").read_text("utf-8")
     (site.folder / "file").write_text("")
     assert "cannot be written" in site.run("dashboard", "--export", "file", expect=2).stderr

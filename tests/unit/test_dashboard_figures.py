@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.dashboard.figures import Figure, front_matter, places_of, read_figures, slug
+from tidemark.dashboard.figures import Figure, front_matter, pages_of, read_figures, slug
 from tidemark.dashboard.site import runnable
 from tidemark.errors import ConfigError
 from tidemark.model_reader import find_model, load_model
 
 TOTESYS = find_model("totesys")
-GOOD = "-- title: A\n-- place: Sales\n-- chart: bars\n-- x: a\n-- y: b, c\n-- filters: dates, currency\nselect 1;\n"
+GOOD = "-- title: A\n-- page: Sales\n-- chart: bars\n-- x: a\n-- y: b, c\n-- filters: dates, currency\nselect 1;\n"
 
 
 def written(folder: Path, text: str, name: str = "figure") -> Path:
@@ -75,14 +75,14 @@ def test_any_text_can_be_parted_into_comments_and_a_statement(text: str) -> None
     assert statement.rstrip(";").strip() in text or not statement
 
 
-def test_places_come_in_the_order_of_their_figures() -> None:
+def test_pages_come_in_the_order_of_their_figures() -> None:
     figures, _ = read_figures(TOTESYS)
 
-    assert list(places_of(figures)) == ["Sales", "Purchases", "Payments", "History"]
+    assert list(pages_of(figures)) == ["Sales", "Purchases", "Payments", "History"]
 
 
-def test_places_have_names_that_fit_a_url() -> None:
-    assert [slug(name) for name in ("Sales", "Über uns & more", "…")] == ["sales", "ber-uns-more", "place"]
+def test_pages_have_names_that_fit_a_url() -> None:
+    assert [slug(name) for name in ("Sales", "Über uns & more", "…")] == ["sales", "ber-uns-more", "page"]
 
 
 def test_the_figures_of_totesys_use_each_parameter_that_their_filters_give() -> None:

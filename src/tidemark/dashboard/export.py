@@ -38,7 +38,7 @@ def export_pages(pipeline: "Callable[[], Pipeline]", directory: Path) -> list[st
 
 
 def name_of(page: str) -> str:
-    """Name the file of a page: `place-sales.html` for `place/sales`."""
+    """Name the file of a page: `page-sales.html` for `page/sales`."""
     return f"{page.replace('/', '-')}.html" if page else FIRST
 
 

@@ -16,7 +16,7 @@ FOLDER, FILTERS = "dashboard", "filters"
 BUILT_IN: Mapping[str, tuple[str, ...]] = {"dates": ("first", "last"), "moment": ("moment",)}
 LINE = re.compile(r"-- (?P<key>[a-z_]+): *(?P<value>.*?)\s*")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-# What has no place of its own to stand in comes last.
+# What has no position comes last.
 UNPLACED = 1000
 # Which columns each chart has to be told.
 NEEDED: Mapping[Chart, tuple[str, ...]] = {
@@ -27,7 +27,7 @@ NEEDED: Mapping[Chart, tuple[str, ...]] = {
     "bars": ("x", "y"),
     "heat": ("x", "y", "value"),
 }
-KEYS = ("title", "place", "position", "chart", "x", "y", "series", "value", "filters", "note")
+KEYS = ("title", "page", "position", "chart", "x", "y", "series", "value", "filters", "note")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Figure:
 
     name: str
     title: str
-    place: str
+    page: str
     sql: str
     chart: Chart = "table"
     position: int = UNPLACED
@@ -89,17 +89,17 @@ def read_figures(directory: Path) -> tuple[tuple[Figure, ...], tuple[Filter, ...
     return tuple(sorted(figures, key=lambda each: (each.position, each.name))), tuple(filters)
 
 
-def places_of(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
-    """Gather figures by their places, in the order of the figures."""
+def pages_of(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
+    """Gather figures by their pages, in the order of the figures."""
     found: dict[str, list[Figure]] = {}
     for figure in figures:
-        found.setdefault(figure.place, []).append(figure)
+        found.setdefault(figure.page, []).append(figure)
     return found
 
 
 def slug(name: str) -> str:
-    """Write a place's name as a part of a URL."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "place"
+    """Write a page's name as a part of a URL."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "page"
 
 
 def front_matter(text: str) -> tuple[dict[str, tuple[str, int]], str]:
@@ -128,7 +128,7 @@ def _figure(name: str, text: str, where: str, known: set[str], problems: list[st
     chart = next((each for each in CHARTS if each == said.get("chart", ("table", 0))[0]), None)
     if chart is None:
         found.append(f"{where}:{said['chart'][1]}: chart is {said['chart'][0]!r}: expected one of {', '.join(CHARTS)}")
-    found += [f"{where}: has no {key}: expected a line -- {key}: …" for key in ("title", "place") if key not in said]
+    found += [f"{where}: has no {key}: expected a line -- {key}: …" for key in ("title", "page") if key not in said]
     found += [
         f"{where}: has no {key}: a chart {chart} needs the column's name, as a line -- {key}: …"
         for key in NEEDED.get(chart or "table", ())
@@ -154,7 +154,7 @@ def _figure(name: str, text: str, where: str, known: set[str], problems: list[st
     yield Figure(
         name=name,
         title=text_of["title"],
-        place=text_of["place"],
+        page=text_of["page"],
         sql=sql,
         chart=chart,
         position=int(position),

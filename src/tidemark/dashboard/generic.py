@@ -6,7 +6,7 @@ from tidemark.dashboard.figures import Figure
 from tidemark.model import Model, StarTable
 from tidemark.postgres.queries import identifier, query
 
-PLACE = "Tables"
+PAGE = "Tables"
 
 
 def generic_figures(model: Model) -> tuple[Figure, ...]:
@@ -20,7 +20,7 @@ def _rows_over_time(star: StarTable) -> Figure:
     return Figure(
         name=star.name,
         title=f"{'.'.join(star.place)}: rows over time",
-        place=PLACE,
+        page=PAGE,
         sql=statement.as_string(),
         chart="lines",
         x="batch_of",

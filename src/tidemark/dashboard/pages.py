@@ -14,7 +14,7 @@ from tidemark.dashboard import numbers
 from tidemark.disclosure import visible
 
 STATIC = ("style.css", "dashboard.js", "htmx.min.js", "icon.svg")
-# Given the name of a page (`place/sales`; empty for the first) and a query, a link leads there; empty: there is none.
+# Given the name of a page (`page/sales`; empty for the first) and a query, a link leads there; empty: there is none.
 Link = Callable[..., str]
 
 

@@ -67,7 +67,7 @@ def make_app(wire: "Callable[[], Pipeline]", *, names: Collection[str] = (), tok
     routes = [
         Route("/", _page(lambda _: site.health())),
         Route("/health/size", _page(lambda _: site.size())),
-        Route("/place/{name}", _page(lambda request: site.place(request.path_params["name"], request.query_params))),
+        Route("/page/{name}", _page(lambda request: site.figures(request.path_params["name"], request.query_params))),
         Route("/figure/{name:path}", _page(lambda request: _figure(site, request))),
         Route("/history", _page(lambda request: site.history(request.query_params))),
         Route("/lineage", _page(lambda request: site.lineage(request.query_params))),

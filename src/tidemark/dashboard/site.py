@@ -10,7 +10,7 @@ from psycopg import sql
 
 from tidemark.dashboard.answers import Answers
 from tidemark.dashboard.charts import draw
-from tidemark.dashboard.figures import Figure, Filter, places_of, read_figures, slug
+from tidemark.dashboard.figures import Figure, Filter, pages_of, read_figures, slug
 from tidemark.dashboard.filters import Chosen, read_chosen
 from tidemark.dashboard.generic import generic_figures
 from tidemark.dashboard.health import lake_size, read_health
@@ -65,13 +65,13 @@ class Site:
         """Show how large the lake is; a part of a page."""
         return render(self._templates, "size.html", self._size())
 
-    def place(self, name: str, query: Query) -> str:
-        """Show a place with all of its figures."""
+    def figures(self, name: str, query: Query) -> str:
+        """Show a page of the model with all of its figures."""
         figures, filters = self._figures()
-        places = {slug(place): each for place, each in places_of(figures).items()}
-        if name not in places:
-            raise MissingPageError(f"there is no place {name!r}: there are {', '.join(places)}")
-        mine = places[name]
+        pages = {slug(page): each for page, each in pages_of(figures).items()}
+        if name not in pages:
+            raise MissingPageError(f"there is no page {name!r}: there are {', '.join(pages)}")
+        mine = pages[name]
         used = [each for figure in mine for each in figure.filters]
         chosen = read_chosen(query, [each.name for each in filters])
         newest, away = attempted(self._answers.newest_batch)
@@ -79,20 +79,21 @@ class Site:
             [] if away else [(each, *attempted(partial(self._choices, each))) for each in filters if each.name in used]
         )
         values = {
-            "place": mine[0].place,
+            "page": mine[0].page,
             "away": away,
             "is_empty": newest == 0,
             "cards": [self._card(each, chosen, is_patient=not self._is_live) for each in mine] if newest else [],
             "chosen": chosen,
             "filters": offered,
             "has_dates": "dates" in used,
+            "has_moment": "moment" in used,
             "query": chosen.query(dict.fromkeys(used)),
             "slug": name,
         }
-        return self._page("place.html", f"place/{name}", **values)
+        return self._page("figures.html", f"page/{name}", **values)
 
     def figure(self, name: str, query: Query, *, is_part: bool = False) -> str:
-        """Show one figure, on a page of its own or as a part of its place's page."""
+        """Show one figure, on a page of its own or as a part of that of all its figures."""
         figures, filters = self._figures()
         found = next((each for each in figures if each.name == name), None)
         if found is None:
@@ -101,7 +102,7 @@ class Site:
         card = self._card(found, chosen, is_patient=True)
         if is_part:
             return render(self._templates, "figure.html", {"card": card})
-        path = f"place/{slug(found.place)}"
+        path = f"page/{slug(found.page)}"
         values = {"card": card, "chosen": chosen, "back": path, "query": chosen.query(found.filters)}
         return self._page("figure_page.html", path, **values)
 
@@ -127,7 +128,7 @@ class Site:
             "then": then,
             "then_problem": then_problem,
             "cards": [
-                self._card(each, chosen, is_patient=True) for each in figures if chosen.moment and each.place == HISTORY
+                self._card(each, chosen, is_patient=True) for each in figures if chosen.moment and each.page == HISTORY
             ],
         }
         return self._page("history.html", "history", **values)
@@ -184,18 +185,18 @@ class Site:
         shown = [each for each in figures if "moment" not in each.filters]
         return {
             "": self.health,
-            **{f"place/{slug(each)}": partial(self.place, slug(each), {}) for each in places_of(shown)},
+            **{f"page/{slug(each)}": partial(self.figures, slug(each), {}) for each in pages_of(shown)},
             **{f"figure/{quote(each.name, safe='')}": partial(self.figure, each.name, {}) for each in shown},
             "lineage": partial(self.lineage, {}),
             **{f"lineage/batch/{number}": partial(self.batch, number) for number in numbers},
         }
 
     def _page(self, template: str, current: str, **values: object) -> str:
-        """Fill in a page; its places are there even if the model's figures cannot be read."""
+        """Fill in a page; the others are named on it even if the model's figures cannot be read."""
         found, problem = attempted(self._figures)
         figures = found[0] if found else ()
-        places = [(f"place/{slug(name)}", name) for name in places_of(figures) if name not in (HISTORY, LINEAGE)]
-        nav = [("", "Health"), *places, ("history", HISTORY), ("lineage", LINEAGE)]
+        pages = [(f"page/{slug(name)}", name) for name in pages_of(figures) if name not in (HISTORY, LINEAGE)]
+        nav = [("", "Health"), *pages, ("history", HISTORY), ("lineage", LINEAGE)]
         pipeline = self._pipeline()
         shared = {"nav": nav, "current": current, "model": Path(pipeline.settings.model).name, "now": pipeline.clock()}
         return render(self._templates, template, {**shared, "figures_problem": problem, **values})

@@ -1,5 +1,5 @@
 -- title: Payments due then and now
--- place: History
+-- page: History
 -- position: 410
 -- chart: bars
 -- x: currency

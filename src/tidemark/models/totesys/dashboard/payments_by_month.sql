@@ -1,5 +1,5 @@
 -- title: Payments paid and due by month
--- place: Payments
+-- page: Payments
 -- position: 320
 -- chart: columns
 -- x: month

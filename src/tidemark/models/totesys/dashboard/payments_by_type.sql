@@ -1,5 +1,5 @@
 -- title: Payments by type
--- place: Payments
+-- page: Payments
 -- position: 315
 -- chart: bars
 -- x: type

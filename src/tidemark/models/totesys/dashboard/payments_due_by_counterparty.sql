@@ -1,5 +1,5 @@
 -- title: Who still has payments due
--- place: Payments
+-- page: Payments
 -- position: 340
 -- chart: bars
 -- x: counterparty

@@ -1,5 +1,5 @@
 -- title: Paid against due by currency
--- place: Payments
+-- page: Payments
 -- position: 310
 -- chart: bars
 -- x: currency

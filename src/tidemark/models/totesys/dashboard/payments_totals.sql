@@ -1,5 +1,5 @@
 -- title: Payments at a glance
--- place: Payments
+-- page: Payments
 -- position: 300
 -- chart: tiles
 -- filters: dates, currency

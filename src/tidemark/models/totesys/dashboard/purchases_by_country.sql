@@ -1,5 +1,5 @@
 -- title: Items by country of the supplier
--- place: Purchases
+-- page: Purchases
 -- position: 240
 -- chart: bars
 -- x: country

@@ -1,5 +1,5 @@
 -- title: Items by department
--- place: Purchases
+-- page: Purchases
 -- position: 220
 -- chart: bars
 -- x: department

@@ -1,5 +1,5 @@
 -- title: Items by supplier
--- place: Purchases
+-- page: Purchases
 -- position: 230
 -- chart: bars
 -- x: supplier

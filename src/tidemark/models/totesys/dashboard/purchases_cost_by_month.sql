@@ -1,5 +1,5 @@
 -- title: Cost by month and currency
--- place: Purchases
+-- page: Purchases
 -- position: 210
 -- chart: lines
 -- x: month

@@ -1,5 +1,5 @@
 -- title: Purchases at a glance
--- place: Purchases
+-- page: Purchases
 -- position: 200
 -- chart: tiles
 -- filters: dates, currency, department

@@ -1,5 +1,5 @@
 -- title: Revenue then and now
--- place: History
+-- page: History
 -- position: 400
 -- chart: bars
 -- x: currency

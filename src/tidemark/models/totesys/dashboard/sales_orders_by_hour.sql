@@ -1,5 +1,5 @@
 -- title: Orders by weekday and hour
--- place: Sales
+-- page: Sales
 -- position: 180
 -- chart: heat
 -- x: hour

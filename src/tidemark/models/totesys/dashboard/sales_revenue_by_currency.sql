@@ -1,5 +1,5 @@
 -- title: Revenue by currency
--- place: Sales
+-- page: Sales
 -- position: 120
 -- chart: bars
 -- x: currency

@@ -1,5 +1,5 @@
 -- title: Revenue by month and currency
--- place: Sales
+-- page: Sales
 -- position: 110
 -- chart: lines
 -- x: month

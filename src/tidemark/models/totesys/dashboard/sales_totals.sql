@@ -1,5 +1,5 @@
 -- title: Sales at a glance
--- place: Sales
+-- page: Sales
 -- position: 100
 -- chart: tiles
 -- filters: dates, currency, department

@@ -1,5 +1,5 @@
 -- title: Units by customer
--- place: Sales
+-- page: Sales
 -- position: 160
 -- chart: bars
 -- x: customer

@@ -1,5 +1,5 @@
 -- title: Units by country of delivery
--- place: Sales
+-- page: Sales
 -- position: 170
 -- chart: bars
 -- x: country

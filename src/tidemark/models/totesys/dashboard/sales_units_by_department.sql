@@ -1,5 +1,5 @@
 -- title: Units by department
--- place: Sales
+-- page: Sales
 -- position: 125
 -- chart: bars
 -- x: department

@@ -1,5 +1,5 @@
 -- title: Units by design
--- place: Sales
+-- page: Sales
 -- position: 130
 -- chart: bars
 -- x: design

@@ -1,5 +1,5 @@
 -- title: Units by member of staff
--- place: Sales
+-- page: Sales
 -- position: 140
 -- chart: bars
 -- x: staff
