@@ -12,6 +12,7 @@ from tidemark.dashboard.figures import Figure, front_matter, pages_of, read_figu
 from tidemark.dashboard.site import runnable
 from tidemark.errors import ConfigError
 from tidemark.model_reader import find_model, load_model
+from tidemark.modelling.check import check
 
 TOTESYS = find_model("totesys")
 GOOD = "-- title: A\n-- page: Sales\n-- chart: bars\n-- x: a\n-- y: b, c\n-- filters: dates, currency\nselect 1;\n"
@@ -19,7 +20,7 @@ GOOD = "-- title: A\n-- page: Sales\n-- chart: bars\n-- x: a\n-- y: b, c\n-- fil
 
 def written(folder: Path, text: str, name: str = "figure") -> Path:
     (folder / "dashboard" / "filters").mkdir(parents=True)
-    (folder / "dashboard" / f"{name}.sql").write_text(text)
+    (folder / "dashboard" / f"{name}.sql").write_bytes(text.encode(errors="surrogateescape"))
     (folder / "dashboard" / "filters" / "currency.sql").write_text("-- title: Money\nselect 1;\n")
     return folder
 
@@ -47,20 +48,21 @@ def test_a_model_without_figures_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("instead_of", "text", "problem"),
     [
-        ("-- title: A\n", "", "dashboard/figure.sql: has no title: expected a line -- title: …"),
-        ("-- x: a\n", "", "dashboard/figure.sql: has no x: a chart bars needs the column's name, as a line -- x: …"),
-        ("chart: bars", "chart: pie", "dashboard/figure.sql:3: chart is 'pie': expected one of tiles, lines"),
-        ("dates, currency", "dates, colour", "dashboard/figure.sql:6: there is no filter 'colour': expected some of"),
-        ("-- x: a", "-- colour: red\n-- x: a", "dashboard/figure.sql:4: 'colour' means nothing here: expected one of"),
-        ("-- x: a", "-- position: top\n-- x: a", "dashboard/figure.sql:4: position is 'top': expected a number"),
-        ("select 1;", "", "dashboard/figure.sql: expected one SELECT below the first comments"),
-        ("select 1;", "select 1; drop table a", "dashboard/figure.sql: expected one SELECT below the first comments"),
+        ("-- title: A\n", "", ": has no title: expected a line -- title: …"),
+        ("-- x: a\n", "", ": has no x, which a chart bars needs: expected a column's name, as -- x: …"),
+        ("chart: bars", "chart: pie", ":3: chart is 'pie': expected one of tiles, lines"),
+        ("dates, currency", "dates, colour", ":6: there is no filter 'colour': expected some of currency, dates"),
+        ("-- x: a", "-- colour: red\n-- x: a", ":4: 'colour' means nothing here: expected one of title, page"),
+        ("-- x: a", "-- position: top\n-- x: a", ":4: position is 'top': expected a number"),
+        ("select 1;", "", ": has no statement, or several: expected one SELECT below the first comments"),
+        ("select 1;", "select 1; drop table a", ": has no statement, or several: expected one SELECT below"),
+        ("title: A", "title: \udce4", ": cannot be read: 'utf-8' codec can't decode byte"),
     ],
 )
 def test_a_mistake_is_named_with_its_file_and_line(tmp_path: Path, instead_of: str, text: str, problem: str) -> None:
     (found,) = problems(tmp_path, GOOD.replace(instead_of, text))
 
-    assert found.startswith(problem)
+    assert found.startswith(f"dashboard/figure.sql{problem}")
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
@@ -101,6 +103,15 @@ def test_figures_do_not_change_what_a_model_makes(tmp_path: Path) -> None:
     (copy / "dashboard" / "sales_totals.sql").unlink()
 
     assert load_model(str(copy)).hash == before
+
+
+def test_model_check_names_a_mistake_in_a_figure(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(TOTESYS, tmp_path / "totesys"))
+    (copy / "dashboard" / "pie.sql").write_text("-- title: A\n-- page: B\n-- chart: pie\nselect 1;\n")
+
+    (found,) = check(str(copy)).problems
+
+    assert (found.file, found.line, found.problem) == ("dashboard/pie.sql", 3, "chart is 'pie'")
 
 
 def test_a_copied_statement_has_its_values_as_literals() -> None:

@@ -27,6 +27,8 @@ NEEDED: Mapping[Chart, tuple[str, ...]] = {
     "bars": ("x", "y"),
     "heat": ("x", "y", "value"),
 }
+# What the first comments say, by key, each with its line.
+Said = Mapping[str, tuple[str, int]]
 KEYS = ("title", "page", "position", "chart", "x", "y", "series", "value", "filters", "note")
 
 
@@ -66,27 +68,47 @@ class Filter:
     sql: str
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a file: `file` is relative to the model's directory, `line` is 0 where it is of none."""
+
+    file: str
+    line: int
+    said: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.file}{f':{self.line}' if self.line else ''}: {self.said}: expected {self.expected}"
+
+
 def read_figures(directory: Path) -> tuple[tuple[Figure, ...], tuple[Filter, ...]]:
     """Read the figures and filters of a model's directory, in the order of their positions.
 
     Raises:
         ConfigError: a file says something that no figure has; every problem is named with file and line.
     """
-    problems: list[str] = []
+    figures, filters, faults = examined(directory)
+    if faults:
+        raise ConfigError.of([str(each) for each in faults], advice="docs/models.md says what a figure may say")
+    return figures, filters
+
+
+def examined(directory: Path) -> tuple[tuple[Figure, ...], tuple[Filter, ...], list[Fault]]:
+    """Read the figures and filters that are right, and say what is wrong with the others."""
+    faults: list[Fault] = []
     folder = directory / FOLDER
     filters = [
-        _filter(path.stem, path.read_text("utf-8"), f"{FOLDER}/{FILTERS}/{path.name}", problems)
+        each
         for path in sorted((folder / FILTERS).glob("*.sql"))
+        for each in _filter(path.stem, *_text(path, f"{FOLDER}/{FILTERS}/{path.name}", faults), faults)
     ]
     known = {each.name for each in filters} | BUILT_IN.keys()
     figures = [
         figure
         for path in sorted(folder.glob("*.sql"))
-        for figure in _figure(path.stem, path.read_text("utf-8"), f"{FOLDER}/{path.name}", known, problems)
+        for figure in _figure(path.stem, *_text(path, f"{FOLDER}/{path.name}", faults), known, faults)
     ]
-    if problems:
-        raise ConfigError.of(problems, advice="docs/models.md says what a figure may say")
-    return tuple(sorted(figures, key=lambda each: (each.position, each.name))), tuple(filters)
+    return tuple(sorted(figures, key=lambda each: (each.position, each.name))), tuple(filters), faults
 
 
 def pages_of(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
@@ -114,40 +136,36 @@ def front_matter(text: str) -> tuple[dict[str, tuple[str, int]], str]:
     return said, ""
 
 
-def _filter(name: str, text: str, where: str, problems: list[str]) -> Filter:
+def _text(path: Path, file: str, faults: list[Fault]) -> tuple[str, str]:
+    try:
+        return path.read_text("utf-8"), file
+    except (OSError, UnicodeDecodeError) as exc:
+        faults.append(Fault(file, 0, f"cannot be read: {exc}", "text in UTF-8"))
+        return "", ""
+
+
+def _filter(name: str, text: str, file: str, faults: list[Fault]) -> Iterator[Filter]:
+    if not file:
+        return
     said, sql = front_matter(text)
+    found = list(_unknown(said, ("title",), file))
     if name in BUILT_IN or not NAME.fullmatch(name):
-        problems.append(f"{where}: a filter cannot be called {name!r}: expected a lower-case name that is not built in")
-    problems += _unknown(said, ("title",), where)
-    return Filter(name, said.get("title", (name.replace("_", " ").capitalize(), 0))[0], sql)
+        found.append(Fault(file, 0, f"a filter cannot be called {name!r}", "a name in lower case that is not built in"))
+    found += _not_one(sql, file)
+    faults += found
+    if not found:
+        yield Filter(name, said.get("title", (name.replace("_", " ").capitalize(), 0))[0], sql)
 
 
-def _figure(name: str, text: str, where: str, known: set[str], problems: list[str]) -> Iterator[Figure]:
+def _figure(name: str, text: str, file: str, known: set[str], faults: list[Fault]) -> Iterator[Figure]:
+    if not file:
+        return
     said, sql = front_matter(text)
-    found = list(_unknown(said, KEYS, where))
     chart = next((each for each in CHARTS if each == said.get("chart", ("table", 0))[0]), None)
-    if chart is None:
-        found.append(f"{where}:{said['chart'][1]}: chart is {said['chart'][0]!r}: expected one of {', '.join(CHARTS)}")
-    found += [f"{where}: has no {key}: expected a line -- {key}: …" for key in ("title", "page") if key not in said]
-    found += [
-        f"{where}: has no {key}: a chart {chart} needs the column's name, as a line -- {key}: …"
-        for key in NEEDED.get(chart or "table", ())
-        if key not in said
-    ]
-    filters = _names(said, "filters")
-    found += [
-        f"{where}:{said['filters'][1]}: there is no filter {each!r}: expected some of {', '.join(sorted(known))}"
-        for each in filters
-        if each not in known
-    ]
-    position, line = said.get("position", (str(UNPLACED), 0))
-    if not position.isdecimal():
-        found.append(f"{where}:{line}: position is {position!r}: expected a number")
+    found = [*_unknown(said, KEYS, file), *_wrong(said, chart, known, file), *_not_one(sql, file)]
     if not NAME.fullmatch(name):
-        found.append(f"{where}: a figure cannot be called {name!r}: expected lower-case letters, digits and _")
-    if len(list(split_statements(sql))) != 1:
-        found.append(f"{where}: expected one SELECT below the first comments")
-    problems += found
+        found.append(Fault(file, 0, f"a figure cannot be called {name!r}", "lower-case letters, digits and _"))
+    faults += found
     if found or chart is None:
         return
     text_of = {key: value for key, (value, _) in said.items()}
@@ -157,21 +175,44 @@ def _figure(name: str, text: str, where: str, known: set[str], problems: list[st
         page=text_of["page"],
         sql=sql,
         chart=chart,
-        position=int(position),
+        position=int(text_of.get("position", UNPLACED)),
         x=text_of.get("x", ""),
         y=_names(said, "y"),
         series=text_of.get("series", ""),
         value=text_of.get("value", ""),
-        filters=filters,
+        filters=_names(said, "filters"),
         note=text_of.get("note", ""),
     )
 
 
-def _names(said: Mapping[str, tuple[str, int]], key: str) -> tuple[str, ...]:
+def _wrong(said: Said, chart: Chart | None, known: set[str], file: str) -> Iterator[Fault]:
+    if chart is None:
+        yield Fault(file, said["chart"][1], f"chart is {said['chart'][0]!r}", f"one of {', '.join(CHARTS)}")
+    for key in ("title", "page"):
+        if not said.get(key, ("", 0))[0]:
+            yield Fault(file, 0, f"has no {key}", f"a line -- {key}: …")
+    for key in NEEDED.get(chart or "table", ()):
+        if not said.get(key, ("", 0))[0]:
+            yield Fault(file, 0, f"has no {key}, which a chart {chart} needs", f"a column's name, as -- {key}: …")
+    for each in _names(said, "filters"):
+        if each not in known:
+            line = said["filters"][1]
+            yield Fault(file, line, f"there is no filter {each!r}", f"some of {', '.join(sorted(known))}")
+    position, line = said.get("position", (str(UNPLACED), 0))
+    if not (position.isascii() and position.isdecimal()):
+        yield Fault(file, line, f"position is {position!r}", "a number")
+
+
+def _not_one(sql: str, file: str) -> Iterator[Fault]:
+    if len(list(split_statements(sql))) != 1:
+        yield Fault(file, 0, "has no statement, or several", "one SELECT below the first comments")
+
+
+def _names(said: Said, key: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in said.get(key, ("", 0))[0].split(",") if each.strip())
 
 
-def _unknown(said: Mapping[str, tuple[str, int]], keys: Sequence[str], where: str) -> Iterator[str]:
+def _unknown(said: Said, keys: Sequence[str], file: str) -> Iterator[Fault]:
     for key, (_, line) in said.items():
         if key not in keys:
-            yield f"{where}:{line}: {key!r} means nothing here: expected one of {', '.join(keys)}"
+            yield Fault(file, line, f"{key!r} means nothing here", f"one of {', '.join(keys)}")
