@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 SELECTS := $(wildcard src/tidemark/models/*/dimension src/tidemark/models/*/fact)
+# Figures of the dashboard, whose parameters sqlfluff knows from src/tidemark/models/.sqlfluff.
+FIGURES := $(wildcard src/tidemark/models/*/dashboard)
 WAREHOUSES := $(wildcard src/tidemark/models/*/warehouse.sql)
 # sqlfluff knows neither DuckDB's COPY nor its macros.
 DUCKDB_SQL := $(filter-out %/copy.sql, $(wildcard src/tidemark/sql/duckdb/*.sql))
@@ -104,7 +106,7 @@ ifneq ($(WAREHOUSES),)
 	@$(SQLFLUFF) --dialect postgres $(WAREHOUSES)
 endif
 	@$(SQLFLUFF) --dialect duckdb --templater placeholder $(DUCKDB_SQL)
-	@$(SQLFLUFF) --dialect postgres --templater placeholder $(POSTGRES_SQL)
+	@$(SQLFLUFF) --dialect postgres --templater placeholder $(POSTGRES_SQL) $(FIGURES)
 
 .PHONY: format
 format: $(VENV)/.dev ## put code and SQL into the project's format
@@ -139,7 +141,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime ingest transform load dev docs deploy peer-dlt peer-ingestr; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -148,7 +150,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime ingest transform load dev docs deploy; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done
@@ -168,15 +170,15 @@ $(VENV)/.made:
 	@"$(PYTHON)" -m venv --clear $(VENV)
 	@touch $@
 
-$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt $(VENV)/.made
+$(VENV)/.runtime: requirements/runtime.txt requirements/dashboard.txt requirements/build.txt $(VENV)/.made
 	@echo "installing the libraries (130 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt -r requirements/dashboard.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt requirements/docs.txt requirements/deploy.txt $(VENV)/.runtime
 	@echo "installing the tools for checks and tests (120 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt -r requirements/docs.txt \
-		-r requirements/deploy.txt
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt -r requirements/dev.txt \
+		-r requirements/docs.txt -r requirements/deploy.txt
 	@touch $@
 
 $(VENV)/.package: pyproject.toml src/tidemark/__init__.py $(VENV)/.runtime

@@ -21,6 +21,9 @@ PREFIX = "TIDEMARK_"
 # Only for tests: it ends the process at a fault point (faults.py). It is no setting, so it has neither flag nor field.
 FAULT = "TIDEMARK_TEST_FAULT"
 
+# A token of the dashboard that nobody guesses.
+SHORTEST_TOKEN = 16
+
 # What stands for no duration at all; zero would mean "at once" to one reader and "never" to another.
 OFF = "off"
 
@@ -79,7 +82,7 @@ def mask_password(url: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """Hold the settings, in the words of the documentation; a salt and the password in a URL are masked when shown."""
+    """Hold the settings, in the words of the documentation; what is secret in them is masked when shown."""
 
     source_url: str | None = None
     warehouse_url: str | None = None
@@ -99,6 +102,7 @@ class Settings:
     memory_limit: str | None = None
     sslrootcert: str | None = None
     show_values: bool = False
+    dashboard_token: str | None = None
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.masked().items())
@@ -107,7 +111,7 @@ class Settings:
     def masked(self) -> dict[str, Any]:
         """Return the settings by name, as they may be shown and logged."""
         return {
-            each.name: mask_password(value) if each.name.endswith(("_url", "_salt")) and value else value
+            each.name: mask_password(value) if each.name.endswith(("_url", "_salt", "_token")) and value else value
             for each in fields(self)
             for value in [getattr(self, each.name)]
         }
@@ -240,6 +244,12 @@ def _parse_salt(text: str) -> str:
     return text
 
 
+def _parse_token(text: str) -> str:
+    if len(text) < SHORTEST_TOKEN or not text.isascii() or not text.isalnum():
+        raise ConfigError(f"expected {SHORTEST_TOKEN} or more letters and digits, got {len(text)} characters")
+    return text
+
+
 def _parse_yield_after(text: str) -> timedelta | None:
     if text == OFF:
         return None
@@ -282,6 +292,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "processed": _parse_place,
     "pointer": _parse_pointer,
     "mask_salt": _parse_salt,
+    "dashboard_token": _parse_token,
     "lag": parse_duration,
     "yield_after": _parse_yield_after,
     "memory_limit": _parse_size,

@@ -13,8 +13,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `--write-docs` rewrite what tests write."""
+    """Let `--write-docs` rewrite what tests write, and `--screenshots` take pictures of a dashboard."""
     parser.addoption("--write-docs", action="store_true", help="rewrite the parts of docs that tests write")
+    parser.addoption(
+        "--screenshots", metavar="ADDRESS", help="write docs/screenshots from the dashboard that runs there"
+    )
 
 
 def require_written(config: pytest.Config, page: str, part: str, lines: Iterable[str]) -> None:

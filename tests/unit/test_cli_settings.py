@@ -38,6 +38,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "source_url": "postgresql://h/x",
         "warehouse_url": "postgresql://h/x",
         "mask_salt": "a long and secret salt",
+        "dashboard_token": "alongandsecrettoken",
         "lag": "7s",
         "yield_after": "7s",
         "memory_limit": "1GB",

@@ -55,6 +55,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "yield_after": "{}s",
         "pointer": "ssm:/{}",
         "mask_salt": "a long and secret salt, {}",
+        "dashboard_token": "alongandsecrettoken{}",
         "memory_limit": "{}GB",
     }
     in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))

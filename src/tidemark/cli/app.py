@@ -22,6 +22,7 @@ MODULES = {
     "status": "status",
     "verify": "verify",
     "history": "history",
+    "dashboard": "dashboard",
     "quarantine": "quarantine",
     "rebuild": "rebuild",
     "compact": "compact",

@@ -20,8 +20,8 @@ def doctor(
     ctx: typer.Context,
     *,
     sql: Annotated[
-        Literal["source", "warehouse"] | None,
-        typer.Option(help="Print the SQL that makes a database's role, with only the rights that the model needs."),
+        Literal["source", "warehouse", "dashboard"] | None,
+        typer.Option(help="Print the SQL that makes a role for it, with only the rights that it needs."),
     ] = None,
 ) -> None:
     """Check settings, connections, rights and versions: each line is a pass, a hint or a failure with what to do.
@@ -52,7 +52,7 @@ def doctor(
         raise typer.Exit(ConfigError.exit_code)
 
 
-def _show_role(called: Invocation, database: Literal["source", "warehouse"]) -> None:
+def _show_role(called: Invocation, database: Literal["source", "warehouse", "dashboard"]) -> None:
     from tidemark.warehouse.roles import role_sql  # noqa: PLC0415 -- `--help` does without psycopg
 
     script = role_sql(called.pipeline().model, database)

@@ -86,6 +86,7 @@ def _shared(
     yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for a lock of ours, or off.")] = None,
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
     sslrootcert: Annotated[str | None, _setting("FILE", "Authorities that prove the servers, or system.")] = None,
+    dashboard_token: Annotated[str | None, _setting("TEXT", "What a browser has to know to see the pages.")] = None,
     show_values: Annotated[str | None, _setting("BOOL", "true: errors and logs quote the values of rows.")] = None,
 ) -> None:
     pass

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tidemark.dashboard.figures import examined
 from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.model import Model, StarTable
@@ -30,7 +31,16 @@ from tidemark.warehouse.fact_views import CURRENT, LONGEST_NAME_BYTES, is_possib
 # DuckDB's words for a column that a SELECT names and that is not there.
 MISSING_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
 TOP = ("name", "timezone", "source", "star")
-FILES = (TOML, SOURCE_FILE, "warehouse.sql", "fact/*.sql", "dimension/*.sql", "seed/*.csv", "checks/*.sql")
+FILES = (
+    TOML,
+    SOURCE_FILE,
+    "warehouse.sql",
+    "fact/*.sql",
+    "dimension/*.sql",
+    "seed/*.csv",
+    "checks/*.sql",
+    "dashboard/*.sql",
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ def check(name: str, source_url: str | None = None) -> Checked:
         return Checked(directory, (Problem(TOML, place, exc.message.partition(": ")[2], exc.advice),))
     places = Places(model)
     wrong = list(faults_of_source_file(directory, places))
-    problems = [*map(places.problem, sentences), *wrong, *_of_names(model, places)]
+    problems = [*map(places.problem, sentences), *wrong, *_of_names(model, places), *_of_figures(directory)]
     sampled, failure = None, None
     with open_engine([]) as engine:
         sound = _sound(model, engine, problems, places, is_derivable=not wrong)
@@ -153,6 +163,12 @@ def _of_names(model: Model, places: Places) -> Iterator[Problem]:
             if star.name == f"{fact.name}{CURRENT}":
                 said = f"[star.{star.name}] has the name of the view that Tidemark makes of {fact.name}"
                 yield Problem(TOML, places.in_toml("star", star.name), said, "call it otherwise")
+
+
+def _of_figures(directory: Path) -> Iterator[Problem]:
+    """Find what is wrong with the figures of the dashboard."""
+    for fault in examined(directory)[2]:
+        yield Problem(fault.file, max(1, fault.line), fault.said, f"expected {fault.expected}")
 
 
 def _order(problem: Problem) -> tuple[int, str, int]:

@@ -41,6 +41,51 @@ grant select, insert on tidemark.batch to {role};
 -- To compare the tables with those of the model, as tidemark doctor does.
 grant select on tidemark.statement to {role};
 
+-- name: dashboard
+-- What the pages of tidemark dashboard need of the warehouse: to read. Run it as the owner of the tables, after
+-- tidemark init.
+do $$ begin
+    if not exists (select from pg_roles where rolname = {role_name}) then
+        -- Without a password nobody can log in over the network: \password gives it one.
+        create role {role} login;
+    end if;
+    execute format('grant connect on database %I to %I', current_database(), {role_name});
+    execute format('grant usage on schema %I to %I', current_schema(), {role_name});
+end $$;
+
+grant usage on schema tidemark to {role};
+
+grant select on {tables}, tidemark.batch to {role};
+
+-- The pages do not let a statement run for longer; a session can set both for itself.
+alter role {role} set default_transaction_read_only = on;
+
+alter role {role} set statement_timeout = '20s';
+
+-- name: dashboard_of_mirror
+-- What the pages of tidemark dashboard need of a mirror's warehouse: to read. Run it after the first load, as the role
+-- that loads, because it is what that role makes later that the last grants are for.
+do $$ begin
+    if not exists (select from pg_roles where rolname = {role_name}) then
+        -- Without a password nobody can log in over the network: \password gives it one.
+        create role {role} login;
+    end if;
+    execute format('grant connect on database %I to %I', current_database(), {role_name});
+end $$;
+
+grant usage on schema {schemas}, tidemark to {role};
+
+grant select on all tables in schema {schemas} to {role};
+
+grant select on tidemark.batch to {role};
+
+alter default privileges in schema {schemas} grant select on tables to {role};
+
+-- The pages do not let a statement run for longer; a session can set both for itself.
+alter role {role} set default_transaction_read_only = on;
+
+alter role {role} set statement_timeout = '20s';
+
 -- name: warehouse_views
 -- To verify that the views show what they should.
 grant select on {views} to {role};

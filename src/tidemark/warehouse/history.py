@@ -78,15 +78,8 @@ def read_history(url: str, star: StarTable, key: Sequence[str]) -> History:
         TransientError: the warehouse is away.
 
     """
-    if len(key) != len(star.source_key):
-        message = (
-            f"the key of {star.name} is ({', '.join(star.source_key)}): expected {len(star.source_key)}, got {len(key)}"
-        )
-        raise ConfigError(message, advice="give one argument for each of its columns", table=star.name)
     what = f"the warehouse at {where(url)}"
-    # The texts are sent without a type, so the server reads each as the type of its column.
-    matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in star.source_key)
-    statement = query("history", "versions", table=identifier(*star.place), matches=matches)
+    statement = versions_of(star, key)
     connection = connect(url, application="tidemark history", only_reads=True)
     try:
         waiting = naming_holders(connection, what, modes=AGAINST_READERS)
@@ -94,6 +87,32 @@ def read_history(url: str, star: StarTable, key: Sequence[str]) -> History:
             rows = _rows(cursor, statement, key, star, what)
     finally:
         connection.close()
+    return history_of(star, key, rows, what)
+
+
+def versions_of(star: StarTable, key: Sequence[str]) -> sql.Composed:
+    """Write the SELECT of a row's versions, with a place for each value of its key.
+
+    The texts are sent without a type, so the server reads each as the type of its column.
+
+    Raises:
+        ConfigError: the key has more columns than these, or fewer.
+    """
+    if len(key) != len(star.source_key):
+        message = (
+            f"the key of {star.name} is ({', '.join(star.source_key)}): expected {len(star.source_key)}, got {len(key)}"
+        )
+        raise ConfigError(message, advice="give one argument for each of its columns", table=star.name)
+    matches = sql.SQL(" and ").join(sql.SQL("{} = %s").format(identifier(name)) for name in star.source_key)
+    return query("history", "versions", table=identifier(*star.place), matches=matches)
+
+
+def history_of(star: StarTable, key: Sequence[str], rows: Sequence[Mapping[str, object]], what: str) -> History:
+    """Make a history of the rows that the SELECT yields; `what` names the warehouse.
+
+    Raises:
+        ConfigError: there is none.
+    """
     named = dict(zip(star.source_key, key, strict=True))
     if not rows:
         shown = ", ".join(f"{name} {value}" for name, value in named.items())
@@ -126,6 +145,12 @@ class _Timestamptz(TimestamptzLoader):
         return _or_text(super().load, data)
 
 
+def read_any_day(cursor: psycopg.Cursor[Any]) -> None:
+    """Let a cursor read days and times that Python does not have, as their text."""
+    for kind, loader in (("date", _Date), ("timestamp", _Timestamp), ("timestamptz", _Timestamptz)):
+        cursor.adapters.register_loader(kind, loader)
+
+
 def _or_text(load: Callable[[Buffer], object], data: Buffer) -> object:
     try:
         return load(data)
@@ -140,8 +165,7 @@ def _rows(
     star: StarTable,
     what: str,
 ) -> list[dict[str, object]]:
-    for kind, loader in (("date", _Date), ("timestamp", _Timestamp), ("timestamptz", _Timestamptz)):
-        cursor.adapters.register_loader(kind, loader)
+    read_any_day(cursor)
     try:
         return cursor.execute(statement, list(key)).fetchall()
     except errors.UndefinedTable as exc:

@@ -10,11 +10,19 @@ from tidemark.model import Model
 from tidemark.postgres.queries import query
 from tidemark.warehouse.fact_views import generated
 
-ROLES = {"source": "tidemark_reader", "warehouse": "tidemark_loader"}
+Whose = Literal["source", "warehouse", "dashboard"]
+ROLES: Mapping[Whose, str] = {
+    "source": "tidemark_reader",
+    "warehouse": "tidemark_loader",
+    "dashboard": "tidemark_dashboard",
+}
 
 
-def role_sql(model: Model, database: Literal["source", "warehouse"]) -> str:
-    """Write the SQL that makes a database's role and grants it only what the model needs; it can be run again."""
+def role_sql(model: Model, database: Whose) -> str:
+    """Write the SQL that makes a role and grants it only what the model needs; it can be run again.
+
+    The role is that of a database or, for `dashboard`, another one of the warehouse, which only reads.
+    """
     role = ROLES[database]
     parts: dict[str, sql.Composable] = {"role": sql.Identifier(role), "role_name": sql.Literal(role)}
     if isinstance(model, Mirror):
@@ -29,14 +37,15 @@ def role_sql(model: Model, database: Literal["source", "warehouse"]) -> str:
     views = [sql.Identifier(each.name) for each in generated(model) if each.kind == "view"]
     if database == "source" or not views:
         return script
+    # The functions as of a moment run with the rights of who calls them, and anybody may call them.
     return f"{script}\n{query('roles', 'warehouse_views', role=parts['role'], views=_list(views)).as_string()};\n"
 
 
-def _of_mirror(model: Mirror, database: Literal["source", "warehouse"], parts: Mapping[str, sql.Composable]) -> str:
+def _of_mirror(model: Mirror, database: Whose, parts: Mapping[str, sql.Composable]) -> str:
     """Write the SQL for a mirror, whose tables come and go: it speaks of schemas."""
     schemas = [sql.Identifier(name) for name in model.scope.schemas]
-    if database == "source":
-        return f"{query('roles', 'source_of_mirror', schemas=_list(schemas), **parts).as_string()};\n"
+    if database != "warehouse":
+        return f"{query('roles', f'{database}_of_mirror', schemas=_list(schemas), **parts).as_string()};\n"
     each = [
         query("roles", name, schema=schema, **more).as_string()
         for schema in schemas

@@ -1,0 +1,69 @@
+"""The life of a row, version by version, and what the tables were at a moment beside what they are now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from tidemark.dashboard.reader import Answer, Reader, Statement
+from tidemark.model import Model, StarTable
+from tidemark.postgres.queries import identifier, query
+from tidemark.warehouse.history import History
+
+LATEST_CHANGES = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """One version in a row's life: what changed from the one before, each column with both values."""
+
+    number: int
+    version: Mapping[str, object]
+    changes: Sequence[tuple[str, object, object]]
+
+    @property
+    def word(self) -> str:
+        """Say what happened to the row."""
+        if self.version["is_deleted"]:
+            return "deleted"
+        return "first seen" if self.number == 1 else "changed" if self.changes else "touched"
+
+
+@dataclass(frozen=True)
+class Then:
+    """A table of versions at a moment: its live rows then and now, what came since, and the newest of that."""
+
+    star: StarTable
+    live_then: int
+    live_now: int
+    versions_since: int
+    deletions_since: int
+    newest: Answer
+
+
+def steps_of(found: History) -> list[Step]:
+    """Tell a row's life, the oldest version first."""
+    steps = []
+    for number, version in enumerate(found.versions):
+        changed = [column for column in found.columns if column != "is_deleted" and found.has_changed(number, column)]
+        before = found.versions[number - 1]
+        steps.append(Step(number + 1, version, [(name, before[name], version[name]) for name in changed]))
+    return steps
+
+
+def read_then(reader: Reader, model: Model, moment: datetime) -> list[Then]:
+    """Ask every table of versions about a moment in UTC, all as of one moment of the warehouse."""
+    values = {"moment": moment.isoformat(sep=" ")}
+    statements: list[Statement] = []
+    for star in model.versioned:
+        table, key = identifier(*star.place), sql.SQL(", ").join(map(identifier, star.source_key))
+        statements.append((query("dashboard", "as_of", table=table), values))
+        newest = query("dashboard", "latest_changes", table=table, key=key, order=key)
+        statements.append((newest, {**values, "most": LATEST_CHANGES}))
+    answers: list[Any] = reader.ask_all(statements)
+    return [
+        Then(star, **counts.records[0], newest=newest)
+        for star, counts, newest in zip(model.versioned, answers[::2], answers[1::2], strict=True)
+    ]

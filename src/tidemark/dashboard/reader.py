@@ -1,0 +1,156 @@
+"""Reading the warehouse: few sessions, transactions that only read, and an end to a statement that takes too long."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from queue import Empty, LifoQueue
+from threading import BoundedSemaphore
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg import errors, sql
+
+from tidemark.disclosure import told
+from tidemark.errors import ConfigError, TidemarkError, TransientError
+from tidemark.postgres.connection import connect, translated, where
+from tidemark.postgres.queries import query
+from tidemark.postgres.session import Session
+from tidemark.warehouse.history import read_any_day
+
+APPLICATION = "tidemark dashboard"
+PATIENCE = timedelta(seconds=20)
+SESSIONS = 4
+# Whoever looks at a page does not wait for a lock as long as a load would.
+LOCK_TIMEOUT = "2s"
+# So long a page says at once that a warehouse is away which was away just now: each try may take long.
+AWAY_SECONDS = 5.0
+# No chart shows more rows.
+MOST_ROWS = 2000
+
+Values = Mapping[str, object] | Sequence[object]
+Statement = tuple[sql.Composed | sql.SQL, Values]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a SELECT yielded; `is_cut` says that there were more rows than a page takes."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    is_cut: bool = False
+
+    def values(self, column: str) -> list[Any]:
+        """Give the values of a column; ConfigError if the SELECT does not yield it."""
+        if column not in self.columns:
+            message = f"the SELECT yields no column {column!r}, it yields {', '.join(self.columns)}"
+            raise ConfigError(message, advice="name one of these in the figure's first comments")
+        at = self.columns.index(column)
+        return [row[at] for row in self.rows]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Give each row with its values by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class Reader:
+    """The sessions that the pages have with one warehouse.
+
+    Args:
+        url: gives the warehouse's address. It is asked anew for each session, since a password may change.
+        patience: after this time the server ends a statement.
+    """
+
+    def __init__(self, url: Callable[[], str], patience: timedelta = PATIENCE) -> None:
+        self._url = url
+        self._patience = patience
+        self._idle: LifoQueue[tuple[Session, str]] = LifoQueue()
+        self._places = BoundedSemaphore(SESSIONS)
+        self._away: tuple[float, TidemarkError] | None = None
+
+    def ask(self, statement: sql.Composed | sql.SQL, values: Values = ()) -> Answer:
+        """Run one SELECT; see `ask_all`."""
+        return self.ask_all([(statement, values)])[0]
+
+    def ask_all(self, statements: Sequence[Statement]) -> list[Answer]:
+        """Run SELECTs in a transaction that only reads, all of the same moment.
+
+        Raises:
+            ConfigError: a statement does not fit the warehouse, or the role may not read it.
+            TransientError: the warehouse is away, or a statement took too long.
+        """
+        with self._places:
+            while kept := self._kept():
+                try:
+                    return self._answers(*kept, statements)
+                except TransientError:
+                    # The server may have ended it long ago, such as by a restart.
+                    if not kept[0].broken:
+                        raise
+            return self._answers(*self._opened(), statements)
+
+    def close(self) -> None:
+        """Close the sessions that nobody uses."""
+        while kept := self._kept():
+            kept[0].close()
+
+    def _opened(self) -> tuple[Session, str]:
+        if self._away and monotonic() - self._away[0] < AWAY_SECONDS:
+            raise self._away[1].with_traceback(None)
+        url = self._url()
+        try:
+            session = connect(url, application=APPLICATION, only_reads=True, keeps_snapshot=True)
+        except TidemarkError as exc:
+            self._away = monotonic(), exc
+            raise
+        session.lock_timeout = LOCK_TIMEOUT
+        return session, f"the warehouse at {where(url)}"
+
+    def _kept(self) -> tuple[Session, str] | None:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return None
+
+    def _answers(self, session: Session, what: str, statements: Sequence[Statement]) -> list[Answer]:
+        try:
+            with translated(what), _worded(what, self._patience), session.transaction(), session.cursor() as cursor:
+                read_any_day(cursor)
+                patience = f"{self._patience / timedelta(milliseconds=1):.0f}"
+                cursor.execute(query("dashboard", "patience"), {"patience": patience})
+                return [_answer(cursor, statement, values) for statement, values in statements]
+        except BaseException:
+            if not session.broken:
+                session.close()
+            raise
+        finally:
+            if not session.closed:
+                self._idle.put((session, what))
+
+
+def _answer(cursor: psycopg.Cursor[tuple[Any, ...]], statement: sql.Composed | sql.SQL, values: Values) -> Answer:
+    cursor.execute(statement, values)
+    rows = cursor.fetchmany(MOST_ROWS + 1)
+    columns = tuple(each.name for each in cursor.description or ())
+    return Answer(columns, tuple(rows[:MOST_ROWS]), is_cut=len(rows) > MOST_ROWS)
+
+
+@contextmanager
+def _worded(what: str, patience: timedelta) -> Iterator[None]:
+    """Say of a SELECT that somebody wrote for a page what `translated` can only say of Tidemark's own statements."""
+    try:
+        yield
+    except errors.QueryCanceled as exc:
+        message = f"{what} did not answer within {patience.total_seconds():g} s"
+        raise TransientError(message, advice="choose fewer days, or ask again when it has less to do") from exc
+    except errors.DataError as exc:
+        raise ConfigError(f"{what} cannot read a value: {told(exc)}", advice="check what was typed") from exc
+    except (errors.SyntaxError, errors.UndefinedParameter, errors.WrongObjectType) as exc:
+        raise ConfigError(f"{what} cannot run the SELECT: {exc.diag.message_primary}", advice="mend its file") from exc
+    except psycopg.ProgrammingError as exc:
+        if exc.sqlstate:
+            raise
+        # psycopg itself: a parameter that no filter gives, or a % that stands alone.
+        raise ConfigError(f"the SELECT cannot be given its parameters: {exc}", advice="write % as %%") from exc

@@ -1,0 +1,23 @@
+-- title: Units by customer
+-- page: Sales
+-- position: 160
+-- chart: bars
+-- x: customer
+-- y: units
+-- filters: dates, currency, department
+-- note: The ten largest are drawn.
+select
+    dim_counterparty.counterparty_legal_name as customer,
+    sum(orders.units_sold) as units,
+    count(*) as orders
+from fact_sales_order_current as orders
+inner join dim_currency on orders.currency_id = dim_currency.currency_id
+inner join dim_staff on orders.sales_staff_id = dim_staff.staff_id
+inner join dim_counterparty on orders.counterparty_id = dim_counterparty.counterparty_id
+where
+    orders.created_date between cast(%(first)s as date) and cast(%(last)s as date)
+    and (cast(%(currency)s as text) is null or dim_currency.currency_code = %(currency)s)
+    and (cast(%(department)s as text) is null or dim_staff.department_name = %(department)s)
+group by dim_counterparty.counterparty_id, customer
+order by units desc, customer asc
+limit 100;

@@ -1,0 +1,265 @@
+"""The dashboard in a browser: what a person sees, reaches by keyboard and reads on a phone.
+
+Needs Debian's chromium, which `.ci/run` installs. `--screenshots ADDRESS` writes docs/screenshots anew from a dashboard
+that runs there, such as that of the demo.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.support.dashboard import serving, wiring
+from tests.support.kept import database_of, small_totesys
+from tests.support.pipeline import Rig
+from tests.support.postgres import Postgres
+
+if TYPE_CHECKING:
+    from tests.support.kept import KeptPipelines
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PAGES = ("/", "/page/sales", "/page/purchases", "/page/payments", "/history", "/lineage", "/lineage/batch/2")
+OF_A_ROW = ("/history?table=fact_payment&key=1&moment=2024-11-10T00:00", "/lineage?table=fact_payment&key=1")
+SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+# What reaches beyond the window, and cannot be scrolled within itself.
+TOO_WIDE = """[...document.querySelectorAll('main *')]
+    .filter(each => !each.closest('.scroll, pre, svg, .unseen') && each.getBoundingClientRect().right > innerWidth + 1)
+    .map(each => each.outerHTML.slice(0, 100))"""
+# Scrolls to the next figure that has not come yet, and says whether there is one.
+NEXT_CARD = "() => [...document.querySelectorAll('article[hx-get]')].slice(0, 1).map(e => e.scrollIntoView()).length"
+TIMEOUT_MILLISECONDS = 10_000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A pipeline of totesys and the address of its pages."""
+
+    rig: Rig
+    address: str
+
+
+@dataclass
+class Seen:
+    """What a page did beside what it shows: errors that it wrote to the console, and where it asked for something."""
+
+    errors: list[str] = field(default_factory=list)
+    urls: set[str] = field(default_factory=set)
+
+
+@pytest.fixture(scope="module")
+def shop(
+    kept_pipelines: "KeptPipelines", postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
+    place = str(tmp_path_factory.mktemp("dashboard") / "lake")
+    rig = kept_pipelines.copy("totesys after 3 batches", small_totesys(3), place)
+    with serving(wiring(rig, place)) as address:
+        yield Shop(rig, address)
+    postgres.drop(database_of(rig.warehouse_url))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # As root, Chromium runs without its sandbox only.
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@contextmanager
+def opened(browser: Browser, **options: object) -> Iterator[tuple[Page, Seen]]:
+    """Open a window of its own."""
+    context = browser.new_context(**{"viewport": WIDE, **options})  # type: ignore[arg-type]
+    context.set_default_timeout(TIMEOUT_MILLISECONDS)
+    page, seen = context.new_page(), Seen()
+    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("request", lambda request: seen.urls.add(request.url))
+    yield page, seen
+    context.close()
+
+
+def visit(page: Page, url: str) -> None:
+    """Open a page, and let every figure of it come, as somebody who scrolls down sees them."""
+    page.goto(url)
+    while page.evaluate(NEXT_CARD):
+        page.wait_for_timeout(20)
+    expect(page.locator(".waiting")).to_have_count(0)
+    page.evaluate("scrollTo(0, 0)")
+
+
+def tile(page: Page, name: str) -> str:
+    """Give the number of a tile in full."""
+    return page.locator(f"dl.tiles div:has(dt:text-is('{name}')) dd").get_attribute("title") or ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_opens_and_everybody_can_use_it(shop: Shop, browser: Browser, scheme: str) -> None:
+    # The colours of a page are those of the others.
+    paths = (*PAGES, *OF_A_ROW) if scheme == "light" else ("/", "/page/payments", OF_A_ROW[0])
+    with opened(browser, color_scheme=scheme) as (page, seen):
+        for path in paths:
+            visit(page, shop.address + path)
+            for summary in page.locator("summary").all()[:2]:
+                summary.click()
+            found = Axe().run(page)
+
+            assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+        assert seen.errors == []
+        assert {url for url in seen.urls if not url.startswith(shop.address)} == set()
+
+
+def test_light_and_dark_follow_the_reader(shop: Shop, browser: Browser) -> None:
+    backs = []
+    for scheme in ("light", "dark"):
+        with opened(browser, color_scheme=scheme) as (page, _):
+            page.goto(shop.address)
+            backs.append(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+
+    light, dark = (sum(map(int, re.findall(r"\d+", back))) for back in backs)
+    assert light > 3 * 200
+    assert dark < 3 * 60
+
+
+def test_a_filter_narrows_down_every_figure_and_can_be_taken_back(shop: Shop, browser: Browser) -> None:
+    orders = "select count(*) from fact_sales_order_current join dim_currency using (currency_id)"
+    (everything,) = shop.rig.warehouse(orders)[0]
+    (in_euro,) = shop.rig.warehouse(f"{orders} where currency_code = 'EUR'")[0]
+    assert 0 < in_euro < everything
+
+    with opened(browser) as (page, seen):
+        visit(page, f"{shop.address}/page/sales")
+        assert tile(page, "orders") == f"{everything:,}"
+        page.get_by_label("Currency", exact=True).select_option("EUR")
+        expect(page.locator(f'dd[title="{in_euro:,}"]').first).to_be_visible()
+        assert "currency=EUR" in page.url
+        page.reload()
+        expect(page.locator(f'dd[title="{in_euro:,}"]').first).to_be_visible()
+        page.go_back()
+        expect(page.locator(f'dd[title="{everything:,}"]').first).to_be_visible()
+        page.get_by_label("From", exact=True).fill("1999-01-01")
+        page.get_by_label("To", exact=True).fill("1999-12-31")
+        page.get_by_label("To", exact=True).press("Enter")
+        expect(page.get_by_text("No row of the warehouse matches.").first).to_be_attached()
+        assert tile(page, "orders") == "0"
+        assert seen.errors == []
+
+
+def test_a_figure_shows_its_numbers_and_its_sql(shop: Shop, browser: Browser) -> None:
+    with opened(browser, permissions=["clipboard-read", "clipboard-write"]) as (page, seen):
+        visit(page, f"{shop.address}/page/payments?currency=GBP")
+        card = page.locator("#figure-payments_by_type")
+        card.get_by_text("SQL").first.click()
+        card.get_by_role("button", name="Copy").click()
+        expect(card.get_by_role("button", name="Copied")).to_be_visible()
+        statement = str(page.evaluate("navigator.clipboard.readText()"))
+        card.get_by_text("Numbers").first.click()
+        rows = [row.locator("td").all_inner_texts() for row in card.locator("tbody tr").all()]
+
+        assert rows == [[str(value) for value in row] for row in shop.rig.warehouse(statement)]
+        assert len(rows) > 1
+        assert seen.errors == []
+
+
+def test_nothing_is_wider_than_a_phone(shop: Shop, browser: Browser) -> None:
+    with opened(browser, viewport=PHONE) as (page, _):
+        for path in (*PAGES, *OF_A_ROW):
+            visit(page, shop.address + path)
+            for summary in page.locator("summary").all()[:4]:
+                summary.click()
+
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"], path
+            assert page.evaluate(TOO_WIDE) == [], path
+
+
+def test_everything_can_be_reached_by_keyboard(shop: Shop, browser: Browser) -> None:
+    with opened(browser) as (page, seen):
+        visit(page, f"{shop.address}/page/sales")
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Skip to content")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.get_by_label("From", exact=True)).to_be_focused()
+        page.get_by_label("Currency", exact=True).focus()
+        page.keyboard.press("E")
+        expect(page).to_have_url(re.compile("currency=EUR"))
+        summary = page.locator("#figure-sales_totals summary").first
+        expect(page.locator("#figure-sales_totals dd").first).to_be_visible()
+        summary.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#figure-sales_totals table")).to_be_visible()
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        assert seen.errors == []
+
+
+def test_a_row_can_be_followed_from_its_life_to_its_line(shop: Shop, browser: Browser) -> None:
+    key = shop.rig.warehouse("select payment_id from fact_payment group by 1 order by count(*) desc, 1 limit 1")[0][0]
+
+    with opened(browser) as (page, seen):
+        page.goto(f"{shop.address}/history")
+        page.get_by_label("Table", exact=True).select_option("fact_payment")
+        page.get_by_label("Key", exact=True).fill(str(key))
+        page.get_by_role("button", name="Show its life").click()
+        expect(page.get_by_text("version 1: first seen")).to_be_visible()
+        page.get_by_role("link", name="where version 1 comes from").click()
+        expect(page.get_by_label("The line of the change log")).to_contain_text(f'"payment_id": {key}')
+        page.get_by_role("link", name="batch 1", exact=True).first.click()
+        expect(page.get_by_role("heading", name="Batch 1")).to_be_visible()
+        assert seen.errors == []
+
+
+def test_without_scripts_the_pages_can_still_be_read(shop: Shop, browser: Browser) -> None:
+    with opened(browser, java_script_enabled=False) as (page, _):
+        page.goto(f"{shop.address}/page/payments")
+        page.get_by_label("Currency", exact=True).select_option("GBP")
+        page.get_by_role("button", name="Show").click()
+        assert "currency=GBP" in page.url
+        page.get_by_role("link", name="Paid against due by currency").click()
+        expect(page.locator("svg.chart")).to_be_visible()
+
+
+def test_a_warehouse_that_is_away_or_empty_is_said_on_the_page(
+    browser: Browser, new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path
+) -> None:
+    empty = new_rig(postgres.template("no tables", lambda _: None))
+    away = wiring(empty, tmp_path / "lake", warehouse_url="postgresql://nobody@127.0.0.1:1/none")
+
+    for make, said in ((away, "The warehouse cannot be asked."), (wiring(empty, tmp_path / "lake"), "no batch yet")):
+        with serving(make) as address, opened(browser) as (page, seen):
+            for path in PAGES[:-1]:
+                assert page.goto(address + path).status == 200, path  # type: ignore[union-attr]
+            visit(page, f"{address}/page/sales")
+            expect(page.get_by_text(said).first).to_be_visible()
+            assert Axe().run(page).violations_count == 0
+            assert seen.errors == []
+
+
+def test_the_screenshots_can_be_taken_anew(browser: Browser, pytestconfig: pytest.Config) -> None:
+    address = pytestconfig.getoption("screenshots")
+    if not address:
+        names = {path.name for path in SCREENSHOTS.glob("*.png")}
+        text = "".join(path.read_text("utf-8") for path in (Path(__file__).parents[2] / "docs").glob("*.md"))
+        assert names == set(re.findall(r"\(screenshots/([\w-]+\.png)\)", text))
+        assert [path.name for path in SCREENSHOTS.glob("*.png") if path.stat().st_size > 150_000] == []
+        return
+    for name, path, options in (
+        ("health", "/", {}),
+        ("sales", "/page/sales", {}),
+        ("payments-dark", "/page/payments", {"color_scheme": "dark"}),
+        ("history", "/history?table=sales_order&key=17&moment=2024-11-14T00:00", {}),
+        ("lineage", "/lineage?table=sales_order&key=17", {}),
+        ("sales-phone", "/page/sales?currency=EUR", {"viewport": PHONE}),
+    ):
+        with opened(browser, **options) as (page, _):
+            visit(page, address.rstrip("/") + path)
+            page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=name != "sales-phone")
