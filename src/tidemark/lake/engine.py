@@ -208,6 +208,14 @@ class Engine:
         """Make a SELECT readable by a name that the model uses."""
         self.execute(statement("engine", "create_view", name=quoted(name), select=select))
 
+    def readable(self, place: Sequence[str], rows: Rows) -> None:
+        """Make a FROM item readable by a name, which may have a schema before it."""
+        *schemas, name = map(quoted, place)
+        for schema in schemas:
+            self.execute(statement("engine", "create_schema_of", schema=schema))
+        whole = Expression(".".join([*schemas, name]))
+        self.execute(statement("engine", "create_named_view", name=whole, select=select("files", "all", rows=rows)))
+
     def seeds(self, paths: Mapping[str, Path]) -> None:
         """Make the model's seeds readable by their names."""
         import duckdb
