@@ -25,7 +25,7 @@ from tidemark.log.latest import open_latest_as_of
 from tidemark.log.pointer import PointerStore
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, foresee, quiet
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed
 from tidemark.verification.causes import LAWS, RECORDS, SOURCE, STAR, WAREHOUSE, explained
@@ -185,6 +185,8 @@ class _Work:
                 def prove(table: SourceTable) -> TableProof:
                     return self._waiting(table, head) or edge.prove(table)
 
+                rows = {name: head.tables[name].rows if name in head.tables else None for name in sources}
+                foresee(self.progress, f"verify {SOURCE}", lambda: rows)
                 tables = self._proofs(SOURCE, ((name, partial(prove, table)) for name, table in sources.items()))
                 return Edge(SOURCE, head.batch, tables)
 
