@@ -22,7 +22,7 @@ from tidemark.log.latest import path_of, statistics_of
 from tidemark.log.sums import drop_old_sums
 from tidemark.model import Model
 from tidemark.objects import ObjectMeta, Objects
-from tidemark.report import Progress, foresee, quiet
+from tidemark.report import Progress, foresee, observe, quiet
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import star_statistics
 
@@ -114,6 +114,7 @@ class Compact:
         with open_engine([self.ingestion, self.processed], threads=1) as engine:
             places = list(self._places(loaded))
             foresee(progress, "compact", lambda: dict.fromkeys(place.path for place in places))
+            observe(progress, engine.percent)
             for place in places:
                 started = time.perf_counter()
                 progress("compact", place.path, 0, 0, 0.0)

@@ -22,7 +22,7 @@ from tidemark.log.reach import reach_of_log, require_together
 from tidemark.log.sums import drop_sums
 from tidemark.model import Model
 from tidemark.objects import Objects
-from tidemark.report import Progress, foresee, quiet
+from tidemark.report import Progress, foresee, observe, quiet
 from tidemark.star.binding import require_fitting
 from tidemark.star.quarantine_replacement import QuarantineReplacement
 from tidemark.star.star_log import StarLog, reach_of_star
@@ -65,6 +65,8 @@ class Rebuild:
             fold = Fold(engine, log, self.model, copy, self.clock)
 
             steps = _Steps(progress, "latest", head.batch)
+            foresee(progress, STAGE, dict)
+            observe(progress, engine.percent)
             fold.add_all(log.manifests(1, head.batch), lambda manifest: steps.begin(manifest.batch, manifest.changes))
             pairs = {}
             for name, source in self.model.sources.items():
@@ -134,6 +136,7 @@ class Rebuild:
         steps = _Steps(progress, "star", last)
         rows = {each.batch: sum(entry.rows for entry in each.tables.values()) for each in written}
         foresee(progress, STAGE, lambda: {steps.name(batch): count for batch, count in rows.items()})
+        observe(progress, engine.percent)
         fold = Fold(engine, ChangeLog(self.ingestion), self.model, copy, self.clock)
 
         def latest_of(manifest: Manifest) -> Objects:

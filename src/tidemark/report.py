@@ -30,11 +30,20 @@ class Watching(Progress, Protocol):
         An estimate will do. A stage that does several batches says it for each.
         """
 
+    def observe(self, percent: Callable[[], float], /) -> None:
+        """Take note of what tells how far the engine is with its statement in hand; below zero if nobody knows."""
+
 
 def foresee(progress: Progress, stage: str, rows: Callable[[], Mapping[str, int | None]]) -> None:
     """Tell what a stage is about to go through, if somebody watches; otherwise nothing is asked."""
     if isinstance(progress, Watching):
         progress.foresee(stage, rows())
+
+
+def observe(progress: Progress, percent: Callable[[], float]) -> None:
+    """Tell how far the engine is, if somebody watches; until another stage begins, and from any thread."""
+    if isinstance(progress, Watching):
+        progress.observe(percent)
 
 
 def watched(blocks: Iterator[bytes], seen: Callable[[int, int], None] | None) -> Iterator[bytes]:

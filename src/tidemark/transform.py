@@ -19,7 +19,7 @@ from tidemark.log.reach import reach_of_log, require_together
 from tidemark.mirror import Mirror
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, StageReport, TableReport, foresee, quiet
+from tidemark.report import Progress, StageReport, TableReport, foresee, observe, quiet
 from tidemark.star.batch import Batch, Outcome
 from tidemark.star.dimension_steps import put_steps
 from tidemark.star.dimensions import put_calendar, put_dimension
@@ -173,6 +173,7 @@ class Transform:
         outcomes: dict[str, Outcome] = {}
         years: set[int] = set()
         foresee(progress, "transform", partial(_rows_to_go_through, batch, self._ordered))
+        observe(progress, batch.engine.percent)
         for star in self._ordered:
             started = time.perf_counter()
             progress("transform", star.name, 0, 0, 0.0, batch.number)

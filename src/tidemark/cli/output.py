@@ -47,6 +47,11 @@ def is_plain() -> bool:
     return _Manner.is_plain
 
 
+def is_seen() -> bool:
+    """Say whether a terminal shows the results, with its width and height; colours alone may be wanted elsewhere."""
+    return sys.stdout.isatty()
+
+
 def can_animate() -> bool:
     """Say whether lines of stderr may be drawn over: somebody sees them, on a terminal that can do it."""
     return not _Manner.is_quiet and sys.stderr.isatty() and not err().is_dumb_terminal

@@ -4,7 +4,7 @@ The time left is an estimate out of an estimate: rows that a manifest or the pla
 far. So it is said with "about", and not at all while too little is done or a table's rows are unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from tidemark.cli.output import shown_age, shown_bytes, shown_count
 GAP = "  "
 # Less than this says nothing about the rest.
 LEAST_SECONDS, LEAST_PART = 2.0, 0.02
+MOST_PERCENT = 100.0
 
 
 def seconds_left(done: int, total: int, seconds: float) -> float | None:
@@ -37,6 +38,8 @@ class Pace:
     finished: set[str] = field(default_factory=set)
     # The rows and bytes so far of the tables that are not finished.
     in_hand: dict[str, tuple[int, int]] = field(default_factory=dict)
+    # How far the engine is with its statement in hand; below zero if nobody knows.
+    percent: Callable[[], float] = lambda: -1.0
 
     def note(self, table: str, rows: int, size_bytes: int, *, is_done: bool, batch: int) -> None:
         """Take note of a table."""
@@ -58,6 +61,11 @@ class Pace:
         so_far = sum(min(rows, self.expected.get(name) or 0) for name, (rows, _) in self.in_hand.items())
         return seconds_left(of_finished + so_far, sum(known), now - self.started)
 
+    def _step(self) -> str:
+        # A table takes several statements. Where its rows are counted, they say more.
+        percent = self.percent() if self.table in self.in_hand and not self.in_hand[self.table][0] else -1.0
+        return f"a step of it {percent:.0f} %" if 0 <= percent < MOST_PERCENT else ""
+
     def line(self, now: float, width: int) -> str:
         """Say it in one line."""
         rows = self.rows + sum(rows for rows, _ in self.in_hand.values())
@@ -67,6 +75,7 @@ class Pace:
         parts = [
             (0, f"{self.stage}{f', batch {self.batch}' if self.batch else ''}: {self.table}"),
             (5, f"{len(self.finished)}{f' of {len(self.expected)}' if self.expected else ''} done"),
+            (1, self._step()),
             (1, f"{shown_count(rows)} rows" if rows else ""),
             (4, shown_bytes(size_bytes) if size_bytes else ""),
             (3, f"{shown_count(round(rows / seconds))}/s" if rows and seconds >= 1 else ""),

@@ -33,6 +33,12 @@ class Watched:
         with self._lock:
             self._pace = Pace(stage, self._clock(), expected=rows)
 
+    def observe(self, percent: Callable[[], float], /) -> None:
+        """Take note of what tells how far the engine is with its statement in hand."""
+        with self._lock:
+            if self._pace:
+                self._pace.percent = percent
+
     def line(self, width: int) -> str:
         """Say how the stage in hand gets on."""
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
-from tidemark.cli.output import out
+from tidemark.cli.output import is_seen, out
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -45,7 +45,7 @@ def laid_out(printed: str, width: int) -> "list[Text]":
     from rich.text import Text  # noqa: PLC0415 -- `--json` does without
 
     lines = Text.from_ansi(printed.removesuffix("\n")).split(allow_blank=True)
-    return [row for line in lines for row in line.wrap(out(), width)] if out().is_terminal else list(lines)
+    return [row for line in lines for row in line.wrap(out(), width)] if is_seen() else list(lines)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tidemark.cli.options import invocation
-from tidemark.cli.output import is_quiet, new_table, out, print_json, say, shown_age, shown_count, shown_time
+from tidemark.cli.output import is_quiet, is_seen, new_table, out, print_json, say, shown_age, shown_count, shown_time
 from tidemark.cli.progress import waiting
 from tidemark.cli.screen import Screen, ended_by_interrupt, laid_out
 from tidemark.errors import ConfigError
@@ -47,13 +47,13 @@ def status(
     from tidemark.status import read_status  # noqa: PLC0415 -- `--help` does without DuckDB
 
     called = invocation(ctx)
-    pipeline = called.pipeline()
     moments: dict[int, datetime] = {}
     if watch is not None:
-        watched(partial(read_status, pipeline, moments), _seconds(watch), as_json=called.as_json)
+        # A pipeline for each, because a password in Secrets Manager may have changed.
+        watched(lambda: read_status(called.pipeline(), moments), _seconds(watch), as_json=called.as_json)
         return
     with waiting("asking source, buckets and warehouse"):
-        found = read_status(pipeline, moments)
+        found = read_status(called.pipeline(), moments)
     if called.as_json:
         print_json(described(found))
     else:
@@ -62,7 +62,7 @@ def status(
 
 def watched(read: "Callable[[], Status]", seconds: float, *, as_json: bool) -> None:
     """Show one status after another until somebody asks to stop, which is no error."""
-    screen = Screen() if out().is_terminal and not out().is_dumb_terminal and not (as_json or is_quiet()) else None
+    screen = Screen() if is_seen() and not (out().is_dumb_terminal or as_json or is_quiet()) else None
     with ended_by_interrupt(), screen or nullcontext():
         while True:
             found = read()
@@ -99,7 +99,7 @@ def show(found: "Status") -> None:
     rows = laid_out(captured.get(), out().width)
     for row in rows:
         out().print(row, soft_wrap=True)
-    _show_tables(found, out().height - len(rows) if out().is_terminal else None)
+    _show_tables(found, out().height - len(rows) if is_seen() else None)
 
 
 def _show_tables(found: "Status", room: int | None) -> None:
@@ -175,7 +175,7 @@ def _show(found: "Status") -> None:
 
 def _beside(name: str, text: str) -> list[str]:
     """Give the lines of a text beside its name; a terminal gets whole words."""
-    if not out().is_terminal:
+    if not is_seen():
         return [f"{name}{text}"]
     room = max(out().width, 2 * NAMES_WIDTH)
     indent = " " * NAMES_WIDTH

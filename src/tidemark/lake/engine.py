@@ -74,6 +74,9 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
             connection.execute("set memory_limit = ?", [memory_limit()])
             connection.execute("set temp_directory = ?", [str(scratch / "spill")])
             connection.execute("set timezone = 'UTC'")
+            # So that it counts how far a statement is; it prints nothing.
+            connection.execute("set enable_progress_bar = true")
+            connection.execute("set enable_progress_bar_print = false")
             connection.execute(statement("engine", "create_schema"))
             connection.execute(statement("copy", "create_unescaped"))
             _register(connection, stores, failures)
@@ -142,6 +145,16 @@ class Engine:
             if self._connection is None:
                 self._connection = self._connect()
             return self._connection
+
+    def percent(self) -> float:
+        """Say how far the statement in hand is; below zero if nobody knows. Any thread may ask, at any time."""
+        import duckdb
+
+        try:
+            return -1.0 if self._connection is None else self._connection.query_progress()
+        except duckdb.Error:
+            # It was closed meanwhile.
+            return -1.0
 
     @contextmanager
     def working_on(self, what: str) -> Iterator[None]:
