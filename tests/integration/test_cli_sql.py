@@ -17,6 +17,7 @@ from tests.support.pipeline import Rig
 from tests.support.site import Site, wait_for
 from tests.support.terminal import on_terminal, screen_of
 from tidemark.cli import run
+from tidemark.star.asking import ask_lake
 
 # Each value as a text, and what a person, a program and a file get of it.
 STRANGE = (
@@ -265,6 +266,34 @@ def test_the_lake_shows_no_batch_before_its_manifest(
 
     assert whole[0]["last"] == 2
     assert asked(site, "--lake", f"{counts} from fact_sales_order")["rows"] == [{"n": first, "last": 1, "m": first}]
+
+
+def test_the_lake_is_asked_wherever_it_lies(small_totesys: Callable[..., Rig], place: str) -> None:
+    rig = small_totesys(1, place)
+
+    with ask_lake(rig.model, rig.ingestion, rig.processed, "select count(*) from fact_payment") as answer:
+        assert list(answer.rows) == [(str(rig.manifests()[0].tables["payment"].rows),)]
+
+
+def test_a_mirror_is_asked_under_its_own_names_and_never_under_those_of_another_table(
+    site: Site, new_database: Callable[..., str], asked: Asked
+) -> None:
+    site.query(
+        site.warehouse,
+        'create schema "Odd"; create table "Odd"."a.b""c" (id integer primary key, "Select" text);'
+        ' create table film (id integer primary key); create table "Film" (id integer primary key);'
+        ' insert into "Odd"."a.b""c" values (1, E\'it\\\'s\'); insert into film values (2);'
+        ' insert into "Film" values (3)',
+    )
+    settings = ("--model", "mirror", "--schemas", "public,Odd", "--warehouse-url", new_database())
+    site.run("run", *settings)
+
+    odd = asked(site, *settings, "--lake", 'select id, "Select" as s from "Odd"."a.b""c_history"')
+    latest = asked(site, *settings, "--lake", 'select id from latest."Odd.a.b~22c"')
+    error = asked(site, *settings, "--lake", "select * from public.film_history", expect=2)["error"]
+
+    assert (odd["rows"], latest["rows"]) == ([{"id": 1, "s": "it's"}], [{"id": 1}])
+    assert error["message"].endswith("and so not public.Film_history from public.film_history")
 
 
 def test_the_lake_is_only_read_and_nothing_beside_it(

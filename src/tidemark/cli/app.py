@@ -80,9 +80,8 @@ def tidemark() -> None:
 
 @cache
 def _made(name: str) -> Any:  # noqa: ANN401 -- as above
-    carrier = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    module = import_module(f"tidemark.cli.{MODULES[name]}")
     group = next(group for group, commands in GROUPS.items() if name in commands)
-    carrier.command(name, cls=TidemarkCommand, rich_help_panel=group)(
-        getattr(import_module(f"tidemark.cli.{MODULES[name]}"), name)
-    )
+    carrier = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    carrier.command(name, cls=TidemarkCommand, rich_help_panel=group)(getattr(module, name))
     return typer.main.get_command(carrier)

@@ -6,7 +6,7 @@ and a SELECT writes none. It gives each value as its own text.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +37,7 @@ ALL_TABLES = '`tidemark sql --lake "show all tables"`'
 PART = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
 PLACE = re.compile(r"\n\nLINE (\d+): (?!\.\.\.)[^\n]*\n( *)\^")
 
-# A table's name in lower case, as the engine compares names, and what opens it: None if it has no rows yet.
+# A table's name, in lower case where names are compared, and what opens it: None if it has no rows yet.
 Name = tuple[str, ...]
 Opened = Callable[[], Rows | None]
 
@@ -56,13 +56,15 @@ def ask_lake(model: Model, ingestion: Objects, processed: Objects, statement: st
         ConfigError: the engine refuses the statement, or it is no single SELECT.
         StateError: a table of the lake is damaged.
     """
-    tables = {**_stars(model, processed), **_latest(model, ingestion)}
+    tables: dict[Name, list[_Table]] = {}
+    for table in (*_stars(model, processed), *_latest(model, ingestion)):
+        tables.setdefault(tuple(part.lower() for part in table.place), []).append(table)
     with open_engine([ingestion, processed]) as engine:
         with _refused(statement):
             _require_select(engine, statement)
             wanted = _wanted(engine, statement, tables)
-        for name in wanted:
-            _make_readable(engine, tables[name])
+        for table in wanted:
+            _make_readable(engine, table)
         with _refused(statement):
             asked = _bound(engine, statement)
         columns = tuple(map(AnswerColumn, asked.columns, map(str, asked.types)))
@@ -70,12 +72,12 @@ def ask_lake(model: Model, ingestion: Objects, processed: Objects, statement: st
             yield Answer(columns, _rows(engine, asked))
 
 
-def _stars(model: Model, processed: Objects) -> dict[Name, _Table]:
-    stars = StarLog(processed)
-    newest = stars.newest()
-    found = {} if newest is None else {star.place: star for star in model.stars.values() if star.name in newest.tables}
-    batch = newest.batch if newest else 0
-    return {_folded(place): _Table(place, partial(_star_rows, processed, star, batch)) for place, star in found.items()}
+def _stars(model: Model, processed: Objects) -> list[_Table]:
+    newest = StarLog(processed).newest()
+    if newest is None:
+        return []
+    known = [star for star in model.stars.values() if star.name in newest.tables]
+    return [_Table(star.place, partial(_star_rows, processed, star, newest.batch)) for star in known]
 
 
 def _star_rows(processed: Objects, star: StarTable, batch: int) -> Rows | None:
@@ -83,13 +85,12 @@ def _star_rows(processed: Objects, star: StarTable, batch: int) -> Rows | None:
     return None if lake is None else lake.rows()
 
 
-def _latest(model: Model, ingestion: Objects) -> dict[Name, _Table]:
+def _latest(model: Model, ingestion: Objects) -> list[_Table]:
     head = ChangeLog(ingestion).newest()
     if head is None:
-        return {}
+        return []
     known = [source for name, source in model.sources.items() if name in head.tables]
-    tables = [_Table((LATEST, each.name), partial(_latest_rows, ingestion, each, head)) for each in known]
-    return {_folded(table.place): table for table in tables}
+    return [_Table((LATEST, each.name), partial(_latest_rows, ingestion, each, head)) for each in known]
 
 
 def _latest_rows(ingestion: Objects, source: SourceTable, head: Manifest) -> Rows | None:
@@ -98,10 +99,6 @@ def _latest_rows(ingestion: Objects, source: SourceTable, head: Manifest) -> Row
         return None
     columns = names(name for name in state.lake.columns if name != HASH)
     return select("files", "fields", fields=columns, rows=state.rows).rows
-
-
-def _folded(place: Name) -> Name:
-    return tuple(part.lower() for part in place)
 
 
 def _require_select(engine: Engine, statement: str) -> None:
@@ -113,19 +110,28 @@ def _require_select(engine: Engine, statement: str) -> None:
         raise refused(WHAT, "it is no SELECT", position=None, advice=ONLY_SELECTS)
 
 
-def _wanted(engine: Engine, statement: str, tables: Mapping[Name, _Table]) -> list[Name]:
-    """Name the tables that a SELECT reads, so that no other is opened: all of them, if it reads anything else."""
+def _wanted(engine: Engine, statement: str, tables: Mapping[Name, Sequence[_Table]]) -> list[_Table]:
+    """Give the tables that a SELECT reads, so that no other is opened: all of them, if it reads anything else.
+
+    Raises:
+        ConfigError: the engine cannot tell one of them from another, because it does not mind upper and lower case.
+    """
     import duckdb  # noqa: PLC0415 -- as above
 
     try:
         found = engine.connection.get_table_names(statement, qualified=True)
     except duckdb.BinderException:
         # So it is with a USING: the columns of tables that are not there yet are unknown.
-        return sorted(tables)
+        found = set()
     named = {
         tuple((quoted.replace('""', '"') or plain).lower() for quoted, plain in PART.findall(name)) for name in found
     }
-    return sorted(named) if named and named <= tables.keys() else sorted(tables)
+    if not named or not named <= tables.keys():
+        return [same[0] for same in tables.values() if len(same) == 1]
+    if twice := [".".join(table.place) for name in sorted(named) for table in tables[name] if len(tables[name]) > 1]:
+        message = f"DuckDB does not tell upper from lower case, and so not {' from '.join(twice)}"
+        raise ConfigError(message, advice="ask the warehouse, which does, without --lake")
+    return [tables[name][0] for name in sorted(named)]
 
 
 def _make_readable(engine: Engine, table: _Table) -> None:
