@@ -39,7 +39,10 @@ def sql(
         typer.Option("--lake", help="Ask the lake in DuckDB's SQL: the star's tables, and latest's as latest.NAME."),
     ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help='Print all rows as CSV in UTF-8, as they come; null is empty, no text is "".')
+        bool,
+        typer.Option(
+            "--csv", help='Print all rows as CSV in UTF-8, as they come; null is nothing, an empty text is "".'
+        ),
     ] = False,
 ) -> None:
     """Run one query that only reads, on the warehouse or with --lake on the lake, and print what it gives.
@@ -140,7 +143,7 @@ def _print_csv(answer: "Answer") -> None:
 
 
 def csv_line(row: "Row") -> str:
-    """Write a row as a line of CSV (RFC 4180) that tells null, which is nothing, from a text without letters."""
+    """Write a row as a line of CSV (RFC 4180) that tells null, which is nothing, from an empty text."""
     return ",".join("" if value is None else _quoted(value) for value in row) + "\n"
 
 
