@@ -27,7 +27,7 @@ from tidemark.log.pointer import PointerStore
 from tidemark.log.succession import next_manifest, succeed
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, foresee, quiet
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,8 @@ class Backfill:
     ) -> dict[str, Reread]:
         columns = {name: _columns(table, poll.snapshot, head) for name, table in chosen.items()}
         found = {}
+        # Nobody knows how many of the rows lie in the range.
+        foresee(progress, "backfill", lambda: dict.fromkeys(chosen))
         for name, table in chosen.items():
             started = time.perf_counter()
             progress("backfill", name, 0, 0, 0.0, poll.batch)

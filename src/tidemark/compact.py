@@ -5,6 +5,7 @@ batch reads, those of the batches that are not loaded yet, and all that were cur
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tidemark.log.latest import path_of, statistics_of
 from tidemark.log.sums import drop_old_sums
 from tidemark.model import Model
 from tidemark.objects import ObjectMeta, Objects
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, foresee, observe, quiet
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import star_statistics
 
@@ -111,10 +112,15 @@ class Compact:
         loaded = self.loaded() if self.loaded else None
         tables = {}
         with open_engine([self.ingestion, self.processed], threads=1) as engine:
-            for place in self._places(loaded):
+            places = list(self._places(loaded))
+            foresee(progress, "compact", lambda: dict.fromkeys(place.path for place in places))
+            observe(progress, engine.percent)
+            for place in places:
+                started = time.perf_counter()
                 progress("compact", place.path, 0, 0, 0.0)
                 with engine.working_on(place.path):
                     tables[place.path] = self._compact(engine, place, cutoff, dry_run=dry_run)
+                progress("compact", place.path, 0, 0, time.perf_counter() - started)
         orphans = self._orphans(cutoff)
         if orphans and not dry_run and not keep_orphans:
             with effect("orphans"):

@@ -26,6 +26,7 @@ from tidemark.capture.recovery import (
     recover,
     restore_lost,
 )
+from tidemark.capture.snapshot import Snapshot
 from tidemark.capture.source import Source, SourceIdentity, open_source
 from tidemark.capture.source_identity import check_identity
 from tidemark.capture.watermark import Floor, cursor_start, next_watermark, precision_of
@@ -39,7 +40,7 @@ from tidemark.log.sums import read_sums, replace_sums
 from tidemark.mirror import Mirror
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.report import Progress, StageReport, TableReport, Watching, foresee, quiet
 from tidemark.star.readable import digest_of, require_bound
 
 logger = logging.getLogger(__name__)
@@ -173,6 +174,8 @@ class Ingest:
         since = pointer.watermark if pointer else None
         is_since_safe = since is not None and (head is None or head.is_floor_known)
 
+        foresee(progress, "ingest", partial(_rows_to_go_through, poll.snapshot, model, entries))
+
         def finish(name: str, write: Callable[[], Captured], started: float) -> Captured:
             captured = write()
             seconds = time.perf_counter() - started
@@ -192,7 +195,8 @@ class Ingest:
                 before = entries.get(name)
                 if before is None:
                     latest = open_latest(self.ingestion, table, columns[name])
-                    write = capture_whole(poll, latest, columns[name], 1, writers)
+                    seen = partial(_tell, progress, name, poll.batch) if isinstance(progress, Watching) else None
+                    write = capture_whole(poll, latest, columns[name], 1, writers, seen)
                 else:
                     known = partial(
                         open_known, poll.engine, poll.log, model, table, head, columns[name], before, self.clock()
@@ -272,6 +276,19 @@ class Ingest:
             highest=highest,
             is_floor_known=floor.at is not None and not (floor.stays and head and not head.is_floor_known),
         )
+
+
+def _tell(progress: Progress, table: str, batch: int, rows: int, size_bytes: int) -> None:
+    progress("ingest", table, rows, size_bytes, 0.0, batch)
+
+
+def _rows_to_go_through(
+    snapshot: Snapshot, model: Model, entries: Mapping[str, TableEntry]
+) -> Mapping[str, int | None]:
+    """Give the rows of each table: those that the log knows or else the planner."""
+    new = [table for name, table in model.polled.items() if name not in entries]
+    estimated = snapshot.estimated_rows(new) if new else {}
+    return {name: entries[name].rows if name in entries else estimated[name] for name in model.polled}
 
 
 def _is_news(captured: Captured, before: TableEntry | None) -> bool:

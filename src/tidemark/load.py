@@ -5,7 +5,7 @@ versions, which close the old ones; any other dimension gets the latest values.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from tidemark.log.reach import Reach
 from tidemark.mirror import Mirror
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.report import Progress, StageReport, TableReport, Watching, foresee, quiet
 from tidemark.star.copy_binary import BinaryRows, NoBinaryFormError
 from tidemark.star.copy_lines import StarRows, are_comparable
 from tidemark.star.star_log import StarLog
@@ -111,17 +111,21 @@ class Load:
         with warehouse.turn(partial(_follow, warehouse, model)) as done:
             if done >= manifest.batch:
                 return None
+            foresee(progress, "load", lambda: {name: entry.rows for name, entry in manifest.tables.items()})
             for star in (*model.dimensions, *model.facts):
                 started = time.perf_counter()
                 progress("load", star.name, 0, 0, 0.0, manifest.batch)
-                put = partial(self._put, warehouse, star, manifest)
+                seen = partial(_tell, progress, star.name, manifest.batch) if isinstance(progress, Watching) else None
+                put = partial(self._put, warehouse, star, manifest, seen)
                 rows, size = put_read(warehouse.connection, model, star, put)
                 reports[star.name] = TableReport(rows=rows, bytes=size, seconds=time.perf_counter() - started)
                 progress("load", star.name, rows, size, reports[star.name].seconds, manifest.batch)
             warehouse.record(ledger_entry(model, manifest, self.new_id()), list(model.stars.values()))
         return reports
 
-    def _put(self, warehouse: Warehouse, star: StarTable, manifest: Processed) -> tuple[int, int]:
+    def _put(
+        self, warehouse: Warehouse, star: StarTable, manifest: Processed, seen: Callable[[int, int], None] | None
+    ) -> tuple[int, int]:
         entry = manifest.tables.get(star.name)
         if entry is None or not entry.rows:
             return 0, 0
@@ -140,15 +144,37 @@ class Load:
             binary = BinaryRows(lake, {name: types.get(name, "") for name in columns}, entry.files)
             if binary.is_possible:
                 with suppress(NoBinaryFormError), warehouse.connection.transaction():
-                    _require_all(star, manifest, entry, put(binary))
+                    _require_all(star, manifest, entry, put(_Told(binary, seen)))
                     return entry.rows, binary.size_bytes
         lines = StarRows(lake, columns, manifest.batch, max(manifest.batch, entry.through))
-        _require_all(star, manifest, entry, put(lines))
+        _require_all(star, manifest, entry, put(_Told(lines, seen)))
         if are_comparable(entry.checksum, lines.checksum) and entry.checksum != lines.checksum:
             message = f"the rows of batch {manifest.batch} in {star.name} are not those that its manifest was made of"
             raise DataError(message, advice="nothing was loaded; tidemark rebuild star mends it", table=star.name)
         # A dimension that was rebuilt later may have given more rows; only those that this batch changed count.
         return entry.rows, lines.size_bytes
+
+
+def _tell(progress: Progress, table: str, batch: int, rows: int, size_bytes: int) -> None:
+    progress("load", table, rows, size_bytes, 0.0, batch)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Rows for COPY; somebody is told how many there were so far, unless nobody wants to know."""
+
+    stream: BinaryRows | StarRows
+    seen: Callable[[int, int], None] | None
+
+    @property
+    def is_binary(self) -> bool:
+        return self.stream.is_binary
+
+    def blocks(self) -> Iterator[bytes]:
+        for block in self.stream.blocks():
+            yield block
+            if self.seen:
+                self.seen(self.stream.rows, self.stream.size_bytes)
 
 
 def _follow(warehouse: Warehouse, model: Model) -> None:

@@ -5,6 +5,7 @@ in place and not the others; run it again. The scratch copy is a directory on th
 for a rebuild of the star, all of the star as well.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,12 +22,15 @@ from tidemark.log.reach import reach_of_log, require_together
 from tidemark.log.sums import drop_sums
 from tidemark.model import Model
 from tidemark.objects import Objects
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, foresee, observe, quiet
 from tidemark.star.binding import require_fitting
 from tidemark.star.quarantine_replacement import QuarantineReplacement
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, Rebuilt, StarEntry, star_statistics
 from tidemark.transform import Transform
+
+# What this work is called where its progress is shown.
+STAGE = "rebuild"
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class Rebuild:
         with scratch_copy("rebuild") as copy, open_engine([self.ingestion, copy]) as engine:
             fold = Fold(engine, log, self.model, copy, self.clock)
 
-            def show_progress(manifest: Manifest) -> None:
-                progress("rebuild", f"latest: batch {manifest.batch} of {head.batch}", 0, 0, 0.0)
-
-            fold.add_all(log.manifests(1, head.batch), show_progress)
+            steps = _Steps(progress, "latest", head.batch)
+            foresee(progress, STAGE, dict)
+            observe(progress, engine.percent)
+            fold.add_all(log.manifests(1, head.batch), lambda manifest: steps.begin(manifest.batch, manifest.changes))
             pairs = {}
             for name, source in self.model.sources.items():
                 if name in head.tables:
@@ -96,7 +100,7 @@ class Rebuild:
         require_together(reach_of_log(ChangeLog(self.ingestion), last), reach_of_star(written[-1]))
         with scratch_copy("rebuild") as copy, open_engine([self.ingestion, self.processed, copy]) as engine:
             self._require_fitting(engine, stars.manifest(last))
-            self._transform(engine, copy, last, progress)
+            self._transform(engine, copy, written, progress)
             pairs = {}
             for name, star in self.model.stars.items():
                 made = open_table(copy, star.path)
@@ -127,11 +131,16 @@ class Rebuild:
         columns = {name: entry.columns for name, entry in head.tables.items()}
         require_fitting(engine, self.model, columns, newest.tables)
 
-    def _transform(self, engine: Engine, copy: Objects, last: int, progress: Progress) -> None:
+    def _transform(self, engine: Engine, copy: Objects, written: Sequence[Processed], progress: Progress) -> None:
+        last = len(written)
+        steps = _Steps(progress, "star", last)
+        rows = {each.batch: sum(entry.rows for entry in each.tables.values()) for each in written}
+        foresee(progress, STAGE, lambda: {steps.name(batch): count for batch, count in rows.items()})
+        observe(progress, engine.percent)
         fold = Fold(engine, ChangeLog(self.ingestion), self.model, copy, self.clock)
 
         def latest_of(manifest: Manifest) -> Objects:
-            progress("rebuild", f"star: batch {manifest.batch} of {last}", 0, 0, 0.0)
+            steps.begin(manifest.batch, rows[manifest.batch])
             for star in self.model.dimensions:
                 drop_old_files(copy, star.path)
             return fold.add(manifest)
@@ -175,6 +184,29 @@ class Rebuild:
 
     def _now_milliseconds(self) -> int:
         return int(self.clock().timestamp() * 1000)
+
+
+@dataclass
+class _Steps:
+    """What is told of the batches, which come one after the other: each is done when the next one begins."""
+
+    progress: Progress
+    what: str
+    last: int
+    rows: int = 0
+    started: float = 0.0
+
+    def name(self, batch: int) -> str:
+        """Name a batch for those who watch."""
+        return f"{self.what}: batch {batch} of {self.last}"
+
+    def begin(self, batch: int, rows: int) -> None:
+        """Tell that a batch with so many rows begins."""
+        now = time.perf_counter()
+        if batch > 1:
+            self.progress(STAGE, self.name(batch - 1), self.rows, 0, now - self.started)
+        self.progress(STAGE, self.name(batch), 0, 0, 0.0)
+        self.rows, self.started = rows, now
 
 
 def _reasons(found: Sequence[str], objects: Objects, last: int) -> tuple[str, ...]:

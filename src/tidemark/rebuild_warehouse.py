@@ -6,6 +6,7 @@ and last what holds for right rows only, such as keys.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -106,8 +107,10 @@ class RebuildWarehouse:
         manifest = stars.manifest(last)
         remade = RemadeTables(warehouse.connection)
         for star in (*self.model.dimensions, *self.model.facts):
-            progress("rebuild", f"warehouse: {star.name}", 0, 0, 0.0)
-            self._make(remade, star, manifest)
+            started, name = time.perf_counter(), f"warehouse: {star.name}"
+            progress("rebuild", name, 0, 0, 0.0)
+            rows = self._make(remade, star, manifest, progress)
+            progress("rebuild", name, rows.rows, rows.size_bytes, time.perf_counter() - started)
         tables = {name: TableRebuild(*remade.compared(name)) for name in remade.columns}
         if not self.dry_run:
             progress("rebuild", "warehouse: putting it right", 0, 0, 0.0)
@@ -115,7 +118,8 @@ class RebuildWarehouse:
             _put_ledger_right(warehouse, self.model, stars, last)
         return RebuildReport("warehouse", manifest.batch, tables, is_in_place=not self.dry_run)
 
-    def _make(self, remade: RemadeTables, star: StarTable, manifest: Processed) -> None:
+    def _make(self, remade: RemadeTables, star: StarTable, manifest: Processed, progress: Progress) -> StarRows:
+        """Make a table of its own out of the star's rows, and give these, which are counted by then."""
         entry = manifest.tables.get(star.name)
         lake = open_table(self.processed, star.path, version=entry.version) if entry else None
         if entry is None or lake is None:
@@ -126,10 +130,15 @@ class RebuildWarehouse:
         # of its own, which goes up to batch `through`.
         last = max(manifest.batch, entry.through) if not star.is_versioned else manifest.batch
 
-        def fill() -> None:
-            remade.fill(star, columns, StarRows(lake, columns, 0, last).blocks())
+        rows = StarRows(lake, columns, 0, last)
 
-        put_read(remade.connection, self.model, star, fill)
+        def blocks() -> Iterator[bytes]:
+            for block in rows.blocks():
+                yield block
+                progress("rebuild", f"warehouse: {star.name}", rows.rows, rows.size_bytes, 0.0)
+
+        put_read(remade.connection, self.model, star, lambda: remade.fill(star, columns, blocks()))
+        return rows
 
     @contextmanager
     def _naming_rights(self, connection: psycopg.Connection) -> Iterator[None]:

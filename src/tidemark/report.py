@@ -1,9 +1,9 @@
 """What a stage reports: its progress, through a callback while it works, and its result, as values at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # A larger part of a table's rows than this is rather a fault of the model than of single values.
 MOST_SET_ASIDE = 0.01
@@ -12,11 +12,51 @@ MOST_SET_ASIDE = 0.01
 class Progress(Protocol):
     """Be called for a table when work on it begins (with zero rows, bytes and seconds) and when it is done.
 
-    `batch` is the batch that is worked on, 0 if the work is not for one batch.
+    In between it may be called with the rows and bytes so far, and zero seconds; see `Watching`. `batch` is the batch
+    that is worked on, 0 if the work is not for one batch.
     """
 
     def __call__(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
         """Take note."""
+
+
+@runtime_checkable
+class Watching(Progress, Protocol):
+    """A progress that somebody watches, so that it is worth the while to tell more."""
+
+    def foresee(self, stage: str, rows: Mapping[str, int | None], /) -> None:
+        """Take note of the tables that a stage is about to go through, each with its rows, None if nobody knows.
+
+        An estimate will do. A stage that does several batches says it for each.
+        """
+
+    def observe(self, percent: Callable[[], float], /) -> None:
+        """Take note of what tells how far the engine is with its statement in hand; below zero if nobody knows."""
+
+
+def foresee(progress: Progress, stage: str, rows: Callable[[], Mapping[str, int | None]]) -> None:
+    """Tell what a stage is about to go through, if somebody watches; otherwise nothing is asked."""
+    if isinstance(progress, Watching):
+        progress.foresee(stage, rows())
+
+
+def observe(progress: Progress, percent: Callable[[], float]) -> None:
+    """Tell how far the engine is, if somebody watches; until another stage begins, and from any thread."""
+    if isinstance(progress, Watching):
+        progress.observe(percent)
+
+
+def watched(blocks: Iterator[bytes], seen: Callable[[int, int], None] | None) -> Iterator[bytes]:
+    """Pass blocks of lines on, and tell how many rows and bytes came so far; without `seen` pass them on alone."""
+    if seen is None:
+        yield from blocks
+        return
+    rows = size_bytes = 0
+    for block in blocks:
+        yield block
+        rows += block.count(b"\n")
+        size_bytes += len(block)
+        seen(rows, size_bytes)
 
 
 def quiet(stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:

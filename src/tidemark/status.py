@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from tidemark.belonging import refusal
 from tidemark.errors import TidemarkError
+from tidemark.last_changes import TableState, last_changes
 from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import Pointer, misfit
 from tidemark.pipeline import Pipeline
@@ -47,7 +48,8 @@ class Status:
     `watermark` is where the next poll's cursor starts. `checked_at` is when the source was last polled. `fresh_as_of`
     is the moment up to which the warehouse is known to hold what the source held. `quarantine` counts the open rows by
     star table. `drift` says how the source's tables changed their shape in batch `drift_batch`, the last that brought
-    such a change. `left_out` has the tables that a mirror cannot have, each with the reason.
+    such a change. `left_out` has the tables that a mirror cannot have, each with the reason. `tables` has the source's
+    tables, the last changed first.
     """
 
     source: Place
@@ -64,6 +66,7 @@ class Status:
     drift: Sequence[str] = ()
     drift_batch: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, TableState] = field(default_factory=dict)
 
     @property
     def freshness(self) -> timedelta | None:
@@ -71,8 +74,11 @@ class Status:
         return None if self.fresh_as_of is None else self.now - self.fresh_as_of
 
 
-def read_status(pipeline: Pipeline) -> Status:
-    """Ask every place for its newest batch; if a place cannot be asked, its `problem` says why."""
+def read_status(pipeline: Pipeline, moments: dict[int, datetime] | None = None) -> Status:
+    """Ask every place for its newest batch; if a place cannot be asked, its `problem` says why.
+
+    `moments` keeps from one call to the next when batches were captured.
+    """
     _, source_problem = _asked(lambda: _greet(pipeline.source_url))
     head, log_problem = _asked(lambda: ChangeLog(pipeline.ingestion).newest())
     known, pointer_problem = _asked(lambda: pipeline.pointer.read())  # noqa: PLW0108 -- making it may fail too
@@ -89,6 +95,9 @@ def read_status(pipeline: Pipeline) -> Status:
     processed, quarantine = _processed(pipeline)
     warehouse = _away(warehouse_problem) if warehouse_problem else _warehouse(rows or [], str(unfit) if unfit else None)
     watermark = head.watermark if head else None
+    moments = {} if moments is None else moments
+    moments |= {row.batch: row.captured_at for row in rows or [] if head and row.pipeline_id == head.pipeline_id}
+    tables, _ = _asked(lambda: last_changes(ChangeLog(pipeline.ingestion), head, moments) if head else {})
     return Status(
         source=source,
         log=log,
@@ -104,6 +113,7 @@ def read_status(pipeline: Pipeline) -> Status:
         drift=head.drift if head else (),
         drift_batch=head.drift_batch if head else 0,
         left_out=head.left_out if head else {},
+        tables=tables or {},
     )
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
 from tidemark.errors import ContractError, DataError
@@ -18,7 +19,7 @@ from tidemark.log.reach import reach_of_log, require_together
 from tidemark.mirror import Mirror
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, StageReport, TableReport, quiet
+from tidemark.report import Progress, StageReport, TableReport, foresee, observe, quiet
 from tidemark.star.batch import Batch, Outcome
 from tidemark.star.dimension_steps import put_steps
 from tidemark.star.dimensions import put_calendar, put_dimension
@@ -171,6 +172,8 @@ class Transform:
         """Put a batch into every star table, add the outcomes to the totals, and return them by table."""
         outcomes: dict[str, Outcome] = {}
         years: set[int] = set()
+        foresee(progress, "transform", partial(_rows_to_go_through, batch, self._ordered))
+        observe(progress, batch.engine.percent)
         for star in self._ordered:
             started = time.perf_counter()
             progress("transform", star.name, 0, 0, 0.0, batch.number)
@@ -185,6 +188,12 @@ class Transform:
             progress("transform", star.name, report.rows, report.bytes, report.seconds, batch.number)
             totals[star.name] = _sum(totals.get(star.name, TableReport()), report)
         return outcomes
+
+
+def _rows_to_go_through(batch: Batch, stars: Sequence[StarTable]) -> Mapping[str, int | None]:
+    """Give the changes of the tables that each star table reads: about as much as there is to compute."""
+    changes = {name: entry.changes for name, entry in batch.manifest.tables.items()}
+    return {star.name: sum(changes.get(name, 0) for name in star.reads) for star in stars}
 
 
 def _put(batch: Batch, star: StarTable, outcomes: Mapping[str, Outcome], years: Collection[int]) -> Outcome:

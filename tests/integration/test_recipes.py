@@ -181,7 +181,7 @@ def new_command(copy: Path) -> list[str]:
     command, app, page = files_of("Add a command")
     command = command.replace("<name>", "greet")
     put(copy / command, COMMAND)
-    put(copy / app, '    "greet": "greet",\n', behind='    "generate": ')
+    put(copy / app, '        "greet": "greet",\n', behind='    "generate": ')
     put(copy / page, "| `tidemark greet` | says hello |\n", behind="| `tidemark generate`")
     return [command, app, page]
 

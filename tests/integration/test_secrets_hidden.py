@@ -31,6 +31,7 @@ EVERY: dict[str, list[tuple[str, ...]]] = {
     "backfill": [("--from", "2024-01-01", "--to", "2025-01-01"), ("--from", "soon", "--to", "later")],
     "verify": [(), ("--deep",)],
     "history": [("loan", "1"), ("loan", "no number"), ("nothing", "1")],
+    "sql": [("select 1",), ("select nothing",), ("--lake", "show tables"), ("--lake", "from nothing")],
     "quarantine": [("list",)],
     "rebuild": [("latest",), ("star",), ("warehouse",)],
     "compact": [()],

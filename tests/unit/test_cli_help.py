@@ -11,23 +11,23 @@ from typer.core import TyperGroup
 from tests.support.imports import HEAVY, imports_of
 from tidemark import __version__
 from tidemark.cli import run
-from tidemark.cli.app import MODULES, app
+from tidemark.cli.app import GROUPS, MODULES, app
 from tidemark.settings import NAMES, flag
 
 # What people and schedules call: these, in this order.
 COMMANDS = [
-    "demo",
     "run",
     "ingest",
     "transform",
     "load",
-    "backfill",
     "status",
     "verify",
     "history",
+    "backfill",
     "quarantine",
     "rebuild",
     "compact",
+    "demo",
     "init",
     "doctor",
     "generate",
@@ -50,7 +50,17 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [name for name in listed() if f" {name} " not in shown] == []
 
 
-@pytest.mark.parametrize("width", ["60", "80", "132"])
+def test_help_lists_the_commands_in_groups(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # so that the help of each has one line
+    assert run(["--help"]) == 0
+
+    shown = [line.strip("╭╮│╰╯─ ").partition(" ")[0] for line in capsys.readouterr().out.splitlines()]
+    found = [word for word in shown if word in {*MODULES, *(group.partition(" ")[0] for group in GROUPS)}]
+    assert found == [word for group, names in GROUPS.items() for word in (group.partition(" ")[0], *names)]
+
+
+# On a narrower page Typer cuts the names of options.
+@pytest.mark.parametrize("width", ["72", "80", "132"])
 def test_the_page_of_all_commands_looks_as_typer_would_draw_it(
     width: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,14 +97,27 @@ def test_every_command_has_help_with_an_example_and_the_shared_flags(
 
     shown = capsys.readouterr().out
     assert f"Example: tidemark {command}" in shown
-    assert [name for name in (*map(flag, NAMES), "--json", "--verbose") if name not in shown] == []
+    shared = (*map(flag, NAMES), "--json", "--verbose", "--quiet", "--no-color")
+    assert [name for name in shared if name not in shown] == []
+
+
+@pytest.mark.parametrize("arguments", [("--no-color", "--help"), ("--no-color", "run", "--help"), ("run", "--help")])
+def test_help_has_colours_unless_somebody_wants_none(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(typer.rich_utils, "FORCE_TERMINAL", True)
+
+    assert run(list(arguments)) == 0
+
+    assert ("\x1b[" in capsys.readouterr().out) == ("--no-color" not in arguments)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("run", "--help")], ids=" ".join)
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     modules = imports_of(*arguments)
 
-    assert modules & {*HEAVY, "tidemark.pipeline"} == set()
+    assert modules & {*HEAVY, "tidemark.pipeline", "tidemark.settings"} == set()
     assert "tidemark.cli.stages" in modules
     assert ("markdown_it" in modules) == ("run" in arguments)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tidemark.cli.options import TidemarkCommand, TidemarkGroup, invocation
+from tidemark.cli.options import TidemarkCommand, TidemarkGroup, _with_values, invocation
 from tidemark.errors import ConfigError
 from tidemark.settings import NAMES, Settings, flag
 
@@ -72,6 +72,26 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path, m
 def test_json_and_verbose_stand_before_or_behind_the_name(arguments: list[str]) -> None:
     assert called_with(*arguments)[1:] == (True, True)
     assert called_with("probe")[1:] == (False, False)
+
+
+def test_quiet_and_no_color_are_no_settings_and_quiet_does_not_go_with_verbose() -> None:
+    assert called_with("-q", "probe", "--no-color") == called_with("probe")
+    with pytest.raises(ConfigError, match="--quiet and --verbose"):
+        called_with("--quiet", "probe", "--verbose")
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (["--watch"], ["--watch", "2"]),
+        (["--watch", "5"], ["--watch", "5"]),
+        (["--watch", "--json"], ["--watch", "2", "--json"]),
+        (["--watch=5", "a"], ["--watch=5", "a"]),
+        (["--", "--watch"], ["--", "--watch"]),
+    ],
+)
+def test_an_option_may_stand_without_its_value(given: list[str], got: list[str]) -> None:
+    assert list(_with_values(given)) == got
 
 
 def test_options_that_are_absent_load_no_pydantic(tmp_path: Path) -> None:

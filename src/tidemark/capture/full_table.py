@@ -22,6 +22,7 @@ from tidemark.log.changelog import LatestFile, LogObject, TableEntry
 from tidemark.log.columns import Column
 from tidemark.log.latest import LatestTable, columns_of, has_integer_key, statistics_of
 from tidemark.model import SourceTable
+from tidemark.report import watched
 
 # What a JSON line has for each column, beside its name, that a line of COPY has not: quotes, a colon and a comma.
 JSON_BYTES_PER_COLUMN = 6
@@ -57,9 +58,16 @@ class _Part:
 
 
 def capture_whole(
-    poll: Poll, latest: LatestTable, columns: tuple[Column, ...], first_ordinal: int, writers: Writers
+    poll: Poll,
+    latest: LatestTable,
+    columns: tuple[Column, ...],
+    first_ordinal: int,
+    writers: Writers,
+    seen: Callable[[int, int], None] | None = None,
 ) -> Callable[[], Captured]:
     """Read a table that latest does not hold yet, part by part: parts are written while the next ones are read.
+
+    `seen` is told how many rows and bytes were read so far.
 
     Returns:
         A function that waits until all parts are written. It does not read the source, so the next table can be read
@@ -67,7 +75,7 @@ def capture_whole(
     """
     table = latest.source
     parts: list[Future[_Part]] = []
-    for number, (path, longest, is_last) in enumerate(_files(poll, table, columns), start=1):
+    for number, (path, longest, is_last) in enumerate(_files(poll, table, columns, seen), start=1):
         for each in parts:
             if each.done():
                 each.result()
@@ -99,9 +107,11 @@ def _captured(
     return Captured(entry, latest, Change(tuple(each.file for each in parts if each.file)), highest)
 
 
-def _files(poll: Poll, table: SourceTable, columns: tuple[Column, ...]) -> Iterator[tuple[Path, int, bool]]:
+def _files(
+    poll: Poll, table: SourceTable, columns: tuple[Column, ...], seen: Callable[[int, int], None] | None
+) -> Iterator[tuple[Path, int, bool]]:
     overhead = sum(len(column.name.encode()) + JSON_BYTES_PER_COLUMN for column in columns)
-    return split_lines(poll.engine, poll.snapshot.rows(table), poll.part_bytes, overhead)
+    return split_lines(poll.engine, watched(poll.snapshot.rows(table), seen), poll.part_bytes, overhead)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,14 @@ class Snapshot:
         kind, is_populated = self._kinds.get(table.name, ("r", True))
         return obstacle(table.name, kind, is_populated=is_populated)
 
+    def estimated_rows(self, tables: Sequence[SourceTable]) -> dict[str, int | None]:
+        """Give about how many rows each of these tables has, as the planner sees it; None where it does not know."""
+        found: dict[str, float] = dict(
+            self._connection.execute(query("source", "estimates"), places(tables)).fetchall()
+        )
+        # A table that was never counted has -1, in PostgreSQL before 14 it has 0.
+        return {table.name: round(found[table.name]) if found.get(table.name, 0) > 0 else None for table in tables}
+
     def rows(self, table: SourceTable) -> Iterator[bytes]:
         """Stream all rows in the order of their key, each a line of all columns and the row's hash."""
         return self._copy(table, query("source", "rows", key=_list(table.key), **self._parts(table)))

@@ -39,13 +39,16 @@ def run(arguments: Sequence[str]) -> int:
     from tidemark.cli.app import app  # noqa: PLC0415
     from tidemark.cli.failures import show_error, show_unexpected, show_usage  # noqa: PLC0415
     from tidemark.cli.logs import configure_logging  # noqa: PLC0415
+    from tidemark.cli.output import set_manner  # noqa: PLC0415
     from tidemark.errors import TidemarkError  # noqa: PLC0415
 
     # These flags are found without the parser, because an error in other arguments must be shown in the form that they
     # ask for.
     options = set(takewhile(lambda argument: argument != "--", arguments))
     as_json, verbose = "--json" in options, bool(options & {"--verbose", "-v"})
-    configure_logging(verbose=verbose)
+    quiet = bool(options & {"--quiet", "-q"})
+    set_manner(quiet=quiet, plain="--no-color" in options)
+    configure_logging(verbose=verbose, quiet=quiet)
     try:
         code = app(list(arguments) or ["--help"], prog_name="tidemark", standalone_mode=False)
     except TidemarkError as exc:

@@ -11,26 +11,37 @@ from tidemark import __version__
 from tidemark.cli.options import TidemarkCommand, TidemarkGroup, invocation
 from tidemark.cli.output import print_json
 
-# The module of this room that has each command's function. It is imported when the command is run or listed.
-MODULES = {
-    "demo": "demo",
-    "run": "stages",
-    "ingest": "stages",
-    "transform": "stages",
-    "load": "stages",
-    "backfill": "backfill",
-    "status": "status",
-    "verify": "verify",
-    "history": "history",
-    "dashboard": "dashboard",
-    "quarantine": "quarantine",
-    "rebuild": "rebuild",
-    "compact": "compact",
-    "model": "model",
-    "init": "init",
-    "doctor": "doctor",
-    "generate": "generate",
+# The groups of `tidemark --help`, and in each the commands with the module of this room that has their function. It is
+# imported when the command is run or listed.
+GROUPS = {
+    "Pipeline": {
+        "run": "stages",
+        "ingest": "stages",
+        "transform": "stages",
+        "load": "stages",
+    },
+    "Look": {
+        "status": "status",
+        "verify": "verify",
+        "history": "history",
+        "sql": "sql",
+        "dashboard": "dashboard",
+    },
+    "Repair": {
+        "backfill": "backfill",
+        "quarantine": "quarantine",
+        "rebuild": "rebuild",
+        "compact": "compact",
+    },
+    "Set up": {
+        "demo": "demo",
+        "model": "model",
+        "init": "init",
+        "doctor": "doctor",
+        "generate": "generate",
+    },
 }
+MODULES = {name: module for commands in GROUPS.values() for name, module in commands.items()}
 
 
 class Commands(Mapping[str, Any]):
@@ -84,6 +95,8 @@ def _show_version(ctx: typer.Context) -> None:
 
 @cache
 def _made(name: str) -> Any:  # noqa: ANN401 -- as above
+    module = import_module(f"tidemark.cli.{MODULES[name]}")
+    group = next(group for group, commands in GROUPS.items() if name in commands)
     carrier = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    carrier.command(name, cls=TidemarkCommand)(getattr(import_module(f"tidemark.cli.{MODULES[name]}"), name))
+    carrier.command(name, cls=TidemarkCommand, rich_help_panel=group)(getattr(module, name))
     return typer.main.get_command(carrier)

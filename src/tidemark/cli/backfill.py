@@ -10,7 +10,6 @@ from tidemark.cli.output import new_table, out, print_json, shown_count, shown_t
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.schedule import Stop, attempted
 from tidemark.cli.stages import ATTEMPTS, Attempts
-from tidemark.settings import parse_moment
 
 if TYPE_CHECKING:
     from tidemark.backfill import BackfillReport
@@ -40,6 +39,8 @@ def backfill(
 
     Example: `tidemark backfill --from 2024-11-01 --to 2024-11-08 --table sales_order --dry-run`
     """
+    from tidemark.settings import parse_moment  # noqa: PLC0415 -- `--help` does without
+
     called = invocation(ctx)
     pipeline = called.pipeline()
     pipeline.require("source")

@@ -8,7 +8,6 @@ import typer
 from tidemark.cli.options import invocation
 from tidemark.cli.output import new_table, out, print_json, shown_bytes, shown_count
 from tidemark.cli.progress import progress_shown
-from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
     from tidemark.compact import CompactReport
@@ -28,6 +27,8 @@ def compact(
 
     Example: `tidemark compact --retention 14d`
     """
+    from tidemark.settings import parse_duration  # noqa: PLC0415 -- `--help` does without
+
     called = invocation(ctx)
     kept_for = parse_duration(retention)
     with progress_shown() as progress:

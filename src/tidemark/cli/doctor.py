@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tidemark.cli.options import Invocation, invocation
-from tidemark.cli.output import masked, out, print_json
+from tidemark.cli.output import masked, out, print_json, say
 from tidemark.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _show_role(called: Invocation, database: Literal["source", "warehouse", "das
     if called.as_json:
         print_json({"database": database, "sql": script})
     else:
-        typer.echo(script, nl=False)
+        say(script, nl=False)
 
 
 def _show(finding: "Finding") -> None:

@@ -15,7 +15,6 @@ from tidemark.cli.progress import waiting
 from tidemark.cli.schedule import repeated, stopped_by_signals
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, TransientError
-from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
     from tidemark.embedded.generator import Activity
@@ -38,6 +37,8 @@ def generate(
 
     Example: `tidemark generate --rows 50 --seed 7 --every 30s`
     """
+    from tidemark.settings import parse_duration  # noqa: PLC0415 -- `--help` does without
+
     called = invocation(ctx)
     called.pipeline().require("source")
     if every is None:

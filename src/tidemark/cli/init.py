@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tidemark.cli.options import Invocation, invocation
-from tidemark.cli.output import out, print_json
+from tidemark.cli.output import out, print_json, say
 from tidemark.cli.progress import waiting
 
 
@@ -46,7 +46,7 @@ def init(
         print_json({"statements": statements, "dry_run": dry_run})
     elif dry_run:
         for statement in statements:
-            typer.echo(f"{statement};\n")
+            say(f"{statement};\n")
     elif statements:
         for statement in statements:
             out().print(f"  {headline(statement)}", highlight=False, markup=False, soft_wrap=True)

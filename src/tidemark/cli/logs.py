@@ -15,8 +15,8 @@ class _ConsoleHandler(logging.Handler):
         err().print(in_one_block(masked(self.format(record))), markup=False, highlight=False, soft_wrap=True)
 
 
-def configure_logging(*, verbose: bool) -> None:
-    """Send warnings and errors to stderr, and with `verbose` what Tidemark does as well."""
+def configure_logging(*, verbose: bool, quiet: bool = False) -> None:
+    """Send warnings and errors to stderr, with `verbose` what Tidemark does as well, and with `quiet` only errors."""
     formatter = logging.Formatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler = _ConsoleHandler()
@@ -25,4 +25,5 @@ def configure_logging(*, verbose: bool) -> None:
     for before in [each for each in root.handlers if isinstance(each, _ConsoleHandler)]:
         root.removeHandler(before)
     root.addHandler(handler)
+    handler.setLevel(logging.ERROR if quiet else logging.NOTSET)
     logging.getLogger("tidemark").setLevel(logging.INFO if verbose else logging.WARNING)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tidemark.cli.options import Invocation, invocation
-from tidemark.cli.output import out, print_json
+from tidemark.cli.output import out, print_json, say
 from tidemark.cli.progress import waiting
 from tidemark.disclosure import in_one_block
 from tidemark.errors import ConfigError
@@ -156,4 +156,4 @@ def _show(name: str, *, mermaid: bool, as_json: bool) -> None:
     if as_json:
         print_json({"model": loaded.name, "text": as_text(loaded), "mermaid": as_mermaid(loaded)})
     else:
-        typer.echo(as_mermaid(loaded) if mermaid else as_text(loaded), nl=False)
+        say(as_mermaid(loaded) if mermaid else as_text(loaded), nl=False)

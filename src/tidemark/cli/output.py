@@ -17,15 +17,50 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+
+class _Manner:
+    """How this process prints: nothing but errors, or without colours."""
+
+    is_quiet = False
+    is_plain = False
+
+
 # Without a terminal Rich assumes 80 columns and cuts what does not fit. A file or a pipe can take a line of any length.
 UNLIMITED = 10_000
 _KIB = 1024
 
 
+def set_manner(*, quiet: bool, plain: bool) -> None:
+    """Say how to print from now on; the environment says more of it, such as NO_COLOR, which Rich reads itself."""
+    _Manner.is_quiet, _Manner.is_plain = quiet, plain
+    out.cache_clear()
+    err.cache_clear()
+
+
+def is_quiet() -> bool:
+    """Say whether only errors, and what `--json` or `--csv` asks for, are to be printed."""
+    return _Manner.is_quiet
+
+
+def is_plain() -> bool:
+    """Say whether `--no-color` was given."""
+    return _Manner.is_plain
+
+
+def is_seen() -> bool:
+    """Say whether a terminal shows the results, with its width and height; colours alone may be wanted elsewhere."""
+    return sys.stdout.isatty()
+
+
+def can_animate() -> bool:
+    """Say whether lines of stderr may be drawn over: somebody sees them, on a terminal that can do it."""
+    return not _Manner.is_quiet and sys.stderr.isatty() and not err().is_dumb_terminal
+
+
 @cache
 def out() -> "Console":
     """Return the console of results."""
-    return _console(width=None if sys.stdout.isatty() else UNLIMITED)
+    return _console(width=None if sys.stdout.isatty() else UNLIMITED, quiet=_Manner.is_quiet)
 
 
 @cache
@@ -46,7 +81,8 @@ def _console(**options: Any) -> "Console":  # noqa: ANN401 -- passed on
             for segment in super().render(*args, **rest):
                 yield segment if segment.control else segment._replace(text=visible(segment.text))
 
-    return VisibleConsole(highlight=False, **options)
+    # None leaves the choice to Rich, which asks the environment.
+    return VisibleConsole(highlight=False, no_color=_Manner.is_plain or None, **options)
 
 
 def masked(text: str) -> str:
@@ -55,6 +91,12 @@ def masked(text: str) -> str:
     Tidemark's own errors have masked theirs. This is for texts of others, such as a log line of a library.
     """
     return mask_passwords(text)
+
+
+def say(text: str, *, nl: bool = True) -> None:
+    """Print a result as it is, without Rich, which takes longer to load than some commands take."""
+    if not _Manner.is_quiet:
+        typer.echo(text, nl=nl)
 
 
 def print_json(document: object, *, in_one_line: bool = False) -> None:

@@ -7,6 +7,7 @@ commands, because it knows more about options.
 import inspect
 import re
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console, Group
@@ -16,6 +17,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
+
+from tidemark.cli.output import is_plain
 
 THEME = {"option": "bold cyan", "switch": "bold green", "types_sep": "dim", "usage": "yellow"}
 
@@ -29,19 +32,22 @@ class _Names(RegexHighlighter):
 
 
 class _Types(RegexHighlighter):
-    highlights = (r"^(?P<types_sep><)", r"(?P<types_sep>>)$")
+    highlights = (r"^(?P<types_sep>[\[<])", r"(?P<types_sep>[\]>])$")
 
 
 def show_overview(group: Any, ctx: Any) -> None:  # noqa: ANN401 -- Typer keeps the classes of both to itself
     """Print the purpose of the group, its options, and each command with the first sentence of its help."""
-    console = Console(theme=Theme(THEME), highlighter=_Names())
+    console = Console(theme=Theme(THEME), highlighter=_Names(), color_system=None if is_plain() else "auto")
     console.print(Padding(_Names()(group.get_usage(ctx)), 1), style="bold")
     first, *rest = inspect.cleandoc(group.help).split("\n\n")
     more = [each for text in rest for each in (Text(""), _prose(text, "dim"))]
     console.print(Padding(Group(_prose(first), *more), (0, 1, 1, 1)))
     shown = [each for each in group.get_params(ctx) if not each.hidden]
     console.print(_panel("Options", _options(shown, ctx)))
-    console.print(_panel("Commands", _commands(group.commands.values())))
+    listed = list(group.commands.values())
+    width = max(len(each.name) for each in listed)
+    for title, commands in groupby(listed, key=lambda each: each.rich_help_panel):
+        console.print(_panel(title, _commands(commands, width)))
 
 
 def _panel(title: str, table: Table) -> Panel:
@@ -60,12 +66,11 @@ def _options(options: Iterable[Any], ctx: Any) -> Table:  # noqa: ANN401 -- as a
     return table
 
 
-def _commands(commands: Iterable[Any]) -> Table:
-    listed = list(commands)
+def _commands(commands: Iterable[Any], width: int) -> Table:
     table = Table(show_header=False, expand=True, box=None, pad_edge=False, padding=(0, 1))
-    table.add_column(style="bold cyan", no_wrap=True, width=max(len(each.name) for each in listed))
+    table.add_column(style="bold cyan", no_wrap=True, width=width)
     table.add_column(ratio=10)
-    for each in listed:
+    for each in commands:
         table.add_row(Text(each.name), _prose(inspect.cleandoc(each.help).split("\n\n")[0]))
     return table
 

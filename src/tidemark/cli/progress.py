@@ -1,47 +1,76 @@
 """Progress: what is being done right now, shown on a terminal and nowhere else."""
 
-import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from tidemark.cli.output import err, shown_bytes, shown_count
+from tidemark.cli.output import can_animate, err
+from tidemark.cli.pace import Pace
 from tidemark.report import Progress, quiet
+
+# What the line has beside the text: a spinner, the time so far, and the blanks between.
+BESIDE_TEXT = 12
+
+
+class Watched:
+    """A progress that keeps for the display how the stage in hand gets on; several threads may call it."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pace: Pace | None = None
+
+    def __call__(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
+        """Take note of a table."""
+        with self._lock:
+            if self._pace is None or self._pace.stage != stage:
+                self._pace = Pace(stage, self._clock())
+            self._pace.note(table, rows, size_bytes, is_done=bool(seconds), batch=batch)
+
+    def foresee(self, stage: str, rows: Mapping[str, int | None], /) -> None:
+        """Take note of what a stage is about to go through."""
+        with self._lock:
+            self._pace = Pace(stage, self._clock(), expected=rows)
+
+    def observe(self, percent: Callable[[], float], /) -> None:
+        """Take note of what tells how far the engine is with its statement in hand."""
+        with self._lock:
+            if self._pace:
+                self._pace.percent = percent
+
+    def line(self, width: int) -> str:
+        """Say how the stage in hand gets on."""
+        with self._lock:
+            return self._pace.line(self._clock(), width) if self._pace else ""
 
 
 @contextmanager
 def progress_shown() -> Iterator[Progress]:
     """Show the stage and table in hand on one line of stderr, which is erased at the end."""
-    if not sys.stderr.isatty():
+    if not can_animate():
         yield quiet
         return
     from rich.progress import Progress as Display  # noqa: PLC0415 -- only a terminal needs it
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 -- as above
+    from rich.progress import ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn  # noqa: PLC0415 -- as above
+    from rich.text import Text  # noqa: PLC0415 -- as above
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Display(*columns, console=err(), transient=True) as display:
-        task = display.add_task("", total=None)
-        done = dict.fromkeys(("tables", "rows", "bytes"), 0)
-        stage_before = ""
+    watched = Watched(time.monotonic)
 
-        def note(stage: str, table: str, rows: int, size_bytes: int, seconds: float, _batch: int = 0, /) -> None:
-            nonlocal stage_before
-            if stage != stage_before:
-                stage_before = stage
-                done.update(tables=0, rows=0, bytes=0)
-            finished = bool(seconds)
-            done["tables"] += finished
-            done["rows"] += rows
-            done["bytes"] += size_bytes
-            so_far = f"{done['tables']} tables, {shown_count(done['rows'])} rows, {shown_bytes(done['bytes'])} so far"
-            display.update(task, description=f"{stage}: {table} {'done' if finished else '…'} ({so_far})")
+    class PaceColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            del task
+            return Text(watched.line(err().width - BESIDE_TEXT), no_wrap=True, overflow="ellipsis")
 
-        yield note
+    with Display(SpinnerColumn(), PaceColumn(), TimeElapsedColumn(), console=err(), transient=True) as display:
+        display.add_task("", total=None)
+        yield watched
 
 
 @contextmanager
 def waiting(doing: str) -> Iterator[None]:
     """Say on a terminal what is being done until the block ends."""
-    if not sys.stderr.isatty():
+    if not can_animate():
         yield
         return
     with err().status(f"{doing} …"):

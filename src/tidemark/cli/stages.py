@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tidemark.cli.options import Invocation, invocation
-from tidemark.cli.output import err, new_table, out, print_json, shown_bytes, shown_count, shown_time
+from tidemark.cli.output import err, is_quiet, new_table, out, print_json, say, shown_bytes, shown_count, shown_time
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals
 from tidemark.errors import ConfigError, OvertakenError, TidemarkError, TransientError
-from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
     from tidemark.compact import CompactReport
@@ -61,6 +60,8 @@ def run(
 
     Example: `tidemark run --every 10m`
     """
+    from tidemark.settings import parse_duration  # noqa: PLC0415 -- `--help` does without
+
     called = invocation(ctx)
     called.pipeline().require("source", "warehouse")
     if every is None:
@@ -104,8 +105,7 @@ def show_reports(reports: Sequence["StageReport"]) -> None:
     """Print for each stage its tables with rows, bytes and seconds."""
     for report in reports:
         if not report.batches:
-            # Without Rich, which takes longer to load than a stage that finds nothing new.
-            typer.echo(f"{typer.style(report.stage, bold=True)}: nothing new ({report.seconds:.1f} s)")
+            say(f"{report.stage}: nothing new ({report.seconds:.1f} s)")
             continue
         out().print(_table(report))
         if report.watermark:
@@ -157,7 +157,8 @@ def _warn_of_quarantine(reports: Sequence["StageReport"], *, fails: bool) -> Non
         total = each.rows + each.set_aside
         text = f"{name}: {shown_count(each.set_aside)} of {shown_count(total)} rows were set aside"
         text += f" ({each.set_aside / total:.0%}) and are missing there: see tidemark quarantine list"
-        err().print(text, style="bold red", markup=False, soft_wrap=True)
+        if not is_quiet():
+            err().print(text, style="bold red", markup=False, soft_wrap=True)
     if tables and fails:
         raise typer.Exit(QUARANTINE_EXIT)
 

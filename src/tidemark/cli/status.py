@@ -1,18 +1,42 @@
 """The command `status`: how far log, star and warehouse are, and what the next run would do."""
 
+import sys
+import textwrap
+import threading
+import time
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tidemark.cli.options import invocation
-from tidemark.cli.output import err, new_table, out, print_json, shown_age, shown_count, shown_time
+from tidemark.cli.output import (
+    err,
+    is_quiet,
+    is_seen,
+    new_table,
+    out,
+    print_json,
+    say,
+    shown_age,
+    shown_count,
+    shown_time,
+)
 from tidemark.cli.progress import waiting
-from tidemark.errors import TransientError
+from tidemark.cli.screen import Screen, ended_by_interrupt, laid_out
+from tidemark.errors import ConfigError, TransientError
 from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tidemark.last_changes import TableState
     from tidemark.status import Place, Status
+
+NAMES_WIDTH = 23
 
 
 def status(
@@ -22,29 +46,110 @@ def status(
         str | None,
         typer.Option(metavar="TIME", help="End with 3 if the last poll is older, or a place cannot be asked."),
     ] = None,
+    watch: Annotated[
+        str | None,
+        typer.Option(metavar="[SECONDS]", help="Look again every so many seconds, 2 if not said, until Ctrl-C."),
+    ] = None,
 ) -> None:
     """Show batches, watermark, freshness, quarantine and what the next run would do, even when something is away.
 
     With --max-age it is a health check: it ends with 3, and says why, where a schedule seems to stand still.
 
-    Example: `tidemark status --json`
+    Below that come the source's tables, the last changed first: on a terminal as many as fit on the screen.
+
+    With --watch a terminal shows one picture that changes; elsewhere one follows the other, and with --json each is one
+    line.
+
+    Example: `tidemark status --watch 5`
     """
     from tidemark.status import read_status, standstill  # noqa: PLC0415 -- `--help` does without DuckDB
 
     called = invocation(ctx)
+    moments: dict[int, datetime] = {}
+    if watch is not None:
+        # A pipeline for each, because a password in Secrets Manager may have changed.
+        watched(lambda: read_status(called.pipeline(), moments), _seconds(watch), as_json=called.as_json)
+        return
     most = None if max_age is None else parse_duration(max_age)
     with waiting("asking source, buckets and warehouse"):
-        found = read_status(called.pipeline())
+        found = read_status(called.pipeline(), moments)
     reasons = () if most is None else standstill(found, most)
     if called.as_json:
         asked = {} if most is None else {"standstill": reasons}
-        print_json({**asdict(found), "freshness_seconds": found.freshness and found.freshness.total_seconds(), **asked})
+        print_json({**described(found), **asked})
     else:
+        show(found)
+
+
+def watched(read: "Callable[[], Status]", seconds: float, *, as_json: bool) -> None:
+    """Show one status after another until somebody asks to stop, which is no error."""
+    screen = Screen() if is_seen() and not (out().is_dumb_terminal or as_json or is_quiet()) else None
+    with ended_by_interrupt(), screen or nullcontext():
+        while True:
+            found = read()
+            if as_json:
+                print_json(described(found), in_one_line=True)
+            elif screen:
+                screen.paint(partial(show, found))
+            else:
+                show(found)
+                say("")
+            sys.stdout.flush()
+            time.sleep(seconds)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise ConfigError(f"expected a number of seconds above zero after --watch, got {text!r}")
+    return seconds
+
+
+def described(found: "Status") -> dict[str, object]:
+    """Return a status as `--json` prints it."""
+    return {**asdict(found), "freshness_seconds": found.freshness and found.freshness.total_seconds()}
+
+
+def show(found: "Status") -> None:
+    """Print a status, and of the tables as many as fit below it on a terminal."""
+    with out().capture() as captured:
         _show(found)
-    for reason in reasons:
-        err().print(f"standstill: {reason}", style="bold red", markup=False, soft_wrap=True)
-    if reasons:
-        raise typer.Exit(TransientError.exit_code)
+    rows = laid_out(captured.get(), out().width)
+    for row in rows:
+        out().print(row, soft_wrap=True)
+    _show_tables(found, out().height - len(rows) if is_seen() else None)
+
+
+def _show_tables(found: "Status", room: int | None) -> None:
+    """Print the tables of the source within so many lines, without which there is no limit."""
+    from rich.text import Text  # noqa: PLC0415 -- `--json` does without
+
+    from tidemark.cli import grid  # noqa: PLC0415 -- as above
+
+    # A blank line, names, a rule, how many are left out, and the line of the prompt.
+    most = len(found.tables) if room is None else max(room - 5, 0)
+    fits = len(found.tables) <= most + 1
+    shown = dict(list(found.tables.items())[: None if fits else most])
+    cells = [
+        (name, shown_count(state.rows), shown_time(state.changed_at), _ago(found, state), str(state.batch or "-"))
+        for name, state in shown.items()
+    ]
+    rows = [("table", "rows", "last change", "ago", "batch"), *([grid.shown(cell) for cell in row] for row in cells)]
+    if shown:
+        natural = grid.natural_widths(rows)
+        widths = grid.fitted_widths(natural, out().width) or natural
+        for line in ("", *grid.side_by_side(rows, widths, numbers={1, 4})):
+            out().print(Text(line), soft_wrap=True)
+    if not fits:
+        left = shown_count(len(found.tables) - len(shown))
+        out().print(Text(f"{left} more tables: tidemark status --json", style="dim"), soft_wrap=True)
+
+
+def _ago(found: "Status", state: "TableState") -> str:
+    return shown_age(found.now - state.changed_at) if state.changed_at else "-"
 
 
 def _show(found: "Status") -> None:
@@ -85,7 +190,17 @@ def _show(found: "Status") -> None:
         *(("" if number else "the next run would", step) for number, step in enumerate(found.next_steps)),
     ]
     for name, text in facts:
-        out().print(Text(f"{name:<23}{text}"), soft_wrap=True)
+        for line in _beside(f"{name:<{NAMES_WIDTH}}", text):
+            out().print(Text(line), soft_wrap=True)
+
+
+def _beside(name: str, text: str) -> list[str]:
+    """Give the lines of a text beside its name; a terminal gets whole words."""
+    if not is_seen():
+        return [f"{name}{text}"]
+    room = max(out().width, 2 * NAMES_WIDTH)
+    indent = " " * NAMES_WIDTH
+    return textwrap.wrap(text, room, initial_indent=name, subsequent_indent=indent, break_on_hyphens=False) or [name]
 
 
 def _quarantine(found: "Status") -> str:

@@ -74,6 +74,9 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
             connection.execute("set memory_limit = ?", [memory_limit()])
             connection.execute("set temp_directory = ?", [str(scratch / "spill")])
             connection.execute("set timezone = 'UTC'")
+            # So that it counts how far a statement is; it prints nothing.
+            connection.execute("set enable_progress_bar = true")
+            connection.execute("set enable_progress_bar_print = false")
             connection.execute(statement("engine", "create_schema"))
             connection.execute(statement("copy", "create_unescaped"))
             _register(connection, stores, failures)
@@ -143,6 +146,16 @@ class Engine:
                 self._connection = self._connect()
             return self._connection
 
+    def percent(self) -> float:
+        """Say how far the statement in hand is; below zero if nobody knows. Any thread may ask, at any time."""
+        import duckdb
+
+        try:
+            return -1.0 if self._connection is None else self._connection.query_progress()
+        except duckdb.Error:
+            # It was closed meanwhile.
+            return -1.0
+
     @contextmanager
     def working_on(self, what: str) -> Iterator[None]:
         """Name the table that the engine works on until the block ends."""
@@ -207,6 +220,14 @@ class Engine:
     def view(self, name: str, select: Select) -> None:
         """Make a SELECT readable by a name that the model uses."""
         self.execute(statement("engine", "create_view", name=quoted(name), select=select))
+
+    def readable(self, place: Sequence[str], rows: Rows) -> None:
+        """Make a FROM item readable by a name, which may have a schema before it."""
+        *schemas, name = map(quoted, place)
+        for schema in schemas:
+            self.execute(statement("engine", "create_schema_of", schema=schema))
+        whole = Expression(".".join([*schemas, name]))
+        self.execute(statement("engine", "create_named_view", name=whole, select=select("files", "all", rows=rows)))
 
     def seeds(self, paths: Mapping[str, Path]) -> None:
         """Make the model's seeds readable by their names."""

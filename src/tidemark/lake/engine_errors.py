@@ -54,10 +54,7 @@ def _meant(exc: Exception, failures: Sequence[TidemarkError], disk: str) -> Tide
     if isinstance(exc, duckdb.PermissionException):
         message = f"the engine may use only the files of the lake and its own scratch files: {told(exc)}"
         return ConfigError(message, advice=OUTSIDE_ADVICE)
-    # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
-    is_broken = type(exc) is duckdb.Error or (
-        isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc)
-    )
+    is_broken = is_of_broken_file(exc)
     if failures and isinstance(exc, (duckdb.IOException, duckdb.InvalidInputException)):
         return failures[-1]
     if not is_broken and not isinstance(exc, duckdb.IOException):
@@ -72,6 +69,14 @@ def _meant(exc: Exception, failures: Sequence[TidemarkError], disk: str) -> Tide
         )
         return StateError(message, advice=advice)
     return TransientError(f"the engine could not read or write a file: {found}", advice=disk)
+
+
+def is_of_broken_file(exc: Exception) -> bool:
+    """Say whether a data file of the lake is damaged."""
+    import duckdb  # noqa: PLC0415 -- as above
+
+    # For a broken file the Parquet reader raises one of these two; nothing else raises the base class itself.
+    return type(exc) is duckdb.Error or (isinstance(exc, duckdb.InvalidInputException) and FILE_OF_TABLE in str(exc))
 
 
 def out_of_memory(exc: "duckdb.OutOfMemoryException", what: str, taken_bytes: int) -> ConfigError:

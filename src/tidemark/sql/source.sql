@@ -56,6 +56,15 @@ from unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[]) as w (na
 inner join pg_namespace as n on w.schema_name = n.nspname
 inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname;
 
+-- name: estimates
+-- The planner's own counts; below zero where a table was never counted, as after a restore.
+select
+    w.name,
+    c.reltuples
+from unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[]) as w (name, schema_name, table_name)
+inner join pg_namespace as n on w.schema_name = n.nspname
+inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname;
+
 -- name: lock
 lock table {tables} in access share mode;
 

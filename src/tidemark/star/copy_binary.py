@@ -61,6 +61,7 @@ class BinaryRows:
     lake: LakeTable
     types: Mapping[str, str]
     digests: Mapping[str, str]
+    rows: int = 0
     size_bytes: int = 0
     is_binary: ClassVar[bool] = True
 
@@ -88,6 +89,7 @@ class BinaryRows:
                     if not all(batch.column(IS_PLAIN).to_pylist()):
                         raise NoBinaryFormError
                     block = b"".join(batch.column(LINE).to_pylist())
+                    self.rows += batch.num_rows
                     self.size_bytes += len(block)
                     yield block
         yield TRAILER

@@ -43,7 +43,7 @@ from tidemark.log.reach import Reach, require_together
 from tidemark.mirror import history_columns
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, foresee, quiet
 from tidemark.star.limits import limits_of
 from tidemark.star.passing import seen_by
 from tidemark.star.quarantine import open_rows
@@ -100,8 +100,14 @@ class StarEdge:
         """
         head = self.manifests[max(self.manifests)]
         require_together(Reach("log", head.batch, head.pipeline_id), reach_of_star(self.done))
+        foresee(progress, f"verify {STAR}", partial(self._rows_to_go_through, head))
         tables = ((star.name, partial(self.prove, star)) for star in self.model.stars.values())
         return Edge(STAR, self.done.batch, proofs(self.engine, STAR, tables, progress))
+
+    def _rows_to_go_through(self, head: Manifest) -> Mapping[str, int | None]:
+        """Give the rows of the tables that each star table reads: about as much as there is to compute."""
+        rows = {name: entry.rows for name, entry in head.tables.items()}
+        return {star.name: sum(rows.get(name, 0) for name in star.reads) for star in self.model.stars.values()}
 
     def prove(self, star: StarTable) -> TableProof:
         """Compare one table of the star."""

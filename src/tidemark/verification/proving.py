@@ -9,7 +9,7 @@ from deltalake.exceptions import DeltaError
 from tidemark.disclosure import told
 from tidemark.errors import StateError
 from tidemark.lake.engine import Engine
-from tidemark.report import Progress
+from tidemark.report import Progress, observe
 from tidemark.verification.result import TableProof
 
 RESTORE = "restore it from the bucket's older versions, or rebuild it from the log"
@@ -57,6 +57,7 @@ def _proven(
     for name, prove in tables:
         started = time.perf_counter()
         progress(f"verify {edge}", name, 0, 0, 0.0)
+        observe(progress, engine.percent)
         failed_before = len(engine.failures)
         try:
             with engine.working_on(name):

@@ -5,8 +5,9 @@ of hashes that Postgres counted in the batch's own snapshot. Where it agrees, a 
 Where it does not, the version of the source's row says whether that snapshot saw it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tidemark.capture.poll import hashed_by, is_other_choice
 from tidemark.capture.snapshot import Snapshot
@@ -30,6 +31,7 @@ from tidemark.log.columns import Column
 from tidemark.log.latest import HASH, LatestTable, columns_of, open_latest_as_of
 from tidemark.model import SourceTable
 from tidemark.objects import Objects
+from tidemark.report import watched
 from tidemark.verification.matching import KEY, LEFT, RIGHT, Match, compare, differences, judge, stage_lines, verdicts
 from tidemark.verification.records import totals_of
 from tidemark.verification.result import TableProof
@@ -41,13 +43,17 @@ PENDING = ("pending insert", "pending update", "pending delete")
 
 @dataclass(frozen=True)
 class SourceEdge:
-    """The source in one snapshot, and latest as of a batch; one comparison for each table."""
+    """The source in one snapshot, and latest as of a batch; one comparison for each table.
+
+    `seen` is told how many rows and bytes of a table were read so far.
+    """
 
     engine: Engine
     snapshot: Snapshot
     ingestion: Objects
     head: Manifest
     major_version: int
+    seen: Callable[[str, int, int], None] | None = None
 
     def prove(self, table: SourceTable) -> TableProof:
         """Compare one table."""
@@ -86,7 +92,8 @@ class SourceEdge:
         types, before = columns_of(now), columns_of(entry.columns)
         common = {name: types[name] if types[name] == before[name] else "VARCHAR" for name in shared}
         fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in common.items())
-        source = stage_lines(self.engine, self.snapshot.rows(table), types, fields)
+        lines = watched(self.snapshot.rows(table), partial(self.seen, table.name) if self.seen else None)
+        source = stage_lines(self.engine, lines, types, fields)
         return source, select("files", "fields", fields=fields, rows=latest.rows).rows
 
     def _proof(self, table: SourceTable, match: Match, *, is_as_recorded: bool, note: str) -> TableProof:

@@ -28,7 +28,7 @@ from tidemark.postgres.connection import translated
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 from tidemark.postgres.waits import AGAINST_READERS, naming_holders
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, foresee, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import StarEntry, loaded_columns
@@ -150,13 +150,20 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
     require_moment(stars, newest, warehouse.batch, warehouse.captured_at)
     warehouse.require_staging()
     proofs = []
-    for star in _as_loaded(model, stars, warehouse.batch).values():
+    loaded = _as_loaded(model, stars, warehouse.batch)
+    foresee(progress, f"verify {WAREHOUSE}", lambda: _rows_of(warehouse.ledger, loaded))
+    for star in loaded.values():
         started = time.perf_counter()
         progress(f"verify {WAREHOUSE}", star.name, 0, 0, 0.0)
         proofs.append(_prove(star, stars, warehouse))
         rows = proofs[-1].left.rows if proofs[-1].left else 0
         progress(f"verify {WAREHOUSE}", star.name, rows, 0, time.perf_counter() - started)
     return Edge(WAREHOUSE, warehouse.batch, tuple(proofs))
+
+
+def _rows_of(ledger: Sequence[Loaded], stars: Iterable[str]) -> dict[str, int | None]:
+    """Give the rows that all batches brought each table: about those that it has."""
+    return {name: sum(each.row_counts.get(name, 0) for each in ledger) for name in stars}
 
 
 def _as_loaded(model: Model, stars: StarLog, batch: int) -> Mapping[str, StarTable]:

@@ -25,7 +25,7 @@ from tidemark.log.latest import open_latest_as_of
 from tidemark.log.pointer import PointerStore
 from tidemark.model import Model, SourceTable
 from tidemark.objects import Objects
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, Watching, foresee, quiet
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed
 from tidemark.verification.causes import LAWS, RECORDS, SOURCE, STAR, WAREHOUSE, explained
@@ -180,13 +180,19 @@ class _Work:
             check_identity(head, identity)
             sources = self.model.polled
             with source.snapshot(sources.values()) as snapshot:
-                edge = SourceEdge(self.engine, snapshot, self.verify.ingestion, head, identity.major_version)
+                parts = (self.engine, snapshot, self.verify.ingestion, head, identity.major_version)
+                edge = SourceEdge(*parts, seen=self._tell if isinstance(self.progress, Watching) else None)
 
                 def prove(table: SourceTable) -> TableProof:
                     return self._waiting(table, head) or edge.prove(table)
 
+                rows = {name: head.tables[name].rows if name in head.tables else None for name in sources}
+                foresee(self.progress, f"verify {SOURCE}", lambda: rows)
                 tables = self._proofs(SOURCE, ((name, partial(prove, table)) for name, table in sources.items()))
                 return Edge(SOURCE, head.batch, tables)
+
+    def _tell(self, table: str, rows: int, size_bytes: int) -> None:
+        self.progress(f"verify {SOURCE}", table, rows, size_bytes, 0.0)
 
     def _waiting(self, table: SourceTable, head: Manifest) -> TableProof | None:
         """Report a table of latest that lacks a batch, None when it lacks none.

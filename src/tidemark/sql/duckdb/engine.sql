@@ -13,6 +13,12 @@ drop table {table};
 -- name: create_view
 create or replace temp view {name} as {select};
 
+-- name: create_schema_of
+create schema if not exists {schema};
+
+-- name: create_named_view
+create view {name} as {select};
+
 -- name: create_seed
 create or replace temp table {name} as
 select *
