@@ -79,6 +79,10 @@ def status(
         print_json({**described(found), **asked})
     else:
         show(found)
+    for reason in reasons:
+        err().print(f"standstill: {reason}", style="bold red", markup=False, soft_wrap=True)
+    if reasons:
+        raise typer.Exit(TransientError.exit_code)
 
 
 def watched(read: "Callable[[], Status]", seconds: float, *, as_json: bool) -> None:
