@@ -131,7 +131,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime ingest transform load dev peer-dlt peer-ingestr; do \
+	@for name in build runtime ingest transform load dev openlineage otel peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -140,7 +140,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime ingest transform load dev; do \
+	@for name in build runtime ingest transform load dev openlineage otel; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done
@@ -165,9 +165,9 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt $(VENV)/.made
 	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+$(VENV)/.dev: requirements/dev.txt requirements/openlineage.txt requirements/otel.txt $(VENV)/.runtime
 	@echo "installing the tools for checks and tests (80 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dev.txt -r requirements/openlineage.txt -r requirements/otel.txt
 	@touch $@
 
 $(VENV)/.package: pyproject.toml $(VENV)/.runtime

@@ -87,6 +87,9 @@ def _shared(
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
     sslrootcert: Annotated[str | None, _setting("FILE", "Authorities that prove the servers, or system.")] = None,
     show_values: Annotated[str | None, _setting("BOOL", "true: errors and logs quote the values of rows.")] = None,
+    freshness: Annotated[str | None, _setting("TIME", "How old the warehouse may be before it is late.")] = None,
+    webhook_url: Annotated[str | None, _setting("URL", "https://… that is told of failures and recoveries.")] = None,
+    webhook_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the webhook's URL.")] = None,
 ) -> None:
     pass
 
