@@ -25,6 +25,6 @@ USER 10001
 WORKDIR /var/lib/tidemark
 VOLUME /var/lib/tidemark
 # A baseline may take long; after it, three rounds may fail before the container counts as unhealthy.
-HEALTHCHECK --interval=5m --timeout=1m --start-period=30m CMD ["tidemark", "status", "--max-age", "30m"]
+HEALTHCHECK --interval=5m --timeout=1m --start-period=30m CMD ["tidemark", "status", "--check"]
 ENTRYPOINT ["tidemark"]
 CMD ["run", "--every", "10m"]

@@ -9,6 +9,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
+# The requirements of checks and tests: the tools, and the extras that few users install.
+CHECKED := dev docs deploy openlineage otel
 SELECTS := $(wildcard src/tidemark/models/*/dimension src/tidemark/models/*/fact)
 # Figures of the dashboard, whose parameters sqlfluff knows from src/tidemark/models/.sqlfluff.
 FIGURES := $(wildcard src/tidemark/models/*/dashboard)
@@ -141,7 +143,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime dashboard ingest transform load dev docs deploy peer-dlt peer-ingestr; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -150,7 +152,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime dashboard ingest transform load dev docs deploy; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done
@@ -175,10 +177,10 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/dashboard.txt requiremen
 	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt -r requirements/dashboard.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/docs.txt requirements/deploy.txt $(VENV)/.runtime
+$(VENV)/.dev: $(CHECKED:%=requirements/%.txt) $(VENV)/.runtime
 	@echo "installing the tools for checks and tests (120 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt -r requirements/dev.txt \
-		-r requirements/docs.txt -r requirements/deploy.txt
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt \
+		$(CHECKED:%=-r requirements/%.txt)
 	@touch $@
 
 $(VENV)/.package: pyproject.toml src/tidemark/__init__.py $(VENV)/.runtime

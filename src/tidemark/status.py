@@ -5,7 +5,7 @@ Every place is asked by itself, so that a place that cannot be reached hides not
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -16,12 +16,15 @@ from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import Pointer, misfit
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect
+from tidemark.runs.health import Health, Vitals, judged
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import count_set_aside
 from tidemark.warehouse.session import LedgerRow, ledger, misfit_of
 
 logger = logging.getLogger(__name__)
 Found = TypeVar("Found")
+# So many runs are looked at: more than come between two verifications of a day, with a run each ten minutes.
+RUNS = 300
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Status:
     is the moment up to which the warehouse is known to hold what the source held. `quarantine` counts the open rows by
     star table. `drift` says how the source's tables changed their shape in batch `drift_batch`, the last that brought
     such a change. `left_out` has the tables that a mirror cannot have, each with the reason. `tables` has the source's
-    tables, the last changed first.
+    tables, the last changed first. `health` judges all of it, together with the record of runs.
     """
 
     source: Place
@@ -67,6 +70,7 @@ class Status:
     drift_batch: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, TableState] = field(default_factory=dict)
+    health: Health | None = None
 
     @property
     def freshness(self) -> timedelta | None:
@@ -98,7 +102,7 @@ def read_status(pipeline: Pipeline, moments: dict[int, datetime] | None = None) 
     moments = {} if moments is None else moments
     moments |= {row.batch: row.captured_at for row in rows or [] if head and row.pipeline_id == head.pipeline_id}
     tables, _ = _asked(lambda: last_changes(ChangeLog(pipeline.ingestion), head, moments) if head else {})
-    return Status(
+    found = Status(
         source=source,
         log=log,
         processed=processed,
@@ -114,6 +118,32 @@ def read_status(pipeline: Pipeline, moments: dict[int, datetime] | None = None) 
         drift_batch=head.drift_batch if head else 0,
         left_out=head.left_out if head else {},
         tables=tables or {},
+    )
+    return replace(found, health=judged(_vitals(found, pipeline)))
+
+
+def _vitals(found: Status, pipeline: Pipeline) -> Vitals:
+    places = {
+        "source": found.source,
+        "change log": found.log,
+        "pointer": found.pointer,
+        "star": found.processed,
+        "warehouse": found.warehouse,
+    }
+    unset = {name for name in ("source", "warehouse") if not pipeline.is_configured(name)}
+    is_new_drift = bool(found.drift_batch) and found.drift_batch == found.log.batch
+    return Vitals(
+        found.now,
+        pipeline.settings.freshness,
+        found.fresh_as_of,
+        {name: place.problem for name, place in places.items() if place.problem and name not in unset},
+        {name: place.misfit for name, place in places.items() if place.misfit},
+        pipeline.records.newest(RUNS),
+        found.quarantine,
+        found.warehouse.rows,
+        found.drift if is_new_drift else (),
+        is_new=found.log.batch == 0,
+        has_warehouse="warehouse" not in unset,
     )
 
 
@@ -131,23 +161,6 @@ def fresh_as_of(log: Place, warehouse: Place, pointer: Pointer | None) -> dateti
     if log.batch == warehouse.batch == pointer.batch:
         return pointer.checked_at
     return min(warehouse.captured_at, pointer.checked_at)
-
-
-def standstill(found: Status, most: timedelta) -> tuple[str, ...]:
-    """Say, in one sentence each, why a schedule seems to stand still: none if it polled within `most`."""
-    places = {
-        "the source": found.source,
-        "the change log": found.log,
-        "the pointer": found.pointer,
-        "the star": found.processed,
-        "the warehouse": found.warehouse,
-    }
-    reasons = [f"{name} cannot be asked" for name, place in places.items() if place.problem]
-    if found.checked_at is None:
-        reasons += [] if found.pointer.problem else ["there was no poll yet"]
-    elif found.now - found.checked_at > most:
-        reasons.append(f"the last poll was at {found.checked_at:%Y-%m-%d %H:%M:%S} UTC, more than {most} ago")
-    return tuple(reasons)
 
 
 def next_steps(

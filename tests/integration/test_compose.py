@@ -18,7 +18,7 @@ from tests.support.s3 import S3
 from tidemark import __version__
 
 WAREHOUSE = "warehouse"
-HEALTH = ("status", "--max-age", "30m")
+HEALTH = ("status", "--check")
 
 
 @pytest.fixture
@@ -74,16 +74,17 @@ def test_a_round_with_the_settings_of_compose_brings_the_shop_into_the_warehouse
     name, *rest = services()["tidemark"]["command"]
     assert (name, rest) == ("run", ["--every", "10m"])
 
-    assert "there was no poll yet" in tidemark(settings, *HEALTH, expect=3)
+    assert "nothing has run yet" in tidemark(settings, *HEALTH)
     tidemark(settings, name)
 
     with psycopg.connect(settings["TIDEMARK_WAREHOUSE_URL"]) as warehouse:
         rows = warehouse.execute("select customer_id, sum(amount)::text from purchase group by 1 order by 1")
         assert rows.fetchall() == [(1, "34.90"), (2, "3.50"), (3, "120.00")]
     tidemark(settings, *HEALTH)
-    assert "the last poll was at" in tidemark(settings, "status", "--max-age", "1us", "--json", expect=3)
+    late = {**settings, "TIDEMARK_FRESHNESS": "1us"}
+    assert "the warehouse is late" in tidemark(late, *HEALTH, "--json", expect=3)
     away = {**settings, "TIDEMARK_WAREHOUSE_URL": "postgresql://postgres@127.0.0.1:1/warehouse"}
-    assert "standstill: the warehouse cannot be asked" in tidemark(away, *HEALTH, expect=3)
+    assert "red, in trouble: the warehouse cannot be asked" in tidemark(away, *HEALTH, expect=3)
 
 
 @pytest.mark.exhaustive

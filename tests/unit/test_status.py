@@ -8,7 +8,7 @@ import pytest
 
 from tidemark.cli.app import app
 from tidemark.log.pointer import Pointer
-from tidemark.status import Place, Status, fresh_as_of, next_steps, standstill
+from tidemark.status import Place, fresh_as_of, next_steps
 
 CAPTURED = datetime(2024, 11, 14, 10, tzinfo=UTC)
 CHECKED = CAPTURED + timedelta(hours=1)
@@ -22,40 +22,6 @@ def at(batch: int) -> Place:
 
 def pointer(batch: int) -> Pointer:
     return Pointer("1b4e28ba-2fa1-11d2-883f-0016d3cca427", batch, CAPTURED, CHECKED)
-
-
-def status(pointer: Place | None = None, warehouse: Place | None = None) -> Status:
-    """Make a status an hour after its last poll, of which a pointer that is given knows nothing."""
-    return Status(
-        source=Place(),
-        log=at(1),
-        processed=at(1),
-        warehouse=warehouse or at(1),
-        pointer=pointer or at(1),
-        watermark=CAPTURED,
-        checked_at=None if pointer else CHECKED,
-        fresh_as_of=CHECKED,
-        next_steps=(),
-        now=CHECKED + timedelta(hours=1),
-    )
-
-
-def test_a_poll_within_the_age_is_no_standstill() -> None:
-    assert standstill(status(), timedelta(hours=1)) == ()
-
-
-@pytest.mark.parametrize(
-    ("found", "reasons"),
-    [
-        (status(), ("the last poll was at 2024-11-14 11:00:00 UTC, more than 0:59:59 ago",)),
-        (status(pointer=NOTHING), ("there was no poll yet",)),
-        (status(pointer=AWAY), ("the pointer cannot be asked",)),
-        (status(warehouse=AWAY, pointer=AWAY), ("the pointer cannot be asked", "the warehouse cannot be asked")),
-    ],
-    ids=["old", "none", "unknown", "away"],
-)
-def test_what_stands_still_says_why(found: Status, reasons: tuple[str, ...]) -> None:
-    assert standstill(found, timedelta(minutes=59, seconds=59)) == reasons
 
 
 def test_a_first_run_reads_everything() -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.cli.metrics_file import MetricsFile, checked_place, write_metrics
 from tidemark.cli.options import invocation
 from tidemark.cli.output import (
-    err,
     is_quiet,
     is_seen,
     new_table,
@@ -27,42 +27,41 @@ from tidemark.cli.output import (
 from tidemark.cli.progress import waiting
 from tidemark.cli.screen import Screen, ended_by_interrupt, laid_out
 from tidemark.errors import ConfigError, TransientError
-from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from tidemark.last_changes import TableState
+    from tidemark.runs.health import Health
     from tidemark.status import Place, Status
 
 NAMES_WIDTH = 23
+STYLES = {"green": "green", "amber": "yellow", "red": "bold red"}
 
 
 def status(
     ctx: typer.Context,
     *,
-    max_age: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="End with 3 if the last poll is older, or a place cannot be asked."),
-    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="End with 3 while the health is red.")] = False,
+    metrics_file: MetricsFile = None,
     watch: Annotated[
         str | None,
         typer.Option(metavar="[SECONDS]", help="Look again every so many seconds, 2 if not said, until Ctrl-C."),
     ] = None,
 ) -> None:
-    """Show batches, watermark, freshness, quarantine and what the next run would do, even when something is away.
+    """Show health, batches, watermark, freshness, quarantine and what the next run would do.
 
-    With --max-age it is a health check: it ends with 3, and says why, where a schedule seems to stand still.
-
-    Below that come the source's tables, the last changed first: on a terminal as many as fit on the screen.
+    The first line is the health: green, amber or red, with the reasons. Each place is asked by itself, so that one that
+    is away hides nothing of the others. At the end come the source's tables, the last changed first: on a terminal as
+    many as fit on the screen.
 
     With --watch a terminal shows one picture that changes; elsewhere one follows the other, and with --json each is one
     line.
 
     Example: `tidemark status --watch 5`
     """
-    from tidemark.status import read_status, standstill  # noqa: PLC0415 -- `--help` does without DuckDB
+    from tidemark.status import read_status  # noqa: PLC0415 -- `--help` does without DuckDB
 
     called = invocation(ctx)
     moments: dict[int, datetime] = {}
@@ -70,18 +69,16 @@ def status(
         # A pipeline for each, because a password in Secrets Manager may have changed.
         watched(lambda: read_status(called.pipeline(), moments), _seconds(watch), as_json=called.as_json)
         return
-    most = None if max_age is None else parse_duration(max_age)
+    place, pipeline = checked_place(metrics_file), called.pipeline()
     with waiting("asking source, buckets and warehouse"):
-        found = read_status(called.pipeline(), moments)
-    reasons = () if most is None else standstill(found, most)
+        found = read_status(pipeline, moments)
+        if place:
+            write_metrics(pipeline, place, found)
     if called.as_json:
-        asked = {} if most is None else {"standstill": reasons}
-        print_json({**described(found), **asked})
+        print_json(described(found))
     else:
         show(found)
-    for reason in reasons:
-        err().print(f"standstill: {reason}", style="bold red", markup=False, soft_wrap=True)
-    if reasons:
+    if check and found.health and found.health.colour == "red":
         raise typer.Exit(TransientError.exit_code)
 
 
@@ -159,6 +156,8 @@ def _ago(found: "Status", state: "TableState") -> str:
 def _show(found: "Status") -> None:
     from rich.text import Text  # noqa: PLC0415 -- `--json` does without
 
+    if found.health:
+        _show_health(found.health)
     table = new_table("place", "newest batch", "source as of", "rows", numbers=("newest batch", "rows"))
     for name, place in (
         ("change log", found.log),
@@ -205,6 +204,16 @@ def _beside(name: str, text: str) -> list[str]:
     room = max(out().width, 2 * NAMES_WIDTH)
     indent = " " * NAMES_WIDTH
     return textwrap.wrap(text, room, initial_indent=name, subsequent_indent=indent, break_on_hyphens=False) or [name]
+
+
+def _show_health(health: "Health") -> None:
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
+    style = STYLES[health.colour]
+    first, *others = health.reasons or ("",)
+    line = f"{health.colour}, {health.word}{f': {first}' if first else ''}"
+    for text in (line, *(f"{'':{len(health.colour) + 2}}{other}" for other in others)):
+        out().print(Text(text, style=style), soft_wrap=True)
 
 
 def _quarantine(found: "Status") -> str:
