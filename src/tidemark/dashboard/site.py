@@ -253,4 +253,4 @@ def _figures_of(model: "Model") -> tuple[Sequence[Figure], Sequence[Filter]]:
 def runnable(statement: str, values: Mapping[str, str | None]) -> str:
     """Write a SELECT with its values in it, for a person to copy into psql; the server gets it in another way."""
     literals = {name: sql.Literal(value).as_string() for name, value in values.items()}
-    return statement % literals if "%" in statement else statement
+    return f"{statement % literals if '%' in statement else statement};"
