@@ -144,6 +144,22 @@ def test_a_value_of_a_filter_is_never_read_as_sql(rig: Rig, address: str, value:
     assert rig.count("dim_currency") > 0
 
 
+def test_a_value_of_a_row_is_never_read_as_html(kept_rig: Callable[..., Rig], tmp_path: Path) -> None:
+    rig = kept_rig(f"totesys after {BATCHES} batches", small_totesys(BATCHES))
+    trap = "\"'><script>alert(1)</script>{{ 1234 * 1234 }}\u202e"
+    with psycopg.connect(rig.warehouse_url) as connection:
+        connection.execute("update dim_staff set first_name = %s, department_name = %s", [trap, trap])
+
+    with serving(wiring(rig, tmp_path / "lake")) as address:
+        for path in ("/figure/sales_units_by_staff", "/page/sales", f"/page/sales?department={quote(trap)}"):
+            page = get(address, path).text
+
+            assert "&lt;script&gt;alert(1)" in page
+            assert "<script>" not in page
+            assert "1522756" not in page
+            assert "\u202e" not in page
+
+
 def test_a_page_offers_what_the_model_filters_by(rig: Rig, address: str) -> None:
     page = get(address, "/page/sales?currency=EUR&first=x").text
 
@@ -387,7 +403,10 @@ def test_a_mirror_shows_how_its_tables_have_grown(postgres: Postgres, tmp_path: 
         rig.change('delete from "odd & name" where id = 1', """update "odd & name" set step = 'x' where id = 2""")
         rig.run()
 
-        with serving(wiring(rig, tmp_path / "lake")) as address:
+        with psycopg.connect(rig.warehouse_url, autocommit=True) as connection:
+            connection.execute(role_sql(rig.model, "dashboard").encode())
+        role = re.sub("postgres(:[^@]*)?@", f"{ROLES['dashboard']}@", rig.warehouse_url, count=1)
+        with serving(wiring(rig, tmp_path / "lake", warehouse_url=role)) as address:
             tables = get(address, "/page/tables").text
             (link,) = re.findall(r'<h2><a href="([^"]+)"', tables)
             figure = get(address, html.unescape(link))
