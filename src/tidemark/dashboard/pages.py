@@ -39,6 +39,7 @@ def environment(link: Link, static: Callable[[str], str], *, is_live: bool) -> E
     made.filters |= {
         "shown": numbers.shown,
         "short": numbers.short,
+        "plain": numbers.plain,
         "age": numbers.age,
         "size": numbers.size,
         "moment": moment,
