@@ -133,7 +133,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime dashboard ingest transform load dev peer-dlt peer-ingestr; do \
+	@for name in build runtime dashboard ingest transform load dev openlineage otel peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -142,7 +142,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime dashboard ingest transform load dev; do \
+	@for name in build runtime dashboard ingest transform load dev openlineage otel; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done
@@ -167,9 +167,9 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/dashboard.txt requiremen
 	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt -r requirements/dashboard.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+$(VENV)/.dev: requirements/dev.txt requirements/openlineage.txt requirements/otel.txt $(VENV)/.runtime
 	@echo "installing the tools for checks and tests (80 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt -r requirements/dev.txt -r requirements/openlineage.txt -r requirements/otel.txt
 	@touch $@
 
 $(VENV)/.package: pyproject.toml $(VENV)/.runtime

@@ -107,6 +107,14 @@ def without_values(text: str) -> str:
     return text if _Values.are_shown else QUOTED.sub(_hidden, text)
 
 
+def with_no_values(message: str) -> str:
+    """Give a message of ours as it may be kept or sent on, even by a process whose messages show the values of rows.
+
+    Then names in quotes go too, because nothing tells them from values any more.
+    """
+    return QUOTED.sub(_hidden, message) if _Values.are_shown else message
+
+
 def _hidden(found: re.Match[str]) -> str:
     if found["text"]:
         return f"'{HIDDEN}'"

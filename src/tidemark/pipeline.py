@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tidemark.rebuild import Rebuild
     from tidemark.rebuild_warehouse import RebuildWarehouse
     from tidemark.replay import Replay
+    from tidemark.runs.records import Records
+    from tidemark.runs.watching import Watchers
     from tidemark.star.star_manifest import Processed
     from tidemark.transform import Transform
     from tidemark.verification.verify import Verify
@@ -60,7 +62,7 @@ class Pipeline:
         problems = [
             f"{variable(f'{name}_url')} is not set: set it, or give {flag(f'{name}_url')}"
             for name in databases
-            if not self._is_configured(name)
+            if not self.is_configured(name)
         ]
         if problems:
             raise ConfigError.of(problems)
@@ -122,7 +124,7 @@ class Pipeline:
         from tidemark.log.changelog import ChangeLog
 
         model = completed_by_log(known, ChangeLog(self.ingestion))
-        if lacking(model) and self._is_configured("source"):
+        if lacking(model) and self.is_configured("source"):
             from tidemark.capture.source_columns import read_columns
 
             return completed(model, read_columns(self.source_url, model))
@@ -197,15 +199,33 @@ class Pipeline:
 
         model = self.whole_model
         return Verify(
-            self._salted(model) if self._is_configured("source") else model,
+            self._salted(model) if self.is_configured("source") else model,
             self.ingestion,
             self.processed,
             self.pointer,
-            self.source_url if self._is_configured("source") else None,
-            self.warehouse_url if self._is_configured("warehouse") else None,
+            self.source_url if self.is_configured("source") else None,
+            self.warehouse_url if self.is_configured("warehouse") else None,
             self.clock,
             self.settings.yield_after,
         )
+
+    @property
+    def records(self) -> Records:
+        """The record of runs: in the warehouse if one is configured, and beside the pointer; with its webhook."""
+        from tidemark.signalling import records_of
+
+        return records_of(self.settings, self.clock, self._url_of("warehouse"), lambda: self.processed)
+
+    def watchers(self, command: str) -> Watchers | None:
+        """Wire what is told of each stage of a run; None if nobody asks for that."""
+        from tidemark.signalling import watchers_of
+
+        return watchers_of(
+            self.settings, self.clock, command, lambda: self.model, self._url_of("source"), self._url_of("warehouse")
+        )
+
+    def _url_of(self, database: Database) -> Callable[[], str] | None:
+        return (lambda: str(getattr(self, f"{database}_url"))) if self.is_configured(database) else None
 
     def renewed(self) -> Pipeline | None:
         """Give the same pipeline with the addresses that its secrets hold now; None if no address has changed.
@@ -253,7 +273,8 @@ class Pipeline:
         batch = newest()
         return model.following(batch.mirrored if batch else {})
 
-    def _is_configured(self, database: Database) -> bool:
+    def is_configured(self, database: Database) -> bool:
+        """Say whether the settings name this database."""
         return bool(getattr(self.settings, f"{database}_url") or getattr(self.settings, f"{database}_secret"))
 
     def _salted(self, model: Model) -> Model:

@@ -82,7 +82,7 @@ class RebuildWarehouse:
 
     def _shaped(self, connection: psycopg.Connection, what: str) -> Plan:
         """Give the warehouse the tables and columns that it lacks; return the plan, whose rest is still to be run."""
-        plan = plan_of(connection, self.model, only_if_allowed=True)
+        plan = plan_of(connection, self.model, only_if_allowed=True, with_records=False)
         if not may_compare(connection):
             logger.warning(
                 "%s: the role may not create a schema, so its tables were not compared with those of the model", what

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+# What a whole run does, in this order.
+STAGES = ("ingest", "transform", "load")
 # A larger part of a table's rows than this is rather a fault of the model than of single values.
 MOST_SET_ASIDE = 0.01
 

@@ -12,9 +12,11 @@ from urllib.parse import quote, urlencode
 from tidemark.choosing import SHORTEST_SALT
 from tidemark.errors import ConfigError
 from tidemark.objects.aws_client import aws_errors, open_client, open_session
+from tidemark.settings import parse_webhook
 
 REQUIRED = ("host", "dbname", "username", "password")
 SHAPE_OF_SALT = '{"salt": …}'
+SHAPE_OF_WEBHOOK = '{"url": …}'
 SHAPE = '{"host": …, "port": …, "dbname": …, "username": …, "password": …}'
 
 
@@ -45,6 +47,22 @@ def mask_salt(secret_id: str) -> str:
         message = f"the salt in secret {secret_id!r} is too short: expected {SHORTEST_SALT} characters or more"
         raise ConfigError(message, advice=f"write a longer one as {SHAPE_OF_SALT}", secret=secret_id)
     return salt
+
+
+def webhook_url(secret_id: str) -> str:
+    """Return the address of a webhook that a secret holds, whose text is one JSON object.
+
+    Raises:
+        ConfigError: there is no such secret, we may not read it, or it holds no such address.
+        TransientError: Secrets Manager is away.
+
+    """
+    url = str(_members(secret_id, SHAPE_OF_WEBHOOK, ("url",))["url"])
+    try:
+        return parse_webhook(url)
+    except ConfigError as exc:
+        message = f"secret {secret_id!r} holds no webhook: {exc.message}"
+        raise ConfigError(message, advice=f"write it as {SHAPE_OF_WEBHOOK}", secret=secret_id) from None
 
 
 def _members(secret_id: str, shape: str, required: Sequence[str]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|m|h|d)")
 _SIZE = re.compile(r"[1-9][0-9]*\s*[KMGT]i?B")
 _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
+# Without blanks and control characters, which each reader of an address treats in its own way.
+_WEBHOOK = re.compile(r"https?://[\x21-\x7e]+")
 _USER_PASSWORD = re.compile(r"^([^:]*://[^:]*):.*@", re.DOTALL)
 _QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 
@@ -103,6 +105,9 @@ class Settings:
     sslrootcert: str | None = None
     show_values: bool = False
     dashboard_token: str | None = None
+    freshness: timedelta = field(default=timedelta(minutes=30))
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.masked().items())
@@ -110,11 +115,13 @@ class Settings:
 
     def masked(self) -> dict[str, Any]:
         """Return the settings by name, as they may be shown and logged."""
-        return {
+        shown = {
             each.name: mask_password(value) if each.name.endswith(("_url", "_salt", "_token")) and value else value
             for each in fields(self)
             for value in [getattr(self, each.name)]
         }
+        # Whoever knows a webhook's address may post there, so all of it is secret.
+        return shown | {"webhook_url": "***" if self.webhook_url else None}
 
 
 NAMES = tuple(each.name for each in fields(Settings))
@@ -178,6 +185,11 @@ def load(flags: Mapping[str, str | None], *, environ: Mapping[str, str] | None =
     if problems:
         raise ConfigError.of(problems)
     return Settings(**values)
+
+
+def standard_variable(*names: str) -> str | None:
+    """Return the first of these variables that is set: they belong to libraries of others, which read them as well."""
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def armed_fault() -> str | None:
@@ -262,6 +274,31 @@ def _parse_yield_after(text: str) -> timedelta | None:
     return found
 
 
+def parse_webhook(text: str) -> str:
+    """Return the address of a webhook.
+
+    Raises:
+        ConfigError: it is none; its text is a secret and is not shown.
+    """
+    parts = urlsplit(text)
+    if not _WEBHOOK.fullmatch(text) or not parts.hostname or parts.username or parts.fragment:
+        raise ConfigError("expected an address such as https://hooks.example.com/…, got something else")
+    try:
+        parts.port  # noqa: B018 -- as above
+    except ValueError:
+        raise ConfigError(
+            "expected an address such as https://hooks.example.com/…, got one with a wrong port"
+        ) from None
+    return text
+
+
+def _parse_freshness(text: str) -> timedelta:
+    found = parse_duration(text)
+    if not found:
+        raise ConfigError(f"expected a duration above zero such as 30m, got {text!r}")
+    return found
+
+
 def names_in(text: str | None) -> tuple[str, ...]:
     """Return the names in a setting that lists some."""
     return tuple(each.strip() for each in text.split(",")) if text else ()
@@ -300,4 +337,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "include": _parse_names,
     "exclude": _parse_names,
     "show_values": _parse_choice,
+    "freshness": _parse_freshness,
+    "webhook_url": parse_webhook,
 }

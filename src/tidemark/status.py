@@ -5,7 +5,7 @@ Every place is asked by itself, so that a place that cannot be reached hides not
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -15,12 +15,15 @@ from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.log.pointer import Pointer, misfit
 from tidemark.pipeline import Pipeline
 from tidemark.postgres.connection import connect
+from tidemark.runs.health import Health, Vitals, judged
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import count_set_aside
 from tidemark.warehouse.session import LedgerRow, ledger, misfit_of
 
 logger = logging.getLogger(__name__)
 Found = TypeVar("Found")
+# So many runs are looked at: more than come between two verifications of a day, with a run each ten minutes.
+RUNS = 300
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Status:
     `watermark` is where the next poll's cursor starts. `checked_at` is when the source was last polled. `fresh_as_of`
     is the moment up to which the warehouse is known to hold what the source held. `quarantine` counts the open rows by
     star table. `drift` says how the source's tables changed their shape in batch `drift_batch`, the last that brought
-    such a change. `left_out` has the tables that a mirror cannot have, each with the reason.
+    such a change. `left_out` has the tables that a mirror cannot have, each with the reason. `health` judges all of it,
+    together with the record of runs.
     """
 
     source: Place
@@ -64,6 +68,7 @@ class Status:
     drift: Sequence[str] = ()
     drift_batch: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
+    health: Health | None = None
 
     @property
     def freshness(self) -> timedelta | None:
@@ -89,7 +94,7 @@ def read_status(pipeline: Pipeline) -> Status:
     processed, quarantine = _processed(pipeline)
     warehouse = _away(warehouse_problem) if warehouse_problem else _warehouse(rows or [], str(unfit) if unfit else None)
     watermark = head.watermark if head else None
-    return Status(
+    found = Status(
         source=source,
         log=log,
         processed=processed,
@@ -104,6 +109,32 @@ def read_status(pipeline: Pipeline) -> Status:
         drift=head.drift if head else (),
         drift_batch=head.drift_batch if head else 0,
         left_out=head.left_out if head else {},
+    )
+    return replace(found, health=judged(_vitals(found, pipeline)))
+
+
+def _vitals(found: Status, pipeline: Pipeline) -> Vitals:
+    places = {
+        "source": found.source,
+        "change log": found.log,
+        "pointer": found.pointer,
+        "star": found.processed,
+        "warehouse": found.warehouse,
+    }
+    unset = {name for name in ("source", "warehouse") if not pipeline.is_configured(name)}
+    is_new_drift = bool(found.drift_batch) and found.drift_batch == found.log.batch
+    return Vitals(
+        found.now,
+        pipeline.settings.freshness,
+        found.fresh_as_of,
+        {name: place.problem for name, place in places.items() if place.problem and name not in unset},
+        {name: place.misfit for name, place in places.items() if place.misfit},
+        pipeline.records.newest(RUNS),
+        found.quarantine,
+        found.warehouse.rows,
+        found.drift if is_new_drift else (),
+        is_new=found.log.batch == 0,
+        has_warehouse="warehouse" not in unset,
     )
 
 

@@ -13,7 +13,7 @@ from tests.support.s3 import S3
 from tidemark import secrets
 from tidemark.errors import ConfigError, TransientError
 from tidemark.pipeline import wire
-from tidemark.secrets import database_url, mask_salt
+from tidemark.secrets import database_url, mask_salt, webhook_url
 from tidemark.settings import Settings
 
 NAME = "tidemark/source"
@@ -138,3 +138,20 @@ def test_a_secret_gives_the_salt() -> None:
     keep('{"salt": "a long and secret salt"}')
 
     assert mask_salt(NAME) == "a long and secret salt"
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_secret_gives_the_address_of_the_webhook() -> None:
+    keep('{"url": "https://hooks.example.com/s3cr3t"}')
+
+    assert webhook_url(NAME) == "https://hooks.example.com/s3cr3t"
+
+
+@pytest.mark.usefixtures("s3")
+def test_an_address_of_a_webhook_that_is_none_is_refused_and_not_quoted() -> None:
+    keep('{"url": "ftp://hooks.example.com/s3cr3t"}')
+
+    with pytest.raises(ConfigError, match="holds no webhook: expected an address such as https") as caught:
+        webhook_url(NAME)
+
+    assert "s3cr3t" not in str(caught.value)

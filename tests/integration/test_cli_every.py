@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.support.postgres import Postgres
+from tests.support.receiver import receiving
 from tests.support.site import PATIENCE_SECONDS, Site, batches_loaded, new_site, proxy, read_until, stop, wait_for
 
 
@@ -47,6 +48,9 @@ def test_a_signal_ends_a_plain_run_with_128_and_its_number_in_one_line(site: Sit
 
     assert (process.returncode, out) == (128 + number, "")
     assert err == f"ended by {number.name}: what was not committed is part of nothing\n"
+    [record] = (site.folder / ".tidemark" / "pointer.json.runs").glob("*.json")
+    found = json.loads(record.read_text("utf-8"))
+    assert (found["outcome"], found["message"]) == ("ended", f"ended by signal {number}")
     assert batches_loaded(site) == 0
 
 
@@ -114,13 +118,17 @@ def test_a_schedule_survives_a_source_that_is_away(site: Site) -> None:
 def test_a_schedule_survives_a_warehouse_that_is_away(site: Site) -> None:
     site.run("init")
     every_second = ("run", "--every", "1s", "--attempts", "1")
-    with proxy(site.warehouse) as (url, come_back), site.started(*every_second, TIDEMARK_WAREHOUSE_URL=url) as process:
-        errors = read_until(process, "next attempt in")
-        come_back()
-        wait_for(lambda: batches_loaded(site) == 1)
-        _, err = stop(process)
+    with receiving() as receiver, proxy(site.warehouse) as (url, come_back):
+        settings = {"TIDEMARK_WAREHOUSE_URL": url, "TIDEMARK_WEBHOOK_URL": f"{receiver.url}/hook"}
+        with site.started(*every_second, **settings) as process:
+            errors = read_until(process, "next attempt in")
+            come_back()
+            wait_for(lambda: batches_loaded(site) == 1)
+            wait_for(lambda: len(receiver.posts) > 1)
+            _, err = stop(process)
 
     assert process.returncode == 0, err
+    assert [each["event"] for each in receiver.documents] == ["failure", "recovery"]
     assert "ERROR load: the database at 127.0.0.1" in errors
 
 

@@ -43,6 +43,8 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "yield_after": "7s",
         "memory_limit": "1GB",
         "show_values": "true",
+        "freshness": "7m",
+        "webhook_url": "https://hooks.example.com/x",
     }.get(name, "given")
 
     behind, _, _ = called_with("probe", flag(name), value)

@@ -194,10 +194,15 @@ def test_every_setting_that_the_docs_name_exists() -> None:
     assert {(page, name) for page, name in named if name not in known} == set()
 
 
+def duration(length: timedelta) -> str:
+    seconds = length.total_seconds()
+    return f"{seconds:g}s" if seconds % 60 else f"{seconds / 60:g}m"
+
+
 def test_the_reference_lists_every_setting_with_its_default() -> None:
     defaults = {name: getattr(Settings(), name) for name in NAMES}
     texts = {
-        name: "false" if value is False else f"{value.total_seconds():g}s" if isinstance(value, timedelta) else value
+        name: "false" if value is False else duration(value) if isinstance(value, timedelta) else value
         for name, value in defaults.items()
     }
     shown = {f"`{variable(name)}`": "none" if value is None else f"`{value}`" for name, value in texts.items()}

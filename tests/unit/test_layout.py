@@ -25,6 +25,9 @@ PURE = {
     "log.reading",
     "named_sql",
     "postgres.statements",
+    "runs.announcing",
+    "runs.health",
+    "runs.run",
 }
 # What people and Lambda start.
 ENTRANCES = {"aws", "cli"}

@@ -57,11 +57,13 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "mask_salt": "a long and secret salt, {}",
         "dashboard_token": "alongandsecrettoken{}",
         "memory_limit": "{}GB",
+        "freshness": "{}m",
+        "webhook_url": "https://{}/hook",
     }
     in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))
     if name in CHOICES:
         in_file, in_environment, in_flag = ("true", "false", "true")
-    durations = dict.fromkeys(("lag", "yield_after"), parse_duration)
+    durations = dict.fromkeys(("lag", "yield_after", "freshness"), parse_duration)
     parsed = {**durations, **dict.fromkeys(CHOICES, "true".__eq__)}.get(name, str)
     (tmp_path / "tidemark.toml").write_text(f'{name} = "{in_file}"\n')
     environ = {variable(name): in_environment, "HOME": "/root"}
@@ -245,3 +247,36 @@ def test_a_choice_is_true_or_false_and_in_the_file_also_without_quotes(tmp_path:
 def test_what_is_no_size_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--memory-limit: expected a size such as 256MB or 1GB"):
         load({"memory_limit": text}, environ={}, directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hooks.example.com/s3cr3t",
+        "ftp://hooks.example.com/s3cr3t",
+        "file:///etc/s3cr3t",
+        "https:///s3cr3t",
+        "https://user:s3cr3t@hooks.example.com/",
+        "https://hooks.example.com:s3cr3t/",
+        "https://hooks.example.com/s3cr3t\nX: y",
+        "https://hooks.example.com/ s3cr3t",
+        "https://hooks.example.com/s3cr3té",
+        "https://hooks.example.com/#s3cr3t",
+    ],
+)
+def test_what_is_no_address_of_a_webhook_is_refused_and_not_quoted(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected an address such as https") as caught:
+        load({"webhook_url": url}, environ={}, directory=tmp_path)
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_the_address_of_a_webhook_is_never_shown(tmp_path: Path) -> None:
+    got = load({"webhook_url": "https://hooks.example.com/s3cr3t"}, environ={}, directory=tmp_path)
+
+    assert "hooks.example.com" not in f"{got} {got!r} {got.masked()}"
+
+
+def test_no_freshness_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a duration above zero such as 30m, got '0s'"):
+        load({"freshness": "0s"}, environ={}, directory=tmp_path)

@@ -20,11 +20,13 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tidemark.aws.metrics import put_report
+from tidemark.aws.recording import recorded
 from tidemark.aws.request import Request, read_request
 from tidemark.disclosure import told, traceback_of, visible
 from tidemark.errors import TidemarkError, family_of, mask_passwords
 from tidemark.pipeline import Pipeline, wire
 from tidemark.report import StageReport
+from tidemark.runs.recording import Recording
 from tidemark.settings import load
 
 # Step Functions keeps 32 KiB of an error's cause, and the traceback is part of the cause too.
@@ -53,6 +55,7 @@ class Invocation:
     request: Request
     pipeline: Pipeline
     logger: Logger
+    recording: Recording
 
     def progress(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
         """Log a table that is done; every line from now on names the batch in hand."""
@@ -65,6 +68,7 @@ class Invocation:
     def concluded(self, report: StageReport, **more: object) -> dict[str, Any]:
         """Put a stage's metrics, and give what the function returns: only counts, because a state holds 256 KiB."""
         put_report(report)
+        self.recording.finished(report)
         return {
             "batch": report.newest,
             "batches": len(report.batches),
@@ -127,15 +131,17 @@ class _Kept:
 def _attempt(stage: str, request: Request, logger: Logger, work: Work) -> Mapping[str, Any]:
     pipeline = _Kept.pipeline or wire(load({}, directory=Path.cwd()))
     _Kept.pipeline = pipeline
-    try:
-        return work(Invocation(stage, request, pipeline, logger))
-    except TidemarkError as exc:
-        renewed = _renewed(pipeline, exc, logger)
-        if renewed is None:
-            raise
-        logger.warning("%s: %s; the secret has changed since it was read: trying with the new one", stage, exc.message)
-        _Kept.pipeline = renewed
-        return work(Invocation(stage, request, renewed, logger))
+    with recorded(lambda: _Kept.pipeline or pipeline, stage, request) as recording:
+        try:
+            return work(Invocation(stage, request, pipeline, logger, recording))
+        except TidemarkError as exc:
+            renewed = _renewed(pipeline, exc, logger)
+            if renewed is None:
+                raise
+            text = "%s: %s; the secret has changed since it was read: trying with the new one"
+            logger.warning(text, stage, exc.message)
+            _Kept.pipeline = renewed
+            return work(Invocation(stage, request, renewed, logger, recording))
 
 
 def _renewed(pipeline: Pipeline, exc: TidemarkError, logger: Logger) -> Pipeline | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tidemark.aws.function import Invocation
 from tidemark.errors import DataError, StateError
+from tidemark.runs.run import Verified
 from tidemark.verification.result import Edge, TableProof
 
 MOST_TABLES = 5
@@ -28,6 +29,7 @@ def verified(invocation: Invocation, prove: Callable[[], Edge]) -> dict[str, Any
         facts = {"table": table.table, "differences": table.count, "pending": dict(table.pending)}
         invocation.logger.info("%s: %s", edge.name, table.table, extra=facts | {"set_aside": table.set_aside})
     broken = [table for table in edge.tables if not table.is_proven]
+    invocation.recording.verified = Verified(len(edge.tables), edge.count, int(bool(edge.skipped)))
     if broken:
         raise _difference(edge, broken)
     return {

@@ -8,6 +8,7 @@ import typer
 from tidemark.cli.options import invocation
 from tidemark.cli.output import new_table, out, print_json, shown_count, shown_time
 from tidemark.cli.progress import progress_shown
+from tidemark.cli.recording import recorded
 from tidemark.cli.schedule import Stop, attempted
 from tidemark.cli.stages import ATTEMPTS, Attempts
 from tidemark.settings import parse_moment
@@ -44,16 +45,21 @@ def backfill(
     pipeline = called.pipeline()
     pipeline.require("source")
     span = parse_moment(first), parse_moment(end)
-    with progress_shown() as progress:
+    with recorded(pipeline, "backfill", is_dry=dry_run) as recording, progress_shown() as progress:
 
         def work() -> "BackfillReport":
             return pipeline.backfill.run(*span, table or (), dry_run=dry_run, progress=progress)
 
         report = attempted(work, name="backfill", attempts=attempts, wait=Stop().wait)
+        recording.did("backfill", (report.batch,) if report.batch else (), _changes(report))
     if called.as_json:
         print_json({**asdict(report), "dry_run": dry_run, "from": span[0], "to": span[1]})
     else:
         _show(report, dry_run=dry_run, title=f"from {shown_time(span[0])} to {shown_time(span[1])}")
+
+
+def _changes(report: "BackfillReport") -> int:
+    return sum(each.inserted + each.updated + each.deleted for each in report.tables.values())
 
 
 def _show(report: "BackfillReport", *, dry_run: bool, title: str) -> None:
@@ -64,7 +70,7 @@ def _show(report: "BackfillReport", *, dry_run: bool, title: str) -> None:
     out().print(shown)
     if report.skipped:
         out().print(f"skipped, no column of time (polls compare every row): {', '.join(report.skipped)}", style="dim")
-    changes = sum(each.inserted + each.updated + each.deleted for each in report.tables.values())
+    changes = _changes(report)
     if report.batch:
         out().print(
             f"batch {report.batch} holds {shown_count(changes)} changes; next: tidemark transform, tidemark load"

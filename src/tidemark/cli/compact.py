@@ -8,6 +8,7 @@ import typer
 from tidemark.cli.options import invocation
 from tidemark.cli.output import new_table, out, print_json, shown_bytes, shown_count
 from tidemark.cli.progress import progress_shown
+from tidemark.cli.recording import recorded
 from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ def compact(
     """
     called = invocation(ctx)
     kept_for = parse_duration(retention)
-    with progress_shown() as progress:
-        report = called.pipeline().compact(kept_for).run(dry_run=dry_run, progress=progress)
+    pipeline = called.pipeline()
+    with recorded(pipeline, "compact", is_dry=dry_run) as recording, progress_shown() as progress:
+        report = pipeline.compact(kept_for).run(dry_run=dry_run, progress=progress)
+        recording.did("compact")
     if called.as_json:
         print_json({**asdict(report), "dry_run": dry_run})
     else:

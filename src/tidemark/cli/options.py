@@ -88,6 +88,9 @@ def _shared(
     sslrootcert: Annotated[str | None, _setting("FILE", "Authorities that prove the servers, or system.")] = None,
     dashboard_token: Annotated[str | None, _setting("TEXT", "What a browser has to know to see the pages.")] = None,
     show_values: Annotated[str | None, _setting("BOOL", "true: errors and logs quote the values of rows.")] = None,
+    freshness: Annotated[str | None, _setting("TIME", "How old the warehouse may be before it is late.")] = None,
+    webhook_url: Annotated[str | None, _setting("URL", "https://… that is told of failures and recoveries.")] = None,
+    webhook_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the webhook's URL.")] = None,
 ) -> None:
     pass
 

@@ -7,10 +7,13 @@ import typer
 from tidemark.cli.options import invocation
 from tidemark.cli.output import new_table, out, print_json, shown_count
 from tidemark.cli.progress import progress_shown
+from tidemark.cli.recording import recorded
 from tidemark.errors import DataError
 
 if TYPE_CHECKING:
     from tidemark.lake.rebuilt import RebuildReport
+    from tidemark.pipeline import Pipeline
+    from tidemark.report import Progress
 
 ACCEPT = "if you want this, run it again with --accept-differences"
 
@@ -39,14 +42,28 @@ def rebuild(
     """
     called = invocation(ctx)
     pipeline = called.pipeline()
-    with progress_shown() as progress:
-        if what == "warehouse":
-            pipeline.require("warehouse")
-            report = pipeline.rebuild_warehouse(dry_run=dry_run).run(progress)
-        else:
-            parts = pipeline.rebuild(dry_run=dry_run, accepts=accept_differences)
-            report = parts.latest(progress) if what == "latest" else parts.star(progress)
-    if called.as_json:
+    if what == "warehouse":
+        pipeline.require("warehouse")
+    with recorded(pipeline, f"rebuild {what}", is_dry=dry_run) as recording:
+        recording.begin(f"rebuild {what}")
+        with progress_shown() as progress:
+            report = _rebuilt(pipeline, what, progress, dry_run=dry_run, accepts=accept_differences)
+        recording.did(f"rebuild {what}", rows=report.differences)
+        recording.message = "; ".join(report.reasons)
+        _tell(report, as_json=called.as_json)
+        if report.reasons and not report.is_in_place and not dry_run:
+            raise typer.Exit(DataError.exit_code)
+
+
+def _rebuilt(pipeline: "Pipeline", what: str, progress: "Progress", *, dry_run: bool, accepts: bool) -> "RebuildReport":
+    if what == "warehouse":
+        return pipeline.rebuild_warehouse(dry_run=dry_run).run(progress)
+    parts = pipeline.rebuild(dry_run=dry_run, accepts=accepts)
+    return parts.latest(progress) if what == "latest" else parts.star(progress)
+
+
+def _tell(report: "RebuildReport", *, as_json: bool) -> None:
+    if as_json:
         print_json(
             {
                 "what": report.what,
@@ -59,8 +76,6 @@ def rebuild(
         )
     else:
         _show(report)
-    if report.reasons and not report.is_in_place and not dry_run:
-        raise typer.Exit(DataError.exit_code)
 
 
 def _show(report: "RebuildReport") -> None:

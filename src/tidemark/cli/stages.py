@@ -2,23 +2,28 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.cli.metrics_file import MetricsFile, checked_place
 from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import err, new_table, out, print_json, shown_bytes, shown_count, shown_time
 from tidemark.cli.progress import progress_shown
+from tidemark.cli.recording import QUARANTINE_EXIT, recorded
 from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals
 from tidemark.errors import ConfigError, OvertakenError, TidemarkError, TransientError
+from tidemark.report import STAGES
 from tidemark.settings import parse_duration
 
 if TYPE_CHECKING:
     from tidemark.compact import CompactReport
     from tidemark.pipeline import Database, Pipeline
     from tidemark.report import Progress, StageReport
+    from tidemark.runs.recording import Recording
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +32,24 @@ Attempts = Annotated[
 ]
 ATTEMPTS = 4
 COMPACT_AFTER = 50
-STAGES = ("ingest", "transform", "load")
 FailOnQuarantine = Annotated[
     bool,
     typer.Option(
         "--fail-on-quarantine", help="End with 7 where more than 1 % of the rows of a star table were set aside."
     ),
 ]
-QUARANTINE_EXIT = 7
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command is to do: its stages, how often each is tried, and what follows them."""
+
+    command: str
+    stages: Sequence[str]
+    attempts: int
+    compact_after: int = 0
+    fails: bool = False
+    metrics: Path | None = None
 
 
 def run(
@@ -48,6 +63,7 @@ def run(
     ] = COMPACT_AFTER,
     attempts: Attempts = ATTEMPTS,
     fail_on_quarantine: FailOnQuarantine = False,
+    metrics_file: MetricsFile = None,
 ) -> None:
     """Bring the warehouse up to date: ingest, transform, load.
 
@@ -63,14 +79,15 @@ def run(
     """
     called = invocation(ctx)
     called.pipeline().require("source", "warehouse")
+    plan = Plan("run", STAGES, attempts, compact_after, fail_on_quarantine, checked_place(metrics_file))
     if every is None:
-        _run_once(called, STAGES, attempts, compact_after, fails=fail_on_quarantine)
+        _run_once(called, plan)
         return
     every_seconds = parse_duration(every).total_seconds()
     if every_seconds <= 0:
         raise ConfigError(f"expected a time above zero after --every, got {every!r}")
     with stopped_by_signals() as stop:
-        tick = partial(_tick, called, attempts, stop, compact_after, fails=fail_on_quarantine)
+        tick = partial(_tick, called, plan, stop)
         repeated(tick, every_seconds=every_seconds, stop=stop)
 
 
@@ -120,27 +137,39 @@ def describe(report: "StageReport") -> dict[str, object]:
 def _run_stage(ctx: typer.Context, stage: str, attempts: int, *databases: "Database", fails: bool = False) -> None:
     called = invocation(ctx)
     called.pipeline().require(*databases)
-    _run_once(called, (stage,), attempts, 0, fails=fails)
+    _run_once(called, Plan(stage, (stage,), attempts, fails=fails))
 
 
-def _run_once(called: Invocation, stages: Sequence[str], attempts: int, compact_after: int, *, fails: bool) -> None:
+def _run_once(called: Invocation, plan: Plan) -> None:
     _clear_up()
     pipeline = called.pipeline()
-    with progress_shown() as progress:
-        # Ctrl-C ends the wait like everything else.
-        wait = Stop().wait
-        reports = [
-            attempted(partial(_work, pipeline, stage, progress), name=stage, attempts=attempts, wait=wait)
-            for stage in stages
-        ]
-        compacted = _compacted(pipeline, progress) if _is_due(reports, compact_after) else None
-    if called.as_json:
-        print_json(_document(reports, compacted))
-    else:
-        show_reports(reports)
-        if compacted:
-            out().print(_sentence_of(compacted), style="dim")
-    _warn_of_quarantine(reports, fails=fails)
+    with recorded(pipeline, plan.command, metrics=plan.metrics) as recording:
+        with progress_shown() as progress:
+            # Ctrl-C ends the wait like everything else.
+            wait = Stop().wait
+            reports = [_staged(pipeline, stage, progress, recording, plan.attempts, wait) for stage in plan.stages]
+        compacted = _compacted(pipeline, recording) if _is_due(reports, plan.compact_after) else None
+        if called.as_json:
+            print_json(_document(reports, compacted))
+        else:
+            show_reports(reports)
+            if compacted:
+                out().print(_sentence_of(compacted), style="dim")
+        _warn_of_quarantine(reports, fails=plan.fails)
+
+
+def _staged(
+    pipeline: "Pipeline",
+    stage: str,
+    progress: "Progress",
+    recording: "Recording",
+    attempts: int,
+    wait: Callable[[float], bool],
+) -> "StageReport":
+    recording.begin(stage)
+    report = attempted(partial(_work, pipeline, stage, progress), name=stage, attempts=attempts, wait=wait)
+    recording.finished(report)
+    return report
 
 
 def _clear_up() -> None:
@@ -162,31 +191,40 @@ def _warn_of_quarantine(reports: Sequence["StageReport"], *, fails: bool) -> Non
         raise typer.Exit(QUARANTINE_EXIT)
 
 
-def _tick(called: Invocation, attempts: int, stop: Stop, compact_after: int, *, fails: bool) -> bool:
+def _tick(called: Invocation, plan: Plan, stop: Stop) -> bool:
     # The pipeline is wired anew each time, because a password in Secrets Manager may have changed or a token expired.
     pipeline = called.pipeline()
     _clear_up()
+    with recorded(pipeline, plan.command, metrics=plan.metrics) as recording:
+        reports, went_well = _round(pipeline, recording, plan.attempts, stop)
+        is_due = _is_due(reports, plan.compact_after) and not stop.requested
+        compacted = _compacted(pipeline, recording) if is_due else None
+        if called.as_json:
+            print_json(_document(reports, compacted), in_one_line=True)
+        else:
+            done = [*map(_sentence, reports), *([_sentence_of(compacted)] if compacted else [])]
+            out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(done) or 'nothing done'}")
+        _warn_of_quarantine(reports, fails=plan.fails)
+    return went_well
+
+
+def _round(pipeline: "Pipeline", recording: "Recording", attempts: int, stop: Stop) -> tuple[list["StageReport"], bool]:
+    """Do the stages one after the other; say whether all went well, or something was away."""
     reports, went_well = [], True
     with progress_shown() as progress:
         for stage in STAGES:
-            work: Callable[[], StageReport] = partial(_work, pipeline, stage, progress)
             try:
-                reports.append(attempted(work, name=stage, attempts=attempts, wait=stop.wait))
+                reports.append(_staged(pipeline, stage, progress, recording, attempts, stop.wait))
             except OvertakenError as exc:
                 logger.warning("%s: %s", stage, exc.message)
+                recording.failed(exc)
             except TransientError as exc:
                 # The later stages still run, because they may have batches of earlier rounds to bring in.
                 # With its advice, because a schedule shows an error nowhere else.
                 logger.error("%s: %s", stage, exc)  # noqa: TRY400 -- foreseen, no traceback
+                recording.failed(exc)
                 went_well = False
-        compacted = _compacted(pipeline, progress) if _is_due(reports, compact_after) and not stop.requested else None
-    if called.as_json:
-        print_json(_document(reports, compacted), in_one_line=True)
-    else:
-        done = [*map(_sentence, reports), *([_sentence_of(compacted)] if compacted else [])]
-        out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(done) or 'nothing done'}")
-    _warn_of_quarantine(reports, fails=fails)
-    return went_well
+    return reports, went_well
 
 
 def _document(reports: Sequence["StageReport"], compacted: "CompactReport | None") -> dict[str, object]:
@@ -200,15 +238,18 @@ def _is_due(reports: Sequence["StageReport"], compact_after: int) -> bool:
     return compact_after > 0 and any(batch % compact_after == 0 for batch in loaded)
 
 
-def _compacted(pipeline: "Pipeline", progress: "Progress") -> "CompactReport | None":
+def _compacted(pipeline: "Pipeline", recording: "Recording") -> "CompactReport | None":
     """Compact the lake, as `tidemark compact` does; a failure is logged, because runs go on without it."""
     from tidemark.compact import RETENTION  # noqa: PLC0415 -- a command imports what it needs when it runs
 
     try:
-        return pipeline.compact(RETENTION).run(progress=progress)
+        with progress_shown() as progress:
+            report = pipeline.compact(RETENTION).run(progress=progress)
     except TidemarkError as exc:
         logger.warning("compact: %s; tidemark compact does it by hand", exc.message)
         return None
+    recording.did("compact")
+    return report
 
 
 def _sentence_of(compacted: "CompactReport") -> str:

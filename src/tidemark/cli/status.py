@@ -5,24 +5,34 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tidemark.cli.metrics_file import MetricsFile, checked_place, write_metrics
 from tidemark.cli.options import invocation
 from tidemark.cli.output import new_table, out, print_json, shown_age, shown_count, shown_time
 from tidemark.cli.progress import waiting
 
 if TYPE_CHECKING:
+    from tidemark.runs.health import Health
     from tidemark.status import Place, Status
 
+STYLES = {"green": "green", "amber": "yellow", "red": "bold red"}
 
-def status(ctx: typer.Context) -> None:
-    """Show batches, watermark, freshness, quarantine and what the next run would do, even when something is away.
+
+def status(ctx: typer.Context, *, metrics_file: MetricsFile = None) -> None:
+    """Show health, batches, watermark, freshness, quarantine and what the next run would do.
+
+    The first line is the health: green, amber or red, with the reasons. Each place is asked by itself, so that one that
+    is away hides nothing of the others.
 
     Example: `tidemark status --json`
     """
     from tidemark.status import read_status  # noqa: PLC0415 -- `--help` does without DuckDB
 
     called = invocation(ctx)
+    place, pipeline = checked_place(metrics_file), called.pipeline()
     with waiting("asking source, buckets and warehouse"):
-        found = read_status(called.pipeline())
+        found = read_status(pipeline)
+        if place:
+            write_metrics(pipeline, place, found)
     if called.as_json:
         print_json({**asdict(found), "freshness_seconds": found.freshness and found.freshness.total_seconds()})
     else:
@@ -32,6 +42,8 @@ def status(ctx: typer.Context) -> None:
 def _show(found: "Status") -> None:
     from rich.text import Text  # noqa: PLC0415 -- `--json` does without
 
+    if found.health:
+        _show_health(found.health)
     table = new_table("place", "newest batch", "source as of", "rows", numbers=("newest batch", "rows"))
     for name, place in (
         ("change log", found.log),
@@ -68,6 +80,16 @@ def _show(found: "Status") -> None:
     ]
     for name, text in facts:
         out().print(Text(f"{name:<23}{text}"), soft_wrap=True)
+
+
+def _show_health(health: "Health") -> None:
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
+    style = STYLES[health.colour]
+    first, *others = health.reasons or ("",)
+    line = f"{health.colour}, {health.word}{f': {first}' if first else ''}"
+    for text in (line, *(f"{'':{len(health.colour) + 2}}{other}" for other in others)):
+        out().print(Text(text, style=style), soft_wrap=True)
 
 
 def _quarantine(found: "Status") -> str:

@@ -8,8 +8,10 @@ import typer
 from tidemark.cli.options import invocation
 from tidemark.cli.output import masked, new_table, out, print_json, shown_count
 from tidemark.cli.progress import progress_shown
+from tidemark.cli.recording import recorded
 
 if TYPE_CHECKING:
+    from tidemark.runs.run import Verified
     from tidemark.verification.result import Difference, Edge, TableProof, Verification
 
 
@@ -37,14 +39,32 @@ def verify(
     """
     called = invocation(ctx)
     pipeline = called.pipeline()
-    with progress_shown() as progress:
-        found = pipeline.verify.run(deep=deep, progress=progress)
-    if called.as_json:
-        print_json(describe(found))
-    else:
-        _show(found)
-    if found.exit_code:
-        raise typer.Exit(found.exit_code)
+    with recorded(pipeline, "verify") as recording:
+        with progress_shown() as progress:
+            found = pipeline.verify.run(deep=deep, progress=progress)
+        recording.did("verify")
+        recording.verified = verified_by(found)
+        recording.message = _in_short(found)
+        if called.as_json:
+            print_json(describe(found))
+        else:
+            _show(found)
+        if found.exit_code:
+            raise typer.Exit(found.exit_code)
+
+
+def verified_by(found: "Verification") -> "Verified":
+    """Return what the record of runs keeps of a verification."""
+    from tidemark.runs.run import Verified  # noqa: PLC0415 -- `--help` does without
+
+    tables = sum(len(edge.tables) for edge in found.edges)
+    return Verified(tables, found.count, sum(bool(edge.skipped) for edge in found.edges))
+
+
+def _in_short(found: "Verification") -> str:
+    """Say where the differences are; without their keys, which the output has."""
+    broken = [f"{edge.name}: {table.table}" for edge in found.edges for table in edge.tables if not table.is_proven]
+    return f"{shown_count(found.count)} differences ({', '.join(broken)})" if broken else ""
 
 
 def describe(found: "Verification") -> dict[str, object]:

@@ -20,7 +20,7 @@ from tidemark.warehouse.model_objects import NO_RIGHT
 from tidemark.warehouse.schema import plan_init
 from tidemark.warehouse.session import misfit_of
 
-LEDGER = "tidemark.batch"
+LEDGER, RECORDS = "tidemark.batch", "tidemark.run"
 MOST_STATEMENTS = 5
 
 
@@ -35,6 +35,7 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _server(cursor, server, role)
         rows = _tables(cursor, stars)
         unfit = faults_of_keys(cursor.connection, model, server["schema_name"])
+        unrecorded = list(_records(cursor, role))
     missing = [row["reference"] for row in rows if not row["is_there"]]
     closed = [row["reference"] for row in rows if row["is_there"] and not row["may_write"]]
     if missing:
@@ -45,6 +46,7 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
     if missing or closed:
         return
     yield Finding("warehouse", "pass", f"{len(rows)} tables may be written")
+    yield from unrecorded
     yield from (Finding("warehouse", "failure", fault, WRITE_TEXT) for fault in unfit)
     misfit = misfit_of(url, stars)
     if misfit:
@@ -53,6 +55,13 @@ def examine_warehouse(pipeline: Pipeline) -> Iterator[Finding]:
         yield from _tables_of_the_model(url, model)
     if not misfit and (refused := refusal(url, pipeline.processed, model)):
         yield Finding("warehouse", "failure", refused.message, refused.advice)
+
+
+def _records(cursor: psycopg.Cursor[dict[str, Any]], role: str) -> Iterator[Finding]:
+    if not one_row(cursor, "may_record")["may_record"]:
+        found = f"{RECORDS} is missing, or the role may not write it: runs are recorded beside the pointer instead"
+        advice = f"run tidemark init, then grant select, insert, delete on {RECORDS} to {role}"
+        yield Finding("warehouse", "hint", found, advice)
 
 
 def _missing(pipeline: Pipeline, missing: Sequence[str], server: Mapping[str, Any], role: str) -> Iterator[Finding]:
@@ -84,7 +93,7 @@ def _server(cursor: psycopg.Cursor[dict[str, Any]], server: Mapping[str, Any], r
 
 def _tables_of_the_model(url: str, model: Model) -> Iterator[Finding]:
     try:
-        statements = plan_init(url, model)
+        statements = plan_init(url, model, with_records=False)
     except ConfigError as exc:
         if exc.facts.get("sqlstate") != NO_RIGHT:
             raise

@@ -40,7 +40,14 @@ AWAY = " is away, busy or full: "
 OF_KEYS = (errors.ForeignKeyViolation.sqlstate, errors.UniqueViolation.sqlstate)
 
 
-def connect(url: str, *, application: str, only_reads: bool = False, keeps_snapshot: bool = False) -> Session:
+def connect(
+    url: str,
+    *,
+    application: str,
+    only_reads: bool = False,
+    keeps_snapshot: bool = False,
+    patience_seconds: int = CONNECT_TIMEOUT_SECONDS,
+) -> Session:
     """Open a session.
 
     Args:
@@ -48,6 +55,7 @@ def connect(url: str, *, application: str, only_reads: bool = False, keeps_snaps
         application: what others see in pg_stat_activity.
         only_reads: whether the server refuses what would write.
         keeps_snapshot: whether all statements of a transaction see the same moment.
+        patience_seconds: how long to wait for a server that does not answer.
 
     Raises:
         ConfigError: the server refuses the role, its password or the database.
@@ -60,7 +68,7 @@ def connect(url: str, *, application: str, only_reads: bool = False, keeps_snaps
                 url,
                 only_reads=only_reads,
                 keeps_snapshot=keeps_snapshot,
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                connect_timeout=patience_seconds,
                 application_name=application,
                 **demanded,
             )

@@ -78,3 +78,11 @@ select
 from unnest(%(tables)s::text[], %(references)s::text[]) as w (table_name, reference)
 left join pg_class as c on c.oid = to_regclass(w.reference)
 order by w.table_name;
+
+-- name: may_record
+select coalesce(
+    has_table_privilege(to_regclass('tidemark.run'), 'select')
+    and has_table_privilege(to_regclass('tidemark.run'), 'insert')
+    and has_table_privilege(to_regclass('tidemark.run'), 'delete'),
+    false
+) as may_record;

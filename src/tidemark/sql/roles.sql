@@ -38,6 +38,9 @@ grant select, insert, update on {tables} to {role};
 -- The ledger is only added to.
 grant select, insert on tidemark.batch to {role};
 
+-- The record of runs: each run adds a row, and takes out those that are too old.
+grant select, insert, delete on tidemark.run to {role};
+
 -- To compare the tables with those of the model, as tidemark doctor does.
 grant select on tidemark.statement to {role};
 

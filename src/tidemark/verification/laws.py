@@ -81,7 +81,7 @@ def objects_of_model(model: Model, warehouse: WarehouseSnapshot) -> TableProof:
         psycopg.OperationalError: the warehouse is away.
     """
     try:
-        statements = still_needed(warehouse.connection, model)
+        statements = still_needed(warehouse.connection, model, with_records=False)
     except ConfigError as exc:
         if exc.facts.get("sqlstate") == NO_RIGHT:
             return TableProof(OBJECTS, note=exc.message)

@@ -48,27 +48,28 @@ class Plan:
     unfilled: Sequence[str] = ()
 
 
-def plan_init(url: str, model: Model) -> list[str]:
+def plan_init(url: str, model: Model, *, with_records: bool = True) -> list[str]:
     """List the statements that `init` would run on a warehouse; see `still_needed`."""
     connection = connect(url, application="tidemark init")
     with connection, translated(f"the warehouse at {where(url)}"):
-        statements = still_needed(connection, model)
+        statements = still_needed(connection, model, with_records=with_records)
         if statements and not isinstance(model, Mirror) and may_compare(connection):
             # For the errors of the model's file, which nobody would see before the printed SQL is run.
             wanted(connection, model, _current_schema(connection), _statements_run(connection))
         return statements
 
 
-def still_needed(connection: psycopg.Connection, model: Model) -> list[str]:
+def still_needed(connection: psycopg.Connection, model: Model, *, with_records: bool = True) -> list[str]:
     """List the statements that a warehouse still needs, in order, each without its semicolon.
 
-    What is made to find out is rolled back.
+    What is made to find out is rolled back. Without `with_records`, a record of runs that is missing counts as nothing:
+    it is none of the model's, and a warehouse of an older Tidemark has none.
 
     Raises:
         ConfigError: the warehouse's tables cannot become those of the model without losing rows, or the role may not
             make what is compared (42501).
     """
-    plan = plan_of(connection, model)
+    plan = plan_of(connection, model, with_records=with_records)
     if plan.unfilled:
         advice = (
             "tidemark rebuild warehouse adds and fills what the star has. Before that, tidemark rebuild star"
@@ -141,19 +142,22 @@ def _needing_right_rows(what: str) -> Iterator[None]:
         raise DataError(message, advice=advice, table=exc.diag.table_name) from exc
 
 
-def plan_of(connection: psycopg.Connection, model: Model, *, only_if_allowed: bool = False) -> Plan:
+def plan_of(
+    connection: psycopg.Connection, model: Model, *, only_if_allowed: bool = False, with_records: bool = True
+) -> Plan:
     """List the statements that a warehouse still needs.
 
     Args:
         connection: the warehouse.
         model: the model.
         only_if_allowed: whether tables that are there are taken as they are by a role that may not compare them.
+        with_records: whether the record of runs is made beside a ledger that is there.
 
     Raises:
         ConfigError: the tables cannot become those of the model without losing rows, or something that somebody made
             depends on what has to change.
     """
-    ledger = list(_ledger_statements(connection))
+    ledger = list(_ledger_statements(connection, with_records=with_records))
     if isinstance(model, Mirror):
         return Plan([*ledger, *statements_of(connection, model)], [])
     schema = _current_schema(connection)
@@ -244,15 +248,18 @@ def _current_schema(connection: psycopg.Connection) -> str:
     return str(schema)
 
 
-def _ledger_statements(connection: psycopg.Connection) -> Iterator[str]:
+def _ledger_statements(connection: psycopg.Connection, *, with_records: bool) -> Iterator[str]:
     if not _one(connection, query("warehouse", "ledger_exists")):
         yield from split_statements(query("warehouse", "create_ledger").as_string())
         yield query("warehouse", "create_statements").as_string()
+        yield from split_statements(query("runs", "create").as_string())
         return
     if not _one(connection, query("warehouse", "ledger_is_complete")):
         yield query("warehouse", "upgrade_ledger").as_string()
     if not _one(connection, query("warehouse", "statements_exist")):
         yield query("warehouse", "create_statements").as_string()
+    if with_records and not _one(connection, query("runs", "exists")):
+        yield from split_statements(query("runs", "create").as_string())
 
 
 def _one(connection: psycopg.Connection, statement: sql.Composed | str) -> object:
