@@ -272,6 +272,7 @@ def test_a_warehouse_that_is_away_hides_nothing_else(kept: tuple[Rig, str]) -> N
 
     assert "The warehouse cannot be asked." in health
     assert f"star {BATCHES} " in health
+    assert "Red: in trouble the warehouse cannot be asked: the database at 127.0.0.1:1/none is away" in health
     assert "The warehouse cannot be asked. the database at 127.0.0.1:1/none is away" in sales
     assert "What to do: run again" in sales
     assert rig.manifests()[1].run_id in batch

@@ -62,7 +62,8 @@ class Site:
         """Show whether all is well."""
         # On a live page the size comes later, since a large lake takes long to list.
         size = {} if self._is_live else self._size()
-        return self._page("health.html", "", health=read_health(self._pipeline()), **size)
+        pipeline = self._pipeline()
+        return self._page("health.html", "", health=read_health(pipeline), limit=pipeline.settings.freshness, **size)
 
     def size(self) -> str:
         """Show how large the lake is; a part of a page."""
