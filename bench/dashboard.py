@@ -15,6 +15,7 @@ from report import processor, write_into
 from run import HERE, Site, say, workspace
 
 from tidemark.embedded import EmbeddedServer
+from tidemark.pipeline import utc_now
 
 PAGE = "page/sales"
 CURRENCIES = ("EUR", "GBP", "USD")
@@ -43,9 +44,6 @@ def main() -> None:
         say("looking at the pages")
         found = looked_at(site)
     text = report(options.scale, found)
-    (HERE / "dashboard.json").write_text(
-        json.dumps({name: asdict(each) for name, each in found.items()}, indent=1) + "\n", encoding="utf-8"
-    )
     print(text)
     if options.write:
         write_into(HERE / "README.md", text, "dashboard")
@@ -91,8 +89,9 @@ def typical(times: list[Seen]) -> Seen:
 
 def report(scale: float, found: dict[str, Seen]) -> str:
     """Write the report."""
+    where = f"{processor()}, load average {os.getloadavg()[2]:.1f}, {utc_now():%Y-%m-%d}"
     lines = [
-        f"{processor()}, load average {os.getloadavg()[2]:.1f}; {scale * 11_000:,.0f} sales orders, in milliseconds:",
+        f"{where}; {scale * 11_000:,.0f} sales orders, in milliseconds:",
         "",
         "| the page Sales | first paint | first figure | all figures |",
         "|---|---|---|---|",

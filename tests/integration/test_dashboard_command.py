@@ -1,6 +1,7 @@
 """The command `dashboard`: how it starts, what it prints, how it ends, and what it writes."""
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -50,12 +51,18 @@ def test_for_other_machines_it_demands_a_token(site: Site) -> None:
 def test_it_writes_the_pages_as_files(site: Site) -> None:
     site.run("init")
     site.run("run")
+    site.run("verify")
 
     written = site.json("dashboard", "--export", "pages")["files"]
 
     assert [name for name in written if not (site.folder / "pages" / name).is_file()] == []
     assert "Revenue by month and currency" in (site.folder / "pages" / "page-sales.html").read_text("utf-8")
-    assert "cannot be" not in (site.folder / "pages" / "index.html").read_text("utf-8")
+    health = (site.folder / "pages" / "index.html").read_text("utf-8")
+    assert "Green: well" in health
+    assert len(re.findall(r"<strong>run</strong>\n<span>.*ok</span>", health)) == 1
+    assert re.search(r'class="chart stages" role="img" aria-label="ingest [\d.]+ s, transform [\d.]+ s, load', health)
+    assert "no difference" in health
+    assert "cannot be" not in health
     (site.folder / "file").write_text("")
     assert "cannot be written" in site.run("dashboard", "--export", "file", expect=2).stderr
 

@@ -63,7 +63,16 @@ def test_bash_offers_commands_options_and_the_tables_of_the_model(folder: Path) 
     ]
     script = "COMP_WORDS='tidemark status --' COMP_CWORD=2 _TIDEMARK_COMPLETE=complete_bash tidemark"
     offered = ran(folder, "bash", "--norc", "-c", script).split()
-    assert {"--watch", "--json", "--quiet", "--no-color", "--help", *map(flag, NAMES)} == set(offered) - {"--verbose"}
+    assert {
+        "--watch",
+        "--check",
+        "--metrics-file",
+        "--json",
+        "--quiet",
+        "--no-color",
+        "--help",
+        *map(flag, NAMES),
+    } == set(offered) - {"--verbose"}
 
 
 def test_zsh_gets_each_command_with_the_beginning_of_its_help(folder: Path) -> None:

@@ -117,4 +117,4 @@ def test_model_check_names_a_mistake_in_a_figure(tmp_path: Path) -> None:
 def test_a_copied_statement_has_its_values_as_literals() -> None:
     sql = "select * from t where a = %(a)s and b like '50%%' and c = %(c)s"
 
-    assert runnable(sql, {"a": "it's", "c": None}) == "select * from t where a = 'it''s' and b like '50%' and c = NULL"
+    assert runnable(sql, {"a": "it's", "c": None}) == "select * from t where a = 'it''s' and b like '50%' and c = NULL;"

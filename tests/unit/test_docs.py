@@ -184,7 +184,7 @@ def test_the_commands_that_the_reference_lists_run(command: str, capsys: pytest.
     [
         ("console", ["acceptance/test_own_database.py", "acceptance/test_pages.py"]),
         ("sql", ["integration/test_sql_of_pages.py", "unit/test_docs.py"]),
-        ("python", ["integration/test_sql_of_pages.py"]),
+        ("python", ["integration/test_signals.py", "integration/test_sql_of_pages.py"]),
     ],
 )
 def test_what_a_page_has_to_be_typed_is_run_by_a_test(language: str, runners: list[str]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tidemark.dashboard.figures import Figure
     from tidemark.dashboard.filters import Chosen
 
-MOST_KEPT = 512
+MOST_KEPT = 256
 # A page with ten figures asks once which batch is the newest.
 ASK_AGAIN_AFTER = timedelta(seconds=2)
 

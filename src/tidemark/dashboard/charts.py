@@ -22,6 +22,7 @@ LONGEST_LABEL = 34
 PLOT, ABOVE, BELOW = 220, 10, 26
 BAR, GAP, HEAD = 10, 9, 18
 CELL, LEFT_OF_CELLS = 26, 0.12
+STAGES, STAGES_HEIGHT = ("ingest", "transform", "load"), 8
 # Where the plot begins and ends across; left of it stand the numbers of the axis.
 LEFT, RIGHT = 0.09, 0.99
 MARKS = ("circle", "square", "diamond", "triangle", "cross", "ring")
@@ -53,6 +54,18 @@ def series_of(figure: Figure, answer: Answer) -> tuple[list[Any], list[Series]]:
             title = ", ".join(filter(None, (name, _words(column) if len(figure.y) > 1 else "")))
             found.setdefault(title or _words(column), {})[at] = as_number(value)
     return axis, [Series(name, tuple(values.get(at) for at in axis)) for name, values in found.items()]
+
+
+def stages_bar(parts: Sequence[tuple[str, float]], longest: float) -> Markup:
+    """Draw how long the stages of a run took, one behind the other; the longest run fills the width."""
+    drawn, left = [], 0.0
+    for name, seconds in parts:
+        number = STAGES.index(name) if name in STAGES else len(STAGES)
+        width = max(seconds / (longest or 1), 0.002)
+        drawn.append(_block(left, 0, width, STAGES_HEIGHT, number, f"{name}: {seconds:.1f} s"))
+        left += width
+    summary = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts)
+    return picture(drawn, height=STAGES_HEIGHT, kind="stages", summary=summary)
 
 
 def _lines(figure: Figure, answer: Answer) -> Markup:
@@ -222,6 +235,11 @@ def sign(number: int) -> Markup:
     return element("polygon", points=" ".join(f"{x * size:g},{y * size:g}" for x, y in points), class_=name)
 
 
+def icon(number: int) -> Markup:
+    """Draw the mark of a series by itself, as in a legend."""
+    return element("svg", sign(number), width=12, height=12, viewBox="-6 -6 12 12", aria_hidden="true", class_="mark")
+
+
 def _block(left: float, top: float, width: float, height: float, number: int, title: str) -> Markup:
     place = {"x": percent(left), "y": f"{top:g}", "width": percent(width), "height": f"{height:g}"}
     return element("rect", element("title", title), rx=2, class_=f"s{number + 1}", **place)
@@ -237,7 +255,7 @@ def _legend(series: Sequence[Series]) -> Markup:
     items = [
         element(
             "li",
-            element("svg", sign(number), width=12, height=12, viewBox="-6 -6 12 12", aria_hidden="true", class_="mark"),
+            icon(number),
             element("span", each.name),
         )
         for number, each in enumerate(series)

@@ -39,7 +39,8 @@ def export_pages(pipeline: "Callable[[], Pipeline]", directory: Path) -> list[st
 
 def name_of(page: str) -> str:
     """Name the file of a page: `page-sales.html` for `page/sales`."""
-    return f"{page.replace('/', '-')}.html" if page else FIRST
+    # A link would have to escape `%`, and no page has `=`.
+    return f"{page.replace('/', '-').replace('%', '=')}.html" if page else FIRST
 
 
 def _link_within(pages: Iterable[str]) -> Callable[..., str]:

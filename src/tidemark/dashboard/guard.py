@@ -7,7 +7,7 @@ requests carry that name. So a host is taken if it is an address, which nobody c
 import hmac
 from collections.abc import Collection
 from ipaddress import ip_address
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from markupsafe import escape
 from starlette.datastructures import MutableHeaders
@@ -88,8 +88,9 @@ class Guard:
             text = "that token is not the one of this dashboard; it prints its own when it starts\n"
             return PlainTextResponse(text, status_code=401)
         rest = [(name, value) for name, value in request.query_params.multi_items() if name != TOKEN]
-        # The path is written anew, so that it begins with one slash: with two it would name another host.
-        path = "/" + request.url.path.lstrip("/")
+        # The path is written anew, so that it begins with one slash: with two it would name another host, and to a
+        # browser a backslash is one as well.
+        path = quote("/" + request.url.path.lstrip("/\\"))
         url = f"{path}?{urlencode(rest)}" if rest else path
         response = HTMLResponse(ENTERED.format(url=escape(url)))
         response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", secure=request.url.scheme == "https")

@@ -7,10 +7,11 @@ from datetime import datetime
 from tidemark.dashboard.problem import Problem, attempted
 from tidemark.log.changelog import ChangeLog, Manifest
 from tidemark.pipeline import Pipeline
-from tidemark.status import Place, Status, read_status
+from tidemark.runs.run import Run
+from tidemark.status import RUNS, Place, Status, read_status
 from tidemark.warehouse.session import LedgerRow, ledger
 
-LAST_BATCHES = 12
+LAST_BATCHES, LAST_RUNS = 12, 12
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class Health:
     status: Status
     batches: Sequence[BatchSeen]
     batches_problem: Problem | None
+    runs: Sequence[Run] = ()
+    verification: Run | None = None
+
+    @property
+    def longest(self) -> float:
+        """Give the seconds of the longest run that is shown."""
+        return max((run.seconds for run in self.runs), default=0.0)
 
     @property
     def places(self) -> tuple[tuple[str, Place], ...]:
@@ -55,7 +63,9 @@ def read_health(pipeline: Pipeline) -> Health:
     """Ask every place; one that cannot be asked hides nothing about the others."""
     status = read_status(pipeline)
     batches, problem = attempted(lambda: _last_batches(pipeline, status))
-    return Health(status, batches or (), problem)
+    runs = pipeline.records.newest(RUNS)
+    verification = next((run for run in runs if run.verified), None)
+    return Health(status, batches or (), problem, runs[:LAST_RUNS], verification)
 
 
 def lake_size(pipeline: Pipeline) -> dict[str, tuple[int, int]]:

@@ -40,6 +40,12 @@ def shown(value: object) -> str:
 _FIRST_OF_FOUR_DIGITS = 1000
 
 
+def plain(value: object) -> str:
+    """Write a value in full, a number with its digits alone: it may be a key."""
+    is_number = isinstance(value, int | Decimal | float) and not isinstance(value, bool)
+    return str(value) if is_number else shown(value)
+
+
 def short(value: object) -> str:
     """Write a number in few letters: `1.2M`; anything else as `shown` does."""
     number = as_number(value)

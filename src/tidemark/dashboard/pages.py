@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tidemark.dashboard import numbers
+from tidemark.dashboard.charts import icon, stages_bar
 from tidemark.disclosure import visible
 
 STATIC = ("style.css", "dashboard.js", "htmx.min.js", "icon.svg")
@@ -34,15 +35,18 @@ def environment(link: Link, static: Callable[[str], str], *, is_live: bool) -> E
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"link": link, "static": static, "is_live": is_live}
+    made.globals |= {"link": link, "static": static, "is_live": is_live, "icon": icon}
     made.filters |= {
         "shown": numbers.shown,
         "short": numbers.short,
+        "plain": numbers.plain,
         "age": numbers.age,
         "size": numbers.size,
         "moment": moment,
         "words": lambda name: str(name).replace("_", " "),
         "extract": lambda name, row: str(row[name]),
+        "named_seconds": lambda stage: (stage.stage, stage.seconds),
+        "stages_bar": stages_bar,
         "part": lambda text: quote(str(text), safe=""),
     }
     return made

@@ -27,6 +27,7 @@ from tidemark.warehouse.history import History, find_versioned, history_of, vers
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from tidemark.model import Model
     from tidemark.pipeline import Pipeline
 
 HISTORY, LINEAGE = "History", "Lineage"
@@ -52,6 +53,8 @@ class Site:
         self._pipeline = pipeline
         self._reader = reader
         self._templates = templates
+        # The figures of a pipeline; they are read anew with the next one.
+        self._known: tuple[Pipeline, Sequence[Figure], Sequence[Filter]] | None = None
         self._is_live = bool(templates.globals["is_live"])
         self._answers = Answers(reader, lambda: pipeline().clock())
 
@@ -59,7 +62,8 @@ class Site:
         """Show whether all is well."""
         # On a live page the size comes later, since a large lake takes long to list.
         size = {} if self._is_live else self._size()
-        return self._page("health.html", "", health=read_health(self._pipeline()), **size)
+        pipeline = self._pipeline()
+        return self._page("health.html", "", health=read_health(pipeline), limit=pipeline.settings.freshness, **size)
 
     def size(self) -> str:
         """Show how large the lake is; a part of a page."""
@@ -206,11 +210,10 @@ class Site:
         return {"sizes": sizes, "problem": problem}
 
     def _figures(self) -> tuple[Sequence[Figure], Sequence[Filter]]:
-        model = self._pipeline().model
-        if isinstance(model, Mirror):
-            return generic_figures(model), ()
-        figures, filters = read_figures(model.directory)
-        return figures or generic_figures(model), filters
+        pipeline = self._pipeline()
+        if self._known is None or self._known[0] is not pipeline:
+            self._known = pipeline, *_figures_of(pipeline.model)
+        return self._known[1], self._known[2]
 
     def _card(self, figure: Figure, chosen: Chosen, *, is_patient: bool) -> dict[str, object]:
         """Gather what a figure shows; without patience only if its answer is known, so that the page opens at once."""
@@ -241,7 +244,14 @@ class Site:
         return history_of(star, parts, rows, "the warehouse")
 
 
+def _figures_of(model: "Model") -> tuple[Sequence[Figure], Sequence[Filter]]:
+    if isinstance(model, Mirror):
+        return generic_figures(model), ()
+    figures, filters = read_figures(model.directory)
+    return figures or generic_figures(model), filters
+
+
 def runnable(statement: str, values: Mapping[str, str | None]) -> str:
     """Write a SELECT with its values in it, for a person to copy into psql; the server gets it in another way."""
     literals = {name: sql.Literal(value).as_string() for name, value in values.items()}
-    return statement % literals if "%" in statement else statement
+    return f"{statement % literals if '%' in statement else statement};"

@@ -58,7 +58,7 @@ end $$;
 
 grant usage on schema tidemark to {role};
 
-grant select on {tables}, tidemark.batch to {role};
+grant select on {tables}, tidemark.batch, tidemark.run to {role};
 
 -- The pages do not let a statement run for longer; a session can set both for itself.
 alter role {role} set default_transaction_read_only = on;
@@ -78,11 +78,9 @@ end $$;
 
 grant usage on schema {schemas}, tidemark to {role};
 
-grant select on all tables in schema {schemas} to {role};
+grant select on all tables in schema {schemas}, tidemark to {role};
 
-grant select on tidemark.batch to {role};
-
-alter default privileges in schema {schemas} grant select on tables to {role};
+alter default privileges in schema {schemas}, tidemark grant select on tables to {role};
 
 -- The pages do not let a statement run for longer; a session can set both for itself.
 alter role {role} set default_transaction_read_only = on;

@@ -45,7 +45,8 @@ def _of_mirror(model: Mirror, database: Whose, parts: Mapping[str, sql.Composabl
     """Write the SQL for a mirror, whose tables come and go: it speaks of schemas."""
     schemas = [sql.Identifier(name) for name in model.scope.schemas]
     if database != "warehouse":
-        return f"{query('roles', f'{database}_of_mirror', schemas=_list(schemas), **parts).as_string()};\n"
+        name = "source_of_mirror" if database == "source" else "dashboard_of_mirror"
+        return f"{query('roles', name, schemas=_list(schemas), **parts).as_string()};\n"
     each = [
         query("roles", name, schema=schema, **more).as_string()
         for schema in schemas
