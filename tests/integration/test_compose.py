@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,8 @@ def test_the_installing_steps_of_the_image_give_a_tidemark_that_runs(tmp_path: P
         stages += name == "FROM"
         if stages > 1:
             break
+        if name == "ARG":
+            path.update([shlex.split(rest)[0].split("=", 1)])
         if name == "COPY":
             copy(rest, build)
         if name == "RUN":

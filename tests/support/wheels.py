@@ -58,8 +58,8 @@ def environment_of(python: Path, folder: Path, *arguments: str) -> Path:
     return folder / "bin"
 
 
-def call(command: list[str], *, folder: Path | None = None) -> str:
-    """Run a command and return what it printed; what it said is part of the error where it fails."""
+def call(command: list[str], *, folder: Path | None = None, expect: int = 0) -> str:
+    """Run a command and return what it printed, or, where it is to fail, what it said."""
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=600)  # noqa: S603 -- a test's own
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert done.returncode == expect, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stderr if expect else done.stdout

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,13 @@ def test_an_issue_asks_for_the_doctor_and_for_no_value(name: str) -> None:
 
     assert "tidemark doctor" in text
     assert "ever paste values of rows, or an address with its password" in text
+
+
+def test_what_was_planned_comes_along_to_be_applied() -> None:
+    (plan,) = [job for workflow, name, job in jobs() if (workflow, name) == ("deploy", "plan")]
+    (kept,) = [step["with"]["path"].split() for step in plan["steps"] if "upload-artifact@" in step.get("uses", "")]
+    infra = [path for path in (REPOSITORY / "infra").glob("*.t*") if path.is_file()]
+
+    assert [path.name for path in infra if not any(fnmatch(f"infra/{path.name}", pattern) for pattern in kept)] == []
+    read = set(re.findall(r"packages\.json", (REPOSITORY / "infra" / "functions.tf").read_text("utf-8")))
+    assert {f"dist/{name}" for name in read} | {"dist/*.zip", "infra/*.tfplan"} <= set(kept)
