@@ -292,7 +292,7 @@ def test_a_mirror_is_asked_under_its_own_names_and_never_under_those_of_another_
     latest = asked(site, *settings, "--lake", 'select id from latest."Odd.a.b""c"')
     error = asked(site, *settings, "--lake", "select * from public.film_history", expect=2)["error"]
 
-    assert (odd["rows"], latest["rows"]) == ([{"id": 1, "s": "it's"}], [{"id": 1}])
+    assert (odd["rows"], latest["rows"]) == ([{"id": "1", "s": "it's"}], [{"id": 1}])
     assert error["message"].endswith("and so not public.Film_history from public.film_history")
 
 
