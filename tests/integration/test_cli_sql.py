@@ -231,6 +231,11 @@ def test_stdin_may_hold_the_statement(site: Site) -> None:
     )
 
     assert done.stdout == "a\nit's\n"
+    for wrong in (b"select 1\0; select 2", b"select '\xff'"):
+        for lake in ([], ["--lake"]):
+            refused = subprocess.run([*command, *lake], input=wrong, cwd=site.folder, capture_output=True, check=False)  # noqa: S603 -- as above
+            assert (refused.returncode, refused.stdout) == (2, b"")
+            assert b"the statement " in refused.stderr
 
 
 def test_the_lake_answers_under_the_names_of_the_warehouse_and_of_latest(loaded: Site, asked: Asked) -> None:
