@@ -76,6 +76,16 @@ def refused(what: str, said: str, *, position: Position | None, advice: str = ""
     return ConfigError(f"{what} refuses the statement: {said}{shown}", advice=advice or "mend it", **known, **facts)
 
 
+def encoded(statement: str) -> bytes:
+    """Give a statement as UTF-8; ConfigError for what is no text, or what a database would take for its end."""
+    if "\0" in statement:
+        raise ConfigError("the statement holds a NUL, at which a database would end it", advice="take it out")
+    try:
+        return statement.encode()
+    except UnicodeEncodeError as exc:
+        raise ConfigError("the statement is no text in UTF-8", advice="write it in UTF-8") from exc
+
+
 def require_one(what: str, count: int) -> None:
     """Raise a ConfigError unless there is one statement."""
     if count > 1:

@@ -231,6 +231,11 @@ def test_stdin_may_hold_the_statement(site: Site) -> None:
     )
 
     assert done.stdout == "a\nit's\n"
+    for wrong in (b"select 1\0; select 2", b"select '\xff'"):
+        for lake in ([], ["--lake"]):
+            refused = subprocess.run([*command, *lake], input=wrong, cwd=site.folder, capture_output=True, check=False)  # noqa: S603 -- as above
+            assert (refused.returncode, refused.stdout) == (2, b"")
+            assert b"the statement " in refused.stderr
 
 
 def test_the_lake_answers_under_the_names_of_the_warehouse_and_of_latest(loaded: Site, asked: Asked) -> None:
@@ -289,10 +294,10 @@ def test_a_mirror_is_asked_under_its_own_names_and_never_under_those_of_another_
     site.run("run", *settings)
 
     odd = asked(site, *settings, "--lake", 'select id, "Select" as s from "Odd"."a.b""c_history"')
-    latest = asked(site, *settings, "--lake", 'select id from latest."Odd.a.b~22c"')
+    latest = asked(site, *settings, "--lake", 'select id from latest."Odd.a.b""c"')
     error = asked(site, *settings, "--lake", "select * from public.film_history", expect=2)["error"]
 
-    assert (odd["rows"], latest["rows"]) == ([{"id": 1, "s": "it's"}], [{"id": 1}])
+    assert (odd["rows"], latest["rows"]) == ([{"id": "1", "s": "it's"}], [{"id": 1}])
     assert error["message"].endswith("and so not public.Film_history from public.film_history")
 
 

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TypeVar
 
 from tidemark.cli import signals
+from tidemark.cli.output import is_quiet
 from tidemark.errors import OvertakenError, TransientError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ def stopped_by_signals() -> Iterator[Stop]:
             signals.end(number)
         stop.request()
         # Not through a logger: its stream may be in the middle of a write, and then it refuses another.
-        os.write(_STDERR, b"stopping after the batch in hand; a second signal stops at once\n")
+        if not is_quiet():
+            os.write(_STDERR, b"stopping after the batch in hand; a second signal stops at once\n")
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -50,10 +50,12 @@ def laid_out(printed: str, width: int) -> "list[Text]":
 
 @contextmanager
 def ended_by_interrupt() -> Iterator[None]:
-    """Let Ctrl-C end the block at once and without an error; the signal is what it was before afterwards."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let Ctrl-C end the block at once and without an error, unless somebody has this process ignore it."""
+    before = signal.getsignal(signal.SIGINT)
     try:
         with suppress(KeyboardInterrupt):
+            if before is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             yield
     finally:
         signal.signal(signal.SIGINT, before)

@@ -54,7 +54,7 @@ def sql(
     called = invocation(ctx)
     if as_csv and called.as_json:
         raise ConfigError("--csv and --json are both given", advice="choose one of them")
-    text = sys.stdin.read() if statement == FROM_STDIN else statement
+    text = sys.stdin.buffer.read().decode(errors="surrogateescape") if statement == FROM_STDIN else statement
     with _asked(called, text, lake=lake) as answer:
         if called.as_json:
             print_json(_document(answer))

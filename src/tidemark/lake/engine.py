@@ -148,13 +148,8 @@ class Engine:
 
     def percent(self) -> float:
         """Say how far the statement in hand is; below zero if nobody knows. Any thread may ask, at any time."""
-        import duckdb
-
-        try:
-            return -1.0 if self._connection is None else self._connection.query_progress()
-        except duckdb.Error:
-            # It was closed meanwhile.
-            return -1.0
+        # While a statement runs, nobody closes the connection.
+        return self._connection.query_progress() if self._connection and self._shared.running else -1.0
 
     @contextmanager
     def working_on(self, what: str) -> Iterator[None]:

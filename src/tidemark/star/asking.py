@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tidemark.answers import Answer, AnswerColumn, Position, Row, refused, require_one
+from tidemark.answers import Answer, AnswerColumn, Position, Row, encoded, refused, require_one
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_of_rows, told
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine, open_engine
@@ -56,6 +56,7 @@ def ask_lake(model: Model, ingestion: Objects, processed: Objects, statement: st
         ConfigError: the engine refuses the statement, or it is no single SELECT.
         StateError: a table of the lake is damaged.
     """
+    encoded(statement)
     tables: dict[Name, list[_Table]] = {}
     for table in (*_stars(model, processed), *_latest(model, ingestion)):
         tables.setdefault(tuple(part.lower() for part in table.place), []).append(table)

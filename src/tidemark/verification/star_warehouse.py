@@ -7,9 +7,10 @@ compared in full. Nothing here needs DuckDB.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -28,7 +29,7 @@ from tidemark.postgres.connection import translated
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 from tidemark.postgres.waits import AGAINST_READERS, naming_holders
-from tidemark.report import Progress, foresee, quiet
+from tidemark.report import Progress, Watching, foresee, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import StarEntry, loaded_columns
@@ -46,7 +47,12 @@ Totals = Mapping[int, tuple[int, int]]
 
 
 class WarehouseSnapshot:
-    """What the warehouse held at one moment."""
+    """What the warehouse held at one moment.
+
+    `seen` is told how many rows and bytes of the star's table in hand were brought here so far.
+    """
+
+    seen: Callable[[int, int], None] | None = None
 
     def __init__(self, connection: psycopg.Connection, what: str) -> None:
         self.connection = connection
@@ -155,10 +161,15 @@ def compared(model: Model, processed: Objects, warehouse: WarehouseSnapshot, pro
     for star in loaded.values():
         started = time.perf_counter()
         progress(f"verify {WAREHOUSE}", star.name, 0, 0, 0.0)
+        warehouse.seen = partial(_tell, progress, star.name) if isinstance(progress, Watching) else None
         proofs.append(_prove(star, stars, warehouse))
         rows = proofs[-1].left.rows if proofs[-1].left else 0
         progress(f"verify {WAREHOUSE}", star.name, rows, 0, time.perf_counter() - started)
     return Edge(WAREHOUSE, warehouse.batch, tuple(proofs))
+
+
+def _tell(progress: Progress, table: str, rows: int, size_bytes: int) -> None:
+    progress(f"verify {WAREHOUSE}", table, rows, size_bytes, 0.0)
 
 
 def _rows_of(ledger: Sequence[Loaded], stars: Iterable[str]) -> dict[str, int | None]:
@@ -275,6 +286,8 @@ class _Sides:
             with connection.cursor().copy(copy_in) as copy:
                 for block in rows.blocks():
                     copy.write(block)
+                    if self.warehouse.seen:
+                        self.warehouse.seen(rows.rows, rows.size_bytes)
             yield
 
     def proof(self) -> TableProof:

@@ -16,9 +16,9 @@ from psycopg.adapt import Loader
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from tidemark.answers import ONLY_READS, Answer, AnswerColumn, Position, Row, refused, require_one
+from tidemark.answers import ONLY_READS, Answer, AnswerColumn, Position, Row, encoded, refused, require_one
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_worded_by_a_function, told
-from tidemark.errors import ConfigError, TidemarkError, TransientError
+from tidemark.errors import TidemarkError, TransientError
 from tidemark.postgres.connection import connect, hides, translated, where
 from tidemark.postgres.queries import query
 from tidemark.postgres.session import Session
@@ -40,7 +40,7 @@ def ask_warehouse(url: str, statement: str) -> Iterator[Answer]:
         TransientError: the warehouse is away or busy.
     """
     what = f"the warehouse at {where(url)}"
-    text = _encoded(statement)
+    text = encoded(statement)
     if not bare(statement):
         require_one(what, 0)
     with closing(connect(url, application="tidemark sql", only_reads=True)) as session:
@@ -53,13 +53,6 @@ def ask_warehouse(url: str, statement: str) -> Iterator[Answer]:
             size = CHUNK_ROWS if capabilities.has_stream_chunked() else 1
             with closing(cast("Generator[Row]", cursor.stream(text, size=size))) as rows:
                 yield Answer(columns, rows)
-
-
-def _encoded(statement: str) -> bytes:
-    try:
-        return statement.encode()
-    except UnicodeEncodeError as exc:
-        raise ConfigError("the statement is no text in UTF-8", advice="write it in UTF-8") from exc
 
 
 def _described(session: Session, what: str, text: bytes) -> tuple[AnswerColumn, ...]:
