@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from tidemark.pipeline import wire
-from tidemark.report import STAGES, StageReport
+from tidemark.pipeline import Pipeline, wire
+from tidemark.report import STAGES, Progress, StageReport, quiet
 from tidemark.runs.recording import Recording, recorded
 from tidemark.runs.run import Run
+from tidemark.runs.watching import Watchers
 from tidemark.settings import load
 
 
@@ -33,6 +34,7 @@ class Given(TypedDict, total=False):
     memory_limit: str
     sslrootcert: str
     show_values: str
+    dashboard_token: str
     freshness: str
     webhook_url: str
     webhook_secret: str
@@ -63,15 +65,20 @@ def run(**settings: Unpack[Given]) -> RunResult:
     flags: Mapping[str, object] = settings
     pipeline = wire(load({name: str(value) for name, value in flags.items()}, directory=Path.cwd()))
     pipeline.require("source", "warehouse")
+    return run_stages(pipeline, watchers=pipeline.watchers("run"))
+
+
+def run_stages(pipeline: Pipeline, progress: Progress = quiet, watchers: Watchers | None = None) -> RunResult:
+    """Run the three stages of a pipeline once, and put the run into the record; see `run`."""
 
     def keep(run: Run, recording: Recording) -> None:
         pipeline.records.keep(run, is_warehouse_away=recording.is_warehouse_away)
 
-    with recorded("run", pipeline.clock, keep, watchers=pipeline.watchers("run")) as recording:
+    with recorded("run", pipeline.clock, keep, watchers=watchers) as recording:
         reports = []
         for stage in STAGES:
             recording.begin(stage)
-            report: StageReport = getattr(pipeline, stage).run()
+            report: StageReport = getattr(pipeline, stage).run(progress)
             recording.finished(report)
             reports.append(report)
         seconds = recording.seconds

@@ -171,7 +171,9 @@ def test_a_server_that_is_kept_can_be_asked_and_stopped(folder: Path) -> None:
         assert all((folder / sample).is_file() for sample in report["places"]["samples"])
         with psycopg.connect(report["places"]["warehouse_url"]) as connection:
             row = connection.execute("select count(*) from fact_sales_order").fetchone()
+            runs = connection.execute("select command, outcome from tidemark.run").fetchall()
         assert row == (report["tables"]["load"]["fact_sales_order"]["rows"],)
+        assert runs == [("run", "ok")] * len(report["batches"])
         command = f"{report['places']['psql']} totesys -Atc 'select current_database()'"
         got = subprocess.run(command, shell=True, check=True, capture_output=True, text=True)  # noqa: S602 -- it is to be pasted
         assert got.stdout == "totesys\n"

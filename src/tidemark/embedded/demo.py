@@ -27,14 +27,15 @@ from tidemark.objects import make_directory
 from tidemark.pipeline import Pipeline, wire
 from tidemark.postgres.connection import connect
 from tidemark.postgres.queries import query
-from tidemark.report import StageReport, TableReport
+from tidemark.report import TableReport
 from tidemark.settings import FILE, Settings
 from tidemark.warehouse.schema import init
+from tidemark.whole_run import run_stages
 
 SOURCE = "totesys"
 WAREHOUSE = "warehouse"
 # All that a run makes in its directory; --reset removes this and nothing else.
-MADE = ("postgres", "ingestion", "processed", "pointer.json", "psql", FILE)
+MADE = ("postgres", "ingestion", "processed", "pointer.json", "pointer.json.runs", "psql", FILE)
 KINDS = ("inserted", "updated", "deleted")
 BURST_ROWS = 150
 # Bursts choose rows by a hash of their seed. Demo seeds lie this far apart, so no two demos share a burst's seed.
@@ -191,8 +192,7 @@ class _Run:
     def _batch(self, pipeline: Pipeline, number: int) -> list[Batch]:
         what = "batch 1, the baseline" if number == 1 else f"batch {number}"
         with _step(self.teller, what, len(pipeline.model.sources) + 2 * len(pipeline.model.stars)) as result:
-            stages = (pipeline.ingest, pipeline.transform, pipeline.load)
-            reports: list[StageReport] = [stage.run(self._note) for stage in stages]
+            reports = run_stages(pipeline, self._note).stages
             found = reports[0]
             counts = {kind: sum(getattr(each, kind) for each in found.tables.values()) for kind in KINDS}
             seconds = {report.stage: report.seconds for report in reports}
