@@ -13,12 +13,14 @@ from openlineage.client.event_v2 import Run as LineageRun
 from openlineage.client.facet_v2 import error_message_run, output_statistics_output_dataset, parent_run
 from openlineage.client.uuid import generate_new_uuid
 
+from tidemark import __version__
 from tidemark.report import StageReport
 from tidemark.runs.datasets import Datasets
 from tidemark.runs.ending import Ending
 from tidemark.runs.run import ENDED, OK, Run
 
-PRODUCER = "https://pypi.org/project/tidemark"
+# A URI, as the standard asks for.
+PRODUCER = f"urn:tidemark:{__version__}"
 DEFAULT_NAMESPACE = "tidemark"
 
 
