@@ -31,11 +31,12 @@ EVERY: dict[str, list[tuple[str, ...]]] = {
     "backfill": [("--from", "2024-01-01", "--to", "2025-01-01"), ("--from", "soon", "--to", "later")],
     "verify": [(), ("--deep",)],
     "history": [("loan", "1"), ("loan", "no number"), ("nothing", "1")],
+    "dashboard": [("--export", "pages"), ("--host", "256.0.0.1")],
     "quarantine": [("list",)],
     "rebuild": [("latest",), ("star",), ("warehouse",)],
     "compact": [()],
     "init": [(), ("--dry-run",)],
-    "doctor": [(), ("--sql", "source"), ("--sql", "warehouse")],
+    "doctor": [(), ("--sql", "source"), ("--sql", "warehouse"), ("--sql", "dashboard")],
     "model": [("new", "made"), ("check",), ("show",)],
     "generate": [("--rows", "5", "--seed", "1")],
 }
