@@ -79,6 +79,7 @@ def test_a_failure_and_the_recovery_from_it_are_seen_by_all(
     assert "TransientError: the database at 127.0.0.1:9/nobody is away" in told["text"]
     assert told["pipeline"]["warehouse"] == "127.0.0.1:9/nobody"
     assert failed["tidemark_run_last_exit_code",] == 3
+    assert failed["tidemark_run_last_success_timestamp_seconds",] < failed["tidemark_run_last_timestamp_seconds",]
     assert failed["tidemark_health", "red"] == failed["tidemark_run_last_failed",] == 1
 
     office.set("TIDEMARK_WAREHOUSE_URL", office.warehouse)

@@ -30,7 +30,7 @@ def checked_place(name: str | None) -> Path | None:
 
 def write_metrics(pipeline: "Pipeline", path: Path, found: "Status | None" = None) -> None:
     """Write the metrics of a pipeline as it is now; `found` spares asking its places again."""
-    from tidemark.runs.metrics import Measured, put_file, written  # noqa: PLC0415 -- only who asks for metrics needs it
+    from tidemark.runs.metrics import Measured, put_file, success_before, written  # noqa: PLC0415 -- only who asks for metrics needs it
     from tidemark.status import RUNS, read_status  # noqa: PLC0415 -- as above
 
     found = found or read_status(pipeline)
@@ -43,6 +43,7 @@ def write_metrics(pipeline: "Pipeline", path: Path, found: "Status | None" = Non
         {name: place.batch for name, place in places.items()},
         found.warehouse.rows,
         found.quarantine,
+        success_before(path),
     )
     put_file(path, written(measured))
 

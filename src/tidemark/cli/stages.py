@@ -155,7 +155,7 @@ def _run_once(called: Invocation, plan: Plan) -> None:
             show_reports(reports)
             if compacted:
                 out().print(_sentence_of(compacted), style="dim")
-        _warn_of_quarantine(reports, fails=plan.fails)
+        _warn_of_quarantine(reports, recording, fails=plan.fails)
 
 
 def _staged(
@@ -179,14 +179,17 @@ def _clear_up() -> None:
     remove_leftovers()
 
 
-def _warn_of_quarantine(reports: Sequence["StageReport"], *, fails: bool) -> None:
+def _warn_of_quarantine(reports: Sequence["StageReport"], recording: "Recording", *, fails: bool) -> None:
     """Say it last, and on stderr, where a good part of a table's rows did not reach it; with `fails`, end with 7."""
+    texts = []
     tables = [(name, each) for report in reports for name, each in report.tables.items() if each.is_much_set_aside]
     for name, each in tables:
         total = each.rows + each.set_aside
         text = f"{name}: {shown_count(each.set_aside)} of {shown_count(total)} rows were set aside"
         text += f" ({each.set_aside / total:.0%}) and are missing there: see tidemark quarantine list"
+        texts.append(text)
         err().print(text, style="bold red", markup=False, soft_wrap=True)
+    recording.message = "; ".join(texts)
     if tables and fails:
         raise typer.Exit(QUARANTINE_EXIT)
 
@@ -204,7 +207,7 @@ def _tick(called: Invocation, plan: Plan, stop: Stop) -> bool:
         else:
             done = [*map(_sentence, reports), *([_sentence_of(compacted)] if compacted else [])]
             out().print(f"{pipeline.clock():%Y-%m-%d %H:%M:%S} UTC  {'; '.join(done) or 'nothing done'}")
-        _warn_of_quarantine(reports, fails=plan.fails)
+        _warn_of_quarantine(reports, recording, fails=plan.fails)
     return went_well
 
 

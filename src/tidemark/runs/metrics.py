@@ -4,6 +4,7 @@ Names follow Prometheus's conventions: base units, `_seconds` and `_timestamp_se
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,12 +19,18 @@ from tidemark.runs.run import OK, Run
 COMMAND = "run"
 # Whoever collects the file is another user, and no value of a row is in it.
 MODE = 0o644
+SUCCESS = "tidemark_run_last_success_timestamp_seconds"
+_SUCCESS = re.compile(rf"^{SUCCESS} ([0-9.e+]+)$", re.MULTILINE)
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", '"': '\\"'}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured: `batches` by place, `rows` in the warehouse and open rows of `quarantine` by table."""
+    """What is measured: `batches` by place, `rows` in the warehouse and open rows of `quarantine` by table.
+
+    `success` is when a run ended well, as the file said before. It is needed while the warehouse is away, which has the
+    record of that run.
+    """
 
     health: Health | None
     runs: Sequence[Run]
@@ -32,6 +39,7 @@ class Measured:
     batches: Mapping[str, int | None] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     quarantine: Mapping[str, int] = field(default_factory=dict)
+    success: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,15 @@ def written(measured: Measured) -> str:
     return "".join(f"{line}\n" for family in _families(measured) for line in family.lines())
 
 
+def success_before(path: Path) -> float | None:
+    """Read out of a file of metrics when a run ended well; None if it does not say."""
+    try:
+        found = _SUCCESS.search(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return float(found[1]) if found else None
+
+
 def put_file(path: Path, text: str) -> None:
     """Put a text into a file at once: a reader sees the old one or the new one.
 
@@ -84,7 +101,10 @@ def put_file(path: Path, text: str) -> None:
 
 def _families(measured: Measured) -> Iterator[Family]:
     runs = [run for run in measured.runs if run.command == COMMAND]
-    yield from _of_runs(runs)
+    known = [_end(run).timestamp() for run in runs if run.outcome == OK]
+    known += [] if measured.success is None else [measured.success]
+    yield _single(SUCCESS, "When the last run ended that went well.", [max(known)] if known else [])
+    yield from _of_last(runs[:1])
     for stage, (name, text) in {
         "seconds": ("tidemark_stage_duration_seconds", "How long each stage of the last run took."),
         "rows": ("tidemark_stage_rows", "Rows that each stage of the last run moved."),
@@ -107,10 +127,7 @@ def _families(measured: Measured) -> Iterator[Family]:
     yield _gauge("tidemark_health", "1 for the colour of the pipeline's health, 0 for the others.", "colour", colours)
 
 
-def _of_runs(runs: Sequence[Run]) -> Iterator[Family]:
-    last, good = runs[:1], [run for run in runs if run.outcome == OK][:1]
-    text = "When the last run ended that went well."
-    yield _single("tidemark_run_last_success_timestamp_seconds", text, [_end(run).timestamp() for run in good])
+def _of_last(last: Sequence[Run]) -> Iterator[Family]:
     ended = [_end(run).timestamp() for run in last]
     yield _single("tidemark_run_last_timestamp_seconds", "When the last run ended.", ended)
     codes = [run.exit_code for run in last]
