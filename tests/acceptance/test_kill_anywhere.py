@@ -17,17 +17,19 @@ from tests.support.interrupted import (
     CLINIC,
     COMMITS,
     END,
+    FIRST_TIME,
     INCREMENT,
+    LATER_TIMES,
     LIBRARY,
     PROMISES,
     RUNS,
     Copies,
     Run,
+    assert_made_good,
     both_runs,
     matrix,
     new_source,
     new_warehouse,
-    times_to_kill,
 )
 from tests.support.kills import Addresses, contents, killed_at, unlike
 from tests.support.postgres import Postgres
@@ -36,7 +38,6 @@ from tidemark.faults import EFFECTS
 from tidemark.settings import FAULT
 
 POINTS = [f"{moment}-{name}" for name in EFFECTS for moment in ("before", "after")]
-FIRST, LATER = "the first time", "the second and the last time"
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,8 @@ def _cases() -> Iterator[Any]:
     for run in RUNS:
         for point in POINTS:
             repeats = run == BASELINE and point.partition("-")[2] not in PASSED_BY_A_BASELINE_ALONE
-            for times in (FIRST, LATER):
-                marks = [pytest.mark.exhaustive] if repeats or times == LATER else []
+            for times in (FIRST_TIME, LATER_TIMES):
+                marks = [pytest.mark.exhaustive] if repeats or times == LATER_TIMES else []
                 yield pytest.param(run, point, times, marks=marks)
 
 
@@ -78,16 +79,7 @@ def _cases() -> Iterator[Any]:
 def test_a_run_killed_at_any_point_is_made_good_by_the_next(
     run: str, point: str, times: str, runs: dict[str, Run], copies: Copies
 ) -> None:
-    for nth in times_to_kill(runs[run].passes.get(point, 0)):
-        if (nth == 1) != (times == FIRST):
-            continue
-        site = copies.of(runs[run].start)
-        assert killed_at(site, f"{point}:{nth}")
-
-        rig = site.rig()
-        rig.run()
-
-        assert unlike(runs[run].expected, contents(rig)) == {}, nth
+    assert_made_good(copies, runs[run], point, times)
 
 
 def test_the_command_itself_is_made_good_by_the_next(runs: dict[str, Run], copies: Copies) -> None:

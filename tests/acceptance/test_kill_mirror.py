@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.interrupted import BASELINE, INCREMENT, Copies, Run, Start, times_to_kill, uninterrupted
-from tests.support.kills import contents, killed_at, unlike
+from tests.support.interrupted import (
+    BASELINE,
+    FIRST_TIME,
+    INCREMENT,
+    LATER_TIMES,
+    Copies,
+    Run,
+    Start,
+    assert_made_good,
+    uninterrupted,
+)
 from tests.support.postgres import Postgres
 from tidemark.faults import EFFECTS
 
@@ -41,7 +50,6 @@ POINTS = [f"{moment}-{name}" for name in EFFECTS if name not in NEVER for moment
 OF_A_WAREHOUSE = ("before-tables-commit", "after-tables-commit")
 # Between these lies what a mirror does in its own way: its tables in the lake, its statements in the warehouse.
 CHOSEN = ("after-latest-columns", "after-manifest", "after-fact-commit", "before-ledger-row")
-FIRST, LATER = "the first time", "the second and the last time"
 
 
 @pytest.fixture(scope="module")
@@ -75,28 +83,19 @@ def copies(postgres: Postgres, source_url: str, tmp_path: Path) -> Iterator[Copi
 def _cases() -> Iterator[Any]:
     """Yield run, point and times; what lies between two of the chosen kills is proved for a star in every run."""
     for point in POINTS:
-        for times in (FIRST, LATER):
-            is_chosen = (point in CHOSEN and times == FIRST) or point == "after-processed-manifest"
+        for times in (FIRST_TIME, LATER_TIMES):
+            is_chosen = (point in CHOSEN and times == FIRST_TIME) or point == "after-processed-manifest"
             yield pytest.param(INCREMENT, point, times, marks=[] if is_chosen else [pytest.mark.exhaustive])
     for point in (*POINTS, *OF_A_WAREHOUSE):
         marks = [] if point == "after-tables-commit" else [pytest.mark.exhaustive]
-        yield pytest.param(BASELINE, point, FIRST, marks=marks)
+        yield pytest.param(BASELINE, point, FIRST_TIME, marks=marks)
 
 
 @pytest.mark.parametrize(("run", "point", "times"), list(_cases()))
 def test_a_mirror_killed_while_its_source_changes_shape_is_made_good_by_the_next_run(
     run: str, point: str, times: str, runs: dict[str, Run], copies: Copies
 ) -> None:
-    for nth in times_to_kill(runs[run].passes.get(point, 0)):
-        if (nth == 1) != (times == FIRST):
-            continue
-        site = copies.of(runs[run].start)
-        assert killed_at(site, f"{point}:{nth}")
-
-        rig = site.rig()
-        rig.run()
-
-        assert unlike(runs[run].expected, contents(rig)) == {}, nth
+    assert_made_good(copies, runs[run], point, times)
 
 
 def test_each_point_is_passed_by_a_mirror(runs: dict[str, Run]) -> None:

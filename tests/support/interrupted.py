@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from tests.support.commands import COMMANDS, harmed
-from tests.support.kills import Addresses, contents
+from tests.support.kills import Addresses, contents, killed_at, unlike
 from tests.support.postgres import Postgres, running_postgres
 from tidemark.faults import EFFECTS, UPKEEP, watched
 from tidemark.model_reader import load_model
@@ -41,6 +41,7 @@ LATER = (
 )
 UNSTAMPED = "update loan set fee = 7 where loan_id = 50"
 BASELINE, INCREMENT = RUNS = ("baseline", "increment")
+FIRST_TIME, LATER_TIMES = "the first time", "the second and the last time"
 # Where a run commits on S3; what lies between is the same code as on a directory.
 COMMITS = {
     BASELINE: ("manifest", "processed-manifest", "warehouse-commit"),
@@ -141,6 +142,20 @@ def uninterrupted(copies: Copies, start: Start) -> Run:
 def times_to_kill(passes: int) -> list[int]:
     """Return which of so many passes of a point to kill at: the first, the second, the last."""
     return [nth for nth in range(1, passes + 1) if nth in {1, 2, passes}]
+
+
+def assert_made_good(copies: Copies, run: Run, point: str, times: str) -> None:
+    """Kill runs at a point, the first time that they pass it or later, and compare what the next run makes of each."""
+    for nth in times_to_kill(run.passes.get(point, 0)):
+        if (nth == 1) != (times == FIRST_TIME):
+            continue
+        site = copies.of(run.start)
+        assert killed_at(site, f"{point}:{nth}")
+
+        rig = site.rig()
+        rig.run()
+
+        assert unlike(run.expected, contents(rig)) == {}, nth
 
 
 def matrix(passes: Mapping[str, Mapping[str, int]]) -> str:

@@ -1,10 +1,23 @@
 """The references of a fact: which of its rows name a row of a dimension that is not there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from tidemark.lake.engine import Engine, WorkingTables
-from tidemark.lake.sqltext import Expression, Rows, Select, names, quoted, scratch_parquet, select, text, union_all
+from tidemark.lake.engine import EVERY, Engine, WorkingTables
+from tidemark.lake.sqltext import (
+    Condition,
+    Expression,
+    Rows,
+    Select,
+    listed,
+    names,
+    number,
+    quoted,
+    scratch_parquet,
+    select,
+    text,
+    union_all,
+)
 from tidemark.model import Model, StarTable
 from tidemark.star.batch import Outcome
 from tidemark.star.limits import Limit
@@ -27,12 +40,40 @@ def dangling(engine: Engine, tables: WorkingTables, file: Path, references: Mapp
     The file is what lies in memory here, and the dimensions pass by: they may have any number of rows.
     """
     rows = scratch_parquet([file])
+    within = _bounds(engine, rows, references)
     absent = [
-        select("star", "dangling", name=text(column), column=quoted(column, "f."), rows=rows, keys=keys.rows)
+        select(
+            "star",
+            "dangling",
+            name=text(column),
+            column=quoted(column, "f."),
+            rows=rows,
+            keys=keys.rows,
+            within=within[column],
+        )
         for column, keys in references.items()
     ]
     found = tables.of(union_all(absent)) if absent else None
     return found if found and engine.count(found) else None
+
+
+def _bounds(engine: Engine, rows: Rows, columns: Collection[str]) -> dict[str, Condition]:
+    """Give the condition that a key lies between the least and the greatest reference, where these are integers.
+
+    New rows of a fact mostly refer to few of a dimension's row groups, and the engine then reads no others. Otherwise
+    each span of a full load would let the whole dimension pass by, and the time would grow with its square.
+    """
+    if not columns:
+        return {}
+    fields = listed(Expression(f"min({quoted(name)}), max({quoted(name)})") for name in columns)
+    found = engine.execute(select("files", "fields", fields=fields, rows=rows)).rows[0]
+    bounds = zip(columns, found[::2], found[1::2], strict=True)
+    return {
+        name: Condition(f"key between {number(least)}::hugeint and {number(most)}::hugeint")
+        if type(least) is type(most) is int
+        else EVERY
+        for name, least, most in bounds
+    }
 
 
 def with_missing(

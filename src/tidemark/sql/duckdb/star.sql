@@ -57,7 +57,11 @@ select distinct
     {name} as reference,
     {column}::varchar as key
 from {rows} as f
-anti join {keys} as d (key) on {column} = d.key
+anti join (
+    select key
+    from {keys} as k (key)
+    where {within}
+) as d on {column} = d.key
 where {column} is not null;
 
 -- name: dangling_keys
