@@ -41,8 +41,8 @@ UNIX = 3
 # In a zip's local header: the lengths of the name and the extra field. The compressed bytes come after these two.
 LENGTHS = struct.Struct("<26xHH")
 
-# The command line, the embedded server, and what only these two need.
-NOT_PACKED = ("__main__.py", "cli", "embedded", "sql/demo.sql")
+# The command line, the embedded server, and what only these two need; and what the dashboard gives to browsers.
+NOT_PACKED = ("__main__.py", "cli", "embedded", "sql/demo.sql", "dashboard/static", "dashboard/templates")
 CERTIFICATES = "rds-ca.pem"
 RECORD = "packages.json"
 

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from tests.support.dashboard import serving, wiring
 from tests.support.kept import database_of, small_totesys
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
+from tidemark.pipeline import Pipeline
 from tidemark.runs.run import Run, StageRun
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Shop:
     """A pipeline of totesys and the address of its pages."""
 
     rig: Rig
+    pipeline: Pipeline
     address: str
 
 
@@ -77,7 +79,7 @@ def shop(
     for run in runs(make().clock()):
         make().records.keep(run)
     with serving(make) as address:
-        yield Shop(rig, address)
+        yield Shop(rig, make(), address)
     postgres.drop(database_of(rig.warehouse_url))
 
 
@@ -136,14 +138,20 @@ def test_every_page_opens_and_everybody_can_use_it(shop: Shop, browser: Browser,
         assert {url for url in seen.urls if not url.startswith(shop.address)} == set()
 
 
-def test_health_is_said_in_words_with_what_ran_last(shop: Shop, browser: Browser) -> None:
-    with opened(browser) as (page, _):
+def test_health_is_said_in_words_and_follows_what_runs(shop: Shop, browser: Browser) -> None:
+    with opened(browser) as (page, seen):
+        page.clock.install()
         page.goto(shop.address)
 
         expect(page.get_by_role("heading", name="Red: in trouble")).to_be_visible()
         expect(page.get_by_text(re.compile("the last run failed at .*the warehouse was away"))).to_be_visible()
         expect(page.locator("#runs ~ ol > li")).to_have_count(2)
         expect(page.get_by_role("img", name="ingest 1.5 s, transform 1.5 s, load 1.5 s")).to_be_visible()
+        shop.pipeline.records.keep(replace(runs(shop.pipeline.clock())[0], id="c", started_at=shop.pipeline.clock()))
+        page.clock.fast_forward(61_000)
+        expect(page.get_by_role("heading", name="Green: well")).to_be_visible()
+        expect(page.locator("#runs ~ ol > li")).to_have_count(3)
+        assert seen.errors == []
 
 
 def test_light_and_dark_follow_the_reader(shop: Shop, browser: Browser) -> None:
@@ -169,6 +177,7 @@ def test_a_filter_narrows_down_every_figure_and_can_be_taken_back(shop: Shop, br
         assert tile(page, "orders") == f"{everything:,}"
         page.get_by_label("Currency", exact=True).select_option("EUR")
         expect(page.locator(f'dd[title="{in_euro:,}"]').first).to_be_visible()
+        expect(page.get_by_role("status")).to_have_text("Figures of EUR")
         assert "currency=EUR" in page.url
         page.reload()
         expect(page.locator(f'dd[title="{in_euro:,}"]').first).to_be_visible()
@@ -279,14 +288,22 @@ def test_the_screenshots_can_be_taken_anew(browser: Browser, pytestconfig: pytes
         assert names == set(re.findall(r"\(screenshots/([\w-]+\.png)\)", text))
         assert [path.name for path in SCREENSHOTS.glob("*.png") if path.stat().st_size > 150_000] == []
         return
+    home = address.rstrip("/")
     for name, path, options in (
-        ("health", "/", {}),
+        ("health", "/", {"viewport": {"width": 1280, "height": 1120}}),
         ("sales", "/page/sales", {}),
         ("payments-dark", "/page/payments", {"color_scheme": "dark"}),
-        ("history", "/history?table=sales_order&key=17&moment=2024-11-14T00:00", {}),
-        ("lineage", "/lineage?table=sales_order&key=17", {}),
-        ("sales-phone", "/page/sales?currency=EUR", {"viewport": PHONE}),
+        ("sales-phone", "/page/sales?currency=EUR", {"viewport": {"width": 360, "height": 1200}}),
     ):
         with opened(browser, **options) as (page, _):
-            visit(page, address.rstrip("/") + path)
-            page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=name != "sales-phone")
+            visit(page, home + path)
+            page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    with opened(browser) as (page, _):
+        page.goto(home)
+        first = page.locator("#batches ~ ol .when").last.inner_text().replace(" ", "T")
+        visit(page, f"{home}/history?moment={first}")
+        changed = page.locator("article", has_text="Newest changes of fact_sales_order")
+        changed.locator("li", has_text="new version").first.get_by_role("link").click()
+        page.screenshot(path=SCREENSHOTS / "history.png")
+        page.get_by_role("link", name=re.compile("where version")).last.click()
+        page.screenshot(path=SCREENSHOTS / "lineage.png")

@@ -19,6 +19,7 @@ from tests.support.kept import database_of, small_totesys
 from tests.support.mirror import mirror_rig
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
+from tests.support.small_source import write_model
 from tidemark.dashboard.export import export_pages
 from tidemark.dashboard.figures import read_figures
 from tidemark.dashboard.filters import read_chosen
@@ -62,6 +63,38 @@ def make(kept: tuple[Rig, str]) -> Callable[[], Pipeline]:
 def address(kept: tuple[Rig, str]) -> Iterator[str]:
     with serving(wiring(*kept)) as found:
         yield found
+
+
+ITEMS = """
+[source.item]
+key = ["shop", "number"]
+[source.sale]
+key = ["sale_id"]
+[star.dim_item]
+kind = "dimension"
+history = true
+key = ["shop", "number"]
+reads = ["item"]
+[star.fact_sale]
+kind = "fact"
+key = ["sale_record_id"]
+driving = "sale"
+source_key = ["sale_id"]
+reads = ["sale"]
+"""
+FILES_OF_ITEMS = {
+    "dimension/item.sql": "select shop, number, name from item",
+    "fact/sale.sql": "select sale_id, amount from sale",
+    "source.toml": """
+[item]
+shop = "text not null"
+number = "integer not null"
+name = "text"
+[sale]
+sale_id = "integer not null"
+amount = "integer"
+""",
+}
 
 
 def text_of(reply: Reply) -> str:
@@ -418,3 +451,30 @@ def test_a_mirror_shows_how_its_tables_have_grown(postgres: Postgres, tmp_path: 
     assert "public.odd & name_history: rows over time" in html.unescape(tables)
     assert '"id": 2, "step": "x"' in line
     assert "step was 2 → became x" in life
+
+
+def test_a_model_without_figures_has_those_of_its_tables_and_the_life_of_its_dimensions(
+    new_rig: Callable[..., Rig], postgres: Postgres, tmp_path: Path
+) -> None:
+    def build(url: str) -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute("create table item (shop text, number integer, name text, primary key (shop, number))")
+            connection.execute("create table sale (sale_id integer primary key, amount integer)")
+            connection.execute("insert into item values ('a, b', 1, 'bag'); insert into sale values (1, 5)")
+
+    folder = write_model(tmp_path / "model", ITEMS, FILES_OF_ITEMS).directory
+    rig = new_rig(postgres.template("items", build), model=str(folder))
+    rig.run()
+    rig.change("update item set name = 'sack'")
+    rig.run()
+
+    with serving(wiring(rig, tmp_path / "lake")) as address:
+        tables = text_of(get(address, "/page/tables"))
+        life = text_of(get(address, "/history?table=item&key=%22a,+b%22,1"))
+        lineage = text_of(get(address, "/lineage?table=item&key=%22a,+b%22,1"))
+
+    assert "dim_item: rows over time" in tables
+    assert "fact_sale: rows over time" in tables
+    assert "name was bag → became sack" in life
+    assert "A row of this dimension is computed from whole tables, not of one line." in lineage
+    assert "changes/item/" in lineage

@@ -32,11 +32,12 @@ EVERY: dict[str, list[tuple[str, ...]]] = {
     "verify": [(), ("--deep",)],
     "history": [("loan", "1"), ("loan", "no number"), ("nothing", "1")],
     "sql": [("select 1",), ("select nothing",), ("--lake", "show tables"), ("--lake", "from nothing")],
+    "dashboard": [("--export", "pages"), ("--host", "256.0.0.1")],
     "quarantine": [("list",)],
     "rebuild": [("latest",), ("star",), ("warehouse",)],
     "compact": [()],
     "init": [(), ("--dry-run",)],
-    "doctor": [(), ("--sql", "source"), ("--sql", "warehouse")],
+    "doctor": [(), ("--sql", "source"), ("--sql", "warehouse"), ("--sql", "dashboard")],
     "model": [("new", "made"), ("check",), ("show",)],
     "generate": [("--rows", "5", "--seed", "1")],
 }

@@ -61,6 +61,11 @@ def test_what_cannot_be_read_is_named_and_left_out(query: dict[str, str], proble
     assert chosen.values == {}
 
 
+def test_what_is_chosen_is_said_in_words() -> None:
+    assert read_chosen({}, []).words == "all rows"
+    assert read_chosen({"last": "2024-02-29", "currency": "EUR"}, ["currency"]).words == "to 2024-02-29, EUR"
+
+
 def test_a_link_keeps_what_is_chosen_and_no_more() -> None:
     chosen = read_chosen({"first": "2024-01-01", "currency": "a&b=c", "moment": "2024-01-01T00:00:00"}, ["currency"])
 

@@ -31,6 +31,14 @@ class Chosen:
         }
         return {name: every.get(name, self.values.get(name)) for name in figure.parameters}
 
+    @property
+    def words(self) -> str:
+        """Say in words which rows are chosen."""
+        days = [f"from {self.first}"] if self.first else []
+        days += [f"to {self.last}"] if self.last else []
+        moment = [f"as of {self.moment}"] if self.moment else []
+        return ", ".join(filter(None, (" ".join(days), *moment, *self.values.values()))) or "all rows"
+
     def query(self, names: Iterable[str]) -> str:
         """Write what is chosen of some filters as the query of a URL; empty where nothing is."""
         set_values: dict[str, object] = dict(self.values)

@@ -1,5 +1,7 @@
 """The life of a row, version by version, and what the tables were at a moment beside what they are now."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +10,7 @@ from typing import Any
 from psycopg import sql
 
 from tidemark.dashboard.reader import Answer, Reader, Statement
+from tidemark.errors import ConfigError
 from tidemark.model import Model, StarTable
 from tidemark.postgres.queries import identifier, query
 from tidemark.warehouse.history import History
@@ -43,6 +46,35 @@ class Then:
     versions_since: int
     deletions_since: int
     newest: Answer
+
+
+def read_key(star: StarTable, text: str) -> list[str]:
+    """Read a row's key as a person types it: of several columns the values have commas between, as in CSV.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if "\x00" in text:
+        raise ConfigError("a key cannot hold the character zero", advice="check the key")
+    if len(star.source_key) == 1:
+        return [text]
+    try:
+        return next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as exc:
+        message = f"{text!r} cannot be read as the values of {', '.join(star.source_key)}: {exc}"
+        raise ConfigError(
+            message, advice='put a value that has a comma or a quote itself into quotes: "a, b",1'
+        ) from exc
+
+
+def written_key(star: StarTable, row: Mapping[str, object]) -> str:
+    """Write the key of a row so that `read_key` reads it."""
+    values = [str(row[name]) for name in star.source_key]
+    if len(values) == 1:
+        return values[0]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
 
 
 def steps_of(found: History) -> list[Step]:

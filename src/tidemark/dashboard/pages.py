@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from tidemark.dashboard import numbers
 from tidemark.dashboard.charts import icon, stages_bar
+from tidemark.dashboard.lives import written_key
 from tidemark.disclosure import visible
 
 STATIC = ("style.css", "dashboard.js", "htmx.min.js", "icon.svg")
@@ -44,7 +45,7 @@ def environment(link: Link, static: Callable[[str], str], *, is_live: bool) -> E
         "size": numbers.size,
         "moment": moment,
         "words": lambda name: str(name).replace("_", " "),
-        "extract": lambda name, row: str(row[name]),
+        "written_key": written_key,
         "named_seconds": lambda stage: (stage.stage, stage.seconds),
         "stages_bar": stages_bar,
         "part": lambda text: quote(str(text), safe=""),

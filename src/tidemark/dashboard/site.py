@@ -15,11 +15,10 @@ from tidemark.dashboard.filters import Chosen, read_chosen
 from tidemark.dashboard.generic import generic_figures
 from tidemark.dashboard.health import lake_size, read_health
 from tidemark.dashboard.lineage import find_origin, read_batch
-from tidemark.dashboard.lives import read_then, steps_of
+from tidemark.dashboard.lives import read_key, read_then, steps_of
 from tidemark.dashboard.pages import render
 from tidemark.dashboard.problem import Problem, attempted
 from tidemark.dashboard.reader import Reader
-from tidemark.errors import ConfigError
 from tidemark.log.changelog import newest_batch
 from tidemark.mirror import Mirror
 from tidemark.warehouse.history import History, find_versioned, history_of, versions_of
@@ -237,9 +236,7 @@ class Site:
 
     def _life(self, table: str, key: str) -> History:
         star = find_versioned(self._pipeline().model, table)
-        parts = [key] if len(star.source_key) == 1 else [each.strip() for each in key.split(",")]
-        if any("\x00" in each for each in parts):
-            raise ConfigError("a key cannot hold the character zero", advice="check the key")
+        parts = read_key(star, key)
         rows = self._reader.ask(versions_of(star, parts), parts).records
         return history_of(star, parts, rows, "the warehouse")
 
