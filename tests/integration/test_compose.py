@@ -100,7 +100,8 @@ def test_the_installing_steps_of_the_image_give_a_tidemark_that_runs(tmp_path: P
         if stages > 1:
             break
         if name == "ARG":
-            path.update([shlex.split(rest)[0].split("=", 1)])
+            variable, _, value = shlex.split(rest)[0].partition("=")
+            path[variable] = value
         if name == "COPY":
             copy(rest, build)
         if name == "RUN":

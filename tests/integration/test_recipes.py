@@ -203,7 +203,8 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = Path(shutil.copytree(REPOSITORY, tmp_path_factory.mktemp("recipes") / "copy", ignore=LEFT_OUT))
     for kept in ("src/tidemark/aws", "tests/aws"):
         shutil.copytree(REPOSITORY / kept, copy / kept, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(REPOSITORY / ".ci", copy / ".ci")
+    for hidden in (".ci", ".github"):
+        shutil.copytree(REPOSITORY / hidden, copy / hidden)
     before = contents(copy)
 
     named = {file for follow in RECIPES for file in follow(copy)}
