@@ -73,7 +73,9 @@ def written_key(star: StarTable, row: Mapping[str, object]) -> str:
     if len(values) == 1:
         return values[0]
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
+    # A blank after a comma is no part of a value, unless there are quotes around it.
+    quoting = csv.QUOTE_ALL if any(value[:1].isspace() for value in values) else csv.QUOTE_MINIMAL
+    csv.writer(text, lineterminator="", quoting=quoting).writerow(values)
     return text.getvalue()
 
 
