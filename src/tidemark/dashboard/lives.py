@@ -74,8 +74,10 @@ def written_key(star: StarTable, row: Mapping[str, object]) -> str:
         return values[0]
     text = io.StringIO()
     # A blank after a comma is no part of a value, unless there are quotes around it.
-    quoting = csv.QUOTE_ALL if any(value[:1].isspace() for value in values) else csv.QUOTE_MINIMAL
-    csv.writer(text, lineterminator="", quoting=quoting).writerow(values)
+    if any(value[:1].isspace() for value in values):
+        csv.writer(text, lineterminator="", quoting=csv.QUOTE_ALL).writerow(values)
+    else:
+        csv.writer(text, lineterminator="").writerow(values)
     return text.getvalue()
 
 
