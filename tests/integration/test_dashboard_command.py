@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from tests.support.dashboard import get
 from tests.support.postgres import Postgres
 from tests.support.site import Site, new_site, stop
-from tidemark.cli import run
 
 
 @pytest.fixture
@@ -65,12 +63,3 @@ def test_it_writes_the_pages_as_files(site: Site) -> None:
     assert "cannot be" not in health
     (site.folder / "file").write_text("")
     assert "cannot be written" in site.run("dashboard", "--export", "file", expect=2).stderr
-
-
-def test_without_its_libraries_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-
-    assert run(["dashboard", "--port", "0"]) == 2
-    assert "the dashboard needs uvicorn, which is not installed" in capsys.readouterr().err

@@ -44,3 +44,13 @@ def test_a_function_names_its_extra(stage: str) -> None:
         "expected the library 'aws_lambda_powertools', which is part of the extra 'aws' and is not installed: "
         "pip install 'tidemark[aws]'\n"
     )
+
+
+def test_the_dashboard_names_its_extra() -> None:
+    without = "import sys; sys.modules['uvicorn'] = None; from tidemark.cli import main; main()"
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-c", without, "dashboard", "--port", "0"], check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == ConfigError.exit_code
+    assert "'uvicorn', which is part of the extra 'dashboard'" in " ".join(done.stderr.split())

@@ -2,7 +2,6 @@
 
 import secrets
 import signal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,14 +11,13 @@ from tidemark.cli import signals
 from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import out, print_json, shown_count
 from tidemark.cli.progress import waiting
-from tidemark.errors import ConfigError
+from tidemark.extras import needed_for
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from tidemark.dashboard.server import Server
 
-LIBRARIES = ("jinja2", "starlette", "uvicorn")
 PORT = 8484
 TOKEN_BYTES = 24
 
@@ -43,12 +41,6 @@ def dashboard(
 
     Example: `tidemark dashboard --port 0`
     """
-    missing = [library for library in LIBRARIES if find_spec(library) is None]
-    if missing:
-        message = (
-            f"the dashboard needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
-        )
-        raise ConfigError(message, advice="install the extra: pip install 'tidemark[dashboard]', or run make install")
     called = invocation(ctx)
     if export is None:
         _serve(called, host, port, name or [])
@@ -57,8 +49,9 @@ def dashboard(
 
 
 def _serve(called: Invocation, host: str, port: int, names: list[str]) -> None:
-    from tidemark.dashboard.guard import is_loopback  # noqa: PLC0415 -- the libraries may be missing
-    from tidemark.dashboard.server import Server, listening, make_app  # noqa: PLC0415 -- as above
+    with needed_for("dashboard"):
+        from tidemark.dashboard.guard import is_loopback  # noqa: PLC0415 -- the libraries may be missing
+        from tidemark.dashboard.server import Server, listening, make_app  # noqa: PLC0415 -- as above
 
     token = called.settings.dashboard_token
     if token is None and not is_loopback(host):
@@ -90,7 +83,8 @@ def _end_on_signals(server: "Server") -> None:
 
 
 def _export(called: Invocation, directory: Path) -> None:
-    from tidemark.dashboard.export import export_pages  # noqa: PLC0415 -- as above
+    with needed_for("dashboard"):
+        from tidemark.dashboard.export import export_pages  # noqa: PLC0415 -- as above
 
     with waiting("writing the pages"):
         written = export_pages(called.pipeline, directory)

@@ -1,6 +1,6 @@
 """OpenLineage events: for each stage its start, and its end with the datasets that it read and wrote.
 
-The client is OpenLineage's own (`pip install tidemark[openlineage]`), with variables of its own: OPENLINEAGE_URL.
+The client is OpenLineage's own (the extra `openlineage`), with variables of its own: OPENLINEAGE_URL.
 """
 
 from collections.abc import Callable, Mapping, Sequence

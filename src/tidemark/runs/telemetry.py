@@ -1,6 +1,6 @@
 """OpenTelemetry: a trace for each run with a span for each stage, and metrics, sent by OTLP over HTTP.
 
-The SDK is OpenTelemetry's own (`pip install tidemark[otel]`), and so are its variables, such as
+The SDK is OpenTelemetry's own (the extra `otel`), and so are its variables, such as
 OTEL_EXPORTER_OTLP_ENDPOINT. Providers are made for each run and not registered for the process, which may have others.
 """
 
