@@ -178,7 +178,7 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/dashboard.txt requiremen
 	@touch $@
 
 $(VENV)/.dev: $(CHECKED:%=requirements/%.txt) $(VENV)/.runtime
-	@echo "installing the tools for checks and tests (120 MB, once)"
+	@echo "installing the tools for checks and tests (160 MB, once)"
 	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt \
 		$(CHECKED:%=-r requirements/%.txt)
 	@touch $@
