@@ -123,6 +123,8 @@ def test_a_run_that_finds_nothing_new_loads_no_engine(loaded: Site) -> None:
     something = imports_of("run", "--json", folder=loaded.folder, **urls)
 
     assert nothing & HEAVY == {"psycopg", "deltalake"}
+    # Nor what is told of stages, without its variable.
+    assert not any(name.startswith(("openlineage", "opentelemetry")) for name in nothing)
     assert not any(name.startswith("rich.") for name in nothing)
     assert something & HEAVY == {"psycopg", "deltalake", "duckdb"}
 
