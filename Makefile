@@ -65,6 +65,7 @@ reference: $(VENV)/.dev $(VENV)/.package ## write the pages of commands, errors,
 .PHONY: docs
 docs: $(VENV)/.dev ## build the documentation as a site, in site; a link that leads nowhere fails it
 	@$(BIN)/zensical build --strict --clean
+	@echo "open site/index.html"
 
 .PHONY: pythons
 pythons: ## the unit tests on each Python from 3.11 to 3.14 that is here, each in a venv of its own (ARGS=tests/models)

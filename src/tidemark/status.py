@@ -130,7 +130,7 @@ def _vitals(found: Status, pipeline: Pipeline) -> Vitals:
         "star": found.processed,
         "warehouse": found.warehouse,
     }
-    unset = {name for name in ("source", "warehouse") if not pipeline.is_configured(name)}
+    unset = [name for name in ("source", "warehouse") if not pipeline.is_configured(name)]
     is_new_drift = bool(found.drift_batch) and found.drift_batch == found.log.batch
     return Vitals(
         found.now,
@@ -143,7 +143,7 @@ def _vitals(found: Status, pipeline: Pipeline) -> Vitals:
         found.warehouse.rows,
         found.drift if is_new_drift else (),
         is_new=found.log.batch == 0,
-        has_warehouse="warehouse" not in unset,
+        unset=unset,
     )
 
 

@@ -246,7 +246,7 @@ def test_a_row_can_be_followed_from_its_life_to_its_line(shop: Shop, browser: Br
         page.get_by_label("Table", exact=True).select_option("fact_payment")
         page.get_by_label("Key", exact=True).fill(str(key))
         page.get_by_role("button", name="Show its life").click()
-        expect(page.get_by_text("version 1: first seen")).to_be_visible()
+        expect(page.get_by_text("version 1: the first")).to_be_visible()
         page.get_by_role("link", name="where version 1 comes from").click()
         expect(page.get_by_label("The line of the change log")).to_contain_text(f'"payment_id": {key}')
         page.get_by_role("link", name="batch 1", exact=True).first.click()

@@ -67,6 +67,17 @@ def shop(new_mirror: Callable[..., Rig]) -> Rig:
     return rig
 
 
+def test_a_mirror_and_a_star_never_go_on_with_the_log_of_the_other(
+    shop: Rig, small_totesys: Callable[..., Rig]
+) -> None:
+    star = small_totesys(1)
+    for rig, model in ((star, shop.model), (shop, star.model)):
+        before = rig.manifests()
+        with pytest.raises(ConfigError, match="expected the model of the change log"):
+            replace(rig, model=model).ingest()
+        assert rig.manifests() == before
+
+
 def test_a_mirror_is_the_source_with_its_types_and_has_a_history(shop: Rig) -> None:
     found = columns(shop, "public", "film_history")
 

@@ -3,7 +3,9 @@
 import html
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +25,7 @@ from tests.support.small_source import write_model
 from tidemark.dashboard.export import export_pages
 from tidemark.dashboard.figures import read_figures
 from tidemark.dashboard.filters import read_chosen
-from tidemark.dashboard.reader import Reader
+from tidemark.dashboard.reader import SESSIONS, Reader
 from tidemark.dashboard.site import runnable
 from tidemark.errors import ConfigError, TransientError
 from tidemark.mirror import Scope
@@ -307,7 +309,7 @@ def test_a_warehouse_that_is_away_hides_nothing_else(kept: tuple[Rig, str]) -> N
     assert f"star {BATCHES} " in health
     assert "Red: in trouble the warehouse cannot be asked: the database at 127.0.0.1:1/none is away" in health
     assert "The warehouse cannot be asked. the database at 127.0.0.1:1/none is away" in sales
-    assert "What to do: run again" in sales
+    assert "What to do: see that the server is up" in sales
     assert rig.manifests()[1].run_id in batch
 
 
@@ -364,13 +366,44 @@ def test_a_token_is_asked_for_once_and_kept_in_a_cookie(make: Callable[[], Pipel
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
 
 
-def test_a_figure_cannot_write(rig: Rig) -> None:
-    with (
-        closing(Reader(lambda: rig.warehouse_url)) as reader,
-        pytest.raises(TransientError, match="read-only transaction"),
-    ):
-        reader.ask(SQL("with gone as (delete from fact_payment returning 1) select * from gone"))
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "with gone as (delete from fact_payment returning 1) select * from gone",
+        "select 1; commit; delete from fact_payment; select 1",
+        # What tells statements apart before they are sent knows no texts with escapes.
+        r"select E'\''; commit; delete from fact_payment; select 'x'",
+        "delete from fact_payment",
+    ],
+)
+def test_a_figure_cannot_write(statement: str, rig: Rig) -> None:
+    with closing(Reader(lambda: rig.warehouse_url)) as reader, pytest.raises(ConfigError, match="cannot run the SEL"):
+        reader.ask(SQL(statement))
     assert rig.count("fact_payment") > 0
+
+
+def test_no_page_keeps_another_from_the_warehouse_or_the_dashboard_from_its_end(rig: Rig) -> None:
+    reader = Reader(lambda: rig.warehouse_url)
+    with ThreadPoolExecutor() as executor:
+        slow = [executor.submit(reader.ask, SQL("select pg_sleep(60)")) for _ in range(SESSIONS)]
+        sleeping = "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+        while len(rig.warehouse(sleeping)) < SESSIONS:
+            time.sleep(0.01)
+        with pytest.raises(TransientError, match="as many questions in hand"):
+            reader.ask(SQL("select 1"))
+
+        reader.close()
+
+        assert [type(each.exception()) for each in slow] == [TransientError] * SESSIONS
+    with pytest.raises(TransientError, match="about to stop"):
+        reader.ask(SQL("select 1"))
+
+
+def test_a_number_that_no_batch_has_is_no_page(address: str) -> None:
+    digits = "9" * 5000
+
+    assert get(address, f"/lineage/batch/{digits}").status == 404
+    assert get(address, f"/lineage?table=fact_payment&key=1&version={digits}").status == 200
 
 
 def test_a_statement_that_takes_too_long_ends(rig: Rig) -> None:

@@ -1,6 +1,7 @@
 """What tells of runs: health in `status`, the webhook, the file of metrics, the record; and `tidemark.run()`."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,6 +130,16 @@ def test_a_file_of_metrics_that_cannot_be_written_changes_no_run(
     office.run("init")
     assert office.run("run", "--metrics-file", str(office.folder / "nowhere" / "x.prom")) == 2
     assert "expected a file in a directory that is there" in capsys.readouterr().err
+    pipe = office.folder / "pipe.prom"
+    os.mkfifo(pipe)
+    assert office.run("run", "--metrics-file", str(pipe)) == 2
+    assert pipe.is_fifo()
+    link, target = office.folder / "link.prom", office.folder / "target.prom"
+    link.symlink_to(target)
+    target.write_text("tidemark_run_last_success_timestamp_seconds 1.2.3\n")
+    assert office.run("run", "--metrics-file", str(link)) == 0
+    assert link.is_symlink()
+    assert samples(target)
     closed = office.folder / "closed"
     closed.mkdir()
     with pytest.raises(ConfigError, match="the metrics cannot be written"):
@@ -165,6 +177,21 @@ def test_failures_are_told_once_an_hour_and_a_recovery_once(receiver: Receiver, 
     assert told == ["", "failure", "", "failure", "recovery", "", "", "", "failure"]
     assert [each["event"] for each in receiver.documents] == [each for each in told if each]
     assert {headers["Content-Type"] for _, headers, _ in receiver.posts} == {"application/json"}
+
+
+def test_a_receiver_that_sends_a_byte_now_and_then_holds_nobody_up() -> None:
+    def drip(server: socket.socket) -> None:
+        with suppress(OSError):
+            accepted, _ = server.accept()
+            with accepted:
+                while True:
+                    accepted.sendall(b"H")
+                    time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        with pytest.raises(TransientError, match="does not finish its answer"):
+            post(f"http://127.0.0.1:{server.getsockname()[1]}/", {"text": "x"}, patience_seconds=0.1, slack_seconds=0.1)
 
 
 def test_of_many_processes_at_once_one_tells(receiver: Receiver, tmp_path: Path) -> None:
@@ -216,7 +243,7 @@ def test_a_webhook_that_does_not_answer_is_given_up(caplog: pytest.LogCaptureFix
         with pytest.raises(TransientError, match="it cannot be reached: TimeoutError"):
             post(url, {"text": "x"}, patience_seconds=0.2)
 
-    assert 0.4 <= time.monotonic() - begun < 2
+    assert time.monotonic() - begun >= 0.4
     assert "s3cr3t" not in caplog.text
 
 

@@ -46,6 +46,7 @@ def test_a_pipeline_of_which_nothing_bad_is_known_is_green() -> None:
         ({"drift": ["loan has a new column"]}, "amber", "the source changed its shape in the newest batch: loan has"),
         ({"away": {"source": "gone"}}, "amber", "the source cannot be asked: gone"),
         ({"away": {"warehouse": "gone"}}, "red", "the warehouse cannot be asked: gone"),
+        ({"unset": ["warehouse"], "fresh_as_of": None}, "amber", "no setting names the warehouse"),
         ({"misfits": {"pointer": "ahead"}}, "red", "pointer: ahead"),
         ({"fresh_as_of": None}, "amber", "the warehouse holds no batch yet"),
         ({"fresh_as_of": None, "runs": (), "is_new": True}, "amber", "nothing has run yet"),
@@ -69,7 +70,6 @@ def test_each_sign_has_its_colour_and_its_reason(changes: dict[str, object], col
         {"runs": [a_run("TransientError", command="verify"), a_run("ok", command="verify")]},
         {"runs": [a_run("ok"), a_run("TransientError", command="load", minutes_ago=9)]},
         {"quarantine": {"fact_loan": 1}, "rows": {"fact_loan": 99}},
-        {"fresh_as_of": None, "has_warehouse": False},
     ],
 )
 def test_what_is_over_or_small_is_no_sign(changes: dict[str, object]) -> None:

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
+from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
 from tidemark.log.changelog import READERS, ChangeLog, Manifest, TableEntry, manifest_key, newest_batch
 from tidemark.log.columns import Column
 from tidemark.log.fold import apply_from_log
 from tidemark.log.latest import LatestTable, columns_of, is_there, latest_batch, open_latest
 from tidemark.log.pointer import Pointer, PointerStore, misfit
+from tidemark.mirror import Mirror
 from tidemark.model import Model, SourceTable
 from tidemark.objects import ObjectMissingError
 
@@ -24,6 +26,7 @@ def recover(
     """Bring latest and the pointer up to the newest manifest, and return that manifest and the pointer.
 
     Raises:
+        ConfigError: the log is of a mirror and the model is none, or the reverse.
         StateError: the pointer and the log do not belong together.
     """
     pointer = pointers.read()
@@ -35,12 +38,29 @@ def recover(
         raise wrong
     if head is None:
         return None, None
+    check_kind(head, model)
     bring_latest_up_to(engine, log, model.following(head.mirrored), head, known, now)
     if known != head.batch:
         polls = pointer.polls if pointer else 0
         pointer = Pointer(head.pipeline_id, head.batch, head.watermark, now, polls)
         pointers.write(pointer)
     return head, pointer
+
+
+def check_kind(head: Manifest, model: Model) -> None:
+    """Check that a mirror goes on with the log of a mirror, and another model with that of another model.
+
+    Raises:
+        ConfigError: the two would mix in one log, and later in one star and one warehouse.
+    """
+    if head.tables and bool(head.mirrored) != isinstance(model, Mirror):
+        kinds = ("a mirror", "a model with facts and dimensions")
+        of_log, of_model = kinds if head.mirrored else kinds[::-1]
+        raise ConfigError(
+            f"expected the model of the change log, which is of {of_log}, and got {of_model}",
+            advice="check TIDEMARK_MODEL and --model; each of the two needs buckets and a pointer of its own"
+            " (TIDEMARK_INGESTION, TIDEMARK_PROCESSED, TIDEMARK_POINTER)",
+        )
 
 
 def _newest(log: ChangeLog, known: int) -> tuple[Manifest | None, bool]:

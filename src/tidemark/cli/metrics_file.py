@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.disclosure import told
 from tidemark.errors import ConfigError, TidemarkError
 
 if TYPE_CHECKING:
@@ -19,11 +20,14 @@ MetricsFile = Annotated[
 
 
 def checked_place(name: str | None) -> Path | None:
-    """Return where the metrics go; ConfigError if there is no such directory."""
+    """Return where the metrics go; ConfigError if there is no such directory, or something that is no file.
+
+    A link is followed: a new file takes the place of what it names, and neither that of the link nor that of a device.
+    """
     if name is None:
         return None
-    path = Path(name)
-    if not path.parent.is_dir() or path.is_dir():
+    path = Path(name).resolve()
+    if not path.parent.is_dir() or (path.exists() and not path.is_file()):
         raise ConfigError(f"expected a file in a directory that is there as --metrics-file, got {name!r}")
     return path
 
@@ -52,5 +56,6 @@ def try_to_write_metrics(pipeline: "Pipeline", path: Path) -> None:
     """Write the metrics at the end of a run, which ends as it would have without them."""
     try:
         write_metrics(pipeline, path)
-    except TidemarkError as exc:
-        logger.warning("%s", exc)
+    except Exception as exc:  # noqa: BLE001 -- whatever goes wrong here must not end a run that went well
+        text = str(exc) if isinstance(exc, TidemarkError) else f"the metrics: {type(exc).__name__}: {told(exc)}"
+        logger.warning("%s", text)

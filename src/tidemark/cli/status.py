@@ -52,8 +52,8 @@ def status(
 ) -> None:
     """Show health, batches, watermark, freshness, quarantine and what the next run would do.
 
-    The first line is the health: green, amber or red, with the reasons. Each place is asked by itself, so that one that
-    is away hides nothing of the others. At the end come the source's tables, the last changed first: on a terminal as
+    The first line is the health: green, amber or red, with the reasons. Each place is asked by itself, so you see
+    the others when one is away. At the end come the source's tables, the last changed first: on a terminal as
     many as fit on the screen.
 
     With --watch a terminal shows one picture that changes; elsewhere one follows the other, and with --json each is one
@@ -66,6 +66,8 @@ def status(
     called = invocation(ctx)
     moments: dict[int, datetime] = {}
     if watch is not None:
+        if check or metrics_file:
+            raise ConfigError("--watch goes on until Ctrl-C, so it takes neither --check nor --metrics-file")
         # A pipeline for each, because a password in Secrets Manager may have changed.
         watched(lambda: read_status(called.pipeline(), moments), _seconds(watch), as_json=called.as_json)
         return

@@ -33,7 +33,7 @@ class Step:
         """Say what happened to the row."""
         if self.version["is_deleted"]:
             return "deleted"
-        return "first seen" if self.number == 1 else "changed" if self.changes else "touched"
+        return "the first" if self.number == 1 else "changed" if self.changes else "touched"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Reading the warehouse: few sessions, transactions that only read, and an end to a statement that takes too long."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, LifoQueue
@@ -26,6 +26,8 @@ SESSIONS = 4
 LOCK_TIMEOUT = "2s"
 # So long a page says at once that a warehouse is away which was away just now: each try may take long.
 AWAY_SECONDS = 5.0
+QUEUE_SECONDS = 5.0
+CANCEL_SECONDS = 2.0
 # No chart shows more rows.
 MOST_ROWS = 2000
 
@@ -68,6 +70,8 @@ class Reader:
         self._patience = patience
         self._idle: LifoQueue[tuple[Session, str]] = LifoQueue()
         self._places = BoundedSemaphore(SESSIONS)
+        self._in_hand: set[Session] = set()
+        self._is_closed = False
         self._away: tuple[float, TidemarkError] | None = None
 
     def ask(self, statement: sql.Composed | sql.SQL, values: Values = ()) -> Answer:
@@ -81,7 +85,7 @@ class Reader:
             ConfigError: a statement does not fit the warehouse, or the role may not read it.
             TransientError: the warehouse is away, or a statement took too long.
         """
-        with self._places:
+        with self._place():
             while kept := self._kept():
                 try:
                     return self._answers(*kept, statements)
@@ -92,9 +96,26 @@ class Reader:
             return self._answers(*self._opened(), statements)
 
     def close(self) -> None:
-        """Close the sessions that nobody uses."""
+        """End the statements in hand, and close all sessions."""
+        self._is_closed = True
+        for session in list(self._in_hand):
+            with suppress(psycopg.Error):
+                session.cancel_safe(timeout=CANCEL_SECONDS)
         while kept := self._kept():
             kept[0].close()
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Wait for one of the few sessions, but not for long: whoever asks for pages keeps nobody else from them."""
+        if not self._places.acquire(timeout=QUEUE_SECONDS):
+            advice = "load the page again in a moment, or choose fewer days"
+            raise TransientError("the warehouse has as many questions in hand as these pages may ask", advice=advice)
+        try:
+            if self._is_closed:
+                raise TransientError("the dashboard is about to stop")
+            yield
+        finally:
+            self._places.release()
 
     def _opened(self) -> tuple[Session, str]:
         if self._away and monotonic() - self._away[0] < AWAY_SECONDS:
@@ -115,25 +136,31 @@ class Reader:
             return None
 
     def _answers(self, session: Session, what: str, statements: Sequence[Statement]) -> list[Answer]:
+        self._in_hand.add(session)
         try:
             with translated(what), _worded(what, self._patience), session.transaction(), session.cursor() as cursor:
-                read_any_day(cursor)
                 patience = f"{self._patience / timedelta(milliseconds=1):.0f}"
                 cursor.execute(query("dashboard", "patience"), {"patience": patience})
-                return [_answer(cursor, statement, values) for statement, values in statements]
+                return [_answer(session, statement, values) for statement, values in statements]
         except BaseException:
             if not session.broken:
                 session.close()
             raise
         finally:
+            self._in_hand.discard(session)
+            if self._is_closed:
+                session.close()
             if not session.closed:
                 self._idle.put((session, what))
 
 
-def _answer(cursor: psycopg.Cursor[tuple[Any, ...]], statement: sql.Composed | sql.SQL, values: Values) -> Answer:
-    cursor.execute(statement, values)
-    rows = cursor.fetchmany(MOST_ROWS + 1)
-    columns = tuple(each.name for each in cursor.description or ())
+def _answer(session: Session, statement: sql.Composed | sql.SQL, values: Values) -> Answer:
+    """Ask by a cursor of the server: it takes one SELECT and nothing else, and rows that no page shows stay there."""
+    with session.cursor(name="tidemark_dashboard") as cursor:
+        read_any_day(cursor)
+        cursor.execute(statement, values)
+        rows = cursor.fetchmany(MOST_ROWS + 1)
+        columns = tuple(each.name for each in cursor.description or ())
     return Answer(columns, tuple(rows[:MOST_ROWS]), is_cut=len(rows) > MOST_ROWS)
 
 
@@ -147,7 +174,12 @@ def _worded(what: str, patience: timedelta) -> Iterator[None]:
         raise TransientError(message, advice="choose fewer days, or ask again when it has less to do") from exc
     except errors.DataError as exc:
         raise ConfigError(f"{what} cannot read a value: {told(exc)}", advice="check what was typed") from exc
-    except (errors.SyntaxError, errors.UndefinedParameter, errors.WrongObjectType) as exc:
+    except (
+        errors.SyntaxError,
+        errors.UndefinedParameter,
+        errors.WrongObjectType,
+        errors.FeatureNotSupported,
+    ) as exc:
         raise ConfigError(f"{what} cannot run the SELECT: {exc.diag.message_primary}", advice="mend its file") from exc
     except psycopg.ProgrammingError as exc:
         if exc.sqlstate:

@@ -20,7 +20,7 @@ from tidemark.dashboard.guard import Guard
 from tidemark.dashboard.pages import STATIC, environment, served, served_static, static_file
 from tidemark.dashboard.problem import Problem
 from tidemark.dashboard.reader import Reader
-from tidemark.dashboard.site import MissingPageError, Site
+from tidemark.dashboard.site import MissingPageError, Site, number_of
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, TidemarkError
 
@@ -71,7 +71,7 @@ def make_app(wire: "Callable[[], Pipeline]", *, names: Collection[str] = (), tok
         Route("/figure/{name:path}", _page(lambda request: _figure(site, request))),
         Route("/history", _page(lambda request: site.history(request.query_params))),
         Route("/lineage", _page(lambda request: site.lineage(request.query_params))),
-        Route("/lineage/batch/{number:int}", _page(lambda request: site.batch(request.path_params["number"]))),
+        Route("/lineage/batch/{number}", _page(lambda request: _batch(site, request.path_params["number"]))),
         Route("/static/{name}", _static),
     ]
     handlers = {
@@ -146,7 +146,15 @@ def _figure(site: Site, request: Request) -> str:
     return site.figure(request.path_params["name"], request.query_params, is_part="hx-request" in request.headers)
 
 
-def _static(request: Request) -> Response:
+def _batch(site: Site, text: str) -> str:
+    number = number_of(text)
+    if not number:
+        raise HTTPException(404)
+    return site.batch(number)
+
+
+async def _static(request: Request) -> Response:
+    # Async, so that it needs none of the threads that wait for the warehouse.
     name = request.path_params["name"]
     if name not in STATIC:
         raise HTTPException(404)

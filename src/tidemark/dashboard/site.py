@@ -1,11 +1,13 @@
 """The pages of one pipeline: what each one asks for, and which template shows it. Server and export share it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from markupsafe import Markup
 from psycopg import sql
 
 from tidemark.dashboard.answers import Answers
@@ -18,7 +20,8 @@ from tidemark.dashboard.lineage import find_origin, read_batch
 from tidemark.dashboard.lives import read_key, read_then, steps_of
 from tidemark.dashboard.pages import render
 from tidemark.dashboard.problem import Problem, attempted
-from tidemark.dashboard.reader import Reader
+from tidemark.dashboard.reader import Answer, Reader
+from tidemark.errors import ConfigError, TidemarkError
 from tidemark.log.changelog import newest_batch
 from tidemark.mirror import Mirror
 from tidemark.warehouse.history import History, find_versioned, history_of, versions_of
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 HISTORY, LINEAGE = "History", "Lineage"
 # The newest batches that the page of lineage links to.
 LISTED_BATCHES = 50
+# No batch and no version has a longer number.
+MOST_DIGITS = 18
 Query = Mapping[str, str]
 
 
@@ -146,7 +151,7 @@ class Site:
             model, star = pipeline.model, find_versioned(pipeline.model, table)
             asked = query.get("version", "")
             last = len(life.versions)
-            number = int(asked) if asked.isdecimal() and 0 < int(asked) <= last else last
+            number = number_of(asked) if 0 < number_of(asked) <= last else last
             version = life.versions[number - 1]
             origin, problem = attempted(lambda: find_origin(model, pipeline.ingestion, star, version))
         newest, log_problem = attempted(lambda: newest_batch(pipeline.ingestion))
@@ -218,7 +223,7 @@ class Site:
         """Gather what a figure shows; without patience only if its answer is known, so that the page opens at once."""
         asked = attempted(lambda: (self._answers.ask if is_patient else self._answers.known)(figure, chosen))
         answer, problem = asked
-        drawn, unfit = attempted(lambda: draw(figure, answer)) if answer else (None, None)
+        drawn, unfit = attempted(lambda: _drawn(figure, answer)) if answer else (None, None)
         values = chosen.parameters(figure)
         return {
             "figure": figure,
@@ -251,4 +256,22 @@ def _figures_of(model: "Model") -> tuple[Sequence[Figure], Sequence[Filter]]:
 def runnable(statement: str, values: Mapping[str, str | None]) -> str:
     """Write a SELECT with its values in it, for a person to copy into psql; the server gets it in another way."""
     literals = {name: sql.Literal(value).as_string() for name, value in values.items()}
-    return f"{statement % literals if '%' in statement else statement};"
+    with suppress(KeyError, TypeError, ValueError):
+        statement = statement % literals if "%" in statement else statement
+    return f"{statement};"
+
+
+def number_of(text: str) -> int:
+    """Read a number as a URL has it, 0 if it is none or longer than any that there is."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
+
+
+def _drawn(figure: Figure, answer: Answer) -> Markup:
+    """Draw a figure; what its SELECT yields may fit no chart, and then the others are shown all the same."""
+    try:
+        return draw(figure, answer)
+    except TidemarkError:
+        raise
+    except Exception as exc:  # the values are whatever somebody's SELECT yields
+        message = f"the chart {figure.chart} cannot show what the SELECT yields: {type(exc).__name__}"
+        raise ConfigError(message, advice="look at its numbers, and mend the SELECT or choose another chart") from exc

@@ -22,7 +22,11 @@ class Family:
     advice: str
 
 
-_AWAY = Family(TransientError, " is away, busy or full: ", AGAIN)
+_AWAY = Family(
+    TransientError,
+    " is away, busy or full: ",
+    f"see that the server is up, can be reached from here and takes connections, then {AGAIN}",
+)
 _DISK_FULL = Family(TransientError, " is away, busy or full: ", f"make room on the server's disk, then {AGAIN}")
 _CONFLICT = Family(
     TransientError,

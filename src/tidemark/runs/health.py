@@ -1,6 +1,6 @@
 """Health: what the places of a pipeline and its record of runs say together, as a colour with reasons in words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -27,7 +27,8 @@ class Vitals:
     `limit` is how old the warehouse may be, and `fresh_as_of` up to when it holds what the source held. `away` has the
     places that cannot be asked, and `misfits` how places contradict themselves, by place. `runs` come newest first.
     `quarantine` counts open rows by table, `rows` the rows that the table took. `drift` says how the newest batch
-    changed the shape of tables. `is_new` says that the log holds no batch, `has_warehouse` that one is configured.
+    changed the shape of tables. `is_new` says that the log holds no batch. `unset` names the databases that no
+    setting names.
     """
 
     now: datetime
@@ -40,7 +41,7 @@ class Vitals:
     rows: Mapping[str, int] = field(default_factory=dict)
     drift: Sequence[str] = ()
     is_new: bool = False
-    has_warehouse: bool = True
+    unset: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def _signs(vitals: Vitals) -> Iterator[tuple[Colour, str]]:
     for place, problem in vitals.away.items():
         # Without the source nobody loses anything yet: then the warehouse becomes late.
         yield "amber" if place == "source" else "red", f"the {place} cannot be asked: {problem}"
+    for place in vitals.unset:
+        yield "amber", f"no setting names the {place}, so nothing is known of it"
     for run in failed_runs(vitals.runs):
         yield "red", f"the last {run.command} failed at {_moment(run.started_at)}: {run.outcome}: {run.message}"
     verification = next((run for run in vitals.runs if run.command == "verify" and run.exit_code in {0, DIFFERS}), None)
@@ -101,7 +104,7 @@ def _signs(vitals: Vitals) -> Iterator[tuple[Colour, str]]:
 
 def _lateness(vitals: Vitals) -> Iterator[tuple[Colour, str]]:
     if vitals.fresh_as_of is None:
-        if vitals.has_warehouse and not (vitals.away or vitals.misfits or vitals.is_new):
+        if "warehouse" not in vitals.unset and not (vitals.away or vitals.misfits or vitals.is_new):
             yield "amber", "the warehouse holds no batch yet"
         return
     age = vitals.now - vitals.fresh_as_of

@@ -71,9 +71,9 @@ def success_before(path: Path) -> float | None:
     """Read out of a file of metrics when a run ended well; None if it does not say."""
     try:
         found = _SUCCESS.search(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
+        return float(found[1]) if found else None
+    except (OSError, ValueError):
         return None
-    return float(found[1]) if found else None
 
 
 def put_file(path: Path, text: str) -> None:

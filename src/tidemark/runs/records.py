@@ -65,8 +65,9 @@ class Records:
         for read in (self._in_warehouse, self._beside):
             try:
                 found |= {run.id: run for run in read(limit)}
-            except TidemarkError as exc:
-                logger.info("the record of runs: %s", exc.message)
+            except Exception as exc:  # noqa: BLE001 -- a record that somebody altered hides nothing of the places
+                text = exc.message if isinstance(exc, TidemarkError) else f"{type(exc).__name__}: {told(exc)}"
+                logger.info("the record of runs: %s", text)
         return sorted(found.values(), key=lambda run: run.started_at, reverse=True)[:limit]
 
     def _kept_in_warehouse(self, run: Run) -> bool:

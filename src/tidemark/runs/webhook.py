@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from threading import Thread
 
 from tidemark.errors import TidemarkError, TransientError
 from tidemark.objects import ObjectExistsError, Objects
@@ -19,6 +20,7 @@ from tidemark.runs.run import Run
 
 logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 3.0
+SLACK_SECONDS = 5.0
 ATTEMPTS = 2
 FOLDER = "announced/"
 MOST_KEPT = 10
@@ -73,12 +75,43 @@ class Webhook:
         return announcement.event
 
 
-def post(url: str, document: Mapping[str, object], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+def post(
+    url: str,
+    document: Mapping[str, object],
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    slack_seconds: float = SLACK_SECONDS,
+) -> None:
     """Post a document, twice at most.
 
+    Args:
+        url: the address.
+        document: what is posted, as JSON.
+        patience_seconds: how long an attempt waits for the connection, and for each part of the answer.
+        slack_seconds: how much longer than that both attempts may take together.
+
     Raises:
-        TransientError: nobody took it.
+        TransientError: nobody took it, or not within the time of both attempts.
     """
+    failures: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            _post(url, document, patience_seconds)
+        except Exception as exc:  # noqa: BLE001 -- it is raised again by whoever waits
+            failures.append(exc)
+
+    # A receiver that sends a byte now and then is always in time by the socket's own clock.
+    thread = Thread(target=attempt, name="tidemark webhook", daemon=True)
+    thread.start()
+    thread.join(ATTEMPTS * patience_seconds + slack_seconds)
+    if thread.is_alive():
+        raise TransientError("it does not finish its answer", advice="check TIDEMARK_WEBHOOK_URL")
+    for failure in failures:
+        raise failure
+
+
+def _post(url: str, document: Mapping[str, object], patience_seconds: float) -> None:
     body = json.dumps(document).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "tidemark"}
     problem = ""

@@ -1,5 +1,8 @@
 -- name: patience
-select set_config('statement_timeout', %(patience)s, true);
+-- All rows of a cursor are fetched at once, so it is planned for all of them.
+select
+    set_config('statement_timeout', %(patience)s, true),
+    set_config('cursor_tuple_fraction', '1', true);
 
 -- name: newest_batch
 select coalesce(max(batch), 0) from tidemark.batch;

@@ -62,6 +62,8 @@ def _described(session: Session, what: str, text: bytes) -> tuple[AnswerColumn, 
     _checked(session.wait(generators.execute(connection)))
     connection.send_describe_prepared(b"")
     found = _checked(session.wait(generators.execute(connection)))
+    if found.nparams:
+        raise refused(what, "it has parameters such as $1", position=None, advice="write their values into it")
     if not found.nfields:
         raise refused(what, "it gives no rows", position=None, advice=ONLY_READS)
     numbers = range(found.nfields)
