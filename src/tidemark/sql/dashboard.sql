@@ -1,8 +1,8 @@
 -- name: patience
 -- All rows of a cursor are fetched at once, so it is planned for all of them.
 select
-    set_config('statement_timeout', %(patience)s, true),
-    set_config('cursor_tuple_fraction', '1', true);
+    set_config('statement_timeout', %(patience)s, true) as patience,
+    set_config('cursor_tuple_fraction', '1', true) as fraction;
 
 -- name: newest_batch
 select coalesce(max(batch), 0) from tidemark.batch;
