@@ -70,6 +70,8 @@ def test_the_python_of_the_lake_page_runs(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path / "lake")
+    # What the page asks by, for which a reader's process begins anew; another test may have left an answer in it.
+    duckdb.set_default_connection(duckdb.connect())
     printed = []
     for block in blocks("reading_the_lake.md", "python"):
         exec(compile(block, "reading_the_lake.md", "exec"), {})  # noqa: S102 -- it is to run as it stands there
