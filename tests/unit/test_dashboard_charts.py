@@ -13,6 +13,7 @@ from tidemark.dashboard.charts import MOST_BARS, MOST_SERIES, draw, series_of
 from tidemark.dashboard.figures import CHARTS, Chart, Figure
 from tidemark.dashboard.numbers import as_number, label, short, shown, some, ticks
 from tidemark.dashboard.reader import Answer
+from tidemark.dashboard.site import drawn_if_fit, runnable
 from tidemark.errors import ConfigError
 
 SVG = "{http://www.w3.org/1999/xhtml}"
@@ -172,3 +173,13 @@ def test_an_axis_shows_some_of_many_labels() -> None:
 
 def test_what_has_no_end_is_not_drawn() -> None:
     assert [as_number(each) for each in (Decimal("Infinity"), float("nan"), True, "1", 10**400)] == [None] * 5
+
+
+@pytest.mark.parametrize("rows", [[(9, None, 4), (9, "b", 1)], [(9, ["b"], 4)]])
+def test_what_fits_no_chart_is_an_error_of_this_figure_alone(rows: list[tuple[object, ...]]) -> None:
+    with pytest.raises(ConfigError, match="the chart heat cannot show what the SELECT yields"):
+        drawn_if_fit(figure("heat"), answer(*rows))
+
+
+def test_a_statement_that_cannot_take_its_values_is_shown_as_it_stands() -> None:
+    assert runnable("select 'a' like 'a%'", {}) == "select 'a' like 'a%';"

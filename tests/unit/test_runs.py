@@ -178,3 +178,10 @@ def test_without_any_place_nothing_is_kept() -> None:
     records.keep(RUN)
 
     assert records.newest() == []
+
+
+def test_a_record_that_somebody_altered_hides_nothing_else() -> None:
+    def altered() -> Beside:
+        raise TypeError("stages is no list")
+
+    assert Records(lambda: datetime(2026, 11, 21, tzinfo=UTC), beside=altered).newest() == []

@@ -223,7 +223,7 @@ class Site:
         """Gather what a figure shows; without patience only if its answer is known, so that the page opens at once."""
         asked = attempted(lambda: (self._answers.ask if is_patient else self._answers.known)(figure, chosen))
         answer, problem = asked
-        drawn, unfit = attempted(lambda: _drawn(figure, answer)) if answer else (None, None)
+        drawn, unfit = attempted(lambda: drawn_if_fit(figure, answer)) if answer else (None, None)
         values = chosen.parameters(figure)
         return {
             "figure": figure,
@@ -266,7 +266,7 @@ def number_of(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
 
 
-def _drawn(figure: Figure, answer: Answer) -> Markup:
+def drawn_if_fit(figure: Figure, answer: Answer) -> Markup:
     """Draw a figure; what its SELECT yields may fit no chart, and then the others are shown all the same."""
     try:
         return draw(figure, answer)
