@@ -14,6 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "tidemark"
 # The modules that decide and never touch the world; each is property-tested.
 PURE = {
+    "amounts",
     "errors",
     "capture.diff",
     "capture.sweep",

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.amounts import shown_bytes
 from tidemark.cli.options import invocation
-from tidemark.cli.output import new_table, out, print_json, shown_bytes, shown_count
+from tidemark.cli.output import new_table, out, print_json, shown_count
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.recording import recorded
 

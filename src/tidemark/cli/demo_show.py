@@ -16,7 +16,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from tidemark.cli.output import out, shown_bytes, shown_count
+from tidemark.amounts import shown_bytes
+from tidemark.cli.output import out, shown_count
 from tidemark.embedded.demo_report import FACT, Answer, DemoReport
 from tidemark.report import TableReport
 from tidemark.warehouse.history import History

@@ -27,7 +27,6 @@ class _Manner:
 
 # Without a terminal Rich assumes 80 columns and cuts what does not fit. A file or a pipe can take a line of any length.
 UNLIMITED = 10_000
-_KIB = 1024
 
 
 def set_manner(*, quiet: bool, plain: bool) -> None:
@@ -136,30 +135,9 @@ def shown_count(number: int) -> str:
     return f"{number:,}"
 
 
-def shown_bytes(size_bytes: int) -> str:
-    """Write a size: 3145728 is `3.0 MiB`."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < _KIB:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= _KIB
-    return f"{size:.1f} TiB"
-
-
 def shown_time(moment: datetime | None) -> str:
     """Write a moment in UTC to the second, `-` for none."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "-"
-
-
-def shown_age(age: timedelta) -> str:
-    """Write how long ago something was, in its two largest units: `2 h 5 min`."""
-    seconds = max(0, int(age.total_seconds()))
-    parts = []
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
 
 
 def _plain(value: object) -> object:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tidemark.cli.output import shown_age, shown_bytes, shown_count
+from tidemark.amounts import shown_age, shown_bytes
+from tidemark.cli.output import shown_count
 
 GAP = "  "
 # Less than this says nothing about the rest.

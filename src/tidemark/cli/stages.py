@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.amounts import shown_bytes
 from tidemark.cli.metrics_file import MetricsFile, checked_place
 from tidemark.cli.options import Invocation, invocation
-from tidemark.cli.output import err, is_quiet, new_table, out, print_json, say, shown_bytes, shown_count, shown_time
+from tidemark.cli.output import err, is_quiet, new_table, out, print_json, say, shown_count, shown_time
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.recording import QUARANTINE_EXIT, recorded
 from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals

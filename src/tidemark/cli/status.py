@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidemark.amounts import shown_age
 from tidemark.cli.metrics_file import MetricsFile, checked_place, write_metrics
 from tidemark.cli.options import invocation
 from tidemark.cli.output import (
@@ -20,7 +21,6 @@ from tidemark.cli.output import (
     out,
     print_json,
     say,
-    shown_age,
     shown_count,
     shown_time,
 )

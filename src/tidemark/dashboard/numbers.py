@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 # From here on a number is written with a letter for its thousands.
@@ -83,24 +83,3 @@ def some(labels: Sequence[str], most: int) -> list[int]:
     """Choose which of many labels an axis shows: evenly, the first among them."""
     every = max(1, math.ceil(len(labels) / most))
     return list(range(0, len(labels), every))
-
-
-def age(duration: timedelta) -> str:
-    """Write how long something took or is ago, in its two largest units: `2 h 5 min`."""
-    seconds = max(0, int(duration.total_seconds()))
-    parts = []
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2]) or "0 s"
-
-
-def size(count: int) -> str:
-    """Write a number of bytes: 3145728 is `3.0 MiB`."""
-    left = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if left < 1024:  # noqa: PLR2004 -- the bytes of a KiB
-            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
-        left /= 1024
-    return f"{left:.1f} TiB"

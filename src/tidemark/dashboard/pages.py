@@ -10,6 +10,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tidemark.amounts import shown_age, shown_bytes
 from tidemark.dashboard import numbers
 from tidemark.dashboard.charts import icon, stages_bar
 from tidemark.dashboard.lives import written_key
@@ -41,8 +42,8 @@ def environment(link: Link, static: Callable[[str], str], *, is_live: bool) -> E
         "shown": numbers.shown,
         "short": numbers.short,
         "plain": numbers.plain,
-        "age": numbers.age,
-        "size": numbers.size,
+        "age": shown_age,
+        "size": shown_bytes,
         "moment": moment,
         "words": lambda name: str(name).replace("_", " "),
         "written_key": written_key,
