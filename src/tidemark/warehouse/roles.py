@@ -16,6 +16,8 @@ ROLES: Mapping[Whose, str] = {
     "warehouse": "tidemark_loader",
     "dashboard": "tidemark_dashboard",
 }
+# What only roles that read are held to.
+LIMITS: Mapping[Whose, str] = {"source": "limits_of_source", "dashboard": "limits_of_dashboard"}
 
 
 def role_sql(model: Model, database: Whose) -> str:
@@ -23,36 +25,39 @@ def role_sql(model: Model, database: Whose) -> str:
 
     The role is that of a database or, for `dashboard`, another one of the warehouse, which only reads.
     """
-    role = ROLES[database]
-    parts: dict[str, sql.Composable] = {"role": sql.Identifier(role), "role_name": sql.Literal(role)}
-    if isinstance(model, Mirror):
-        return _of_mirror(model, database, parts)
+    role = sql.Identifier(ROLES[database])
+    rights = _of_mirror(model, database, role) if isinstance(model, Mirror) else _of_model(model, database, role)
+    made = query("roles", "role", role=role, role_name=sql.Literal(ROLES[database]))
+    limits = [query("roles", LIMITS[database], role=role)] if database in LIMITS else []
+    return "".join(f"{each.as_string()};\n\n" for each in (made, *rights, *limits)).removesuffix("\n")
+
+
+def _of_model(model: Model, database: Whose, role: sql.Identifier) -> list[sql.Composed]:
+    """Write what the role may do where the tables are known."""
     if database == "source":
         sources = model.polled.values()
-        parts["schemas"] = _list(sql.Identifier(name) for name in dict.fromkeys(table.schema for table in sources))
-        parts["tables"] = _list(sql.Identifier(table.schema, table.relation) for table in sources)
-    else:
-        parts["tables"] = _list(sql.Identifier(*star.place) for star in model.stars.values())
-    script = f"{query('roles', database, **parts).as_string()};\n"
+        schemas = _list(sql.Identifier(name) for name in dict.fromkeys(table.schema for table in sources))
+        tables = _list(sql.Identifier(table.schema, table.relation) for table in sources)
+        return [query("roles", "source", role=role, schemas=schemas, tables=tables)]
+    tables = _list(sql.Identifier(*star.place) for star in model.stars.values())
+    rights = [query("roles", database, role=role, role_name=sql.Literal(ROLES[database]), tables=tables)]
     views = [sql.Identifier(each.name) for each in generated(model) if each.kind == "view"]
-    if database == "source" or not views:
-        return script
     # The functions as of a moment run with the rights of who calls them, and anybody may call them.
-    return f"{script}\n{query('roles', 'warehouse_views', role=parts['role'], views=_list(views)).as_string()};\n"
+    return rights + ([query("roles", "warehouse_views", role=role, views=_list(views))] if views else [])
 
 
-def _of_mirror(model: Mirror, database: Whose, parts: Mapping[str, sql.Composable]) -> str:
-    """Write the SQL for a mirror, whose tables come and go: it speaks of schemas."""
+def _of_mirror(model: Mirror, database: Whose, role: sql.Identifier) -> list[sql.Composed]:
+    """Write what the role may do with a mirror, whose tables come and go: it speaks of schemas."""
     schemas = [sql.Identifier(name) for name in model.scope.schemas]
-    if database != "warehouse":
-        name = "source_of_mirror" if database == "source" else "dashboard_of_mirror"
-        return f"{query('roles', name, schemas=_list(schemas), **parts).as_string()};\n"
-    each = [
-        query("roles", name, schema=schema, **more).as_string()
-        for schema in schemas
-        for name, more in (("schema_of_mirror", {}), ("rights_on_schema_of_mirror", {"role": parts["role"]}))
-    ]
-    return ";\n\n".join([query("roles", "warehouse_of_mirror", **parts).as_string(), *each]) + ";\n"
+    if database == "source":
+        return [query("roles", "source_of_mirror", role=role, schemas=_list(schemas))]
+    if database == "dashboard":
+        return [query("roles", "dashboard_of_mirror", role=role, schemas=_list(schemas))]
+    rights = [query("roles", "warehouse_of_mirror", role_name=sql.Literal(ROLES[database]))]
+    for schema in schemas:
+        rights.append(query("roles", "schema_of_mirror", schema=schema))
+        rights.append(query("roles", "rights_on_schema_of_mirror", schema=schema, role=role))
+    return rights
 
 
 def _list(parts: Iterable[sql.Composable]) -> sql.Composed:
