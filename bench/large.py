@@ -58,25 +58,28 @@ def report(sizes: list[Size]) -> str:
     """Write the report."""
     small, large = sizes[0], sizes[-1]
     times = large.full["all"].wall_seconds / small.full["all"].wall_seconds
+    work = (large.full["all"].cpu_seconds or 0) / (small.full["all"].cpu_seconds or 1)
     peaks = [max(each.peak_mib or 0 for each in size.full.values()) for size in sizes]
     verdict = "reached" if times <= TIMES_AT_MOST else "missed"
     sentence = f"The full load of {large.rows:,} rows takes {times:.1f} times as long as that of {small.rows:,}"
     sentence += (
-        f" (at most {TIMES_AT_MOST}: {verdict}); the largest process has {peaks[-1]:.0f} MiB, there {peaks[0]:.0f}."
+        f" (at most {TIMES_AT_MOST}: {verdict}), and {work:.1f} times the CPU of Tidemark's own processes; the largest"
+        f" process has {peaks[-1]:.0f} MiB, there {peaks[0]:.0f}."
     )
     lines = [
         f"{utc_now():%Y-%m-%d}, {os.cpu_count()} cores ({processor()}).",
         "",
         sentence,
         "",
-        "| rows | | ingest s | transform s | load s | all s | peak MiB | load of the machine, 15 min |",
-        "|--:|---|--:|--:|--:|--:|--:|--:|",
+        "| rows | | ingest s | transform s | load s | all s | CPU s | peak MiB | load of the machine, 15 min |",
+        "|--:|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for size in sizes:
         for name, stages in (("full load", size.full), ("increment", size.increment)):
             walls = " | ".join(f"{stages[stage].wall_seconds:.1f}" for stage in (*STAGES, "all"))
             peak = max(each.peak_mib or 0 for each in stages.values())
-            lines.append(f"| {size.rows:,} | {name} | {walls} | {peak:.0f} | {size.load_average:.1f} |")
+            figures = f"{stages['all'].cpu_seconds or 0:.1f} | {peak:.0f} | {size.load_average:.1f}"
+            lines.append(f"| {size.rows:,} | {name} | {walls} | {figures} |")
     return "\n".join(lines)
 
 
