@@ -61,6 +61,7 @@ class Backfill:
     clock: Callable[[], datetime]
     new_id: Callable[[], str] = new_id
     yield_after: timedelta | None = None
+    workers: int = 1
 
     def run(
         self,
@@ -95,7 +96,7 @@ class Backfill:
         log = ChangeLog(self.ingestion)
         with open_engine([self.ingestion]) as engine:
             head = self._head(engine, log, dry_run=dry_run)
-            with open_source(self.source_url, self.yield_after) as source:
+            with open_source(self.source_url, self.yield_after, self.workers) as source:
                 identity = source.identity()
                 check_identity(head, identity)
                 with source.snapshot(chosen.values()) as snapshot:

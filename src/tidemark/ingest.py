@@ -45,8 +45,8 @@ from tidemark.star.readable import digest_of, require_bound
 
 logger = logging.getLogger(__name__)
 FLOOR_HELD_TOO_LONG = timedelta(hours=1)
-# Each of them uses one thread of the engine.
-WRITERS = 2
+# Each of them uses one thread of the engine. They are as many as the sessions that read, but at least so many.
+FEWEST_WRITERS = 2
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Ingest:
     """The parts that a poll works with.
 
     `clock` gives the present time in UTC, `new_id` a fresh uuid as text. `yield_after` is how long others may wait for
-    a lock of the poll; None for as long as it takes.
+    a lock of the poll; None for as long as it takes. `workers` sessions at most read one table at the same time.
     """
 
     model: Model
@@ -77,6 +77,12 @@ class Ingest:
     clock: Callable[[], datetime]
     new_id: Callable[[], str] = new_id
     yield_after: timedelta | None = None
+    workers: int = 1
+
+    @property
+    def _threads(self) -> int:
+        """Say how many threads write what was read."""
+        return max(self.workers, FEWEST_WRITERS)
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Poll once.
@@ -96,7 +102,7 @@ class Ingest:
         # Postgres keeps the other core busy.
         with open_engine([self.ingestion], threads=1) as engine:
             head, pointer = recover(engine, log, self.model, self.pointer, self.clock())
-            with open_source(self.source_url, self.yield_after) as source:
+            with open_source(self.source_url, self.yield_after, self.workers) as source:
                 identity = source.identity()
                 check_identity(head, identity)
                 found = catalogued(source, self.model, head)
@@ -186,8 +192,8 @@ class Ingest:
         # Postgres works on the next table while the changes of the one before are written. Large tables come first, so
         # that little is left to write when Postgres is done.
         ordered = sorted(model.polled, key=lambda name: -entries[name].rows if name in entries else 0)
-        with ThreadPoolExecutor(max_workers=WRITERS) as executor:
-            pending, writers = {}, Writers(executor)
+        with ThreadPoolExecutor(max_workers=self._threads) as executor:
+            pending, writers = {}, Writers(executor, self._threads)
             for name in ordered:
                 table = model.sources[name]
                 started = time.perf_counter()

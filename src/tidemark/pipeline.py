@@ -6,6 +6,7 @@ has the tables of a mirror is made anew each time, because the next batch may ha
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -43,11 +44,18 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 Database = Literal["source", "warehouse"]
+# More sessions than this read a table only if somebody says so: the source has other work to do.
+MOST_WORKERS_UNASKED = 4
 
 
 def utc_now() -> datetime:
     """Read the machine's clock."""
     return datetime.now(UTC)  # noqa: TID251 -- the wiring has the real clock
+
+
+def workers_for(cores: int | None) -> int:
+    """Choose how many sessions read one table: half as many as the machine has cores, and few."""
+    return max(1, min(MOST_WORKERS_UNASKED, (cores or 1) // 2))
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,11 @@ class Pipeline:
 
         return open_pointer(self.settings.pointer)
 
+    @property
+    def _workers(self) -> int:
+        """Say how many sessions read one table of the source."""
+        return self.settings.workers or workers_for(os.cpu_count())
+
     @cached_property
     def ingest(self) -> Ingest:
         """The first stage."""
@@ -154,7 +167,7 @@ class Pipeline:
 
         model = self._salted(self.model_of_any_batch)
         parts = (model, self.source_url, self.ingestion, self.pointer, self.settings.lag, self.clock)
-        return Ingest(*parts, yield_after=self.settings.yield_after)
+        return Ingest(*parts, yield_after=self.settings.yield_after, workers=self._workers)
 
     @property
     def backfill(self) -> Backfill:
@@ -162,7 +175,7 @@ class Pipeline:
         from tidemark.backfill import Backfill
 
         parts = (self.source_model, self.source_url, self.ingestion, self.pointer, self.clock)
-        return Backfill(*parts, yield_after=self.settings.yield_after)
+        return Backfill(*parts, yield_after=self.settings.yield_after, workers=self._workers)
 
     @cached_property
     def new_source(self) -> NewSource:

@@ -24,10 +24,13 @@ FAULT = "TIDEMARK_TEST_FAULT"
 # A token of the dashboard that nobody guesses.
 SHORTEST_TOKEN = 16
 
+MOST_WORKERS = 64
+
 # What stands for no duration at all; zero would mean "at once" to one reader and "never" to another.
 OFF = "off"
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|m|h|d)")
+_COUNT = re.compile(r"[1-9][0-9]?")
 _SIZE = re.compile(r"[1-9][0-9]*\s*[KMGT]i?B")
 _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
@@ -101,6 +104,7 @@ class Settings:
     exclude: str | None = None
     lag: timedelta = field(default=timedelta(seconds=5))
     yield_after: timedelta | None = field(default=timedelta(seconds=2))
+    workers: int | None = None
     memory_limit: str | None = None
     sslrootcert: str | None = None
     show_values: bool = False
@@ -310,6 +314,12 @@ def _parse_names(text: str) -> str:
     return text
 
 
+def _parse_workers(text: str) -> int:
+    if not _COUNT.fullmatch(text) or int(text) > MOST_WORKERS:
+        raise ConfigError(f"expected a number from 1 to {MOST_WORKERS}, got {text!r}")
+    return int(text)
+
+
 def _parse_size(text: str) -> str:
     if not _SIZE.fullmatch(text):
         raise ConfigError(f"expected a size such as 256MB or 1GB, got {text!r}")
@@ -332,6 +342,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "dashboard_token": _parse_token,
     "lag": parse_duration,
     "yield_after": _parse_yield_after,
+    "workers": _parse_workers,
     "memory_limit": _parse_size,
     "schemas": _parse_names,
     "include": _parse_names,

@@ -31,6 +31,7 @@ class Given(TypedDict, total=False):
     exclude: str
     lag: str
     yield_after: str
+    workers: str
     memory_limit: str
     sslrootcert: str
     show_values: str

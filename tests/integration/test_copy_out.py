@@ -54,7 +54,7 @@ def test_who_leaves_the_stream_leaves_the_session_usable(session: Session) -> No
     with session.transaction(force_rollback=True):
         blocks = copied_lines(session, copy("select repeat('x', 1000) from generate_series(1, 100000)"))
         next(blocks)
-        blocks.close()  # type: ignore[attr-defined]
+        blocks.close()
 
     assert session.execute("select 1").fetchone() == (1,)
 

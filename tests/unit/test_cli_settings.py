@@ -41,6 +41,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "dashboard_token": "alongandsecrettoken",
         "lag": "7s",
         "yield_after": "7s",
+        "workers": "7",
         "memory_limit": "1GB",
         "show_values": "true",
         "freshness": "7m",

@@ -6,7 +6,9 @@ from typing import NoReturn
 
 import pytest
 
-from tidemark.capture.full_table import PARTS_AHEAD, Writers
+from tidemark.capture.full_table import Writers
+
+AHEAD = 2
 
 
 def fail() -> NoReturn:
@@ -15,10 +17,10 @@ def fail() -> NoReturn:
 
 def test_a_part_that_fails_makes_room_for_the_next() -> None:
     with ThreadPoolExecutor(max_workers=1) as executor:
-        writers = Writers(executor)
-        parts = [writers.submit(fail) for _ in range(3 * PARTS_AHEAD)]
+        writers = Writers(executor, AHEAD)
+        parts = [writers.submit(fail) for _ in range(3 * AHEAD)]
 
-    assert [type(part.exception()) for part in parts] == [ValueError] * 3 * PARTS_AHEAD
+    assert [type(part.exception()) for part in parts] == [ValueError] * 3 * AHEAD
 
 
 def test_no_more_parts_are_ahead_than_there_is_room_for() -> None:
@@ -29,8 +31,8 @@ def test_no_more_parts_are_ahead_than_there_is_room_for() -> None:
         raise ValueError
 
     with ThreadPoolExecutor(max_workers=2) as executor, ThreadPoolExecutor(max_workers=1) as reader:
-        writers = Writers(executor)
-        for _ in range(PARTS_AHEAD):
+        writers = Writers(executor, AHEAD)
+        for _ in range(AHEAD):
             writers.submit(wait)
         one_more = reader.submit(writers.submit, fail)
         with pytest.raises(TimeoutError):

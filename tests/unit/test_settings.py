@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemark.errors import ConfigError
-from tidemark.pipeline import Pipeline, utc_now
+from tidemark.pipeline import Pipeline, utc_now, workers_for
 from tidemark.settings import (
     CHOICES,
     NAMES,
@@ -53,6 +53,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "warehouse_url": "postgresql://{}/db",
         "lag": "{}s",
         "yield_after": "{}s",
+        "workers": "{}",
         "pointer": "ssm:/{}",
         "mask_salt": "a long and secret salt, {}",
         "dashboard_token": "alongandsecrettoken{}",
@@ -64,7 +65,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
     if name in CHOICES:
         in_file, in_environment, in_flag = ("true", "false", "true")
     durations = dict.fromkeys(("lag", "yield_after", "freshness"), parse_duration)
-    parsed = {**durations, **dict.fromkeys(CHOICES, "true".__eq__)}.get(name, str)
+    parsed = {**durations, **dict.fromkeys(CHOICES, "true".__eq__)}.get(name, int if name == "workers" else str)
     (tmp_path / "tidemark.toml").write_text(f'{name} = "{in_file}"\n')
     environ = {variable(name): in_environment, "HOME": "/root"}
 
@@ -84,6 +85,14 @@ def test_giving_way_may_be_turned_off_but_zero_which_could_mean_at_once_is_refus
     for text in ("0s", "0", "never"):
         with pytest.raises(ConfigError, match="above zero such as 500ms or 2s, or off for never"):
             load({"yield_after": text}, environ={}, directory=tmp_path)
+
+
+def test_few_sessions_read_a_table_unless_more_are_asked_for(tmp_path: Path) -> None:
+    assert [workers_for(cores) for cores in (None, 1, 2, 3, 4, 8, 9, 96)] == [1, 1, 1, 1, 2, 4, 4, 4]
+    assert load({"workers": "64"}, environ={}, directory=tmp_path).workers == 64
+    for text in ("0", "65", "-1", "1.5", "two", "٤"):
+        with pytest.raises(ConfigError, match="expected a number from 1 to 64"):
+            load({"workers": text}, environ={}, directory=tmp_path)
 
 
 def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from tidemark.capture.snapshot import Snapshot
+from tidemark.capture.snapshot import EVERY_ROW, Snapshot
 from tidemark.capture.sweep import Bucketing, Sums
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
@@ -32,9 +32,14 @@ class DroppedTable(Snapshot):
         del table
         return Sums(bucketing, {})
 
-    def _copy(self, table: SourceTable, statement: sql.Composed) -> Iterator[bytes]:
+    def _cut(self, table: SourceTable, *, for_each_reader: bool = False) -> list[sql.Composable]:
+        """Cut nothing: there are no rows."""
+        del table, for_each_reader
+        return [EVERY_ROW]
+
+    def _copy(self, table: SourceTable, *statements: sql.Composed) -> Iterator[bytes]:
         """Stream no row, whatever is asked of the table."""
-        del table, statement
+        del table, statements
         return iter(())
 
     def key_range(self, table: SourceTable) -> None:

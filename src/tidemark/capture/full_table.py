@@ -26,16 +26,14 @@ from tidemark.report import watched
 
 # What a JSON line has for each column, beside its name, that a line of COPY has not: quotes, a colon and a comma.
 JSON_BYTES_PER_COLUMN = 6
-# How many parts may wait to be written, or be written, while the next one is read.
-PARTS_AHEAD = 2
 
 
 class Writers:
-    """Threads that write parts while the next ones are read; few parts wait for them, so that scratch files are few."""
+    """Threads that write parts while the next ones are read; as many parts as threads wait or are written."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, threads: int) -> None:
         self._executor = executor
-        self._room = BoundedSemaphore(PARTS_AHEAD)
+        self._room = BoundedSemaphore(threads)
 
     def submit(self, write: Callable[[], "_Part"]) -> "Future[_Part]":
         """Have a part written, once there is room for it."""

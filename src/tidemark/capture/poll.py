@@ -127,7 +127,8 @@ def split_lines(
 ) -> Iterator[tuple[Path, int, bool]]:
     """Write blocks of lines into scratch files of about `part_bytes` each, counting `overhead` more for each line.
 
-    Each file is as `from_lines` reads it.
+    Each file is as `from_lines` reads it. It ends with the line that reaches `part_bytes`, however the lines came in
+    blocks.
 
     Yields for each file its path, the length of its longest block, which no line exceeds, and whether it is the last
     file.
@@ -140,11 +141,23 @@ def split_lines(
         with path.open("wb") as file:
             file.write(BEFORE_ROWS)
             while block is not None and size < part_bytes:
-                file.write(block)
-                size += len(block) + overhead * block.count(b"\n")
-                longest = max(longest, len(block))
-                block = next(rest, None)
+                lines, left = _lines_of(block, part_bytes - size, overhead)
+                file.write(lines)
+                size += len(lines) + overhead * lines.count(b"\n")
+                longest = max(longest, len(lines))
+                block = left or next(rest, None)
         yield path, longest, block is None
+
+
+def _lines_of(block: bytes, wanted_bytes: int, overhead: int) -> tuple[bytes, bytes]:
+    """Cut a block after the line with which its size reaches `wanted_bytes`."""
+    if len(block) + overhead * block.count(b"\n") < wanted_bytes:
+        return block, b""
+    end = size = 0
+    while size < wanted_bytes:
+        begin, end = end, block.index(b"\n", end) + 1
+        size += end - begin + overhead
+    return block[:end], block[end:]
 
 
 def apply_captured(captured: Captured, batch: int) -> bool:

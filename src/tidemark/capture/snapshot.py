@@ -2,20 +2,23 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import TypeVar
 
 from psycopg import errors, sql
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
+from tidemark.capture.key_ranges import Extent, inner_bounds
 from tidemark.capture.kinds import MATERIALIZED, obstacle
+from tidemark.capture.readers import Readers
 from tidemark.capture.relation import chosen_columns, faults_of_choice, identifier, relation
 from tidemark.capture.sweep import Bucketing, Sum, Sums
 from tidemark.capture.watermark import Span
 from tidemark.disclosure import told
 from tidemark.errors import ConfigError, contract_error
 from tidemark.log.columns import Column, base_of
+from tidemark.log.latest import has_integer_key
 from tidemark.model import SourceTable
-from tidemark.postgres.copy_out import copied_lines
 from tidemark.postgres.queries import query
 from tidemark.postgres.row_hash import hash_of
 from tidemark.postgres.session import Session
@@ -34,23 +37,27 @@ PLAIN = {
 # A relation's kind, and whether it holds rows that can be read.
 Kind = tuple[str, bool]
 KEYS_PER_REQUEST = 10_000
+EVERY_ROW = sql.SQL("true")
 
 
 class Snapshot:
     """What every table held at one moment; every method reads in the same transaction.
 
-    `name` is `pg_current_snapshot()`, `captured_at` the source's clock just after it was taken.
+    `readers` read ranges of about `range_bytes` of a table. `name` is `pg_current_snapshot()`, `captured_at` the
+    source's clock just after it was taken.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- what a moment of the source is made of
         self,
         connection: Session,
+        readers: Readers,
+        range_bytes: int,
         tables: Sequence[SourceTable],
         name: str,
         captured_at: datetime,
         kinds: Mapping[str, Kind],
     ) -> None:
-        self._connection = connection
+        self._connection, self._readers, self._range_bytes = connection, readers, range_bytes
         self._kinds = kinds
         self.name = name
         self.captured_at = captured_at
@@ -102,7 +109,9 @@ class Snapshot:
 
     def rows(self, table: SourceTable) -> Iterator[bytes]:
         """Stream all rows in the order of their key, each a line of all columns and the row's hash."""
-        return self._copy(table, query("source", "rows", key=_list(table.key), **self._parts(table)))
+        parts = self._parts(table)
+        cut = self._cut(table)
+        return self._copy(table, *(query("source", "rows", key=_list(table.key), within=each, **parts) for each in cut))
 
     def sample(self, table: SourceTable, rows: int) -> Iterator[bytes]:
         """Stream some rows, whichever the server finds first, each a line as those of `rows`."""
@@ -127,7 +136,10 @@ class Snapshot:
             )
             for span in spans
         )
-        return self._copy(table, query("source", "rows_within", ranges=ranges, **self._parts(table)))
+        parts = self._parts(table)
+        # An index on a column of time may give the rows quickly, so the table is not cut into more than that.
+        cut = self._cut(table, for_each_reader=True)
+        return self._copy(table, *(query("source", "rows_within", ranges=ranges, within=each, **parts) for each in cut))
 
     def rows_of_keys(self, table: SourceTable, keys: Iterable[Sequence[str]]) -> Iterator[bytes]:
         """Stream the rows that have these keys, each a sequence of the key columns' texts."""
@@ -159,8 +171,12 @@ class Snapshot:
         """Count the rows and add up their hashes in each bucket, in the server."""
         parts = self._parts(table)
         bucket = self._bucket(table, bucketing, parts["hash"])
-        statement = query("source", "sums", bucket=bucket, hash=parts["hash"], table=parts["table"])
-        return Sums(bucketing, {row[0]: Sum(row[1], int(row[2])) for row in self._connection.execute(statement)})
+        known = {"bucket": bucket, "hash": parts["hash"], "table": parts["table"]}
+        cut = self._cut(table, for_each_reader=True)
+        sums = Sums(bucketing, {})
+        for rows in self._readers.answers([query("source", "sums", within=each, **known) for each in cut]):
+            sums = sums.plus({bucket: Sum(count, int(hashes)) for bucket, count, hashes in rows})
+        return sums
 
     def hashes_in_buckets(self, table: SourceTable, bucketing: Bucketing, buckets: Sequence[int]) -> Iterator[bytes]:
         """Stream key and hash of the rows in these buckets, by one scan."""
@@ -228,6 +244,38 @@ class Snapshot:
             return sql.SQL("{}::bigint >> {}").format(sql.Identifier(table.key[0]), sql.Literal(bucketing.shift))
         return sql.SQL("{} & {}::bigint").format(hash_of_row, sql.Literal(bucketing.mask))
 
+    def _cut(self, table: SourceTable, *, for_each_reader: bool = False) -> list[sql.Composable]:
+        """Give the conditions of ranges of the key, in its order, that several sessions may read; at most one for each.
+
+        It is one condition, which holds for every row, where there is only one reader, or the table is small, has
+        another key than one integer, or lies in another order.
+        """
+        if self._readers.workers == 1 or not has_integer_key(table, self.columns(table)):
+            return [EVERY_ROW]
+        extent = self._extent(table)
+        pieces = extent.size_bytes // self._range_bytes
+        if for_each_reader:
+            pieces = min(pieces, self._readers.workers)
+        span = self.key_range(table) if pieces > 1 and extent.is_in_order else None
+        bounds = inner_bounds(*span, pieces) if span else []
+        if not bounds:
+            return [EVERY_ROW]
+        key = sql.Identifier("t", table.key[0])
+        first, last = sql.SQL("{} < {}").format(key, bounds[0]), sql.SQL("{} >= {}").format(key, bounds[-1])
+        between = sql.SQL("{0} >= {1} and {0} < {2}")
+        return [first, *(between.format(key, low, high) for low, high in pairwise(bounds)), last]
+
+    def _extent(self, table: SourceTable) -> Extent:
+        statement = query(
+            "source",
+            "extent",
+            table=sql.Literal(identifier(table).as_string()),
+            is_alone=sql.Literal(table.is_alone),
+            key=sql.Literal(table.key[0]),
+        )
+        with self._connection.cursor(row_factory=class_row(Extent)) as cursor:
+            return cursor.execute(statement).fetchone() or Extent(0, 0)
+
     def _parts(self, table: SourceTable, alias: str = "") -> dict[str, sql.Composable]:
         columns = self.columns(table)
         wanted = columns if table.sweep == "rows" else [c for c in columns if c.name in (*table.key, table.updated)]
@@ -244,9 +292,9 @@ class Snapshot:
             raise contract_error(faults)
         return relation(table, self.columns(table), *others)
 
-    def _copy(self, table: SourceTable, statement: sql.Composed) -> Iterator[bytes]:
+    def _copy(self, table: SourceTable, *statements: sql.Composed) -> Iterator[bytes]:
         try:
-            yield from copied_lines(self._connection, statement)
+            yield from self._readers.streamed(statements)
         except (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter) as exc:
             encoding = self._connection.info.parameter_status("server_encoding")
             message = (

@@ -4,8 +4,8 @@ The order of the statements before the snapshot is the guarantee: clock, oldest 
 snapshot. TRUNCATE and ALTERs that rewrite a table are not MVCC-safe: a snapshot that is older would see an empty table.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,9 +16,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, dict_row
 
 from tidemark.capture.kinds import LOCKABLE, Relation
+from tidemark.capture.readers import Readers
 from tidemark.capture.relation import identifier, take_salt
 from tidemark.capture.snapshot import Kind, Snapshot, places
-from tidemark.capture.table_locks import locked
+from tidemark.capture.table_locks import LETTING_GO_SECONDS, lock, locked
 from tidemark.capture.watermark import Floor
 from tidemark.model import SourceTable
 from tidemark.postgres.connection import connect, translated, where
@@ -29,6 +30,9 @@ from tidemark.postgres.waits import AGAINST_READERS, naming_holders
 
 # What shuts a poll out for longer than this is a migration: who runs it is said, and the next run tries again.
 LOCK_TIMEOUT_SECONDS = 15.0
+APPLICATION = "tidemark ingest"
+# A session asks for a range of about so many bytes of a table at a time.
+RANGE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,15 @@ class SourceIdentity:
 class Source:
     """An open connection to the source.
 
-    `yield_after` is how long others may wait for a lock that a snapshot holds; None for as long as it takes.
+    `yield_after` is how long others may wait for a lock that a snapshot holds; None for as long as it takes. `workers`
+    sessions at most read a large table, in ranges of about `range_bytes`.
     """
 
-    def __init__(self, connection: Session, url: str, yield_after: timedelta | None) -> None:
+    def __init__(
+        self, connection: Session, url: str, yield_after: timedelta | None, workers: int, range_bytes: int
+    ) -> None:
         self._connection, self._url, self._yield_after = connection, url, yield_after
+        self._workers, self._range_bytes = workers, range_bytes
         self._what = f"the source ({connection.info.host or 'local socket'}/{connection.info.dbname})"
 
     def identity(self) -> SourceIdentity:
@@ -97,13 +105,40 @@ class Source:
                 with self._connection.cursor(row_factory=dict_row) as cursor:
                     taken = _one(cursor, query("source", "take_snapshot"))
                 take_salt(self._connection, wanted)
-                with giving_way(self._connection, self._url, self._what, self._yield_after):
-                    yield Snapshot(self._connection, wanted, taken["snapshot"], taken["captured_at"], kinds)
+                with (
+                    giving_way(self._connection, self._url, self._what, self._yield_after) as watch,
+                    self._readers(lockable, wanted, watch) as readers,
+                ):
+                    parts = (self._connection, readers, self._range_bytes, wanted)
+                    yield Snapshot(*parts, taken["snapshot"], taken["captured_at"], kinds)
             finally:
                 if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
                     # A row stream was left in the middle. It holds the connection's lock for as long as somebody holds
                     # the error that interrupted it, so a rollback would wait for ever. Closing ends the transaction.
                     self._connection.close()
+
+    @contextmanager
+    def _readers(
+        self, lockable: Sequence[sql.Identifier], tables: Sequence[SourceTable], watch: Callable[[Session], None]
+    ) -> Iterator[Readers]:
+        """Give the readers of the snapshot that the transaction has; those beside it are closed at the end."""
+        with ExitStack() as opened:
+
+            def open_other() -> Session:
+                session = connect(self._url, application=APPLICATION, only_reads=True, keeps_snapshot=True)
+                opened.enter_context(closing(session))
+                session.lock_timeout, session.search_path = self._connection.lock_timeout, self._connection.search_path
+                (name,) = self._connection.execute(query("source", "export_snapshot")).fetchone() or ("",)
+                opened.enter_context(session.transaction(force_rollback=True))
+                taken_over = sql.SQL("transaction snapshot {}").format(sql.Literal(name))
+                session.execute(query("source", "import_snapshot", taken_over=taken_over))
+                # Who waits for a lock of ours already must not wait for one that we await behind it.
+                lock(session, lockable, LETTING_GO_SECONDS)
+                take_salt(session, tables)
+                watch(session)
+                return session
+
+            yield Readers(self._connection, self._workers, open_other)
 
     def _kinds(self, tables: Sequence[SourceTable]) -> dict[str, Kind]:
         with translated(self._what):
@@ -112,14 +147,16 @@ class Source:
 
 
 @contextmanager
-def open_source(url: str, yield_after: timedelta | None = None) -> Iterator[Source]:
+def open_source(
+    url: str, yield_after: timedelta | None = None, workers: int = 1, range_bytes: int = RANGE_BYTES
+) -> Iterator[Source]:
     """Connect to the source for the length of a block; see `Source`."""
-    with closing(connect(url, application="tidemark ingest", only_reads=True, keeps_snapshot=True)) as session:
+    with closing(connect(url, application=APPLICATION, only_reads=True, keeps_snapshot=True)) as session:
         session.lock_timeout = f"{LOCK_TIMEOUT_SECONDS:g}s"
         with translated(f"the source at {where(url)}"):
             schemas = [name for (name,) in session.execute(query("source", "schemas_of_extensions"))]
         session.search_path = ["public", *schemas]
-        yield Source(session, url, yield_after)
+        yield Source(session, url, yield_after, workers, range_bytes)
 
 
 def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed) -> Mapping[str, Any]:

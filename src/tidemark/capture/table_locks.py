@@ -34,7 +34,7 @@ def locked(session: Session, tables: Sequence[sql.Identifier], longest_seconds: 
         seconds = max(min(until - time.monotonic(), LETTING_GO_SECONDS), SHORTEST_SECONDS)
         with session.transaction(force_rollback=True):
             try:
-                _lock(session, tables, seconds)
+                lock(session, tables, seconds)
             except errors.LockNotAvailable:
                 if time.monotonic() >= until:
                     raise
@@ -43,14 +43,20 @@ def locked(session: Session, tables: Sequence[sql.Identifier], longest_seconds: 
             return
 
 
-def _lock(session: Session, tables: Sequence[sql.Identifier], seconds: float) -> None:
+def lock(session: Session, tables: Sequence[sql.Identifier], seconds: float) -> None:
+    """Lock the tables within the transaction that the session has.
+
+    Raises:
+        ContractError: a table is missing, or is something that cannot be locked.
+        LockNotAvailable: a lock was not to be had within `seconds`.
+    """
     if not tables:
         return
     waits = sql.Literal(f"{seconds * 1000:.0f}ms"), sql.Literal(session.lock_timeout)
     before, after = (query("session", "set_local", setting=sql.SQL("lock_timeout"), value=each) for each in waits)
-    lock = query("source", "lock", tables=sql.SQL(", ").join(tables))
+    locking = query("source", "lock", tables=sql.SQL(", ").join(tables))
     try:
-        session.execute(sql.SQL("; ").join([before, lock, after]))
+        session.execute(sql.SQL("; ").join([before, locking, after]))
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType) as exc:
         message = f"a source table of the model is missing or has become something else: {exc.diag.message_primary}"
         raise ContractError(

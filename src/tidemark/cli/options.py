@@ -103,6 +103,7 @@ def _shared(
     exclude: Annotated[str | None, _setting("NAMES", "What it leaves out: log_*,public.staff.password.")] = None,
     lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
     yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for a lock of ours, or off.")] = None,
+    workers: Annotated[str | None, _setting("COUNT", "How many sessions read one table of the source.")] = None,
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
     sslrootcert: Annotated[str | None, _setting("FILE", "Authorities that prove the servers, or system.")] = None,
     dashboard_token: Annotated[str | None, _setting("TEXT", "What a browser has to know to see the pages.")] = None,

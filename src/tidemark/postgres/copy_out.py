@@ -1,6 +1,6 @@
 """Reading a COPY in blocks of lines: psycopg's own loop takes longer to hand over a line than libpq to receive it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from psycopg import errors
 from psycopg.abc import PQGen
@@ -18,7 +18,7 @@ BLOCK_BYTES = 1 << 16
 BLOCK_LINES = 200
 
 
-def copied_lines(session: Session, statement: Composed) -> Iterator[bytes]:
+def copied_lines(session: Session, statement: Composed) -> Generator[bytes, None, None]:
     """Stream what COPY sends in blocks of whole lines; whoever leaves the stream in the middle cancels the statement.
 
     No block has more than `BLOCK_BYTES` beside its last line.

@@ -9,7 +9,7 @@ waits for its client to take rows.
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -39,8 +39,11 @@ RETRY_AFTER_SECONDS = 30.0
 
 
 @contextmanager
-def giving_way(session: Session, url: str, what: str, after: timedelta | None) -> Iterator[None]:
+def giving_way(session: Session, url: str, what: str, after: timedelta | None) -> Iterator[Callable[[Session], None]]:
     """Within a transaction that only reads, let others wait no longer than `after` for a lock that it holds.
+
+    The block gets a function that makes the transaction of another session, on the same server, part of it: who waits
+    for one of them waits for all, and they end together.
 
     The onlooker connects only when the transaction has lasted that long: before, nobody can have waited longer. If it
     fails, it says so once, and the transaction goes on. A block that asks nothing more of the session ends well.
@@ -55,13 +58,13 @@ def giving_way(session: Session, url: str, what: str, after: timedelta | None) -
         TransientError: somebody had waited that long; it names who, and for what.
     """
     if after is None:
-        yield
+        yield lambda _: None
         return
-    transaction = session.cursor(row_factory=dict_row).execute(query("waits", "own_transaction")).fetchone() or {}
-    onlooker = _Onlooker(url, what, transaction, min(after.total_seconds(), threading.TIMEOUT_MAX))
+    onlooker = _Onlooker(url, what, min(after.total_seconds(), threading.TIMEOUT_MAX))
+    onlooker.watch(session)
     onlooker.start()
     try:
-        yield
+        yield onlooker.watch
     except psycopg.Error as exc:
         onlooker.end()
         if onlooker.error is None:
@@ -75,14 +78,20 @@ def giving_way(session: Session, url: str, what: str, after: timedelta | None) -
 
 
 class _Onlooker(threading.Thread):
-    """Looks who waits for a transaction; `error` is what the transaction ended with, if it was made to give way."""
+    """Looks who waits for some transactions; `error` is what they ended with, if they were made to give way."""
 
-    def __init__(self, url: str, what: str, transaction: Mapping[str, Any], after_seconds: float) -> None:
+    def __init__(self, url: str, what: str, after_seconds: float) -> None:
         super().__init__(name="tidemark onlooker", daemon=True)
         self.error: TransientError | None = None
-        self._url, self._what, self._transaction, self._after_seconds = url, what, transaction, after_seconds
+        self._url, self._what, self._after_seconds = url, what, after_seconds
+        self._transactions: list[Mapping[str, Any]] = []
         self._began = time.monotonic()
         self._is_over = threading.Event()
+
+    def watch(self, session: Session) -> None:
+        """Look at the transaction of a session too."""
+        found = session.cursor(row_factory=dict_row).execute(query("waits", "own_transaction")).fetchall()
+        self._transactions += found
 
     def end(self) -> None:
         """Let it end, and wait until it has."""
@@ -109,9 +118,14 @@ class _Onlooker(threading.Thread):
 
     def _look(self, session: Session) -> None:
         period_seconds = min(self._after_seconds / LOOKS, LONGEST_PERIOD_SECONDS)
-        values = {**self._transaction, "seconds": self._after_seconds}
         with session.cursor(row_factory=dict_row) as cursor:
             while not self._is_over.is_set():
+                own = list(self._transactions)
+                values = {
+                    "pids": [each["pid"] for each in own],
+                    "transaction_names": [each["transaction_name"] for each in own],
+                    "seconds": self._after_seconds,
+                }
                 row = cursor.execute(query("waits", "waiter"), values).fetchone() or {}
                 if not row["is_seen"]:
                     message = "the connection leads to another server than the one before"
@@ -124,7 +138,7 @@ class _Onlooker(threading.Thread):
         """End the transaction; its thread may meet the end before we hear of it, so the error is there before."""
         self.error = error
         try:
-            row = cursor.execute(query("waits", "end_transaction"), values).fetchone()
+            row = cursor.execute(query("waits", "end_transactions"), values).fetchone()
         except psycopg.Error:
             self.error = None
             raise

@@ -163,6 +163,33 @@ select exists(
     where {condition}
 );
 
+-- name: export_snapshot
+select pg_export_snapshot();
+
+-- name: import_snapshot
+set {taken_over};
+
+-- name: extent
+-- Of a table and the partitions below it; one whose rows were never looked at counts as lying in no order.
+with recursive parts as (
+    select to_regclass({table})::oid as part
+    union all
+    select i.inhrelid
+    from parts as p
+    inner join pg_inherits as i on p.part = i.inhparent
+    where not {is_alone}
+)
+
+select
+    coalesce(sum(c.relpages::bigint), 0)::bigint * current_setting('block_size')::bigint as size_bytes,
+    coalesce(min(abs(coalesce(s.correlation, 0))), 0)::double precision as correlation
+from parts as p
+inner join pg_class as c on p.part = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+left join pg_stats as s
+    on n.nspname = s.schemaname and c.relname = s.tablename and s.attname = {key} and not s.inherited
+where c.relkind <> 'p' and (c.relpages > 0 or c.relkind not in ('r', 'm'));
+
 -- name: key_range
 select
     min({key})::bigint as low,
@@ -175,6 +202,7 @@ copy (
         {columns},
         {hash} as _hash
     from {table} as t
+    where {within}
     order by {key}
 ) to stdout (format text);
 
@@ -202,7 +230,7 @@ copy (
         {columns},
         {hash} as _hash
     from {table} as t
-    where {ranges}
+    where ({ranges}) and {within}
 ) to stdout (format text);
 
 -- name: rows_of_keys
@@ -255,6 +283,7 @@ from (
         {bucket} as bucket,
         {hash} as hash_of_row
     from {table} as t
+    where {within}
     union all
     select
         null::bigint as bucket,

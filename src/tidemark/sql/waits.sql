@@ -100,7 +100,14 @@ held as (
         relation,
         virtualxid
     from locks
-    where pid = %(pid)s and virtualtransaction = %(transaction_name)s and granted
+    where
+        granted
+        and (pid, virtualtransaction) in (
+            select
+                own.pid,
+                own.transaction_name
+            from unnest(%(pids)s::integer[], %(transaction_names)s::text[]) as own (pid, transaction_name)
+        )
 ),
 
 waiting as (
@@ -134,7 +141,9 @@ select
 from (select exists(select from held) as is_seen) as seen
 left join waiting as w on seen.is_seen;
 
--- name: end_transaction
-select pg_terminate_backend(pid) as is_ended
-from pg_locks
-where pid = %(pid)s and virtualtransaction = %(transaction_name)s and locktype = 'virtualxid' and granted;
+-- name: end_transactions
+select coalesce(bool_or(pg_terminate_backend(l.pid)), false) as is_ended
+from pg_locks as l
+inner join unnest(%(pids)s::integer[], %(transaction_names)s::text[]) as own (pid, transaction_name)
+    on l.pid = own.pid and l.virtualtransaction = own.transaction_name
+where l.locktype = 'virtualxid' and l.granted;
