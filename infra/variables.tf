@@ -149,6 +149,13 @@ variable "show_values" {
   nullable    = false
 }
 
+variable "dashboard_page" {
+  description = "TIDEMARK_DASHBOARD_PAGE: whether load writes the dashboard as one page into the processed bucket, after each load that brought a batch. The output dashboard_page_command makes a link to it."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "log_level" {
   description = "Lowest level that the functions log: INFO or DEBUG."
   type        = string

@@ -108,7 +108,7 @@ def begun_deployment(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Begu
     """The apply of infra/ to the tests' AWS, in the background from when a test first asks for it."""
     from tests.support.deployment import begun  # noqa: PLC0415 -- as below
 
-    with begun(tmp_path_factory.mktemp("cloud"), notification_emails=["a@example.com"]) as found:
+    with begun(tmp_path_factory.mktemp("cloud"), notification_emails=["a@example.com"], dashboard_page=True) as found:
         yield found
 
 

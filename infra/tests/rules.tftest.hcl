@@ -170,6 +170,11 @@ run "with_defaults" {
   }
 
   assert {
+    condition     = output.dashboard_page_command == null && !can(aws_lambda_function.this["load"].environment[0].variables.TIDEMARK_DASHBOARD_PAGE)
+    error_message = "A page of the dashboard is written that nobody asked for."
+  }
+
+  assert {
     condition = {
       for key, policy in aws_iam_role_policy.function : key => flatten([
         for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":::", resource)[1]]
@@ -410,6 +415,36 @@ run "with_a_customers_key" {
   assert {
     condition     = alltrue([for function in aws_lambda_function.this : !can(function.environment[0].variables.TIDEMARK_SSLROOTCERT)])
     error_message = "The databases must prove who they are, though nobody asked for it."
+  }
+}
+
+run "with_a_page_of_the_dashboard" {
+  variables {
+    dashboard_page = true
+    kms_key_arn    = "arn:aws:kms:eu-west-2:123456789012:key/33333333-3333-3333-3333-333333333333"
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.function["load/processed"].policy).Statement :
+      [statement.Action, statement.Resource, can(statement.Condition)]
+      ] == [
+      [["s3:ListBucket"], [local.bucket_arns.processed], false],
+      [["s3:GetObject"], ["${local.bucket_arns.processed}/*"], false],
+      [["s3:PutObject"], ["${local.bucket_arns.processed}/dashboard.html"], false],
+      [["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn], true],
+    ]
+    error_message = "Load may put something else than the page, or not the page."
+  }
+
+  assert {
+    condition     = [for key, function in aws_lambda_function.this : key if can(function.environment[0].variables.TIDEMARK_DASHBOARD_PAGE)] == ["load"]
+    error_message = "Load does not know that it is to write the page, or another function believes so."
+  }
+
+  assert {
+    condition     = output.dashboard_page_command == "aws s3 presign s3://${local.bucket_names.processed}/dashboard.html --region eu-west-2 --expires-in 3600"
+    error_message = "Nobody is told how to make a link to the page."
   }
 }
 

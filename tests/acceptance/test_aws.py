@@ -6,6 +6,7 @@ does not matter.
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
+from tests.support.browser import CHROMIUM, MISSING, opened, started
 from tests.support.deployment import Begun, Deployment, deployed
 from tests.support.kills import contents, unlike
 from tests.support.pipeline import Rig, real_totesys, rigs
@@ -241,13 +245,35 @@ def test_compaction_leaves_everything_as_it_is(pipeline: Deployment) -> None:
     assert pipeline.rig.warehouse_rows() == before
 
 
-def test_nothing_but_checkpoints_of_a_delta_log_may_be_overwritten(pipeline: Deployment) -> None:
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+def test_a_signed_link_shows_the_dashboard_as_one_page_which_asks_nobody(pipeline: Deployment) -> None:
+    newest, orders = pipeline.rig.ledger()[-1], pipeline.rig.count("fact_sales_order_current")
+    command = shlex.split(pipeline.outputs["dashboard_page_command"])
+    assert command[:3] == ["aws", "s3", "presign"]
+    bucket, _, key = command[3].removeprefix("s3://").partition("/")
+    client = pipeline.aws.server.client("s3")
+    address = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+
+    with started() as browser, opened(browser) as (page, seen):
+        page.goto(address)
+        expect(page.get_by_role("heading", name=f"The warehouse after batch {newest}")).to_be_visible()
+        shown = page.locator("dl.tiles div:has(dt:text-is('orders')) dd").first.get_attribute("title")
+        found = Axe().run(page)
+
+        assert shown == f"{orders:,}"
+        assert page.locator(".trouble").count() == 0
+        assert found.violations_count == 0, found.generate_report()
+        assert (seen.errors, seen.urls) == ([], {address})
+
+
+def test_nothing_but_checkpoints_of_a_delta_log_and_the_page_may_be_overwritten(pipeline: Deployment) -> None:
     buckets = [pipeline.outputs["buckets"][name] for name in ("ingestion", "processed")]
     puts = [(path, is_new) for path, is_new in pipeline.aws.puts() if path.split("/", 2)[1] in buckets]
     objects = [(path.split("/", 2)[2], is_new) for path, is_new in puts if path.count("/") > 1]
-    checkpoint = re.compile(r".*/_delta_log/(_last_checkpoint|.*\.checkpoint.*)")
+    checkpoint = re.compile(r"dashboard\.html|.*/_delta_log/(_last_checkpoint|.*\.checkpoint.*)")
 
     assert len(objects) > 100
+    assert "dashboard.html" in [key for key, is_new in objects if not is_new]
     # The functions' roles may put again what this pattern names, and nothing else (infra/iam.tf).
     assert [key for key, is_new in objects if not is_new and not checkpoint.fullmatch(key)] == []
 

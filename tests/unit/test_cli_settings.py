@@ -42,6 +42,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "lag": "7s",
         "yield_after": "7s",
         "memory_limit": "1GB",
+        "dashboard_page": "true",
         "show_values": "true",
         "freshness": "7m",
         "webhook_url": "https://hooks.example.com/x",
