@@ -159,7 +159,7 @@ locals {
     compact-schedule = { service = "scheduler.amazonaws.com", description = "Starts the compactions of ${var.name}." }
   }
 
-  service_statements = {
+  service_statements = merge({
     "state-machine/stages" = [
       { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [for stage in local.stages : local.function_arns[stage]] },
     ]
@@ -195,7 +195,7 @@ locals {
     "compact-schedule/start" = [
       { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [local.function_arns["compact"]] },
     ]
-  }
+  }, { for key, statements in { "state-machine/tasks" = local.task_run_statements } : key => statements if var.fargate != null })
 }
 
 resource "aws_iam_role" "service" {

@@ -448,6 +448,75 @@ run "with_a_page_of_the_dashboard" {
   }
 }
 
+run "with_tasks_on_fargate" {
+  variables {
+    fargate = {
+      image              = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/data/tidemark:1"
+      subnet_ids         = ["subnet-0123456789abcdef0"]
+      security_group_ids = ["sg-0123456789abcdef0"]
+      sslrootcert        = "/opt/rds-ca.pem"
+      from_rows          = 5000000
+    }
+  }
+
+  assert {
+    condition = {
+      for stage, task in aws_ecs_task_definition.this : stage => [
+        for container in jsondecode(task.container_definitions) : [
+          container.command, container.image,
+          { for each in container.environment : each.name => each.value if contains(["TIDEMARK_MEMORY_LIMIT", "TIDEMARK_SSLROOTCERT"], each.name) },
+        ]
+      ][0]
+      } == {
+      for stage in ["ingest", "load"] : stage => [
+        [stage, "--json"], var.fargate.image,
+        { TIDEMARK_MEMORY_LIMIT = "8192MB", TIDEMARK_SSLROOTCERT = "/opt/rds-ca.pem" },
+      ]
+    }
+    error_message = "A task is not the command of its stage in the image that was named."
+  }
+
+  assert {
+    condition = alltrue([
+      for stage in ["ingest", "load"] : {
+        for key, policy in aws_iam_role_policy.task : split("/", key)[1] => policy.policy if startswith(key, "${stage}/")
+        } == {
+        for key, policy in aws_iam_role_policy.function : split("/", key)[1] => policy.policy
+        if startswith(key, "${stage}/") && !endswith(key, "/logs")
+      }
+    ])
+    error_message = "A task may do something else than its function."
+  }
+
+  assert {
+    condition = alltrue([
+      for policy in merge(aws_iam_role_policy.tasks, { run = aws_iam_role_policy.service["state-machine/tasks"] }) : alltrue([
+        for statement in jsondecode(policy.policy).Statement : alltrue(concat(
+          [for action in statement.Action : !strcontains(action, "*")],
+          [for resource in statement.Resource : resource != "*" || contains([["ecs:ListTasks"], ["ecr:GetAuthorizationToken"]], statement.Action)],
+        ))
+      ])
+    ])
+    error_message = "Who starts a task may do more than that."
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.tasks["image"].policy).Statement[1].Resource == ["arn:aws:ecr:eu-west-2:123456789012:repository/data/tidemark"]
+    error_message = "A task may read another image than its own."
+  }
+
+  assert {
+    condition = alltrue([
+      for stage in ["Ingest", "Load"] : alltrue([
+        for states in [jsondecode(aws_sfn_state_machine.run.definition).States] :
+        states[stage].Parameters.Payload.from_rows == 5000000
+        && states["${stage} by a task"].Parameters.NetworkConfiguration.AwsvpcConfiguration.AssignPublicIp == "DISABLED"
+      ])
+    ]) && !can(jsondecode(aws_sfn_state_machine.run.definition).States["Transform"].Parameters.Payload.from_rows)
+    error_message = "The state machine does not know which rows are too many, or asks transform."
+  }
+}
+
 run "in_another_partition" {
   override_data {
     target = data.aws_partition.current

@@ -185,6 +185,27 @@ def test_a_run_that_finds_nothing_says_so_and_keeps_the_warehouse_fresh(function
     assert "FreshnessSeconds" not in alone.metrics()
 
 
+def test_what_is_too_large_for_a_function_is_counted_and_left_alone(functions: Functions, rig: Rig) -> None:
+    rows = sum(rig.source(f"select count(*) from {name}")[0][0] for name in rig.model.sources)
+    rig.change("analyze")
+    asked = {"input": {}, "execution": "tick"}
+
+    left = functions.invoke("ingest", asked | {"from_rows": rows})
+    taken = functions.invoke("ingest", asked | {"from_rows": rows + 1})
+    # What the log holds is not new, so a poll of a large source is no large poll.
+    again = functions.invoke("ingest", asked | {"from_rows": 1})
+    made = functions.invoke("transform", asked)
+    unloaded = functions.invoke("load", asked | {"from_rows": made.result["rows"]})
+    loaded = functions.invoke("load", asked | {"from_rows": made.result["rows"] + 1})
+
+    assert left.result == {"stage": "ingest", "batches": 0, "rows": 0, "rows_to_come": rows}
+    assert (taken.result["batches"], taken.result["rows"]) == (1, rows)
+    assert (again.result["batches"], "rows_to_come" in again.result) == (0, False)
+    assert unloaded.result == {"stage": "load", "batches": 0, "rows": 0, "rows_to_come": made.result["rows"]}
+    assert loaded.result["batches"] == 1
+    assert list(rig.ledger()) == [1]
+
+
 def test_the_log_has_a_line_for_the_start_each_table_and_the_end(functions: Functions, rig: Rig) -> None:
     for stage, ran in functions.run().items():
         lines = ran.logged

@@ -83,6 +83,14 @@ class Invocation:
             **more,
         }
 
+    def left_to_a_task(self, rows: int) -> dict[str, Any] | None:
+        """Give what the function returns where so many rows are left to a task; None where it takes them itself."""
+        from_rows = self.request.from_rows
+        if from_rows is None or rows < from_rows:
+            return None
+        self.logger.info("about %d rows are to come, and from %d on a task takes them", rows, from_rows)
+        return {"batches": 0, "rows": 0, "rows_to_come": rows}
+
 
 Work = Callable[[Invocation], Mapping[str, Any]]
 
