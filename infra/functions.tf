@@ -60,10 +60,13 @@ locals {
     load = {
       package     = "load"
       description = "Brings the star schema into the warehouse."
-      environment = {
-        TIDEMARK_PROCESSED        = local.processed_url
-        TIDEMARK_WAREHOUSE_SECRET = local.warehouse_secret_arn
-      }
+      environment = merge(
+        {
+          TIDEMARK_PROCESSED        = local.processed_url
+          TIDEMARK_WAREHOUSE_SECRET = local.warehouse_secret_arn
+        },
+        var.dashboard_page ? { TIDEMARK_DASHBOARD_PAGE = "true" } : {},
+      )
     }
     compact = {
       package     = "ingest"

@@ -3,36 +3,39 @@
 # state.
 
 locals {
-  # The folders of a bucket in which a function makes objects, holds Delta tables, and from which it deletes; it may read
-  # the whole bucket. Only these are deleted: files that a compaction has made superfluous, what an earlier attempt
-  # at a batch set aside under another model, and sums of latest that others have replaced. Nothing may delete from
-  # baseline, changes and batches, which are the log.
+  # The folders of a bucket in which a function makes objects, holds Delta tables, and from which it deletes, and the
+  # objects that it replaces; it may read the whole bucket. Only these are deleted: files that a compaction has made
+  # superfluous, what an earlier attempt at a batch set aside under another model, and sums of latest that others have
+  # replaced. Nothing may delete from baseline, changes and batches, which are the log.
   folders = {
     ingest = {
-      ingestion = { create = ["baseline", "batches", "changes", "latest", "sums"], tables = ["latest"], delete = ["sums"] }
+      ingestion = { create = ["baseline", "batches", "changes", "latest", "sums"], tables = ["latest"], delete = ["sums"], replace = [] }
     }
     transform = {
-      ingestion = { create = [], tables = [], delete = [] }
+      ingestion = { create = [], tables = [], delete = [], replace = [] }
       processed = {
-        create = ["batches", "dimension", "fact", "mirror", "quarantine", "rebuilds"]
-        tables = ["dimension", "fact", "mirror"]
-        delete = ["quarantine"]
+        create  = ["batches", "dimension", "fact", "mirror", "quarantine", "rebuilds"]
+        tables  = ["dimension", "fact", "mirror"]
+        delete  = ["quarantine"]
+        replace = []
       }
     }
     load = {
-      processed = { create = [], tables = [], delete = [] }
+      processed = { create = [], tables = [], delete = [], replace = var.dashboard_page ? [local.dashboard_page_key] : [] }
     }
     compact = {
-      ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest", "sums"] }
+      ingestion = { create = ["latest"], tables = ["latest"], delete = ["latest", "sums"], replace = [] }
       processed = {
-        create = ["dimension", "fact", "mirror"]
-        tables = ["dimension", "fact", "mirror"]
-        delete = ["dimension", "fact", "mirror"]
+        create  = ["dimension", "fact", "mirror"]
+        tables  = ["dimension", "fact", "mirror"]
+        delete  = ["dimension", "fact", "mirror"]
+        replace = []
       }
     }
   }
   # A put must say `If-None-Match: *`, so it makes an object and overwrites none. Only a Delta log's checkpoints, and the
-  # file that names the last one, are put again: they hold nothing that the log's commits do not.
+  # file that names the last one, are put again: they hold nothing that the log's commits do not. And the page of the
+  # dashboard is, which no run reads.
   never_overwrite = { Null = { "s3:if-none-match" = "false" } }
   checkpoints     = ["_last_checkpoint", "*.checkpoint*"]
   bucket_statements = {
@@ -45,11 +48,12 @@ locals {
             { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arns[bucket]}/*"] },
             { Effect = "Allow", Action = ["s3:PutObject"], Resource = [for folder in folders.create : "${local.bucket_arns[bucket]}/${folder}/*"], Condition = local.never_overwrite },
             { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = [for each in setproduct(folders.tables, local.checkpoints) : "${local.bucket_arns[bucket]}/${each[0]}/*/_delta_log/${each[1]}"] },
+            { Effect = "Allow", Action = ["s3:PutObject"], Resource = [for key in folders.replace : "${local.bucket_arns[bucket]}/${key}"] },
             { Effect = "Allow", Action = ["s3:DeleteObject"], Resource = [for folder in folders.delete : "${local.bucket_arns[bucket]}/${folder}/*"] },
           ],
           [for key_arn in compact([var.kms_key_arn]) : {
             Effect    = "Allow"
-            Action    = length(folders.create) > 0 ? ["kms:Decrypt", "kms:GenerateDataKey"] : ["kms:Decrypt"]
+            Action    = length(concat(folders.create, folders.replace)) > 0 ? ["kms:Decrypt", "kms:GenerateDataKey"] : ["kms:Decrypt"]
             Resource  = [key_arn]
             Condition = { StringEquals = { "kms:ViaService" = "s3.${local.region}.${data.aws_partition.current.dns_suffix}" } }
           }],
@@ -155,7 +159,7 @@ locals {
     compact-schedule = { service = "scheduler.amazonaws.com", description = "Starts the compactions of ${var.name}." }
   }
 
-  service_statements = {
+  service_statements = merge({
     "state-machine/stages" = [
       { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [for stage in local.stages : local.function_arns[stage]] },
     ]
@@ -191,7 +195,7 @@ locals {
     "compact-schedule/start" = [
       { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [local.function_arns["compact"]] },
     ]
-  }
+  }, { for key, statements in { "state-machine/tasks" = local.task_run_statements } : key => statements if var.fargate != null })
 }
 
 resource "aws_iam_role" "service" {

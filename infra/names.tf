@@ -17,6 +17,9 @@ locals {
   }
   bucket_arns = { for key, name in local.bucket_names : key => "arn:${local.partition}:s3:::${name}" }
 
+  # Of tidemark.dashboard.published.
+  dashboard_page_key = "dashboard.html"
+
   pointer_name = "/${var.name}/pointer"
   pointer_arn  = "arn:${local.partition}:ssm:${local.region}:${local.account_id}:parameter${local.pointer_name}"
 

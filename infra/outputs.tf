@@ -45,6 +45,12 @@ output "run_commands" {
   }
 }
 
+# The provider signs no link, and one in the state would be a secret there that is soon stale.
+output "dashboard_page_command" {
+  description = "The command that prints a link to the page of the dashboard, good for an hour and for no longer than the credentials that sign it. Null without dashboard_page."
+  value       = var.dashboard_page ? "aws s3 presign s3://${local.bucket_names.processed}/${local.dashboard_page_key} --region ${local.region} --expires-in 3600" : null
+}
+
 output "cli_environment" {
   description = "Settings by which the command line works on the same pipeline: eval \"$(terraform output -raw cli_environment)\"."
   value = join("\n", [

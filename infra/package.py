@@ -41,8 +41,11 @@ UNIX = 3
 # In a zip's local header: the lengths of the name and the extra field. The compressed bytes come after these two.
 LENGTHS = struct.Struct("<26xHH")
 
-# The command line, the embedded server, and what only these two need; and what the dashboard gives to browsers.
-NOT_PACKED = ("__main__.py", "cli", "embedded", "sql/demo.sql", "dashboard/static", "dashboard/templates")
+# The command line, the embedded server, and what only these two need.
+NOT_PACKED = ("__main__.py", "cli", "embedded", "sql/demo.sql")
+# What the dashboard gives to browsers: of that, load needs what its one page is made of.
+SERVED = ("dashboard/static", "dashboard/templates")
+NOT_ON_THE_PAGE = ("dashboard/static/dashboard.js", "dashboard/static/htmx.LICENSE", "dashboard/static/htmx.min.js")
 CERTIFICATES = "rds-ca.pem"
 RECORD = "packages.json"
 
@@ -149,7 +152,8 @@ def contents(function: str, target: Target, extras: Extras | None = None) -> lis
         PackageError: two files have the same path, an extra is not what it should be, or Lambda does not take so much.
 
     """
-    parts = [*_file_parts(SOURCE, "tidemark", NOT_PACKED), *_extra_parts(extras or Extras())]
+    without = (*NOT_PACKED, *(NOT_ON_THE_PAGE if function == "load" else SERVED))
+    parts = [*_file_parts(SOURCE, "tidemark", without), *_extra_parts(extras or Extras())]
     parts += (part for wheel in chosen_wheels(function, download(target)) for part in _wheel_parts(wheel))
     parts.sort(key=lambda part: part.path)
     for one, other in pairwise(parts):

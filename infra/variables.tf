@@ -149,6 +149,13 @@ variable "show_values" {
   nullable    = false
 }
 
+variable "dashboard_page" {
+  description = "TIDEMARK_DASHBOARD_PAGE: whether load writes the dashboard as one page into the processed bucket, after each load that brought a batch. The output dashboard_page_command makes a link to it."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "log_level" {
   description = "Lowest level that the functions log: INFO or DEBUG."
   type        = string
@@ -396,6 +403,57 @@ variable "security_group_ids" {
   validation {
     condition     = alltrue([for id in var.security_group_ids : can(regex("^sg-[0-9a-f]+$", id))])
     error_message = "security_group_ids must look like sg-0123456789abcdef0."
+  }
+}
+
+variable "fargate" {
+  description = "Tasks on Fargate that take over what is too large for a function: ingest where new tables have from_rows rows or more, and load where so many are to come. image is one that Dockerfile makes; sslrootcert names the authorities in it that prove the databases, and is needed unless the functions have none. Null: no tasks. docs/aws.md says when they pay."
+  type = object({
+    image              = string
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+    sslrootcert        = optional(string)
+    public_ip          = optional(bool, false)
+    from_rows          = optional(number, 50000000)
+    cpu                = optional(number, 4096)
+    memory_mb          = optional(number, 16384)
+    scratch_gb         = optional(number, 100)
+  })
+  default = null
+
+  validation {
+    condition     = try(trimspace(var.fargate.image) != "" && !can(regex("\\s", var.fargate.image)), var.fargate == null)
+    error_message = "fargate.image must name an image."
+  }
+
+  validation {
+    condition = try(
+      length(var.fargate.subnet_ids) > 0 && length(var.fargate.security_group_ids) > 0
+      && alltrue([for id in var.fargate.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+      && alltrue([for id in var.fargate.security_group_ids : can(regex("^sg-[0-9a-f]+$", id))]),
+      var.fargate == null,
+    )
+    error_message = "fargate needs one or more subnet_ids and security_group_ids, such as subnet-0123456789abcdef0 and sg-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = var.sslrootcert == null || try(trimspace(var.fargate.sslrootcert) != "", var.fargate == null)
+    error_message = "fargate.sslrootcert must name a file in the image, or system, as long as sslrootcert is not null: else nothing would prove to a task who is at the other end."
+  }
+
+  validation {
+    condition     = try(var.fargate.from_rows >= 1 && floor(var.fargate.from_rows) == var.fargate.from_rows, var.fargate == null)
+    error_message = "fargate.from_rows must be a whole number, 1 or more."
+  }
+
+  validation {
+    condition     = try(contains([1024, 2048, 4096, 8192, 16384], var.fargate.cpu) && var.fargate.memory_mb >= 2048 && var.fargate.memory_mb <= 122880 && var.fargate.memory_mb % 1024 == 0, var.fargate == null)
+    error_message = "fargate.cpu must be 1024, 2048, 4096, 8192 or 16384, and fargate.memory_mb a multiple of 1024 from 2048 to 122880. AWS allows some pairs only."
+  }
+
+  validation {
+    condition     = try(var.fargate.scratch_gb >= 21 && var.fargate.scratch_gb <= 200 && floor(var.fargate.scratch_gb) == var.fargate.scratch_gb, var.fargate == null)
+    error_message = "fargate.scratch_gb must be a whole number from 21 to 200."
   }
 }
 

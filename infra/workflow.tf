@@ -59,6 +59,9 @@ locals {
     }
   }
 
+  # What the command line says by its exit code, and a function by the name of an error.
+  exit_codes = { UnexpectedError = 1, ConfigError = 2, TransientError = 3, ContractError = 4, DataError = 5, StateError = 6 }
+
   failure_text = templatefile("${path.module}/failure.txt.tftpl", {
     name             = var.name
     schedule_minutes = var.schedule_enabled ? var.schedule_minutes : null
@@ -79,6 +82,30 @@ locals {
     remedies                = local.remedies
     failure_text            = local.failure_text
     topic_arn               = aws_sns_topic.notices.arn
+    tasks = { for stage, task in local.tasks : stage => {
+      name       = task.name
+      definition = local.task_definitions[stage]
+      log        = local.task_log_links[stage]
+      network = {
+        AwsvpcConfiguration = {
+          Subnets        = var.fargate.subnet_ids
+          SecurityGroups = var.fargate.security_group_ids
+          AssignPublicIp = var.fargate.public_ip ? "ENABLED" : "DISABLED"
+        }
+      }
+    } }
+    cluster = local.cluster_arn
+    # What passes: a start is refused while all of Fargate's room is taken, or too many ask at once.
+    task_retry = [{
+      ErrorEquals     = ["ECS.AmazonECSException", "ECS.ServerException", "Ecs.ServerException", "Ecs.EcsException"]
+      IntervalSeconds = var.retry_interval_seconds
+      BackoffRate     = 2
+      MaxDelaySeconds = var.retry_max_delay_seconds
+      JitterStrategy  = "FULL"
+      MaxAttempts     = var.retry_attempts
+    }]
+    from_rows = try(var.fargate.from_rows, null)
+    families  = { for family, code in local.exit_codes : family => code }
   })
 }
 

@@ -108,7 +108,9 @@ def begun_deployment(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Begu
     """The apply of infra/ to the tests' AWS, in the background from when a test first asks for it."""
     from tests.support.deployment import begun  # noqa: PLC0415 -- as below
 
-    with begun(tmp_path_factory.mktemp("cloud"), notification_emails=["a@example.com"]) as found:
+    tasks = {"image": "tidemark", "subnet_ids": ["subnet-0"], "security_group_ids": ["sg-0"], "from_rows": 1_000_000}
+    wanted = {"notification_emails": ["a@example.com"], "dashboard_page": True, "fargate": tasks}
+    with begun(tmp_path_factory.mktemp("cloud"), **wanted) as found:
         yield found
 
 

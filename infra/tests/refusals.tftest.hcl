@@ -112,6 +112,26 @@ run "what_belongs_together" {
   ]
 }
 
+run "tasks_without_a_network_or_an_image" {
+  command = plan
+
+  variables {
+    fargate = { image = " ", subnet_ids = [], security_group_ids = ["default"], from_rows = 0, cpu = 3, scratch_gb = 1 }
+  }
+
+  expect_failures = [var.fargate]
+}
+
+run "tasks_that_could_not_tell_who_is_at_the_other_end" {
+  command = plan
+
+  variables {
+    fargate = { image = "tidemark:1", subnet_ids = ["subnet-0123456789abcdef0"], security_group_ids = ["sg-0123456789abcdef0"] }
+  }
+
+  expect_failures = [var.fargate]
+}
+
 run "more_tags_than_an_object_takes" {
   command = plan
 

@@ -170,6 +170,11 @@ run "with_defaults" {
   }
 
   assert {
+    condition     = output.dashboard_page_command == null && !can(aws_lambda_function.this["load"].environment[0].variables.TIDEMARK_DASHBOARD_PAGE)
+    error_message = "A page of the dashboard is written that nobody asked for."
+  }
+
+  assert {
     condition = {
       for key, policy in aws_iam_role_policy.function : key => flatten([
         for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : split(":::", resource)[1]]
@@ -410,6 +415,105 @@ run "with_a_customers_key" {
   assert {
     condition     = alltrue([for function in aws_lambda_function.this : !can(function.environment[0].variables.TIDEMARK_SSLROOTCERT)])
     error_message = "The databases must prove who they are, though nobody asked for it."
+  }
+}
+
+run "with_a_page_of_the_dashboard" {
+  variables {
+    dashboard_page = true
+    kms_key_arn    = "arn:aws:kms:eu-west-2:123456789012:key/33333333-3333-3333-3333-333333333333"
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.function["load/processed"].policy).Statement :
+      [statement.Action, statement.Resource, can(statement.Condition)]
+      ] == [
+      [["s3:ListBucket"], [local.bucket_arns.processed], false],
+      [["s3:GetObject"], ["${local.bucket_arns.processed}/*"], false],
+      [["s3:PutObject"], ["${local.bucket_arns.processed}/dashboard.html"], false],
+      [["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn], true],
+    ]
+    error_message = "Load may put something else than the page, or not the page."
+  }
+
+  assert {
+    condition     = [for key, function in aws_lambda_function.this : key if can(function.environment[0].variables.TIDEMARK_DASHBOARD_PAGE)] == ["load"]
+    error_message = "Load does not know that it is to write the page, or another function believes so."
+  }
+
+  assert {
+    condition     = output.dashboard_page_command == "aws s3 presign s3://${local.bucket_names.processed}/dashboard.html --region eu-west-2 --expires-in 3600"
+    error_message = "Nobody is told how to make a link to the page."
+  }
+}
+
+run "with_tasks_on_fargate" {
+  variables {
+    fargate = {
+      image              = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/data/tidemark:1"
+      subnet_ids         = ["subnet-0123456789abcdef0"]
+      security_group_ids = ["sg-0123456789abcdef0"]
+      sslrootcert        = "/opt/rds-ca.pem"
+      from_rows          = 5000000
+    }
+  }
+
+  assert {
+    condition = {
+      for stage, task in aws_ecs_task_definition.this : stage => [
+        for container in jsondecode(task.container_definitions) : [
+          container.command, container.image,
+          { for each in container.environment : each.name => each.value if contains(["TIDEMARK_MEMORY_LIMIT", "TIDEMARK_SSLROOTCERT"], each.name) },
+        ]
+      ][0]
+      } == {
+      for stage in ["ingest", "load"] : stage => [
+        [stage, "--json"], var.fargate.image,
+        { TIDEMARK_MEMORY_LIMIT = "8192MB", TIDEMARK_SSLROOTCERT = "/opt/rds-ca.pem" },
+      ]
+    }
+    error_message = "A task is not the command of its stage in the image that was named."
+  }
+
+  assert {
+    condition = alltrue([
+      for stage in ["ingest", "load"] : {
+        for key, policy in aws_iam_role_policy.task : split("/", key)[1] => policy.policy if startswith(key, "${stage}/")
+        } == {
+        for key, policy in aws_iam_role_policy.function : split("/", key)[1] => policy.policy
+        if startswith(key, "${stage}/") && !endswith(key, "/logs")
+      }
+    ])
+    error_message = "A task may do something else than its function."
+  }
+
+  assert {
+    condition = alltrue([
+      for policy in merge(aws_iam_role_policy.tasks, { run = aws_iam_role_policy.service["state-machine/tasks"] }) : alltrue([
+        for statement in jsondecode(policy.policy).Statement : alltrue(concat(
+          [for action in statement.Action : !strcontains(action, "*")],
+          [for resource in statement.Resource : resource != "*" || contains([["ecs:ListTasks"], ["ecr:GetAuthorizationToken"]], statement.Action)],
+        ))
+      ])
+    ])
+    error_message = "Who starts a task may do more than that."
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.tasks["image"].policy).Statement[1].Resource == ["arn:aws:ecr:eu-west-2:123456789012:repository/data/tidemark"]
+    error_message = "A task may read another image than its own."
+  }
+
+  assert {
+    condition = alltrue([
+      for stage in ["Ingest", "Load"] : alltrue([
+        for states in [jsondecode(aws_sfn_state_machine.run.definition).States] :
+        states[stage].Parameters.Payload.from_rows == 5000000
+        && states["${stage} by a task"].Parameters.NetworkConfiguration.AwsvpcConfiguration.AssignPublicIp == "DISABLED"
+      ])
+    ]) && !can(jsondecode(aws_sfn_state_machine.run.definition).States["Transform"].Parameters.Payload.from_rows)
+    error_message = "The state machine does not know which rows are too many, or asks transform."
   }
 }
 

@@ -84,6 +84,14 @@ class Ingest:
         """Say how many threads write what was read."""
         return max(self.workers, FEWEST_WRITERS)
 
+    def new_rows(self) -> int:
+        """Say about how many rows the source's tables have that the log does not hold yet."""
+        head = ChangeLog(self.ingestion).newest()
+        held = head.tables if head else {}
+        with open_source(self.source_url) as source:
+            polled = catalogued(source, self.model, head).model.polled
+            return source.about_rows([table for name, table in polled.items() if name not in held])
+
     def run(self, progress: Progress = quiet) -> StageReport:
         """Poll once.
 

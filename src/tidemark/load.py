@@ -54,6 +54,17 @@ class Load:
     new_id: Callable[[], str] = new_id
     binary_from: int = BULK_ROWS
 
+    def rows_to_come(self) -> int:
+        """Count the rows of the batches in the star that the warehouse does not hold."""
+        held = 0
+        if has_ledger(self.warehouse_url):
+            with open_warehouse(self.warehouse_url) as warehouse:
+                held, _ = warehouse.newest()
+        stars = StarLog(self.processed)
+        newest = stars.newest()
+        batches = range(held + 1, newest.batch + 1 if newest else 0)
+        return sum(entry.rows for batch in batches for entry in stars.manifest(batch).tables.values())
+
     def run(self, progress: Progress = quiet) -> StageReport:
         """Load every batch of the star that the warehouse does not hold.
 

@@ -109,6 +109,7 @@ class Settings:
     sslrootcert: str | None = None
     show_values: bool = False
     dashboard_token: str | None = None
+    dashboard_page: bool = False
     freshness: timedelta = field(default=timedelta(minutes=30))
     webhook_url: str | None = None
     webhook_secret: str | None = None
@@ -129,8 +130,8 @@ class Settings:
 
 
 NAMES = tuple(each.name for each in fields(Settings))
-# A file may say true without quotes.
-CHOICES = ("show_values",)
+# A file may say true or false without quotes.
+CHOICES = ("show_values", "dashboard_page")
 # A file may list names, where a variable has commas between them.
 LISTS = ("schemas", "include", "exclude")
 
@@ -348,6 +349,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "include": _parse_names,
     "exclude": _parse_names,
     "show_values": _parse_choice,
+    "dashboard_page": _parse_choice,
     "freshness": _parse_freshness,
     "webhook_url": parse_webhook,
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from tidemark.dashboard.published import published_after
 from tidemark.pipeline import Pipeline, wire
 from tidemark.report import STAGES, Progress, StageReport, quiet
 from tidemark.runs.recording import Recording, recorded
@@ -36,6 +37,7 @@ class Given(TypedDict, total=False):
     sslrootcert: str
     show_values: str
     dashboard_token: str
+    dashboard_page: str
     freshness: str
     webhook_url: str
     webhook_secret: str
@@ -80,7 +82,7 @@ def run_stages(pipeline: Pipeline, progress: Progress = quiet, watchers: Watcher
         for stage in STAGES:
             recording.begin(stage)
             report: StageReport = getattr(pipeline, stage).run(progress)
-            recording.finished(report)
+            recording.finished(report, published_after(pipeline, report))
             reports.append(report)
         seconds = recording.seconds
     loaded = reports[-1]

@@ -6,6 +6,7 @@ does not matter.
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
+from tests.support.browser import CHROMIUM, MISSING, opened, started
 from tests.support.deployment import Begun, Deployment, deployed
 from tests.support.kills import contents, unlike
 from tests.support.pipeline import Rig, real_totesys, rigs
@@ -21,7 +25,10 @@ from tests.support.postgres import Postgres
 from tests.support.site import wait_for
 
 STAGES = ("Ingest", "Transform", "Load")
+PATH = ("Ingest", "Is it too large to ingest", "Transform", "Load", "Is it too large to load")
 ENDS = ("What came of it", "Loaded")
+# How a stage goes on where its function has left the work to a task.
+BY_TASK = ("Is it too large to {0}", "Look for a task to {0}", "Is a task to {0} at work", "{1} by a task")
 INCREMENT = (
     """insert into sales_order
        select 20001, '2024-11-16 09:00', '2024-11-16 09:00', design_id, staff_id, counterparty_id, 7, 1.25, currency_id,
@@ -116,7 +123,7 @@ def test_a_run_that_finds_nothing_is_skipped(pipeline: Deployment) -> None:
     ended = pipeline.tick("nothing new")
 
     assert ended.status == "SUCCEEDED"
-    assert ended.states == (*STAGES, "What came of it", "Skipped")
+    assert ended.states == (*PATH, "What came of it", "Skipped")
     assert pipeline.mails() == []
 
 
@@ -129,7 +136,7 @@ def test_a_backfill_is_asked_for_by_the_input(pipeline: Deployment) -> None:
     span = {"from": "2024-11-01", "to": "2024-11-08", "tables": ["sales_order"]}
     ended = pipeline.execute("backfill", {"backfill": span})
 
-    assert ended.states == (*STAGES, *ENDS)
+    assert ended.states == (*PATH, *ENDS)
     assert _units_sold(pipeline, 101)[-1] == 1
     assert _units_sold(pipeline, 102)[-1] != 1
     assert pipeline.tick("after the backfill").states[-1] == "Loaded"
@@ -139,8 +146,49 @@ def test_a_backfill_is_asked_for_by_the_input(pipeline: Deployment) -> None:
 def test_a_verification_is_asked_for_by_the_input(pipeline: Deployment) -> None:
     ended = pipeline.execute("verify", {"verify": True})
 
-    assert ended.states == (*STAGES, "What came of it", "Verified")
+    assert ended.states == (*PATH, "What came of it", "Verified")
     assert {ended.output[stage.lower()]["Payload"]["verified"] for stage in STAGES} == {True}
+
+
+@pytest.fixture
+def large(pipeline: Deployment) -> str:
+    """The state machine as it was applied, for which any number of rows is too large for a function."""
+    steps = pipeline.aws.server.client("stepfunctions")
+    machine = steps.describe_state_machine(stateMachineArn=pipeline.outputs["state_machine_arn"])
+    definition, count = re.subn(r'"from_rows": *1000000\b', '"from_rows": 0', machine["definition"])
+    assert count == 2
+    made = steps.create_state_machine(name="large", definition=definition, roleArn=machine["roleArn"])
+    arn: str = made["stateMachineArn"]
+    return arn
+
+
+def test_what_is_too_large_for_a_function_is_ingested_and_loaded_by_tasks(pipeline: Deployment, large: str) -> None:
+    _change_order(pipeline, 107)
+    by_task = {stage: tuple(each.format(stage.lower(), stage) for each in BY_TASK) for stage in STAGES}
+
+    ended = pipeline.aws.execute(large)
+
+    states = ("Ingest", *by_task["Ingest"], "Transform", "Load", *by_task["Load"], "Loaded")
+    assert (ended.status, ended.states) == ("SUCCEEDED", states)
+    assert ended.output["ingest"]["Payload"] == {"stage": "ingest", "batches": 0, "rows": 0, "rows_to_come": 0}
+    assert ended.output["load"]["Payload"]["rows_to_come"] == 1
+    assert len(_units_sold(pipeline, 107)) == 2
+    assert pipeline.execute("verify after tasks", {"verify": True}).states[-1] == "Verified"
+    assert pipeline.mails() == []
+
+
+def test_a_task_that_fails_says_so_in_a_mail_like_a_function(pipeline: Deployment, large: str) -> None:
+    pipeline.rig.change("alter table department rename column location to place")
+
+    failed = pipeline.aws.execute(large)
+    pipeline.rig.change("alter table department rename column place to location")
+
+    assert (failed.status, failed.error) == ("FAILED", "ContractError")
+    assert failed.cause == "The task ended with the exit code 4: its log says why."
+    (mail,) = pipeline.mails()
+    assert mail["Subject"] == "Tidemark tidemark: ingest failed (ContractError)"
+    assert "$252Faws$252Fecs$252Ftidemark-ingest" in mail["Message"]
+    assert pipeline.tick("after the failed task").states[-1] == "Skipped"
 
 
 def test_a_failure_ends_in_one_mail_that_says_what_to_do(pipeline: Deployment) -> None:
@@ -171,7 +219,7 @@ def test_what_passes_is_tried_again(pipeline: Deployment) -> None:
     ended = pipeline.tick("retries")
 
     assert ended.attempts == ("Ingest", "Ingest", "Ingest", "Transform", "Load", "Load")
-    assert ended.states == (*STAGES, *ENDS)
+    assert ended.states == (*PATH, *ENDS)
     assert len(_units_sold(pipeline, 103)) == 2
     assert pipeline.mails() == []
 
@@ -188,7 +236,7 @@ def test_the_next_run_finishes_what_a_crash_left_between_two_stages(pipeline: De
     assert "signal: killed" in mail["Message"]
     assert len(_units_sold(pipeline, 104)) == 1
     ended = pipeline.tick("after the crash")
-    assert ended.states == (*STAGES, *ENDS)
+    assert ended.states == (*PATH, *ENDS)
     assert [ended.output[stage.lower()]["Payload"]["batches"] for stage in STAGES] == [0, 1, 1]
     assert len(_units_sold(pipeline, 104)) == 2
 
@@ -203,7 +251,7 @@ def test_a_run_that_another_overtook_is_skipped_without_a_mail(pipeline: Deploym
     fast = pipeline.tick("overtaking")
     until.touch()
 
-    assert fast.states == (*STAGES, *ENDS)
+    assert fast.states == (*PATH, *ENDS)
     overtaken = pipeline.aws.end_of(slow)
     assert (overtaken.status, overtaken.states) == ("SUCCEEDED", ("Ingest", "Skipped"))
     assert pipeline.mails() == []
@@ -223,7 +271,7 @@ def test_a_backfill_that_a_poll_overtook_is_done_again(pipeline: Deployment, tmp
     until.touch()
 
     done = pipeline.aws.end_of(slow)
-    assert (done.status, done.states[:3]) == ("SUCCEEDED", STAGES)
+    assert (done.status, done.states[: len(PATH)]) == ("SUCCEEDED", PATH)
     assert done.output["ingest"]["Payload"]["batches"] == 0  # for the poll has brought it all
     assert pipeline.mails() == []
     assert len(_units_sold(pipeline, 106)) == 2
@@ -241,13 +289,35 @@ def test_compaction_leaves_everything_as_it_is(pipeline: Deployment) -> None:
     assert pipeline.rig.warehouse_rows() == before
 
 
-def test_nothing_but_checkpoints_of_a_delta_log_may_be_overwritten(pipeline: Deployment) -> None:
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+def test_a_signed_link_shows_the_dashboard_as_one_page_which_asks_nobody(pipeline: Deployment) -> None:
+    newest, orders = pipeline.rig.ledger()[-1], pipeline.rig.count("fact_sales_order_current")
+    command = shlex.split(pipeline.outputs["dashboard_page_command"])
+    assert command[:3] == ["aws", "s3", "presign"]
+    bucket, _, key = command[3].removeprefix("s3://").partition("/")
+    client = pipeline.aws.server.client("s3")
+    address = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+
+    with started() as browser, opened(browser) as (page, seen):
+        page.goto(address)
+        expect(page.get_by_role("heading", name=f"The warehouse after batch {newest}")).to_be_visible()
+        shown = page.locator("dl.tiles div:has(dt:text-is('orders')) dd").first.get_attribute("title")
+        found = Axe().run(page)
+
+        assert shown == f"{orders:,}"
+        assert page.locator(".trouble").count() == 0
+        assert found.violations_count == 0, found.generate_report()
+        assert (seen.errors, seen.urls) == ([], {address})
+
+
+def test_nothing_but_checkpoints_of_a_delta_log_and_the_page_may_be_overwritten(pipeline: Deployment) -> None:
     buckets = [pipeline.outputs["buckets"][name] for name in ("ingestion", "processed")]
     puts = [(path, is_new) for path, is_new in pipeline.aws.puts() if path.split("/", 2)[1] in buckets]
     objects = [(path.split("/", 2)[2], is_new) for path, is_new in puts if path.count("/") > 1]
-    checkpoint = re.compile(r".*/_delta_log/(_last_checkpoint|.*\.checkpoint.*)")
+    checkpoint = re.compile(r"dashboard\.html|.*/_delta_log/(_last_checkpoint|.*\.checkpoint.*)")
 
     assert len(objects) > 100
+    assert "dashboard.html" in [key for key, is_new in objects if not is_new]
     # The functions' roles may put again what this pattern names, and nothing else (infra/iam.tf).
     assert [key for key, is_new in objects if not is_new and not checkpoint.fullmatch(key)] == []
 

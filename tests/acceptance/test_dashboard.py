@@ -5,42 +5,35 @@ that runs there, such as that of the demo.
 """
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.support.browser import CHROMIUM, MISSING, PHONE, TOO_WIDE, opened, started
 from tests.support.dashboard import serving, wiring
 from tests.support.kept import database_of, small_totesys
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
+from tidemark.dashboard.published import PAGE, publish
 from tidemark.pipeline import Pipeline
 from tidemark.runs.run import Run, StageRun
 
 if TYPE_CHECKING:
     from tests.support.kept import KeptPipelines
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PAGES = ("/", "/page/sales", "/page/purchases", "/page/payments", "/history", "/lineage", "/lineage/batch/2")
 OF_A_ROW = ("/history?table=fact_payment&key=1&moment=2024-11-10T00:00", "/lineage?table=fact_payment&key=1")
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-# What reaches beyond the window, and cannot be scrolled within itself.
-TOO_WIDE = """[...document.querySelectorAll('main *')]
-    .filter(each => !each.closest('.scroll, pre, svg, .unseen') && each.getBoundingClientRect().right > innerWidth + 1)
-    .map(each => each.outerHTML.slice(0, 100))"""
 # Scrolls to the next figure that has not come yet, and says whether there is one.
 NEXT_CARD = "() => [...document.querySelectorAll('article[hx-get]')].slice(0, 1).map(e => e.scrollIntoView()).length"
-TIMEOUT_MILLISECONDS = 10_000
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
 
 @dataclass(frozen=True)
@@ -50,14 +43,6 @@ class Shop:
     rig: Rig
     pipeline: Pipeline
     address: str
-
-
-@dataclass
-class Seen:
-    """What a page did beside what it shows: errors that it wrote to the console, and where it asked for something."""
-
-    errors: list[str] = field(default_factory=list)
-    urls: set[str] = field(default_factory=set)
 
 
 def runs(now: datetime) -> list[Run]:
@@ -85,24 +70,8 @@ def shop(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # As root, Chromium runs without its sandbox only.
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with started() as found:
         yield found
-        found.close()
-
-
-@contextmanager
-def opened(browser: Browser, **options: object) -> Iterator[tuple[Page, Seen]]:
-    """Open a window of its own."""
-    context = browser.new_context(**{"viewport": WIDE, **options})  # type: ignore[arg-type]
-    context.set_default_timeout(TIMEOUT_MILLISECONDS)
-    page, seen = context.new_page(), Seen()
-    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.on("request", lambda request: seen.urls.add(request.url))
-    yield page, seen
-    context.close()
 
 
 def visit(page: Page, url: str) -> None:
@@ -116,7 +85,7 @@ def visit(page: Page, url: str) -> None:
 
 def tile(page: Page, name: str) -> str:
     """Give the number of a tile in full."""
-    return page.locator(f"dl.tiles div:has(dt:text-is('{name}')) dd").get_attribute("title") or ""
+    return page.locator(f"dl.tiles div:has(dt:text-is('{name}')) dd").first.get_attribute("title") or ""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -136,6 +105,42 @@ def test_every_page_opens_and_everybody_can_use_it(shop: Shop, browser: Browser,
             assert found.violations_count == 0, f"{path}: {found.generate_report()}"
         assert seen.errors == []
         assert {url for url in seen.urls if not url.startswith(shop.address)} == set()
+
+
+def test_the_one_page_has_everything_in_it_and_asks_nobody(shop: Shop, browser: Browser) -> None:
+    orders = shop.rig.warehouse("select count(*) from fact_sales_order_current")[0][0]
+
+    assert publish(shop.pipeline) == ""
+
+    address = Path(str(shop.pipeline.processed.local_path(PAGE))).as_uri()
+    for options in ({}, {"color_scheme": "dark"}, {"viewport": PHONE}, {"java_script_enabled": False}):
+        with opened(browser, **options) as (page, seen):
+            page.goto(address)
+            expect(page.get_by_role("heading", name="The warehouse after batch 3")).to_be_visible()
+            assert tile(page, "orders") == f"{orders:,}"
+            page.get_by_role("link", name="Payments").click()
+            expect(page.get_by_role("heading", name="Payments at a glance")).to_be_in_viewport()
+            assert (seen.errors, {url.partition("#")[0] for url in seen.urls}) == ([], {address})
+            if "java_script_enabled" in options:
+                continue
+            for summary in page.locator("summary").all()[:2]:
+                summary.click()
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+            assert page.evaluate(TOO_WIDE) == []
+
+
+def test_a_script_that_came_into_the_one_page_would_not_run(shop: Shop, browser: Browser, tmp_path: Path) -> None:
+    publish(shop.pipeline)
+    text = shop.pipeline.processed.get(PAGE).decode()
+    harm = "<script>document.title = 'harmed'</script><style>main { display: none }</style>"
+    (tmp_path / "page.html").write_text(text.replace("<main", f"{harm}<main"), "utf-8")
+
+    with opened(browser) as (page, seen):
+        page.goto((tmp_path / "page.html").as_uri())
+        expect(page.locator("main")).to_be_visible()
+        expect(page).to_have_title("totesys · Tidemark")
+        assert len([each for each in seen.errors if "Content Security Policy" in each]) == 2
 
 
 def test_health_is_said_in_words_and_follows_what_runs(shop: Shop, browser: Browser) -> None:

@@ -31,7 +31,8 @@ for number, line in enumerate(sys.stdin, start=1):
         function_name=f"shop-{stage}", function_version="1", memory_limit_in_mb="2048",
         aws_request_id=f"request-{number}",
         invoked_function_arn="arn:aws:lambda:eu-west-2:123456789012:function:shop-" + stage,
-        log_group_name=f"/aws/lambda/shop-{stage}", log_stream_name="2026/11/21/[$LATEST]1", tenant_id=None)
+        log_group_name=f"/aws/lambda/shop-{stage}", log_stream_name="2026/11/21/[$LATEST]1", tenant_id=None,
+        get_remaining_time_in_millis=lambda: event.get("left", 900_000))
     try:
         answer = {"result": importlib.import_module(f"tidemark.aws.{stage}").handler(event, context)}
     except Exception as exc:
@@ -119,7 +120,7 @@ def rig(
 
 
 @pytest.fixture
-def functions(rig: Rig, s3: S3, tmp_path: Path) -> Iterator[Functions]:
+def functions(request: pytest.FixtureRequest, rig: Rig, s3: S3, tmp_path: Path) -> Iterator[Functions]:
     for name, url in (("source", rig.source_url), ("warehouse", rig.warehouse_url)):
         s3.client("secretsmanager").create_secret(Name=f"shop/{name}", SecretString=secret_of(url))
     settings = {
@@ -133,6 +134,7 @@ def functions(rig: Rig, s3: S3, tmp_path: Path) -> Iterator[Functions]:
         "POWERTOOLS_SERVICE_NAME": "shop",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
+    settings |= getattr(request, "param", {})
     (tmp_path / "scratch").mkdir()
     with subprocess.Popen(  # noqa: S603 -- our own interpreter
         [sys.executable, "-W", "error", "-c", RUNTIME],
@@ -183,6 +185,27 @@ def test_a_run_that_finds_nothing_says_so_and_keeps_the_warehouse_fresh(function
     assert "FreshnessSeconds" not in alone.metrics()
 
 
+def test_what_is_too_large_for_a_function_is_counted_and_left_alone(functions: Functions, rig: Rig) -> None:
+    rows = sum(rig.source(f"select count(*) from {name}")[0][0] for name in rig.model.sources)
+    rig.change("analyze")
+    asked = {"input": {}, "execution": "tick"}
+
+    left = functions.invoke("ingest", asked | {"from_rows": rows})
+    taken = functions.invoke("ingest", asked | {"from_rows": rows + 1})
+    # What the log holds is not new, so a poll of a large source is no large poll.
+    again = functions.invoke("ingest", asked | {"from_rows": 1})
+    made = functions.invoke("transform", asked)
+    unloaded = functions.invoke("load", asked | {"from_rows": made.result["rows"]})
+    loaded = functions.invoke("load", asked | {"from_rows": made.result["rows"] + 1})
+
+    assert left.result == {"stage": "ingest", "batches": 0, "rows": 0, "rows_to_come": rows}
+    assert (taken.result["batches"], taken.result["rows"]) == (1, rows)
+    assert (again.result["batches"], "rows_to_come" in again.result) == (0, False)
+    assert unloaded.result == {"stage": "load", "batches": 0, "rows": 0, "rows_to_come": made.result["rows"]}
+    assert loaded.result["batches"] == 1
+    assert list(rig.ledger()) == [1]
+
+
 def test_the_log_has_a_line_for_the_start_each_table_and_the_end(functions: Functions, rig: Rig) -> None:
     for stage, ran in functions.run().items():
         lines = ran.logged
@@ -218,6 +241,32 @@ def test_metrics_count_rows_by_table_seconds_by_stage_and_what_needs_a_person(fu
     assert "RowsIngested staff" not in second["ingest"].metrics()
     warned = [line for line in second["ingest"].logged if line["level"] == "WARNING"]
     assert [(line["message"], line["batch"]) for line in warned] == [("currency.note is new (text): taken along", 0)]
+
+
+@pytest.mark.parametrize("functions", [{"TIDEMARK_DASHBOARD_PAGE": "true"}], indirect=True, ids=["with a page"])
+def test_a_load_writes_the_page_if_time_is_left_and_never_fails_for_it(
+    functions: Functions, rig: Rig, tmp_path: Path
+) -> None:
+    page = tmp_path / "lake" / "processed" / "dashboard.html"
+    functions.invoke("ingest")
+    functions.invoke("transform")
+
+    late = functions.invoke("load", {"left": 18_000, "input": {}})
+
+    assert (late.error, late.result["batches"], late.result["page_written"]) == ("", 1, False)
+    assert [line["message"] for line in late.logged if line["level"] == "WARNING"] == [
+        "the page of the dashboard could not be written: no time was left for it"
+    ]
+    assert not page.exists()
+    assert "page_written" not in functions.invoke("load").result
+    rig.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 3")
+    assert functions.run()["load"].result["page_written"] is True
+    assert "The warehouse after batch 2" in page.read_text("utf-8")
+    assert "cannot be" not in page.read_text("utf-8")
+    recorded = rig.warehouse(
+        "select stages -> 0 ->> 'warnings' from tidemark.run where command = 'load' order by started_at"
+    )
+    assert [warnings for (warnings,) in recorded] == ["1", "0", "0"]
 
 
 @after(1)

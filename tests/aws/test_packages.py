@@ -45,7 +45,7 @@ POSTGRES = {"psycopg", "psycopg-binary"}
 LIBRARIES = {
     "ingest": {*DELTA, *POWERTOOLS, *POSTGRES, "duckdb", "fsspec", "tzdata"},
     "transform": {*DELTA, *POWERTOOLS, "duckdb", "fsspec", "tzdata"},
-    "load": {*DELTA, *POWERTOOLS, *POSTGRES, "duckdb", "tzdata"},
+    "load": {*DELTA, *POWERTOOLS, *POSTGRES, "duckdb", "jinja2", "markupsafe", "tzdata"},
 }
 # What a package's top level holds of a library that is not named as the library is.
 MODULES = {
@@ -197,6 +197,10 @@ def test_a_package_holds_the_stages_but_not_the_command_line(function: str, pack
     }
 
     assert "tidemark/models/totesys/model.toml" in expected
+    if function == "load":
+        names = [each.name for each in (source / "dashboard" / "templates").iterdir()]
+        expected |= {f"tidemark/dashboard/templates/{name}" for name in names}
+        expected |= {f"tidemark/dashboard/static/{name}" for name in ("style.css", "icon.svg")}
     assert {path for path in own if not path.endswith((".md", "py.typed"))} == expected
 
 
@@ -269,7 +273,7 @@ def test_a_library_that_is_not_the_pinned_one_is_not_packed(tmp_path: Path) -> N
     with next(wheels.glob("wrapt-*.whl")).open("ab") as wheel:
         wheel.write(b"more")
 
-    with pytest.raises(PackageError, match=r"load\.txt pins 11 libraries, and .* holds 10 of them"):
+    with pytest.raises(PackageError, match=r"load\.txt pins 13 libraries, and .* holds 12 of them"):
         chosen_wheels("load", wheels)
 
 

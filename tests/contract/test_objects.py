@@ -120,6 +120,23 @@ def test_of_many_puts_at_once_one_succeeds(url: str) -> None:
     assert open_objects(url).get("batches/0000000001.json") == b"%d" % won.index(True)
 
 
+def test_what_is_published_takes_the_place_of_the_one_before(objects: Objects) -> None:
+    for body in (b"first", b"second, longer", b"3"):
+        objects.publish("page.html", body, "text/html; charset=utf-8")
+
+        assert objects.get("page.html") == body
+    assert [each.key for each in objects.list()] == ["page.html"]
+
+
+def test_a_browser_is_told_what_was_published(s3: "S3") -> None:
+    bucket = s3.create_bucket()
+
+    open_objects(f"s3://{bucket}").publish("page.html", b"<p>", "text/html; charset=utf-8")
+
+    found = s3.client("s3").head_object(Bucket=bucket, Key="page.html")
+    assert (found["ContentType"], found["CacheControl"]) == ("text/html; charset=utf-8", "private, no-cache")
+
+
 def test_a_missing_object_is_named(objects: Objects, tmp_path: Path) -> None:
     assert not objects.exists("batches/1.json")
     for ask in (objects.get, objects.size, lambda key: objects.download(key, tmp_path / "copy")):

@@ -22,11 +22,11 @@ from tests.support.mirror import mirror_rig
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
+from tidemark.dashboard.cards import runnable
 from tidemark.dashboard.export import export_pages
 from tidemark.dashboard.figures import read_figures
 from tidemark.dashboard.filters import read_chosen
 from tidemark.dashboard.reader import SESSIONS, Reader
-from tidemark.dashboard.site import runnable
 from tidemark.errors import ConfigError, TransientError
 from tidemark.mirror import Scope
 from tidemark.pipeline import Pipeline

@@ -33,6 +33,41 @@ def test_it_serves_until_a_signal_and_ends_with_0(site: Site, number: signal.Sig
     assert (process.returncode, err) == (0, "")
 
 
+def test_it_writes_one_page_as_a_file_and_each_load_does_if_it_is_told_to(site: Site) -> None:
+    place = site.folder / ".tidemark" / "processed" / "dashboard.html"
+    site.run("init")
+    site.run("run", TIDEMARK_DASHBOARD_PAGE="true")
+    first = place.read_text("utf-8")
+    site.run("run", TIDEMARK_DASHBOARD_PAGE="true")
+
+    written = site.json("dashboard", "--export", "pages/one.html")
+
+    assert "The warehouse after batch 1" in first
+    assert "cannot be" not in first
+    # A run that loaded nothing leaves the page as it is.
+    assert place.read_text("utf-8") == first
+    assert written == {"directory": "pages", "files": ["one.html"]}
+    assert re.findall(r"<h2>(.*?)</h2>", (site.folder / "pages" / "one.html").read_text("utf-8")) == re.findall(
+        r"<h2>(.*?)</h2>", first
+    )
+
+
+def test_a_page_that_cannot_be_written_fails_no_load_and_is_counted_in_the_record(site: Site) -> None:
+    (site.folder / ".tidemark" / "processed" / "dashboard.html").mkdir(parents=True)
+    site.run("init")
+
+    ran = site.run("run", TIDEMARK_DASHBOARD_PAGE="true")
+
+    ((message, stages),) = site.query(site.warehouse, "select message, stages from tidemark.run where command = 'run'")
+    assert "the page of the dashboard could not be written: directory" in ran.stderr
+    assert message.startswith("the page of the dashboard could not be written: directory")
+    assert [(each["stage"], each["batches"], each["warnings"]) for each in stages] == [
+        ("ingest", [1], 0),
+        ("transform", [1], 0),
+        ("load", [1], 1),
+    ]
+
+
 def test_for_other_machines_it_demands_a_token(site: Site) -> None:
     with site.started("dashboard", "--host", "0.0.0.0", "--port", "0", "--json") as process:  # noqa: S104
         assert process.stdout is not None

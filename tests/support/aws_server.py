@@ -1,8 +1,9 @@
 """AWS as a process for the tests: moto's server, and what it lacks for our Terraform and our state machine.
 
 `python -m tests.support.aws_server <port> <folder>`. State machines run; Lambda functions run in processes of their own
-(lambdas.py); Step Functions' ValidateStateMachineDefinition and ListStateMachineVersions are answered. A test steers it
-below /test-api: it lists invocations, requests and puts to S3 there, and lets an invocation fail.
+(lambdas.py), and so do tasks of ECS (tasks.py); Step Functions' ValidateStateMachineDefinition and
+ListStateMachineVersions are answered. A test steers it below /test-api: it lists invocations, requests and puts to S3
+there, and lets an invocation fail.
 """
 
 import functools
@@ -30,11 +31,13 @@ from werkzeug.wrappers import Request, Response
 
 from tests.support.lambdas import EVENT_ATTEMPTS, Function, Lambdas, tail
 from tests.support.s3 import HOST, reaching
+from tests.support.tasks import Tasks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 STEP_FUNCTIONS = "AWSStepFunctions."
+CONTAINER_SERVICE = "AmazonEC2ContainerServiceV20141113."
 FUNCTIONS = "/2015-03-31/functions"
 # The waits between a state's retries, which a test has no time for; their sum still takes part in a test's time.
 WAITS_SHORTENED_BY = 20.0
@@ -47,6 +50,7 @@ class Server:
     def __init__(self, port: int, folder: Path) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.lambdas = Lambdas(folder, reaching(port), _keep_log)
+        self.tasks = Tasks(folder, reaching(port))
         self.puts: list[tuple[str, bool]] = []
         self.requests: list[tuple[str, str]] = []
 
@@ -67,6 +71,8 @@ class Server:
         if target.startswith(STEP_FUNCTIONS):
             _prepare_step_functions()
             return _step_functions(target.removeprefix(STEP_FUNCTIONS), Request(environ))
+        if target.startswith(CONTAINER_SERVICE):
+            return self._container_service(target.removeprefix(CONTAINER_SERVICE), Request(environ))
         if path.startswith(FUNCTIONS):
             _prepare_lambda()
             if path.endswith("/invocations"):
@@ -83,7 +89,26 @@ class Server:
             _prepare_policies()
         if path == "/moto-api/reset":
             self.lambdas.close()
+            self.tasks.close()
         return None
+
+    def _container_service(self, action: str, request: Request) -> Response | None:
+        """Run tasks, which moto only notes down; it answers all that is about clusters and definitions."""
+        if action not in {"RunTask", "DescribeTasks", "ListTasks"}:
+            # What is read of a request here, moto cannot read any more.
+            return None
+        given = request.get_json(force=True)
+        if action == "RunTask":
+            definition, container = _definition(given["taskDefinition"], _region(request))
+            answer: dict[str, Any] = {
+                "tasks": [self.tasks.run(given["cluster"], definition, container)],
+                "failures": [],
+            }
+        elif action == "DescribeTasks":
+            answer = {"tasks": [self.tasks.described(arn) for arn in given["tasks"]], "failures": []}
+        else:
+            answer = {"taskArns": self.tasks.at_work(given["family"])}
+        return Response(json.dumps(answer), mimetype="application/x-amz-json-1.1")
 
     def _invoke(self, name: str, request: Request) -> Response:
         function = _function(name, _region(request))
@@ -152,6 +177,15 @@ def _function(name: str, region: str) -> Function | None:
     )
 
 
+def _definition(name: str, region: str) -> tuple[str, dict[str, Any]]:
+    """Give the ARN of the newest definition of a task, and its container."""
+    from moto.ecs.models import ecs_backends  # noqa: PLC0415 -- as below
+
+    found: Any = ecs_backends[DEFAULT_ACCOUNT_ID][region].describe_task_definition(name)
+    (container,) = found.container_definitions
+    return found.arn, container
+
+
 def _keep_log(group: str, stream: str, lines: list[str]) -> None:
     """Put lines into CloudWatch Logs; whoever may run a function has the right to."""
     from moto.logs.models import logs_backends  # noqa: PLC0415 -- as above
@@ -210,9 +244,57 @@ def _prepare_policies() -> None:
     setattr(IAMPolicyStatement, "is_action_permitted", decided)  # noqa: B010 -- a method to mypy
 
 
+def _fail_as_the_task() -> None:
+    """Let a state fail with its task, as on AWS: moto's succeeds with the description of a task that failed."""
+    from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails  # noqa: PLC0415 -- as above
+    from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (  # noqa: PLC0415
+        FailureEvent,
+        FailureEventException,
+    )
+    from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import (  # noqa: PLC0415
+        StatesErrorName,
+    )
+    from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (  # noqa: PLC0415
+        StatesErrorNameType,
+    )
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_ecs import (  # noqa: PLC0415
+        StateTaskServiceEcs,
+    )
+    from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails  # noqa: PLC0415
+
+    build = StateTaskServiceEcs._build_sync_resolver
+
+    def built(self: Any, env: Any, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401 -- moto's
+        resolve = build(self, env, *arguments, **more)
+
+        def resolved() -> Any:  # noqa: ANN401
+            task = resolve() if resolve else None
+            if task is None or all(each.get("ExitCode") == 0 for each in task["Containers"]):
+                return task
+            details = TaskFailedEventDetails(
+                resource="runTask",
+                resourceType="ecs",
+                error=StatesErrorNameType.StatesTaskFailed.to_name(),
+                cause=json.dumps(task, separators=(",", ":")),
+            )
+            raise FailureEventException(
+                FailureEvent(
+                    env=env,
+                    error_name=StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed),
+                    event_type=HistoryEventType.TaskFailed,
+                    event_details=EventDetails(taskFailedEventDetails=details),  # type: ignore[typeddict-item]
+                )
+            )
+
+        return resolved
+
+    setattr(StateTaskServiceEcs, "_build_sync_resolver", built)  # noqa: B010 -- a method to mypy
+
+
 @functools.cache
 def _prepare_step_functions() -> None:
     """Shorten waits, and let an execution know its start as a text, as on AWS: moto's intrinsics fail on a datetime."""
+    _fail_as_the_task()
     from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl  # noqa: PLC0415 -- as above
     from moto.stepfunctions.parser.backend import execution_worker  # noqa: PLC0415 -- as above
 
@@ -270,6 +352,7 @@ def main(port: int, folder: Path) -> None:
         run_simple(HOST, port, server, threaded=True, request_handler=MotoRequestHandler)
     finally:
         server.lambdas.close()
+        server.tasks.close()
         shutil.rmtree(
             folder / "code", ignore_errors=True
         )  # half a gigabyte, of which a failed test's folder has no use

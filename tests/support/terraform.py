@@ -32,6 +32,7 @@ OVERRIDE: Mapping[str, Any] = {
 }
 SERVICES = (
     "cloudwatch",
+    "ecs",
     "iam",
     "lambda",
     "logs",

@@ -43,6 +43,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "yield_after": "7s",
         "workers": "7",
         "memory_limit": "1GB",
+        "dashboard_page": "true",
         "show_values": "true",
         "freshness": "7m",
         "webhook_url": "https://hooks.example.com/x",

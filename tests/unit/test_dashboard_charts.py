@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemark.dashboard.cards import drawn_if_fit, runnable
 from tidemark.dashboard.charts import MOST_BARS, MOST_SERIES, draw, series_of
 from tidemark.dashboard.figures import CHARTS, Chart, Figure
 from tidemark.dashboard.numbers import as_number, label, short, shown, some, ticks
 from tidemark.dashboard.reader import Answer
-from tidemark.dashboard.site import drawn_if_fit, runnable
 from tidemark.errors import ConfigError
 
 SVG = "{http://www.w3.org/1999/xhtml}"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemark.dashboard.cards import runnable
 from tidemark.dashboard.figures import Figure, front_matter, pages_of, read_figures, slug
-from tidemark.dashboard.site import runnable
 from tidemark.errors import ConfigError
 from tidemark.model_reader import find_model, load_model
 from tidemark.modelling.check import check

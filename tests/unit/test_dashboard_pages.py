@@ -1,6 +1,7 @@
 """What the pages are made of, and who may see them."""
 
 import re
+from base64 import b64encode
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidemark.dashboard.guard import is_loopback, is_ours
+from tidemark.dashboard.one_page import policy
 from tidemark.dashboard.pages import STATIC, digest, environment, served, served_static
 from tidemark.errors import ConfigError
 from tidemark.settings import load
@@ -31,9 +33,26 @@ def test_every_static_file_is_served() -> None:
 
 def test_no_page_has_a_script_or_a_style_of_its_own() -> None:
     text = "\n".join(path.read_text("utf-8") for path in sorted(TEMPLATES.iterdir()))
+    # The page that stands alone has the style of the others in it, and its hash.
+    assert text.count("<style>{{ style }}</style>") == 1
+    text = text.replace("<style>{{ style }}</style>", "")
 
     assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:|hx-on|\|safe|autoescape false", text) == []
     assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text))
+
+
+def test_the_one_page_lets_a_browser_use_its_own_style_and_nothing_else() -> None:
+    style = (STATIC_FOLDER / "style.css").read_text("utf-8")
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+
+    assert policy(style).split("; ") == [
+        "default-src 'none'",
+        f"style-src 'sha256-{digest}'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    assert re.findall(r"</style|@import|url\(|\r", style) == []
 
 
 def test_no_page_names_another_host() -> None:

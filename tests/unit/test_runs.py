@@ -25,7 +25,7 @@ RUN = Run("a1", "run", NOW, 1.5, 0, "ok")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 seconds = st.floats(0, 1e6)
 counts = st.integers(0, 10**12)
-stages = st.builds(StageRun, texts, seconds, st.lists(counts, max_size=3).map(tuple), counts)
+stages = st.builds(StageRun, texts, seconds, st.lists(counts, max_size=3).map(tuple), counts, counts)
 runs = st.builds(
     Run,
     id=texts,
@@ -59,6 +59,14 @@ def away() -> str:
 @given(runs)
 def test_a_run_survives_its_form_as_json(run: Run) -> None:
     assert Run.decode(run.encode()) == run
+
+
+def test_a_stage_of_an_earlier_version_has_no_warnings() -> None:
+    run = replace(RUN, stages=(StageRun("load", 1.0, (7,), 3),))
+    members = json.loads(run.encode())
+    del members["stages"][0]["warnings"]
+
+    assert Run.decode(json.dumps(members)) == run
 
 
 def test_a_member_of_a_later_version_is_ignored() -> None:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -49,13 +49,14 @@ class _Formatter(LambdaPowertoolsFormatter):
 
 @dataclass
 class Invocation:
-    """One invocation at work: what was asked for, the pipeline, and the batch in hand."""
+    """One invocation at work: what was asked for, the pipeline, the batch in hand, the seconds until Lambda ends it."""
 
     stage: str
     request: Request
     pipeline: Pipeline
     logger: Logger
     recording: Recording
+    seconds_left: Callable[[], float]
 
     def progress(self, stage: str, table: str, rows: int, size_bytes: int, seconds: float, batch: int = 0, /) -> None:
         """Log a table that is done; every line from now on names the batch in hand."""
@@ -65,10 +66,13 @@ class Invocation:
             counts = {"table": table, "rows": rows, "bytes": size_bytes, "seconds": round(seconds, 3)}
             self.logger.info("%s: %s", stage, table, extra=counts)
 
-    def concluded(self, report: StageReport, **more: object) -> dict[str, Any]:
-        """Put a stage's metrics, and give what the function returns: only counts, because a state holds 256 KiB."""
+    def concluded(self, report: StageReport, warning: str = "", **more: object) -> dict[str, Any]:
+        """Put a stage's metrics, and give what the function returns: only counts, because a state holds 256 KiB.
+
+        `warning` says what went wrong after the stage without failing it.
+        """
         put_report(report)
-        self.recording.finished(report)
+        self.recording.finished(report, warning)
         return {
             "batch": report.newest,
             "batches": len(report.batches),
@@ -78,6 +82,14 @@ class Invocation:
             "watermark": report.watermark.isoformat() if report.watermark else None,
             **more,
         }
+
+    def left_to_a_task(self, rows: int) -> dict[str, Any] | None:
+        """Give what the function returns where so many rows are left to a task; None where it takes them itself."""
+        from_rows = self.request.from_rows
+        if from_rows is None or rows < from_rows:
+            return None
+        self.logger.info("about %d rows are to come, and from %d on a task takes them", rows, from_rows)
+        return {"batches": 0, "rows": 0, "rows_to_come": rows}
 
 
 Work = Callable[[Invocation], Mapping[str, Any]]
@@ -109,7 +121,7 @@ def invoke(stage: str, event: object, context: LambdaContext, work: Work) -> dic
             request = read_request(event)
             logger.append_keys(execution=request.execution or None)
             logger.info("%s begins", stage, extra={"request": _shown(request)})
-            result = {"stage": stage, **_attempt(stage, request, logger, work)}
+            result = {"stage": stage, **_attempt(stage, request, logger, partial(_seconds_left, context), work)}
         except Exception as exc:  # noqa: BLE001 -- translated, logged and raised again
             _fail(stage, exc, context, logger)
         # This takes the place of the poll's own batch number, which a poll that finds nothing has too.
@@ -128,12 +140,18 @@ class _Kept:
     pipeline: Pipeline | None = None
 
 
-def _attempt(stage: str, request: Request, logger: Logger, work: Work) -> Mapping[str, Any]:
+def _seconds_left(context: LambdaContext) -> float:
+    return float(context.get_remaining_time_in_millis()) / 1000
+
+
+def _attempt(
+    stage: str, request: Request, logger: Logger, seconds_left: Callable[[], float], work: Work
+) -> Mapping[str, Any]:
     pipeline = _Kept.pipeline or wire(load({}, directory=Path.cwd()))
     _Kept.pipeline = pipeline
     with recorded(lambda: _Kept.pipeline or pipeline, stage, request) as recording:
         try:
-            return work(Invocation(stage, request, pipeline, logger, recording))
+            return work(Invocation(stage, request, pipeline, logger, recording, seconds_left))
         except TidemarkError as exc:
             renewed = _renewed(pipeline, exc, logger)
             if renewed is None:
@@ -141,7 +159,7 @@ def _attempt(stage: str, request: Request, logger: Logger, work: Work) -> Mappin
             text = "%s: %s; the secret has changed since it was read: trying with the new one"
             logger.warning(text, stage, exc.message)
             _Kept.pipeline = renewed
-            return work(Invocation(stage, request, renewed, logger, recording))
+            return work(Invocation(stage, request, renewed, logger, recording, seconds_left))
 
 
 def _renewed(pipeline: Pipeline, exc: TidemarkError, logger: Logger) -> Pipeline | None:

@@ -30,6 +30,9 @@ def _work(invocation: Invocation) -> dict[str, Any]:
     request, pipeline = invocation.request, invocation.pipeline
     if request.verifies:
         return verified(invocation, pipeline.verify.source_latest)
+    is_poll = not (request.span or request.rebuilds)
+    if is_poll and request.from_rows is not None and (left := invocation.left_to_a_task(pipeline.ingest.new_rows())):
+        return left
     report = _backfill(invocation, request.span) if request.span else pipeline.ingest.run(invocation.progress)
     rebuilt = rebuilt_if_asked(
         invocation, "latest", lambda progress: pipeline.rebuild(dry_run=False, accepts=request.accepts).latest(progress)

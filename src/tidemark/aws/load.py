@@ -1,6 +1,6 @@
 """The function of the third stage, load."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,13 @@ from tidemark.aws.function import Invocation, invoke
 from tidemark.aws.metrics import put_freshness
 from tidemark.aws.proof import verified
 from tidemark.aws.rebuilding import rebuilt_if_asked
+from tidemark.dashboard.published import publish
 from tidemark.report import StageReport
 from tidemark.verification.star_warehouse import verify_warehouse
 
 STAGE = "load"
+# For the rest of an invocation: to draw and to put the page, and to record the run.
+RESERVE = timedelta(seconds=15)
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
@@ -31,6 +34,10 @@ def _work(invocation: Invocation) -> dict[str, Any]:
         return verified(
             invocation, partial(verify_warehouse, pipeline.star_model, pipeline.processed, pipeline.warehouse_url)
         )
+    request = invocation.request
+    is_load = not request.rebuilds
+    if is_load and request.from_rows is not None and (left := invocation.left_to_a_task(pipeline.load.rows_to_come())):
+        return left
     # First, because a load refuses tables that do not belong to the ledger.
     rebuilt = rebuilt_if_asked(
         invocation, "warehouse", lambda progress: pipeline.rebuild_warehouse(dry_run=False).run(progress)
@@ -39,7 +46,19 @@ def _work(invocation: Invocation) -> dict[str, Any]:
     seconds = _freshness_seconds(invocation, report)
     if seconds is not None:
         put_freshness(seconds)
-    return {**invocation.concluded(report, freshness_seconds=seconds), **rebuilt}
+    warning, written = _published(invocation, is_new=bool(report.batches or rebuilt))
+    return {**invocation.concluded(report, warning, freshness_seconds=seconds), **rebuilt, **written}
+
+
+def _published(invocation: Invocation, *, is_new: bool) -> tuple[str, dict[str, bool]]:
+    """Write the page of the dashboard, if that is asked for; give what went wrong, and what the answer says of it.
+
+    What is loaded is loaded: a function that ran out of time here would be tried again for nothing.
+    """
+    if not (invocation.pipeline.settings.dashboard_page and is_new):
+        return "", {}
+    warning = publish(invocation.pipeline, timedelta(seconds=invocation.seconds_left()) - RESERVE)
+    return warning, {"page_written": not warning}
 
 
 def _freshness_seconds(invocation: Invocation, report: StageReport) -> float | None:

@@ -22,7 +22,8 @@ IGNORED = {"Comment"}
 class Request:
     """What an event asks for; `ingested` is what this execution's poll returned, empty where there was no poll.
 
-    `rebuilds` names what is to be made again, and `accepts` puts it in place whatever that undoes; see `Rebuild`.
+    `rebuilds` names what is to be made again, and `accepts` puts it in place whatever that undoes; see `Rebuild`. From
+    `from_rows` rows on they are left to a task, which has more time than a function; None where there is no such task.
     """
 
     span: tuple[datetime, datetime] | None = None
@@ -32,6 +33,7 @@ class Request:
     accepts: bool = False
     execution: str = ""
     ingested: Mapping[str, object] = field(default_factory=dict)
+    from_rows: int | None = None
 
 
 def read_request(event: object) -> Request:
@@ -59,6 +61,7 @@ def read_request(event: object) -> Request:
         raise ConfigError.of([f"input: {problem}" for problem in problems], advice=f"expected {SHAPE}")
     ingested = members.get("ingested") if is_wrapped else None
     execution = str(members.get("execution", "")) if is_wrapped else ""
+    from_rows = members.get("from_rows") if is_wrapped else None
     return Request(
         span=span,
         tables=tables,
@@ -67,6 +70,7 @@ def read_request(event: object) -> Request:
         accepts=accepts,
         execution=execution,
         ingested=ingested if isinstance(ingested, dict) else {},
+        from_rows=from_rows if isinstance(from_rows, int) else None,
     )
 
 

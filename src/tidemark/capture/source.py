@@ -88,6 +88,13 @@ class Source:
             return Floor(oldest["xact_start"], stays=state["has_prepared"], holder_pid=oldest["pid"])
         return Floor(clock, stays=state["has_prepared"])
 
+    def about_rows(self, tables: Sequence[SourceTable]) -> int:
+        """Say about how many rows some tables have; one that was never analysed counts by its size."""
+        with translated(self._what), self._connection.cursor(row_factory=dict_row) as cursor:
+            names = [identifier(table).as_string() for table in tables]
+            found: int = _one(cursor, query("source", "about_rows"), {"tables": names})["about_rows"]
+            return found
+
     @contextmanager
     def snapshot(self, tables: Iterable[SourceTable]) -> Iterator[Snapshot]:
         """Lock the tables against rewriting, take one snapshot and hold it until the block ends.
@@ -159,8 +166,10 @@ def open_source(
         yield Source(session, url, yield_after, workers, range_bytes)
 
 
-def _one(cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed) -> Mapping[str, Any]:
-    row = cursor.execute(statement).fetchone()
+def _one(
+    cursor: psycopg.Cursor[dict[str, Any]], statement: sql.Composed, parameters: Mapping[str, object] | None = None
+) -> Mapping[str, Any]:
+    row = cursor.execute(statement, parameters).fetchone()
     if row is None:  # pragma: no cover - these statements always give a row
         message = "a statement that always gives a row gave none"
         raise LookupError(message)

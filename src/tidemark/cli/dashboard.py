@@ -31,7 +31,8 @@ def dashboard(
         list[str] | None, typer.Option(metavar="NAME", help="A name by which browsers call this machine; repeatable.")
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the pages as files into this directory, and end.")
+        Path | None,
+        typer.Option(metavar="PLACE", help="Write the pages into this directory, or one page as FILE.html, and end."),
     ] = None,
 ) -> None:
     """Show health, figures, history and lineage as web pages, until somebody stops it. It only reads.
@@ -84,8 +85,16 @@ def _end_on_signals(server: "Server") -> None:
 
 def _export(called: Invocation, directory: Path) -> None:
     with needed_for("dashboard"):
-        from tidemark.dashboard.export import export_pages  # noqa: PLC0415 -- as above
+        from tidemark.dashboard.export import export_one, export_pages  # noqa: PLC0415 -- as above
 
+    if directory.suffix == ".html":
+        with waiting("writing the page"):
+            export_one(called.pipeline(), directory)
+        if called.as_json:
+            print_json({"directory": str(directory.parent), "files": [directory.name]})
+        else:
+            out().print(f"{directory} has everything in it: open it", markup=False)
+        return
     with waiting("writing the pages"):
         written = export_pages(called.pipeline, directory)
     if called.as_json:

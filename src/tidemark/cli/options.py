@@ -107,6 +107,7 @@ def _shared(
     memory_limit: Annotated[str | None, _setting("SIZE", "Memory that the engine may use, such as 1GB.")] = None,
     sslrootcert: Annotated[str | None, _setting("FILE", "Authorities that prove the servers, or system.")] = None,
     dashboard_token: Annotated[str | None, _setting("TEXT", "What a browser has to know to see the pages.")] = None,
+    dashboard_page: Annotated[str | None, _setting("BOOL", "true: each load writes the dashboard as one page.")] = None,
     show_values: Annotated[str | None, _setting("BOOL", "true: errors and logs quote the values of rows.")] = None,
     freshness: Annotated[str | None, _setting("TIME", "How old the warehouse may be before it is late.")] = None,
     webhook_url: Annotated[str | None, _setting("URL", "https://… that is told of failures and recoveries.")] = None,

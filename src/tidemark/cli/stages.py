@@ -16,6 +16,7 @@ from tidemark.cli.output import err, is_quiet, new_table, out, print_json, say, 
 from tidemark.cli.progress import progress_shown
 from tidemark.cli.recording import QUARANTINE_EXIT, recorded
 from tidemark.cli.schedule import Stop, attempted, repeated, stopped_by_signals
+from tidemark.dashboard.published import published_after
 from tidemark.errors import ConfigError, OvertakenError, TidemarkError, TransientError
 from tidemark.report import STAGES
 
@@ -169,7 +170,7 @@ def _staged(
 ) -> "StageReport":
     recording.begin(stage)
     report = attempted(partial(_work, pipeline, stage, progress), name=stage, attempts=attempts, wait=wait)
-    recording.finished(report)
+    recording.finished(report, published_after(pipeline, report))
     return report
 
 

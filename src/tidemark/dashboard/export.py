@@ -1,9 +1,10 @@
-"""The pages as files: the same templates, links from file to file, and nothing that needs a server."""
+"""The pages as files, or as one: the same templates, links from file to file, and nothing that needs a server."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemark.dashboard.one_page import one_page
 from tidemark.dashboard.pages import STATIC, environment, static_file
 from tidemark.dashboard.reader import Reader
 from tidemark.dashboard.site import Site
@@ -35,6 +36,15 @@ def export_pages(pipeline: "Callable[[], Pipeline]", directory: Path) -> list[st
     reader.close()
     _write(directory, files)
     return sorted(files)
+
+
+def export_one(pipeline: "Pipeline", path: Path) -> None:
+    """Write everything that needs no filter as one page, in the place of an earlier one.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    _write(path.parent, {path.name: one_page(pipeline).encode()})
 
 
 def name_of(page: str) -> str:

@@ -63,11 +63,13 @@ class Reader:
     Args:
         url: gives the warehouse's address. It is asked anew for each session, since a password may change.
         patience: after this time the server ends a statement.
+        within: after so long in all, nothing more is asked; None: there is no end.
     """
 
-    def __init__(self, url: Callable[[], str], patience: timedelta = PATIENCE) -> None:
+    def __init__(self, url: Callable[[], str], patience: timedelta = PATIENCE, within: timedelta | None = None) -> None:
         self._url = url
         self._patience = patience
+        self._ends_at = monotonic() + within.total_seconds() if within is not None else None
         self._idle: LifoQueue[tuple[Session, str]] = LifoQueue()
         self._places = BoundedSemaphore(SESSIONS)
         self._in_hand: set[Session] = set()
@@ -85,15 +87,16 @@ class Reader:
             ConfigError: a statement does not fit the warehouse, or the role may not read it.
             TransientError: the warehouse is away, or a statement took too long.
         """
+        patience = self._patience_left()
         with self._place():
             while kept := self._kept():
                 try:
-                    return self._answers(*kept, statements)
+                    return self._answers(*kept, statements, patience)
                 except TransientError:
                     # The server may have ended it long ago, such as by a restart.
                     if not kept[0].broken:
                         raise
-            return self._answers(*self._opened(), statements)
+            return self._answers(*self._opened(), statements, patience)
 
     def close(self) -> None:
         """End the statements in hand, and close all sessions."""
@@ -103,6 +106,13 @@ class Reader:
                 session.cancel_safe(timeout=CANCEL_SECONDS)
         while kept := self._kept():
             kept[0].close()
+
+    def _patience_left(self) -> timedelta:
+        left = self._patience if self._ends_at is None else timedelta(seconds=self._ends_at - monotonic())
+        if left <= timedelta(milliseconds=1):
+            advice = "tidemark dashboard shows it, and takes its time"
+            raise TransientError("the warehouse took so long that nothing more was asked", advice=advice)
+        return min(self._patience, left)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -135,12 +145,14 @@ class Reader:
         except Empty:
             return None
 
-    def _answers(self, session: Session, what: str, statements: Sequence[Statement]) -> list[Answer]:
+    def _answers(
+        self, session: Session, what: str, statements: Sequence[Statement], patience: timedelta
+    ) -> list[Answer]:
         self._in_hand.add(session)
         try:
-            with translated(what), _worded(what, self._patience), session.transaction(), session.cursor() as cursor:
-                patience = f"{self._patience / timedelta(milliseconds=1):.0f}"
-                cursor.execute(query("dashboard", "patience"), {"patience": patience})
+            with translated(what), _worded(what, patience), session.transaction(), session.cursor() as cursor:
+                milliseconds = f"{patience / timedelta(milliseconds=1):.0f}"
+                cursor.execute(query("dashboard", "patience"), {"patience": milliseconds})
                 return [_answer(session, statement, values) for statement, values in statements]
         except BaseException:
             if not session.broken:
@@ -170,7 +182,7 @@ def _worded(what: str, patience: timedelta) -> Iterator[None]:
     try:
         yield
     except errors.QueryCanceled as exc:
-        message = f"{what} did not answer within {patience.total_seconds():g} s"
+        message = f"{what} did not answer within {patience.total_seconds():.3g} s"
         raise TransientError(message, advice="choose fewer days, or ask again when it has less to do") from exc
     except errors.DataError as exc:
         raise ConfigError(f"{what} cannot read a value: {told(exc)}", advice="check what was typed") from exc

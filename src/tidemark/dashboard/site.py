@@ -1,35 +1,27 @@
 """The pages of one pipeline: what each one asks for, and which template shows it. Server and export share it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from markupsafe import Markup
-from psycopg import sql
-
 from tidemark.dashboard.answers import Answers
-from tidemark.dashboard.charts import draw
-from tidemark.dashboard.figures import Figure, Filter, pages_of, read_figures, slug
+from tidemark.dashboard.cards import card_of, figures_of
+from tidemark.dashboard.figures import Figure, Filter, pages_of, slug
 from tidemark.dashboard.filters import Chosen, read_chosen
-from tidemark.dashboard.generic import generic_figures
 from tidemark.dashboard.health import lake_size, read_health
 from tidemark.dashboard.lineage import find_origin, read_batch
 from tidemark.dashboard.lives import read_key, read_then, steps_of
 from tidemark.dashboard.pages import render
 from tidemark.dashboard.problem import Problem, attempted
-from tidemark.dashboard.reader import Answer, Reader
-from tidemark.errors import ConfigError, TidemarkError
+from tidemark.dashboard.reader import Reader
 from tidemark.log.changelog import newest_batch
-from tidemark.mirror import Mirror
 from tidemark.warehouse.history import History, find_versioned, history_of, versions_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from tidemark.model import Model
     from tidemark.pipeline import Pipeline
 
 HISTORY, LINEAGE = "History", "Lineage"
@@ -216,24 +208,12 @@ class Site:
     def _figures(self) -> tuple[Sequence[Figure], Sequence[Filter]]:
         pipeline = self._pipeline()
         if self._known is None or self._known[0] is not pipeline:
-            self._known = pipeline, *_figures_of(pipeline.model)
+            self._known = pipeline, *figures_of(pipeline.model)
         return self._known[1], self._known[2]
 
     def _card(self, figure: Figure, chosen: Chosen, *, is_patient: bool) -> dict[str, object]:
         """Gather what a figure shows; without patience only if its answer is known, so that the page opens at once."""
-        asked = attempted(lambda: (self._answers.ask if is_patient else self._answers.known)(figure, chosen))
-        answer, problem = asked
-        drawn, unfit = attempted(lambda: drawn_if_fit(figure, answer)) if answer else (None, None)
-        values = chosen.parameters(figure)
-        return {
-            "figure": figure,
-            "answer": answer,
-            "drawn": drawn,
-            "problem": problem or unfit,
-            "sql": runnable(figure.sql, values),
-            "query": chosen.query(figure.filters),
-            "ignored": [name for name in chosen.values if name not in figure.filters],
-        }
+        return card_of(figure, chosen, self._answers.ask if is_patient else self._answers.known)
 
     def _choices(self, each: Filter) -> list[str]:
         found = self._answers.of(each.sql, {})
@@ -246,32 +226,6 @@ class Site:
         return history_of(star, parts, rows, "the warehouse")
 
 
-def _figures_of(model: "Model") -> tuple[Sequence[Figure], Sequence[Filter]]:
-    if isinstance(model, Mirror):
-        return generic_figures(model), ()
-    figures, filters = read_figures(model.directory)
-    return figures or generic_figures(model), filters
-
-
-def runnable(statement: str, values: Mapping[str, str | None]) -> str:
-    """Write a SELECT with its values in it, for a person to copy into psql; the server gets it in another way."""
-    literals = {name: sql.Literal(value).as_string() for name, value in values.items()}
-    with suppress(KeyError, TypeError, ValueError):
-        statement = statement % literals if "%" in statement else statement
-    return f"{statement};"
-
-
 def number_of(text: str) -> int:
     """Read a number as a URL has it, 0 if it is none or longer than any that there is."""
     return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
-
-
-def drawn_if_fit(figure: Figure, answer: Answer) -> Markup:
-    """Draw a figure; what its SELECT yields may fit no chart, and then the others are shown all the same."""
-    try:
-        return draw(figure, answer)
-    except TidemarkError:
-        raise
-    except Exception as exc:  # the values are whatever somebody's SELECT yields
-        message = f"the chart {figure.chart} cannot show what the SELECT yields: {type(exc).__name__}"
-        raise ConfigError(message, advice="look at its numbers, and mend the SELECT or choose another chart") from exc

@@ -1,7 +1,7 @@
 """Objects in a directory or in an S3 bucket, behind the same few verbs.
 
 Nothing is ever overwritten: a put is "only if absent", so two runs that write the same key cannot both believe that
-they wrote it.
+they wrote it. The exception is what is published for people, which no run reads.
 
 In: `s3://bucket[/prefix]` or a directory; keys, bytes and files.
 Out: the same verbs for both, one error for each thing that can go wrong, and clients of AWS.

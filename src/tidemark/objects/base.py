@@ -58,6 +58,13 @@ class Objects(ABC):
             if not self._create_from_file(key, path):
                 self._require_same(key, *measured(path))
 
+    def publish(self, key: str, body: bytes, media_type: str) -> None:
+        """Put an object for people to look at, in the place of the one before; nothing that the pipeline reads is one.
+
+        A browser is told the media type, such as `text/html; charset=utf-8`; a directory keeps none.
+        """
+        self._replace(checked(key), body, media_type)
+
     def get(self, key: str) -> bytes:
         """Return an object's bytes, or raise `ObjectMissingError`."""
         return b"".join(self._chunks(checked(key)))
@@ -138,6 +145,9 @@ class Objects(ABC):
 
     @abstractmethod
     def _create_from_file(self, key: str, path: Path) -> bool: ...
+
+    @abstractmethod
+    def _replace(self, key: str, body: bytes, media_type: str) -> None: ...
 
     @abstractmethod
     def _chunks(self, key: str) -> Iterator[bytes]: ...

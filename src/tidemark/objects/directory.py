@@ -67,6 +67,15 @@ class DirectoryObjects(Objects):
                 _sync_file(file)
             return self._link(path, key)
 
+    def _replace(self, key: str, body: bytes, media_type: str) -> None:
+        del media_type
+        target = self.local_path(key)
+        with self._errors(), self._temporary() as path:
+            path.write_bytes(body)
+            make_directory(target.parent, self._root)
+            _give_to_group(path, target.parent)
+            path.replace(target)
+
     def _create_from_file(self, key: str, path: Path) -> bool:
         with self._errors():
             with path.open("rb") as file:

@@ -96,6 +96,13 @@ class S3Objects(Objects):
         with path.open("rb") as file:
             return self._put(key, file)
 
+    def _replace(self, key: str, body: bytes, media_type: str) -> None:
+        with self._errors():
+            # Whoever keeps the link is to see the newest page.
+            self._client.put_object(
+                **self._address(key), Body=body, ContentType=media_type, CacheControl="private, no-cache"
+            )
+
     def _put(self, key: str, body: bytes | BinaryIO) -> bool:
         for conflict in range(self._CONFLICTS):
             if not isinstance(body, bytes):

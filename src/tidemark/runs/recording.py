@@ -31,6 +31,7 @@ class Recording:
         self.is_warehouse_away = False
         self._stage = ""
         self._survived: Ending | None = None
+        self._warnings: list[str] = []
         self._begun = time.perf_counter()
 
     @property
@@ -44,9 +45,11 @@ class Recording:
         if self._watchers:
             self._watchers.begin(stage)
 
-    def finished(self, report: StageReport) -> None:
-        """Take note of a stage that is done."""
-        self.stages.append(StageRun(report.stage, report.seconds, report.batches, report.rows))
+    def finished(self, report: StageReport, warning: str = "") -> None:
+        """Take note of a stage that is done; `warning` says what went wrong after it that does not fail it."""
+        warnings = [warning] if warning else []
+        self._warnings += warnings
+        self.stages.append(StageRun(report.stage, report.seconds, report.batches, report.rows, len(warnings)))
         if self._watchers:
             self._watchers.end(Ending(), report)
 
@@ -69,7 +72,7 @@ class Recording:
             self.failed(exc)
         elif exc is not None:
             return ending_of(exc)
-        return self._survived or Ending(message=self.message)
+        return self._survived or Ending(message="; ".join(filter(None, (self.message, *self._warnings))))
 
 
 Entrance = Callable[[Recording, BaseException | None], Ending | None]

@@ -13,12 +13,16 @@ ENDED, SET_ASIDE, UNEXPECTED = "ended", "quarantine", "unexpected"
 
 @dataclass(frozen=True)
 class StageRun:
-    """What one stage of a run did: the batches that it finished, and the rows that it moved."""
+    """What one stage of a run did: the batches that it finished, and the rows that it moved.
+
+    `warnings` counts what went wrong after it without failing it, such as a page that could not be written.
+    """
 
     stage: str
     seconds: float
     batches: tuple[int, ...] = ()
     rows: int = 0
+    warnings: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,4 +91,6 @@ class Run:
 
 
 def _stage(members: Mapping[str, Any]) -> StageRun:
-    return StageRun(members["stage"], members["seconds"], tuple(members["batches"]), members["rows"])
+    # Older records have no warnings.
+    warnings = members.get("warnings", 0)
+    return StageRun(members["stage"], members["seconds"], tuple(members["batches"]), members["rows"], warnings)

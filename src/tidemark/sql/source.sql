@@ -65,6 +65,25 @@ from unnest(%(names)s::text[], %(schemas)s::text[], %(tables)s::text[]) as w (na
 inner join pg_namespace as n on w.schema_name = n.nspname
 inner join pg_class as c on n.oid = c.relnamespace and w.table_name = c.relname;
 
+-- name: about_rows
+-- With the partitions of each table. PostgreSQL before 14 knows no -1 for a table that was never counted.
+with recursive parts as (
+    select to_regclass(wanted.reference)::oid as part
+    from unnest(%(tables)s::text[]) as wanted (reference)
+    union
+    select i.inhrelid
+    from parts as p
+    inner join pg_inherits as i on p.part = i.inhparent
+)
+
+select
+    coalesce(
+        sum(case when c.reltuples > 0 then c.reltuples else pg_relation_size(c.oid) / 100 end), 0
+    )::bigint as about_rows
+from parts as p
+inner join pg_class as c on p.part = c.oid
+where c.relkind <> 'p';
+
 -- name: lock
 lock table {tables} in access share mode;
 
