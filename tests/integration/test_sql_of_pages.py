@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from deltalake import DeltaTable
 
+from tests.support.older_lake import PLAIN, asked_by
 from tests.support.pipeline import Rig
 from tidemark.postgres.statements import split_statements
 
@@ -73,8 +73,8 @@ def test_the_python_of_the_lake_page_runs(
     # What the page asks by, for which a reader's process begins anew; another test may have left an answer in it.
     duckdb.set_default_connection(duckdb.connect())
     printed = []
-    for block in blocks("reading_the_lake.md", "python"):
-        exec(compile(block, "reading_the_lake.md", "exec"), {})  # noqa: S102 -- it is to run as it stands there
+    for block in blocks("lake.md", "python"):
+        exec(compile(block, "lake.md", "exec"), {})  # noqa: S102 -- it is to run as it stands there
         printed.append(capfd.readouterr().out)
 
     live = rig.count("fact_sales_order_current")
@@ -100,14 +100,8 @@ def test_the_queries_of_the_change_log_page_run(
     assert capfd.readouterr().out.startswith(f"{rig.newest().batch} [")
 
 
-def test_delta_tables_ask_for_no_feature_but_times_without_a_zone(rig: Rig, tmp_path: Path) -> None:
-    protocols = {}
-    for name, star in rig.model.stars.items():
-        protocol = DeltaTable(str(tmp_path / "lake" / "processed" / star.path)).protocol()
-        protocols[name] = protocol.min_reader_version, tuple(protocol.reader_features or ())
-
-    assert {protocols[star.name] for star in rig.model.facts} == {(3, ("timestampNtz",))}
-    assert {protocols[star.name] for star in rig.model.dimensions} == {(1, ())}
+def test_every_table_of_star_and_latest_opens_for_the_first_readers_of_delta(rig: Rig) -> None:
+    assert set(asked_by(rig).values()) == {PLAIN}
 
 
 def test_the_notebook_answers_each_question(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
