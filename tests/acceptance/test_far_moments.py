@@ -77,7 +77,7 @@ def template(postgres: Postgres) -> str:
     return postgres.template("far moments", build)
 
 
-@pytest.mark.parametrize("is_older", [False, True])
+@pytest.mark.parametrize("is_older", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_each_time_arrives_as_it_is(
     new_rig: Callable[..., Rig], template: str, tmp_path: Path, *, is_older: bool
 ) -> None:
