@@ -134,3 +134,8 @@ output "dashboard_url" {
   description = "The dashboard in the console."
   value       = local.dashboard_link
 }
+
+output "catalog" {
+  description = "The database of the Glue Data Catalog and the ARN of the policy for whoever runs tidemark catalog; null without catalog_database."
+  value       = one([for policy in aws_iam_policy.catalog : { database = var.catalog_database, policy_arn = policy.arn }])
+}

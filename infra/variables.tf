@@ -574,3 +574,16 @@ variable "freshness_minutes" {
     error_message = "freshness_minutes must be schedule_minutes at least."
   }
 }
+
+# --------------------------------------------------------------------------------------------------------- the catalog
+
+variable "catalog_database" {
+  description = "Database of the Glue Data Catalog to make for the lake's tables, which `tidemark catalog --database` then fills, with a policy for whoever runs that. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.catalog_database == null || can(regex("^[a-z0-9_]{1,255}$", var.catalog_database))
+    error_message = "catalog_database must have small letters, digits and underscores, as Athena wants it, or be null."
+  }
+}

@@ -537,3 +537,36 @@ run "in_another_partition" {
     error_message = "A function may use things of another partition."
   }
 }
+
+run "without_a_catalog" {
+  assert {
+    condition     = length(aws_glue_catalog_database.lake) + length(aws_iam_policy.catalog) == 0
+    error_message = "A database of the catalog is made, though nobody asked for it."
+  }
+}
+
+run "with_a_catalog" {
+  variables {
+    catalog_database = "office_lake"
+    kms_key_arn      = "arn:aws:kms:eu-west-2:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+
+  assert {
+    condition     = one(aws_glue_catalog_database.lake[*].name) == "office_lake"
+    error_message = "The database has another name."
+  }
+
+  assert {
+    condition = flatten([for statement in jsondecode(one(aws_iam_policy.catalog[*].policy)).Statement : statement.Action]) == [
+      "s3:ListBucket", "s3:GetObject", "glue:CreateTable", "glue:GetTables", "glue:UpdateTable", "kms:Decrypt",
+    ]
+    error_message = "Whoever runs tidemark catalog may do something else."
+  }
+
+  assert {
+    condition = [for resource in flatten([
+      for statement in jsondecode(one(aws_iam_policy.catalog[*].policy)).Statement : statement.Resource if startswith(statement.Action[0], "glue:")
+    ]) : split(":", resource)[5]] == ["catalog", "database/office_lake", "table/office_lake/*"]
+    error_message = "Whoever runs tidemark catalog may write to another database."
+  }
+}

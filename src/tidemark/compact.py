@@ -16,6 +16,7 @@ from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import data_files, model_of, rewrite_files, unneeded_files
 from tidemark.lake.pieces import MERGED_BYTES, DataFile, Rewrite, files_to_rewrite, wanted_bytes
+from tidemark.lake.renewal import renew
 from tidemark.lake.table import LakeTable, configured, first_batch, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
@@ -39,7 +40,8 @@ class TableCompaction:
     """What a compaction did to one table, or would do in a dry run.
 
     `rewritten` files became `written` new ones, and `removed` old files were deleted. `skipped` says why no file was
-    rewritten, `kept` why no old file was removed.
+    rewritten, `kept` why no old file was removed. `renewed` files came from an older Tidemark and were written anew
+    before that, so that readers need no table feature for the table any more.
     """
 
     rewritten: int = 0
@@ -48,6 +50,7 @@ class TableCompaction:
     removed_bytes: int = 0
     skipped: str = ""
     kept: str = ""
+    renewed: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,10 +166,14 @@ class Compact:
         lake = open_table(place.objects, place.path)
         if lake is None:
             return TableCompaction(skipped="there is no such table yet")
-        rewritten, written, skipped = 0, 0, ""
+        rewritten, written, renewed, skipped = 0, 0, len(lake.files) if lake.is_older else 0, ""
+        now_milliseconds = int(self.clock().timestamp() * 1000)
         try:
             if not dry_run:
                 lake = configured(lake, model_of(lake))
+            if lake.is_older and not dry_run:
+                renew(engine, lake, statistics=place.statistics(lake), now_milliseconds=now_milliseconds)
+                lake = open_table(place.objects, place.path) or lake
             rewrites = place.rewrites(data_files(lake))
             rewritten = sum(len(each.files) for each in rewrites)
             if rewrites and not dry_run:
@@ -176,20 +183,21 @@ class Compact:
                     rewrites,
                     key=place.key,
                     statistics=place.statistics(lake),
-                    now_milliseconds=int(self.clock().timestamp() * 1000),
+                    now_milliseconds=now_milliseconds,
                 )
         except OvertakenError:
             logger.warning("%s was left as it is: another run changed it at the same time", place.path)
-            rewritten, skipped = 0, "another run changed it at the same time"
+            rewritten, renewed, skipped = 0, 0, "another run changed it at the same time"
         lake = open_table(place.objects, place.path) or lake
         oldest = place.oldest_needed()
         if oldest is None:
-            return TableCompaction(rewritten, written, 0, 0, skipped, "which batches are loaded is not known")
+            kept = "which batches are loaded is not known"
+            return TableCompaction(rewritten, written, 0, 0, skipped, kept, renewed)
         old = unneeded_files(lake, oldest, cutoff)
         if old and not dry_run:
             with effect("old-files"):
                 place.objects.delete(each.key for each in old)
-        return TableCompaction(rewritten, written, len(old), sum(each.size for each in old), skipped)
+        return TableCompaction(rewritten, written, len(old), sum(each.size for each in old), skipped, renewed=renewed)
 
     def _orphans(self, cutoff: datetime) -> list[ObjectMeta]:
         """List the old objects of the log that no manifest names."""

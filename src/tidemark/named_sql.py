@@ -1,6 +1,7 @@
 """Named SQL: read the files of `sql/`, and cut each into statements at the lines that name them.
 
-`sql/*.sql` is for PostgreSQL, `sql/duckdb/*.sql` for DuckDB, `sql/datafusion.sql` for the query engine of delta-rs.
+`sql/*.sql` is for PostgreSQL, `sql/duckdb/*.sql` for DuckDB, `sql/datafusion.sql` for the query engine of delta-rs,
+`sql/athena.sql` for Athena.
 """
 
 from collections.abc import Mapping

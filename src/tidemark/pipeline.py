@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tidemark.backfill import Backfill
     from tidemark.capture.source_identity import NewSource
     from tidemark.compact import Compact
+    from tidemark.glue import Registration
     from tidemark.ingest import Ingest
     from tidemark.load import Load
     from tidemark.log.changelog import Manifest
@@ -270,6 +271,14 @@ class Pipeline:
         has_warehouse = self.settings.warehouse_url or self.settings.warehouse_secret
         loaded = self._loaded if has_warehouse else None
         return Compact(self.model, self.ingestion, self.processed, self.clock, loaded, retention)
+
+    def catalog(self, database: str) -> Registration:
+        """Wire the registration of the lake's tables in a database of the AWS Glue Data Catalog."""
+        from tidemark.glue import Registration
+        from tidemark.objects.aws_client import open_client, open_session
+
+        client = open_client(open_session(), "glue")
+        return Registration(self.model, self.ingestion, self.processed, client, database)
 
     def _loaded(self) -> int:
         from tidemark.warehouse.session import open_warehouse

@@ -30,7 +30,7 @@ def test_exactly_the_references_without_a_key_are_found(
         found = dangling(
             engine,
             tables,
-            fact,
+            scratch_parquet([fact]),
             {"r": select("files", "fields", fields=listed([Expression("r")]), rows=scratch_parquet([keys]))},
         )
 

@@ -1,5 +1,6 @@
 """The SQL and the Python on the pages about warehouse and lake, and the notebook: all of it runs, and finds rows."""
 
+import base64
 import contextlib
 import io
 import json
@@ -11,9 +12,14 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from deltalake import DeltaTable
+import sqlglot
 
+from tests.support.older_lake import PLAIN, asked_by
 from tests.support.pipeline import Rig
+from tidemark.glue.entries import Versions, view_entries
+from tidemark.lake.engine import open_engine
+from tidemark.lake.sqltext import Sql
+from tidemark.lake.table import open_table
 from tidemark.postgres.statements import split_statements
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,12 +79,12 @@ def test_the_python_of_the_lake_page_runs(
     # What the page asks by, for which a reader's process begins anew; another test may have left an answer in it.
     duckdb.set_default_connection(duckdb.connect())
     printed = []
-    for block in blocks("reading_the_lake.md", "python"):
-        exec(compile(block, "reading_the_lake.md", "exec"), {})  # noqa: S102 -- it is to run as it stands there
+    for block in blocks("lake.md", "python"):
+        exec(compile(block, "lake.md", "exec"), {})  # noqa: S102 -- it is to run as it stands there
         printed.append(capfd.readouterr().out)
 
     live = rig.count("fact_sales_order_current")
-    by_staff, as_of, versions, log = printed
+    by_staff, as_of, versions, log, _ = printed
     assert by_staff.count("\n") > 5
     assert str(live) in as_of
     assert {line.split()[0] for line in versions.splitlines()} == rig.model.stars.keys()
@@ -100,14 +106,38 @@ def test_the_queries_of_the_change_log_page_run(
     assert capfd.readouterr().out.startswith(f"{rig.newest().batch} [")
 
 
-def test_delta_tables_ask_for_no_feature_but_times_without_a_zone(rig: Rig, tmp_path: Path) -> None:
-    protocols = {}
-    for name, star in rig.model.stars.items():
-        protocol = DeltaTable(str(tmp_path / "lake" / "processed" / star.path)).protocol()
-        protocols[name] = protocol.min_reader_version, tuple(protocol.reader_features or ())
+def test_the_queries_of_other_engines_are_in_their_dialect_and_give_the_warehouses_rows(rig: Rig) -> None:
+    asked = {}
+    with open_engine([rig.processed]) as engine:
+        for star in rig.model.stars.values():
+            table = open_table(rig.processed, star.path)
+            assert table is not None
+            engine.execute(Sql(f"create table {star.name} as select * from {table.rows()}"))
+            if star.is_versioned:
+                versions = Versions(star.source_key, star.key[0])
+                for entry in view_entries("main", star.name, "s3://lake", table.columns, versions):
+                    encoded = entry.input["ViewOriginalText"].removeprefix("/* Presto View: ").removesuffix(" */")
+                    select = json.loads(base64.b64decode(encoded))["originalSql"]
+                    translated = sqlglot.transpile(select, read="athena", write="duckdb")[0]
+                    engine.execute(Sql(f"create view {entry.name} as {translated}"))
+        for dialect in ("Athena", "Spark", "Trino", "Redshift"):
+            for query in blocks("lake.md", f'sql title="{dialect}"'):
+                parsed = sqlglot.parse_one(query, read=dialect.lower())
+                for named in parsed.find_all(sqlglot.exp.Table):
+                    # Spark names a table by its place.
+                    named.replace(sqlglot.to_table("_".join(named.name.split("/")[-2:]), alias=named.alias or None))
+                asked[query] = engine.execute(Sql(parsed.sql(dialect="duckdb"))).fetchall()
 
-    assert {protocols[star.name] for star in rig.model.facts} == {(3, ("timestampNtz",))}
-    assert {protocols[star.name] for star in rig.model.dimensions} == {(1, ())}
+    live = rig.warehouse("select count(*), sum(units_sold) from fact_sales_order_current")[0]
+    by_staff, as_of, spark, by_day, redshift = asked.values()
+    assert len(by_staff) == 5
+    assert as_of == [live[:1]]
+    assert spark == redshift == [live]
+    assert sum(row[1] for row in by_day) == live[0]
+
+
+def test_every_table_of_star_and_latest_opens_for_the_first_readers_of_delta(rig: Rig) -> None:
+    assert set(asked_by(rig).values()) == {PLAIN}
 
 
 def test_the_notebook_answers_each_question(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

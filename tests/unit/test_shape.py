@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.small_source import write_model
 from tidemark.errors import ConfigError, ContractError
+from tidemark.lake.delta_schema import DELTA_TYPES, NAIVE, OTHER_NAMES
 from tidemark.lake.engine import open_engine
-from tidemark.lake.table import DELTA_TYPES, OTHER_NAMES, create_table, open_table
+from tidemark.lake.table import create_table, open_table
 from tidemark.log.columns import Column
 from tidemark.model import Model
 from tidemark.model_reader import load_model
@@ -231,7 +232,7 @@ def test_a_type_that_never_fitted_does_not_make_another_change_of_its_table_a_br
             require_readable(engine, loose, {"item": [*before[:2], Column("shut", "date")]}, {"item": before})
 
 
-@pytest.mark.parametrize("kind", [*DELTA_TYPES, *OTHER_NAMES, "DECIMAL(12,2)", "DECIMAL(5, 0)"])
+@pytest.mark.parametrize("kind", [*DELTA_TYPES, NAIVE, *OTHER_NAMES, "DECIMAL(12,2)", "DECIMAL(5, 0)"])
 def test_a_type_has_the_same_name_in_duckdb_and_in_the_lake(kind: str, tmp_path: Path) -> None:
     described = duckdb.execute(f"describe select cast(null as {kind}) as v").fetchall()[0][1]
     objects = open_objects(str(tmp_path))

@@ -38,6 +38,7 @@ GROUPS = {
         "model": "model",
         "init": "init",
         "doctor": "doctor",
+        "catalog": "catalog",
         "generate": "generate",
     },
 }

@@ -53,6 +53,13 @@ def _show(report: "CompactReport", *, dry_run: bool) -> None:
         table.add_row(path, *counts, each.skipped)
     if worked:
         out().print(table)
+    older = [each.renewed for each in report.tables.values() if each.renewed]
+    if older:
+        verb = "would be" if dry_run else "were"
+        out().print(
+            f"{shown_count(len(older))} tables of an older Tidemark {verb} written anew"
+            f" ({shown_count(sum(older))} files): no reader needs a table feature for them then"
+        )
     kept = sorted({each.kept for each in report.tables.values() if each.kept})
     for reason in kept:
         out().print(f"old files of the star stay: {reason}", style="yellow")

@@ -8,7 +8,7 @@ import psycopg
 
 from tidemark import __version__
 from tidemark.doctor.finding import Finding
-from tidemark.doctor.places import examine_bucket, examine_pointer, examine_scratch
+from tidemark.doctor.places import examine_bucket, examine_pointer, examine_scratch, examine_star
 from tidemark.doctor.selects import examine_selects, examine_shapes
 from tidemark.doctor.source import examine_source
 from tidemark.doctor.warehouse import examine_warehouse
@@ -34,6 +34,7 @@ def examine(make_pipeline: Callable[[], Pipeline]) -> Iterator[Finding]:
     yield from _guarded("model", examine_selects(pipeline))
     for name, bucket in (("ingestion", lambda: pipeline.ingestion), ("processed", lambda: pipeline.processed)):
         yield from _guarded(name, examine_bucket(name, bucket))
+    yield from _guarded("processed", examine_star(pipeline))
     yield from _guarded("pointer", examine_pointer(pipeline))
     yield from _guarded("warehouse", examine_warehouse(pipeline))
 

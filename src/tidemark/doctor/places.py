@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tidemark.doctor.finding import Finding
 from tidemark.errors import TidemarkError
+from tidemark.lake.delta_schema import NAIVE_FEATURE
 from tidemark.lake.scratch import MEGABYTE, Leftovers
-from tidemark.lake.table import require_fit
+from tidemark.lake.table import open_table, require_fit
 from tidemark.objects import ObjectExistsError, Objects, is_open
 from tidemark.pipeline import Pipeline
+from tidemark.star.star_log import StarLog
 
 
 def examine_bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Finding]:
@@ -34,6 +36,21 @@ def examine_bucket(area: str, open_bucket: Callable[[], Objects]) -> Iterator[Fi
         bucket.delete([key])
     except TidemarkError as exc:
         yield Finding(area, "hint", f"{exc.message}; it is part of nothing", f"delete {bucket.url(key)}")
+
+
+def examine_star(pipeline: Pipeline) -> Iterator[Finding]:
+    """Say which tables of the star an older Tidemark made, so that some readers cannot open them."""
+    newest = StarLog(pipeline.processed).newest()
+    model = pipeline.model.following(newest.mirrored if newest else {})
+    tables = (open_table(pipeline.processed, star.path) for star in model.stars.values())
+    older = [table.path for table in tables if table and table.is_older]
+    if older:
+        found = f"an older Tidemark made {', '.join(older)}: readers need the table feature {NAIVE_FEATURE} for them"
+        yield Finding(
+            "processed", "hint", found, "tidemark compact writes them anew, and so does tidemark rebuild star"
+        )
+    else:
+        yield Finding("processed", "pass", "every table can be opened by each reader of Delta tables")
 
 
 def examine_pointer(pipeline: Pipeline) -> Iterator[Finding]:

@@ -79,6 +79,8 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
             connection.execute("set enable_progress_bar_print = false")
             connection.execute(statement("engine", "create_schema"))
             connection.execute(statement("copy", "create_unescaped"))
+            connection.execute(statement("files", "create_wall_clock"))
+            connection.execute(statement("files", "create_utc_moment"))
             _register(connection, stores, failures)
             shut(connection, [*local_places(scratch), *(place for store in stores for place in store.places())])
             return connection

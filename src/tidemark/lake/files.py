@@ -15,13 +15,16 @@ from urllib.parse import unquote
 from deltalake.transaction import AddAction
 
 from tidemark.errors import StateError
+from tidemark.lake.delta_schema import NAIVE
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine
 from tidemark.lake.pieces import DataFile, Rewrite
 from tidemark.lake.sqltext import (
     OWN,
     Condition,
     Expression,
+    Rows,
     Select,
+    as_kept,
     converted,
     hidden,
     listed,
@@ -32,6 +35,7 @@ from tidemark.lake.sqltext import (
     scratch_parquet,
     select,
     shown,
+    utc_moment,
 )
 from tidemark.lake.table import AddedFile, Change, LakeTable, open_table
 from tidemark.lake.wide_rows import FEWEST_ROWS, write_kept_file, write_scratch_file
@@ -86,13 +90,23 @@ def write_file(  # noqa: PLR0913 -- what a file is, and how it is written
 def write_local(engine: Engine, table: LakeTable, rows: Select, *, is_ordered: bool = False) -> Path:
     """Write the rows of a SELECT as a scratch file in the table's columns, for `add_file`; see `write_file`."""
     local = engine.new_file(".parquet")
-    fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in table.columns.items())
+    fields = listed(named_as(_as_written(table, name, kind), name) for name, kind in table.columns.items())
     found = select("files", "fields", fields=fields, rows=rows.rows)
     if is_ordered:
         write_kept_file(engine, found, list(table.columns), local)
     else:
         engine.write_small_parquet(found, local)
     return local
+
+
+def _as_written(table: LakeTable, name: str, kind: str) -> Expression:
+    value = converted(quoted(name), kind)
+    return utc_moment(value) if kind == NAIVE and not table.is_older else value
+
+
+def local_rows(table: LakeTable, local: Path) -> Rows:
+    """Read what `write_local` wrote."""
+    return select("files", "fields", fields=as_kept(table.columns), rows=scratch_parquet([local])).rows
 
 
 def add_file(

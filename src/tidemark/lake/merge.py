@@ -15,6 +15,7 @@ from tidemark.lake.sqltext import (
     Fields,
     Select,
     Table,
+    as_kept,
     listed,
     named_as,
     named_parquet,
@@ -160,7 +161,9 @@ def _touched(
         return {file: [] for file in lake.files}
     uris = {lake.uri(file): file for file in lake.files}
     fields = names(["_tidemark_file", PLACE] if places and has_places(lake.columns) else ["_tidemark_file"])
-    found = select("merge", "touched", fields=fields, files=named_parquet(uris), change=change, keys=names(key))
+    read = listed([as_kept({name: lake.columns[name] for name in key}), fields])
+    rows = select("files", "fields", fields=read, rows=named_parquet(uris)).rows
+    found = select("merge", "touched", fields=fields, files=rows, change=change, keys=names(key))
     touched: dict[str, list[int]] = {}
     for uri, *place in engine.execute(found).fetchall():
         touched.setdefault(uris[uri], []).extend(place)

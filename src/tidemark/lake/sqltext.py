@@ -120,6 +120,16 @@ def converted(expression: Sql, kind: str) -> Expression:
     return Expression(f"cast({expression} as {kind})")
 
 
+def wall_clock(column: Expression) -> Expression:
+    """Write a TIMESTAMP out of what a data file has for it: a moment in UTC, or in an older file the same TIMESTAMP."""
+    return Expression(f"{SCHEMA}.wall_clock({column})")
+
+
+def utc_moment(value: Expression) -> Expression:
+    """Write what a data file has for a TIMESTAMP: the moment at which a clock in UTC shows it."""
+    return Expression(f"{SCHEMA}.utc_moment({value})")
+
+
 def same(key: Iterable[str], left: str, right: str) -> Condition:
     """Write the condition that the columns of a key are equal under two prefixes (such as `"l."`)."""
     return Condition(" and ".join(f"{quoted(name, left)} = {quoted(name, right)}" for name in key))
@@ -237,12 +247,23 @@ def from_json(uris: Sequence[str], columns: Mapping[str, str], longest_line_byte
 
 
 def from_parquet(uris: Sequence[str], columns: Mapping[str, str]) -> Rows:
-    """Read data files of a Delta table; a column that an older file lacks is null in its rows."""
+    """Read data files of a Delta table; a column that an older file lacks is null in its rows.
+
+    A TIMESTAMP is one again, whichever way the files have it.
+    """
     if not uris:
         return empty(columns)
     files = Rows(f"read_parquet({_files(uris)}, union_by_name = true, hive_partitioning = false)")
     # If all files lack a column, the FROM item without rows still names it.
-    return select("files", "data_files", fields=names(columns), files=files, nothing=empty(columns)).rows
+    return select("files", "data_files", fields=as_kept(columns), files=files, nothing=empty(columns)).rows
+
+
+def as_kept(columns: Mapping[str, str]) -> Fields:
+    """List columns of a data file with the types that its table says."""
+    return listed(
+        named_as(wall_clock(quoted(name)), name) if kind == "TIMESTAMP" else quoted(name)
+        for name, kind in columns.items()
+    )
 
 
 def hidden(columns: Iterable[str]) -> Fields:

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from deltalake import CommitProperties, DeltaTable, Field, Schema, TableFeatures, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from tidemark.errors import ConfigError, OvertakenError, StateError, TransientError
 from tidemark.faults import effect_on
+from tidemark.lake.delta_commit import whole_table
+from tidemark.lake.delta_schema import asks_for_feature, columns_of, field_of, schema_of
 from tidemark.lake.sqltext import Expression, Rows, from_parquet, listed, named_as, quoted, select, tried
-from tidemark.objects import Objects, refusal
+from tidemark.objects import ObjectExistsError, Objects, refusal
 
 APPLICATION = "tidemark"
 # delta-rs takes these for parts of a URL: it then reads another folder than it writes, or finds no commits. It refuses
@@ -29,28 +30,12 @@ UNFIT_FOR_DELTA = re.compile(r"[#?\\\x00-\x1f\x7f]|%[0-9a-fA-F]{2}")
 # The Delta log must outlive every batch that has not been transformed or loaded yet, so only `compact` shortens it.
 # To open a table, each commit since the last checkpoint is read, which takes a third of a millisecond (decision 0031).
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.checkpointInterval": "10"}
-# DuckDB has several names for these; it answers with the ones above, and so does a Delta table.
-OTHER_NAMES = {"REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
-# What a table says of itself once it has a TIMESTAMP.
-NAIVE_MOMENTS = "timestampNtz"
 # How much of a message of delta-rs is shown: some quote whole records and stack traces.
 FIRST_CHARACTERS = 300
 # delta-rs colours some of them.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How Rust writes the number of an operating system's error.
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
-DELTA_TYPES = {
-    "SMALLINT": "short",
-    "INTEGER": "integer",
-    "BIGINT": "long",
-    "BOOLEAN": "boolean",
-    "VARCHAR": "string",
-    "DATE": "date",
-    "FLOAT": "float",
-    "DOUBLE": "double",
-    "TIMESTAMP": "timestamp_ntz",
-    "TIMESTAMP WITH TIME ZONE": "timestamp",
-}
 
 
 @dataclass
@@ -73,7 +58,8 @@ class LakeTable:
     """A Delta table opened at one version.
 
     `columns` are DuckDB types by name; `batch` is the last batch that was applied, 0 for none. `stored` holds the types
-    in the data files if they are other types, see `with_types`.
+    in the data files if they are other types, see `with_types`. `is_older` says that an older Tidemark made it: its
+    files have a TIMESTAMP as such, and its readers need the table feature for that.
     """
 
     objects: Objects
@@ -81,6 +67,7 @@ class LakeTable:
     columns: Mapping[str, str]
     delta: DeltaTable = field(repr=False)
     stored: Mapping[str, str] | None = None
+    is_older: bool = False
 
     @property
     def version(self) -> int:
@@ -123,7 +110,7 @@ class LakeTable:
         """Give the table at its newest version by its newer commits alone; do not use the handle afterwards."""
         with _translated(self.objects, self.path):
             self.delta.update_incremental()
-        return LakeTable(self.objects, self.path, _columns_of(self.delta), self.delta)
+        return _opened(self.objects, self.path, self.delta)
 
     def commit(
         self, change: Change, *, batch: int, metadata: Mapping[str, str] | None = None, same_rows: bool = False
@@ -152,18 +139,34 @@ class LakeTable:
         ]
         self._commit([*change.added, *removals], "append", self.delta.schema(), batch, metadata)
 
-    def overwrite(self, added: Sequence[AddAction], *, batch: int, metadata: Mapping[str, str] | None = None) -> None:
-        """Commit files that take the place of all others; the table's columns become `columns`. See `commit`."""
-        if "TIMESTAMP" in self.columns.values() and NAIVE_MOMENTS not in (self.delta.protocol().writer_features or ()):
-            # delta-rs says so itself where a table is created with such a column or gets one, but not here.
-            properties = _properties(self.batch, metadata or {})
-            with _translated(self.objects, self.path), effect_on(self.path, "columns"):
-                self.delta.alter.add_feature(
-                    TableFeatures.TimestampWithoutTimezone,
-                    allow_protocol_versions_increase=True,
-                    commit_properties=properties,
-                )
-        self._commit([*added], "overwrite", _schema(self.columns), batch, metadata)
+    def overwrite(
+        self,
+        added: Sequence[AddAction],
+        *,
+        batch: int,
+        metadata: Mapping[str, str] | None = None,
+        same_rows: bool = False,
+    ) -> None:
+        """Commit files that take the place of all others; the table's columns become `columns`. See `commit`.
+
+        No reader needs a table feature for the table then.
+        """
+        if not asks_for_feature(self.delta):
+            self._commit([*added], "overwrite", schema_of(self.columns), batch, metadata)
+            return
+        # delta-rs takes no feature back, so this commit is written here.
+        said = {APPLICATION: batch}, {"batch": str(batch), **(metadata or {})}
+        with _translated(self.objects, self.path):
+            body = whole_table(self.delta, schema_of(self.columns), added, *said, same_rows=same_rows)
+        with effect_on(self.path, "commit"):
+            try:
+                self.objects.put_new(f"{self.path}/_delta_log/{self.version + 1:020d}.json", body)
+            except ObjectExistsError as exc:
+                raise _overtaken(self.path) from exc
+        with _translated(self.objects, self.path):
+            # With it, nobody who opens the table reads a commit that asks for the feature.
+            self.delta.update_incremental()
+            self.delta.create_checkpoint()
 
     def _commit(
         self,
@@ -190,7 +193,7 @@ def open_table(objects: Objects, path: str, *, version: int | None = None) -> La
             delta = DeltaTable(objects.url(path), version=version, storage_options=objects.storage_options())
         except TableNotFoundError:
             return None
-    return LakeTable(objects, path, _columns_of(delta), delta)
+    return _opened(objects, path, delta)
 
 
 def require_fit(place: str) -> None:
@@ -241,12 +244,12 @@ def create_table(objects: Objects, path: str, columns: Mapping[str, str]) -> Lak
         objects.make_folder(f"{path}/_delta_log")
         delta = DeltaTable.create(
             objects.url(path),
-            _schema(columns),
+            schema_of(columns),
             mode="ignore",
             configuration=CONFIGURATION,
             storage_options=objects.storage_options(),
         )
-    return LakeTable(objects, path, _columns_of(delta), delta)
+    return _opened(objects, path, delta)
 
 
 def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
@@ -254,7 +257,7 @@ def add_columns(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     # A Delta table cannot have two columns whose names differ only in case.
     known = {name.lower() for name in table.columns}
     missing = [
-        Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items() if name.lower() not in known
+        field_of(name, kind, as_before=table.is_older) for name, kind in columns.items() if name.lower() not in known
     ]
     if not missing:
         return table
@@ -288,15 +291,15 @@ def with_types(table: LakeTable, columns: Mapping[str, str]) -> LakeTable:
     return replace(table, columns=dict(columns), stored=table.columns)
 
 
+def _opened(objects: Objects, path: str, delta: DeltaTable) -> LakeTable:
+    return LakeTable(objects, path, columns_of(delta), delta, is_older=asks_for_feature(delta))
+
+
 def _properties(batch: int, metadata: Mapping[str, str]) -> CommitProperties:
     """Give what each commit of ours says: the batch that the table holds then, and what else there is to say."""
     return CommitProperties(
         custom_metadata={"batch": str(batch), **metadata}, app_transactions=[Transaction(APPLICATION, batch)]
     )
-
-
-def _schema(columns: Mapping[str, str]) -> Schema:
-    return Schema([Field(name, PrimitiveType(_delta_type(kind))) for name, kind in columns.items()])
 
 
 @contextmanager
@@ -306,8 +309,7 @@ def _translated(objects: Objects, path: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedError as exc:
-        message = f"{path} was changed by another run at the same time"
-        raise OvertakenError(message, advice="nothing is lost; run again", table=path) from exc
+        raise _overtaken(path) from exc
     except DeltaError as exc:
         message = f"the Delta log of {path} has an entry missing, altered or cut short: {_beginning(exc)}"
         advice = f"restore {path}/_delta_log from the bucket's older versions, or make the table again: {rebuild}"
@@ -321,25 +323,10 @@ def _translated(objects: Objects, path: str) -> Iterator[None]:
         raise TransientError(message, advice="run it again; if it stays, check disk, network and rights") from exc
 
 
+def _overtaken(path: str) -> OvertakenError:
+    message = f"{path} was changed by another run at the same time"
+    return OvertakenError(message, advice="nothing is lost; run again", table=path)
+
+
 def _beginning(exc: Exception) -> str:
     return " ".join(COLOUR.sub("", str(exc)).split())[:FIRST_CHARACTERS]
-
-
-def can_hold(kind: str) -> bool:
-    """Say whether a Delta table can have a column of this DuckDB type."""
-    return kind.startswith("DECIMAL(") or kind in DELTA_TYPES or kind in OTHER_NAMES
-
-
-def _delta_type(kind: str) -> str:
-    if kind.startswith("DECIMAL"):
-        return kind.lower().replace(" ", "")
-    return DELTA_TYPES[OTHER_NAMES.get(kind, kind)]
-
-
-def _columns_of(delta: DeltaTable) -> dict[str, str]:
-    kinds = {delta_type: kind for kind, delta_type in DELTA_TYPES.items()}
-    found = {}
-    for each in delta.schema().fields:
-        kind = str(getattr(each.type, "type", each.type))
-        found[each.name] = kinds.get(kind) or kind.upper().replace(" ", "")
-    return found

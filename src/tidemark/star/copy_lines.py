@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from deltalake import QueryBuilder
 
 from tidemark.errors import StateError, TidemarkError, TransientError
+from tidemark.lake.delta_schema import NAIVE
 from tidemark.lake.sqltext import Condition, Expression, Select, converted, names, number, quoted, text
 from tidemark.lake.table import LakeTable
 from tidemark.named_sql import filled
@@ -132,6 +133,10 @@ def _text(name: str, kind: str) -> Expression:
         is_plain = Condition(f"{day} between {FIRST_DAY} and {LAST_DAY}")
         return _dated(column, written, is_plain, day, INFINITE_DAY)
     if kind.startswith("TIMESTAMP"):
+        if kind == NAIVE:
+            # Whether or not the table has it as a moment in UTC, which Arrow would write with its zone.
+            column = Expression(f"arrow_cast(arrow_cast({column}, 'Int64'), 'Timestamp(Microsecond, None)')")
+            written = converted(column, "varchar")
         moment = converted(column, "bigint")
         first, end = FIRST_DAY * MICROSECONDS, (LAST_DAY + 1) * MICROSECONDS
         is_plain = Condition(f"{moment} between {first} and {end - 1}")

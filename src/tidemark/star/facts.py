@@ -8,7 +8,7 @@ from deltalake.transaction import AddAction
 
 from tidemark.errors import DataError
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
-from tidemark.lake.files import batch_of, rows_of
+from tidemark.lake.files import batch_of, local_rows, rows_of
 from tidemark.lake.sqltext import (
     Condition,
     Expression,
@@ -193,7 +193,7 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
         rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.source_key, sample)
         others = [star.key[0], *star_sql.HISTORY]
         file = batch.writer.write_local(fact.lake, star_sql.fitting(rows.rows, fact.yielded, limits, others))
-        gaps = dangling(batch.engine, tables, file, fact.references)
+        gaps = dangling(batch.engine, tables, local_rows(fact.lake, file), fact.references)
         if gaps:
             file.unlink()
             rows = with_missing(rows.rows, fact.yielded, limits, fact.references, gaps)

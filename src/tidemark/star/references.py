@@ -1,7 +1,6 @@
 """The references of a fact: which of its rows name a row of a dimension that is not there."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 from tidemark.lake.engine import EVERY, Engine, WorkingTables
 from tidemark.lake.sqltext import (
@@ -13,7 +12,6 @@ from tidemark.lake.sqltext import (
     names,
     number,
     quoted,
-    scratch_parquet,
     select,
     text,
     union_all,
@@ -34,12 +32,11 @@ def keys_of_dimensions(model: Model, star: StarTable, dimensions: Mapping[str, O
     }
 
 
-def dangling(engine: Engine, tables: WorkingTables, file: Path, references: Mapping[str, Select]) -> Rows | None:
+def dangling(engine: Engine, tables: WorkingTables, rows: Rows, references: Mapping[str, Select]) -> Rows | None:
     """Make a table of a file's references that find no row: `reference` and, as text, `key`; None if all find one.
 
-    The file is what lies in memory here, and the dimensions pass by: they may have any number of rows.
+    The file's rows are what lies in memory here, and the dimensions pass by: they may have any number of rows.
     """
-    rows = scratch_parquet([file])
     within = _bounds(engine, rows, references)
     absent = [
         select(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tidemark.errors import ConfigError
-from tidemark.lake.table import can_hold
+from tidemark.lake.delta_schema import can_hold
 from tidemark.log.columns import is_reserved
 from tidemark.model import Model, StarTable
 from tidemark.postgres.statements import bare, headline, split_statements
