@@ -15,7 +15,8 @@ from tidemark.errors import ConfigError, DataError, TidemarkError, TransientErro
 from tidemark.lake.carrying import TRAPS, faults_of_carrying
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.spark import SAIL, Spark, open_spark, started_sail
-from tidemark.lake.sqltext import Rows, Select, converted, listed, named_as, quoted, select
+from tidemark.lake.spark_rows import made_rows
+from tidemark.lake.sqltext import Rows, Select, listed, quoted, select
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
 from tidemark.model_reader import load_model
@@ -95,9 +96,7 @@ def is_same(engine: Engine, spark: Spark, statement: str) -> bool:
     with engine.working_tables() as tables:
         mine = tables.of(Select(statement))
         try:
-            made = spark.made(statement, {"edges": engine.scratch / "edges.parquet"}, engine.scratch)
-            fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in kinds.items())
-            theirs = tables.of(select("files", "fields", fields=fields, rows=made))
+            theirs = tables.of(made_rows(engine, spark, statement, ["edges"], tables))
         except (TidemarkError, duckdb.Error):
             return False
         keys = {"keys": listed(map(quoted, kinds)), "mine": mine, "theirs": theirs}

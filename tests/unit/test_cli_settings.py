@@ -44,6 +44,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "memory_limit": "1GB",
         "show_values": "true",
         "freshness": "7m",
+        "engine": "sail",
         "webhook_url": "https://hooks.example.com/x",
     }.get(name, "given")
 

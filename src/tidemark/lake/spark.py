@@ -5,8 +5,8 @@ has DuckDB's time zone, and a value that does not fit its type is an error and n
 """
 
 import logging
-import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from tidemark.disclosure import without_values
 from tidemark.errors import ConfigError, DataError, TransientError
 from tidemark.extras import needed_for
-from tidemark.lake.sqltext import Rows, scratch_parquet
 
 if TYPE_CHECKING:
     from pyspark.errors import PySparkException
@@ -43,6 +42,7 @@ PLAIN_PATH = re.compile(r"[\w./@+-]+")
 # The states of gRPC that say nothing of the SELECT: the engine is gone, has no room, or has begun anew.
 GONE = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
 # Spark's own words for a session that another engine at the same address does not know.
+WHERE = "tidemark model check --engine spark says more, and TIDEMARK_ENGINE=duckdb does without Spark"
 LOST = ("INVALID_HANDLE", "SESSION_CLOSED", "SESSION_NOT_FOUND", "OPERATION_NOT_FOUND")
 
 
@@ -54,13 +54,14 @@ class Spark:
         self._what = what
         self._numbers = count(1)
 
-    def made(self, select: str, tables: Mapping[str, Path], scratch: Path) -> Rows:
-        """Run a SELECT of DuckDB's over Parquet files, and give its rows as a FROM item of scratch files.
+    def made(self, select: str, tables: Mapping[str, Path], folder: Path, what: str = "") -> list[Path]:
+        """Run a SELECT of DuckDB's over Parquet files, and give the Parquet files of its rows, none if there are none.
 
         Args:
             select: the SELECT, which reads nothing but `tables`.
             tables: the file of each table by the name that the SELECT calls it.
-            scratch: a folder for the rows. The engine sees the same folder.
+            folder: a folder for the rows. The engine sees it under the same path.
+            what: what the rows are for, as an error names it.
 
         Raises:
             ConfigError: Spark does not understand the SELECT.
@@ -70,20 +71,33 @@ class Spark:
         with needed_for("spark"):
             from tidemark.lake.carrying import carried_over
 
-        target = scratch / f"spark-{os.getpid()}-{next(self._numbers):06d}"
+        target = folder / f"rows-{next(self._numbers):06d}"
+        of = f" of {what}" if what else ""
         try:
             carried = carried_over(select)
         except ValueError as exc:
-            raise ConfigError(f"sqlglot cannot carry the SELECT over to Spark: {exc}") from exc
-        with self._translated(ConfigError, "does not understand the SELECT"):
+            message = f"sqlglot cannot carry the SELECT{of} over to Spark: {exc}"
+            raise ConfigError(message, advice=WHERE) from exc
+        with self._translated(ConfigError, f"does not understand the SELECT{of}"):
             for name, file in tables.items():
                 self._session.sql(_view(name, file)).collect()
             rows = self._session.sql(carried)
             # Asking for this has the engine look up what the SELECT names. What it raises later is about rows.
             logger.debug("%s yields %s", self._what, rows.schema.names)
-        with self._translated(DataError, "fails on a row"):
+        with self._translated(DataError, f"fails on a row of the SELECT{of}"):
             rows.write.mode("overwrite").parquet(_plain(target))
-        return scratch_parquet(sorted(target.glob("*.parquet")))
+        return sorted(target.glob("*.parquet"))
+
+    def require_same_disk(self, folder: Path) -> None:
+        """Raise ConfigError if the engine does not write into the folder that this process sees under the path."""
+        with self._translated(ConfigError, f"cannot write into the scratch directory {folder.parent}"):
+            self._session.sql("select 1 as one").write.mode("overwrite").parquet(_plain(folder))
+        found = any(folder.glob("*.parquet"))
+        shutil.rmtree(folder, ignore_errors=True)
+        if not found:
+            message = f"{self._what} writes to another disk: it does not see the scratch directory {folder.parent}"
+            advice = "run it on this machine, or set TMPDIR to a directory that both see under one path"
+            raise ConfigError(message, advice=advice)
 
     def set(self, conf: Mapping[str, str]) -> None:
         """Set what the session is to do."""
@@ -101,7 +115,7 @@ class Spark:
                 warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
                 yield
         except PySparkException as exc:
-            raise _gone(exc, self._what) or family(f"{self._what} {said}: {_shown(exc)}") from exc
+            raise _gone(exc, self._what) or family(f"{self._what} {said}: {_shown(exc)}", advice=WHERE) from exc
 
 
 def _gone(exc: "PySparkException", what: str) -> TransientError | None:

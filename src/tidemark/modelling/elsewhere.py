@@ -5,7 +5,6 @@ Two things tell: what sqlglot says of the words, and both engines over the same 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import duckdb
 
@@ -14,14 +13,12 @@ from tidemark.errors import ConfigError, DataError
 from tidemark.extras import needed_for
 from tidemark.lake.engine import Engine
 from tidemark.lake.spark import SAIL, Spark, open_spark
+from tidemark.lake.spark_rows import made_rows
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
     Select,
-    converted,
     from_lines,
-    listed,
-    named_as,
     names,
     quoted,
     same,
@@ -118,32 +115,29 @@ def _difference(engine: Engine, spark: Spark, star: StarTable, model: Model, pla
         kinds = engine.describe(Select(star.sql))
         with engine.working_tables() as tables:
             mine = tables.of(Select(star.sql))
-            files = _files(engine, star, model)
             try:
-                made = spark.made(star.sql, files, engine.scratch)
-                fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in kinds.items())
-                theirs = tables.of(select("files", "fields", fields=fields, rows=made))
+                theirs = tables.of(made_rows(engine, spark, star.sql, _read(star, model), tables))
             except (ConfigError, DataError, duckdb.Error) as exc:
                 said = exc.message if isinstance(exc, ConfigError | DataError) else told(exc)
-                line = _failing(engine, spark, star, files, places)
+                line = _failing(engine, spark, star, model, places)
                 return [Problem(file, line, f"{file}: {said}", "write it in words that Spark has")]
             return list(_differing(engine, star, mine, theirs, kinds, places))
     except duckdb.Error:
         return None
 
 
-def _failing(engine: Engine, spark: Spark, star: StarTable, files: Mapping[str, Path], places: Places) -> int:
+def _failing(engine: Engine, spark: Spark, star: StarTable, model: Model, places: Places) -> int:
     """Give the line of the only column with which a SELECT fails in Spark; its first line if that is not one column."""
     from tidemark.lake.carrying import one_column  # noqa: PLC0415 -- an extra
 
-    lines = _lines(engine, star, places)
     failing = []
-    for name, line in lines.items():
+    for name, line in _lines(engine, star, places).items():
         alone = one_column(star.sql, name)
         try:
-            if alone:
-                spark.made(alone, files, engine.scratch)
-        except (ConfigError, DataError):
+            with engine.working_tables() as tables:
+                if alone:
+                    tables.of(made_rows(engine, spark, alone, _read(star, model), tables))
+        except (ConfigError, DataError, duckdb.Error):
             failing.append(line)
     return failing[0] if len(failing) == 1 else places.at_byte(f"{star.path}.sql", star.sql, 0)
 
@@ -154,13 +148,8 @@ def _lines(engine: Engine, star: StarTable, places: Places) -> dict[str, int]:
     return {name: places.at_byte(f"{star.path}.sql", star.sql, byte) for name, byte in columns}
 
 
-def _files(engine: Engine, star: StarTable, model: Model) -> dict[str, Path]:
-    """Write what a SELECT reads as Parquet."""
-    files = {}
-    for name in [*star.reads, *model.seeds, *([CALENDAR] if star.kind == CALENDAR else [])]:
-        files[name] = engine.new_file(".parquet")
-        engine.write_parquet(select("files", "all", rows=Rows(quoted(name))), files[name])
-    return files
+def _read(star: StarTable, model: Model) -> list[str]:
+    return [*star.reads, *model.seeds, *([CALENDAR] if star.kind == CALENDAR else [])]
 
 
 def _differing(
