@@ -1,5 +1,6 @@
 """The model's SELECTs run on Spark, and the star is the same: row for row, key for key, manifest for manifest."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from tests.support.library import after_three_batches
 from tests.support.pipeline import Rig, clock
 from tests.support.quarantine import Story
 from tests.support.replay import Replay
-from tidemark.errors import TransientError
+from tidemark.errors import ConfigError, TransientError
 from tidemark.faults import EFFECTS
-from tidemark.lake.spark import SAIL, started_sail
+from tidemark.lake.spark import SAIL, open_spark, started_sail
 from tidemark.lake.spark_rows import DUCKDB
+from tidemark.model_reader import load_model
 from tidemark.objects import Objects, open_objects
 from tidemark.settings import FAULT
 from tidemark.star.star_log import StarLog
@@ -112,6 +114,27 @@ def test_an_engine_that_goes_in_the_middle_of_a_batch_is_made_good_by_the_next_r
     replace(transform, runs_on=SAIL).run()
 
     assert_same(library, other, is_done_again=True)
+
+
+def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, server: str, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(library.model.directory, tmp_path / "model"))
+    (directory / "fact" / "loan.sql").write_text(
+        "select\n    loan_id,\n    shelf_id,\n    cast(cast(fee as integer) as decimal(10, 2)) as fee\nfrom loan\n"
+    )
+    processed = open_objects(str(tmp_path / "star"))
+    transform = Transform(load_model(str(directory)), library.ingestion, processed, clock, runs_on=server)
+
+    with pytest.raises(ConfigError, match="the SELECT of fact_loan, line 4: casts a number with decimals"):
+        transform.run()
+
+    assert not StarLog(processed).newest_batch()
+
+
+def test_a_server_that_cannot_write_the_scratch_files_is_refused(server: str, tmp_path: Path) -> None:
+    (tmp_path / "scratch").touch()
+
+    with open_spark(server) as spark, pytest.raises(ConfigError, match="cannot write into the scratch directory"):
+        spark.require_same_disk(tmp_path / "scratch" / "probe")
 
 
 def test_a_server_that_cannot_be_reached_is_transient(library: Rig, tmp_path: Path) -> None:

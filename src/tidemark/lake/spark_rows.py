@@ -1,13 +1,15 @@
 """The rows of a model's SELECT, made by DuckDB or by Spark, which are the same in number, type and value."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from tidemark.errors import ConfigError
+from tidemark.extras import needed_for
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
-from tidemark.lake.spark import Spark, open_spark
+from tidemark.lake.spark import WHERE, Spark, open_spark
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
@@ -42,6 +44,18 @@ def spark_beside(engine: Engine, address: str) -> Iterator[Spark | None]:
     with open_spark(address) as spark:
         spark.require_same_disk(engine.new_file(""))
         yield spark
+
+
+def require_same_meaning(statement: str, tables: Mapping[str, Mapping[str, str]], what: str) -> None:
+    """Raise ConfigError if a SELECT is known to mean something else in Spark; `tables` has DuckDB types by column."""
+    with needed_for("spark"):
+        from tidemark.lake.carrying import faults_of_carrying  # noqa: PLC0415 -- an extra
+
+    problems = [
+        f"the SELECT of {what}, line {each.line}: {each.said}" for each in faults_of_carrying(statement, tables)
+    ]
+    if problems:
+        raise ConfigError.of(problems, advice=WHERE)
 
 
 def made_rows(

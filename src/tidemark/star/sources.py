@@ -11,7 +11,7 @@ from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.merge import has_places
 from tidemark.lake.spark import Spark
-from tidemark.lake.spark_rows import made_rows
+from tidemark.lake.spark_rows import made_rows, require_same_meaning
 from tidemark.lake.sqltext import (
     OWN,
     Expression,
@@ -132,8 +132,14 @@ class SourceTables:
             instead: see `present`.
             tables: keep what the rows are read from.
             filled: see `present`.
+
+        Raises:
+            ConfigError: Spark is to run the SELECT, and understands it otherwise than DuckDB.
         """
         self.present(star, instead, filled=filled)
+        if self.spark:
+            seen = {name: {column.name: column.typed for column in of} for name, of in self.seen_by(star).items()}
+            require_same_meaning(star.sql, seen, star.name)
         reads = [*star.reads, *self.seeds, *([star.kind] if star.kind == "calendar" else [])]
         return made_rows(self.engine, self.spark, star.sql, reads, tables)
 
