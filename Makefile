@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 # The requirements of checks and tests: the tools, and the extras that few users install.
-CHECKED := dev docs deploy openlineage otel
+CHECKED := dev docs deploy openlineage otel spark
 SELECTS := $(wildcard src/tidemark/models/*/dimension src/tidemark/models/*/fact)
 # Figures of the dashboard, whose parameters sqlfluff knows from src/tidemark/models/.sqlfluff.
 FIGURES := $(wildcard src/tidemark/models/*/dashboard)
@@ -144,7 +144,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel peer-dlt peer-ingestr; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark peer-dlt peer-ingestr; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -153,7 +153,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done
@@ -179,8 +179,9 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/dashboard.txt requiremen
 	@touch $@
 
 $(VENV)/.dev: $(CHECKED:%=requirements/%.txt) $(VENV)/.runtime
-	@echo "installing the tools for checks and tests (160 MB, once)"
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt \
+	@echo "installing the tools for checks and tests (300 MB, once)"
+	@# Of pyspark-client there is no wheel: setuptools, which is there by now, builds one.
+	@$(PIP) install --no-build-isolation --require-hashes -r requirements/runtime.txt -r requirements/dashboard.txt \
 		$(CHECKED:%=-r requirements/%.txt)
 	@touch $@
 

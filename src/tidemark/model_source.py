@@ -40,7 +40,7 @@ def read_source(directory: Path) -> dict[str, tuple[Column, ...]]:
     problems = list(_problems(tables))
     if problems:
         raise ConfigError.of([f"{path}: {problem}" for problem in problems], advice="mend that line")
-    return {name: tuple(map(_column, columns, columns.values())) for name, columns in tables.items()}
+    return {name: tuple(map(column_of, columns, columns.values())) for name, columns in tables.items()}
 
 
 def write_source(directory: Path, tables: Mapping[str, Sequence[Column]]) -> Path:
@@ -69,7 +69,8 @@ def _problems(tables: Mapping[str, object]) -> Iterator[str]:
                 yield f'[{name}] {column} is {kind!r}: expected a type, such as "integer not null"'
 
 
-def _column(name: str, written: str) -> Column:
+def column_of(name: str, written: str) -> Column:
+    """Read a column as source.toml has it."""
     return Column(name, written.removesuffix(REQUIRED), nullable=not written.endswith(REQUIRED))
 
 

@@ -190,7 +190,8 @@ class Pipeline:
         """The second stage."""
         from tidemark.transform import Transform
 
-        return Transform(self.model_of_any_batch, self.ingestion, self.processed, self.clock)
+        model, runs_on = self.model_of_any_batch, self.settings.engine
+        return Transform(model, self.ingestion, self.processed, self.clock, runs_on=runs_on)
 
     @cached_property
     def load(self) -> Load:

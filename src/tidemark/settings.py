@@ -36,6 +36,8 @@ _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minu
 _URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
 # Without blanks and control characters, which each reader of an address treats in its own way.
 _WEBHOOK = re.compile(r"https?://[\x21-\x7e]+")
+# Without a token or anything else that is secret.
+_SPARK_CONNECT = re.compile(r"sc://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/;use_ssl=true)?")
 _USER_PASSWORD = re.compile(r"^([^:]*://[^:]*):.*@", re.DOTALL)
 _QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 
@@ -102,6 +104,7 @@ class Settings:
     schemas: str = "public"
     include: str | None = None
     exclude: str | None = None
+    engine: str = "duckdb"
     lag: timedelta = field(default=timedelta(seconds=5))
     yield_after: timedelta | None = field(default=timedelta(seconds=2))
     workers: int | None = None
@@ -255,6 +258,14 @@ def _parse_pointer(text: str) -> str:
     return text
 
 
+def _parse_engine(text: str) -> str:
+    if text not in ("duckdb", "sail") and not _SPARK_CONNECT.fullmatch(text):
+        # Such an address may hold a token.
+        shown = repr(text) if text.isalnum() else "something else"
+        raise ConfigError(f"expected duckdb, sail, or sc://host:port with or without /;use_ssl=true, got {shown}")
+    return text
+
+
 def _parse_salt(text: str) -> str:
     if len(text) < SHORTEST_SALT:
         raise ConfigError(f"expected a secret text of {SHORTEST_SALT} characters or more, got {len(text)}")
@@ -339,6 +350,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "ingestion": _parse_place,
     "processed": _parse_place,
     "pointer": _parse_pointer,
+    "engine": _parse_engine,
     "mask_salt": _parse_salt,
     "dashboard_token": _parse_token,
     "lag": parse_duration,

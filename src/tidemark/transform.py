@@ -14,6 +14,8 @@ from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
 from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.spark import Spark
+from tidemark.lake.spark_rows import DUCKDB, spark_beside
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
 from tidemark.log.reach import reach_of_log, require_together
 from tidemark.mirror import Mirror
@@ -39,7 +41,8 @@ class Transform:
     """The parts that transform works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text.
 
     A rebuild sets `latest_of`, which gives the bucket that holds latest as of a batch if that is not the log's own, and
-    `until`, the last batch to transform.
+    `until`, the last batch to transform. `runs_on` says what runs the model's SELECTs: `duckdb`, `sail` or a Spark
+    Connect server. A run sets `spark` by it.
     """
 
     model: Model
@@ -49,6 +52,8 @@ class Transform:
     new_id: Callable[[], str] = new_id
     latest_of: Callable[[Manifest], Objects] | None = None
     until: int | None = None
+    runs_on: str = DUCKDB
+    spark: Spark | None = None
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Transform every batch of the log that has not been transformed.
@@ -72,8 +77,9 @@ class Transform:
             if done < last:
                 newest = log.manifest(last) if self.until is None else log.newest(last)
                 model = completed_by_log(self.model.following(newest.mirrored if newest else {}), log)
-                this = replace(self, model=model)
-                before = this.put_all(engine, range(done + 1, last + 1), newest, before, totals, progress)
+                with spark_beside(engine, self.runs_on) as spark:
+                    this = replace(self, model=model, spark=spark)
+                    before = this.put_all(engine, range(done + 1, last + 1), newest, before, totals, progress)
         return StageReport(
             "transform",
             tuple(range(done + 1, last + 1)),
@@ -131,7 +137,7 @@ class Transform:
                 model=self.model,
                 manifest=manifest,
                 engine=engine,
-                sources=sources,
+                sources=replace(sources, spark=self.spark, seeds=tuple(self.model.seeds)),
                 limits=limits,
                 quarantine=Quarantine(engine, StarLog(self.processed), manifest.batch, before),
                 writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),

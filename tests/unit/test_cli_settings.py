@@ -46,6 +46,7 @@ def test_every_setting_has_a_flag(name: str) -> None:
         "dashboard_page": "true",
         "show_values": "true",
         "freshness": "7m",
+        "engine": "sail",
         "webhook_url": "https://hooks.example.com/x",
     }.get(name, "given")
 

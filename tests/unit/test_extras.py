@@ -54,3 +54,16 @@ def test_the_dashboard_names_its_extra() -> None:
 
     assert done.returncode == ConfigError.exit_code
     assert "'uvicorn', which is part of the extra 'dashboard'" in " ".join(done.stderr.split())
+
+
+def test_a_check_for_spark_names_its_extra() -> None:
+    without = "import sys; sys.modules['sqlglot'] = None; from tidemark.cli import main; main()"
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-c", without, "model", "check", "totesys", "--engine", "spark"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == ConfigError.exit_code
+    assert "'sqlglot', which is part of the extra 'spark'" in " ".join(done.stderr.split())

@@ -59,6 +59,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         "dashboard_token": "alongandsecrettoken{}",
         "memory_limit": "{}GB",
         "freshness": "{}m",
+        "engine": "sc://host-{}:15002",
         "webhook_url": "https://{}/hook",
     }
     in_file, in_environment, in_flag = (texts.get(name, "s3://bucket/{}").format(number) for number in (1, 2, 3))
@@ -289,3 +290,20 @@ def test_the_address_of_a_webhook_is_never_shown(tmp_path: Path) -> None:
 def test_no_freshness_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a duration above zero such as 30m, got '0s'"):
         load({"freshness": "0s"}, environ={}, directory=tmp_path)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "sail", "sc://spark.example:15002", "sc://10.0.0.7/;use_ssl=true"])
+def test_the_model_runs_on_any_of_these_engines(tmp_path: Path, engine: str) -> None:
+    assert load({"engine": engine}, environ={}, directory=tmp_path).engine == engine
+
+
+@pytest.mark.parametrize(
+    "engine", ["Sail", "sc://", "sc://host:15002/;token=s3cr3t", "sc://user:s3cr3t@host", "local[2]", "sc://host\n"]
+)
+def test_another_engine_and_an_address_with_a_secret_are_refused_without_the_secret(
+    tmp_path: Path, engine: str
+) -> None:
+    with pytest.raises(ConfigError, match="expected duckdb, sail, or sc://host:port") as raised:
+        load({"engine": engine}, environ={}, directory=tmp_path)
+
+    assert "s3cr3t" not in str(raised.value)

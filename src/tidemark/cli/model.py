@@ -31,6 +31,10 @@ def model(
     schema: Annotated[
         list[str] | None, typer.Option(help="new: a schema to take tables from, as often as needed. Default: all.")
     ] = None,
+    engine: Annotated[
+        Literal["spark"] | None,
+        typer.Option(help="check: name also what does not mean the same to this engine; needs tidemark[spark]."),
+    ] = None,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="show: draw a diagram in Mermaid's language.")] = False,
 ) -> None:
     """Begin a model for a database, find every mistake in a model, or show its star.
@@ -40,7 +44,9 @@ def model(
     and --exclude choose tables, as for a mirror.
 
     check names every mistake with file, line and what to do, and ends with 2 if there is one. With a source it also
-    compares the model with the source's catalogue, and runs each SELECT on a few hundred rows of each table.
+    compares the model with the source's catalogue, and runs each SELECT on a few hundred rows of each table. With
+    --engine spark it also names what of a SELECT cannot be carried over to Spark, and runs each SELECT whose columns it
+    knows, from source.toml or the source, on DuckDB and on Sail over the same made-up rows.
 
     Example: `tidemark model new shop --source-url postgresql://reader@db/shop`, then `tidemark model check shop` and
     `tidemark model show shop --mermaid`
@@ -50,13 +56,15 @@ def model(
         raise ConfigError(f"--mermaid belongs to show, not to {action}", advice="leave it out")
     if schema and action != "new":
         raise ConfigError(f"--schema belongs to new, not to {action}", advice="leave it out")
+    if engine and action != "check":
+        raise ConfigError(f"--engine belongs to check, not to {action}", advice="leave it out")
     if action == "new":
         _new(called, directory, schema or ())
     elif directory is None and called.settings.model == "mirror":
         advice = "tidemark doctor says what it takes, and tidemark model new DIR writes a star"
         raise ConfigError(f"a mirror is made from the catalogue: there is no model to {action}", advice=advice)
     elif action == "check":
-        _check(called, directory or called.settings.model)
+        _check(called, directory or called.settings.model, for_spark=engine is not None)
     elif action == "show":
         _show(directory or called.settings.model, mermaid=mermaid, as_json=called.as_json)
 
@@ -101,13 +109,13 @@ def _show_written(written: "Written") -> None:
     out().print(Text(f"next: tidemark init --model {written.directory}, then tidemark run --model {written.directory}"))
 
 
-def _check(called: Invocation, name: str) -> None:
+def _check(called: Invocation, name: str, *, for_spark: bool) -> None:
     from tidemark.modelling.check import check  # noqa: PLC0415 -- `--help` does without DuckDB
 
     settings = called.settings
     url = called.pipeline().source_url if settings.source_url or settings.source_secret else None
     with waiting("checking the model"):
-        checked = check(name, url)
+        checked = check(name, url, for_spark=for_spark)
     if checked.failure and not checked.problems:
         raise checked.failure
     if called.as_json:
@@ -117,6 +125,7 @@ def _check(called: Invocation, name: str) -> None:
                 "problems": [asdict(problem) for problem in checked.problems],
                 "sampled": checked.sampled,
                 "not_asked": checked.failure.message if checked.failure else None,
+                "compared": checked.compared,
             }
         )
     else:
@@ -138,6 +147,9 @@ def _show_checked(checked: "Checked", *, has_source: bool) -> None:
         "" if checked.sampled is None else f", on {_counted(sum(checked.sampled.values()), 'row')} of the source"
     )
     out().print(f"{checked.directory}: {told} found{with_source}", markup=False, soft_wrap=True)
+    if checked.compared is not None:
+        run = f"{_counted(len(checked.compared), 'SELECT')} ran on DuckDB and on Sail over the same made-up rows"
+        out().print(run, markup=False, soft_wrap=True)
     if checked.failure:
         out().print(f"the source was not asked: {checked.failure.message}", markup=False, soft_wrap=True)
     elif not has_source:

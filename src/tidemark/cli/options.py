@@ -101,6 +101,7 @@ def _shared(
     schemas: Annotated[str | None, _setting("NAMES", "The schemas that a mirror copies: public,crm.")] = None,
     include: Annotated[str | None, _setting("NAMES", "The tables that a mirror copies: film_*,crm.customer.")] = None,
     exclude: Annotated[str | None, _setting("NAMES", "What it leaves out: log_*,public.staff.password.")] = None,
+    engine: Annotated[str | None, _setting("ENGINE", "What runs the model's SELECTs: duckdb, sail, sc://….")] = None,
     lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
     yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for a lock of ours, or off.")] = None,
     workers: Annotated[str | None, _setting("COUNT", "How many sessions read one table of the source.")] = None,
@@ -185,7 +186,10 @@ class TidemarkCommand(TyperCommand):
                 option.__class__ = OwnOption
             elif type(option) is TyperArgument:
                 option.__class__ = OwnArgument
-        super().__init__(*args, params=[*(params or []), *_parameters_of_commands()], **rest)
+        # An option of the command's own goes before a shared one of the same name.
+        own = {option.name for option in params or []}
+        shared = [option for option in _parameters_of_commands() if option.name not in own]
+        super().__init__(*args, params=[*(params or []), *shared], **rest)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 -- as above
         """Parse the arguments."""

@@ -291,6 +291,7 @@ class WorkingTables:
         self._engine = engine
         self._numbers = numbers
         self._tables: list[Table] = []
+        self._folders: list[Path] = []
 
     def __enter__(self) -> Self:
         return self
@@ -307,10 +308,16 @@ class WorkingTables:
         """Make a table from the rows of a SELECT."""
         return self._made("create_table_as", select=select)
 
+    def keep(self, folder: Path) -> None:
+        """Keep a scratch folder as long as the tables; it need not exist yet."""
+        self._folders.append(folder)
+
     def drop(self) -> None:
         """Drop all working tables of the block."""
         while self._tables:
             self._engine.execute(statement("engine", "drop_table", table=self._tables.pop()))
+        while self._folders:
+            shutil.rmtree(self._folders.pop(), ignore_errors=True)
 
     def _made(self, name: str, **parts: Sql) -> Table:
         table = Table(f"{SCHEMA}.t{next(self._numbers)}")

@@ -3,14 +3,18 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import starmap
 from pathlib import Path
 
 from tidemark.dashboard.figures import examined
 from tidemark.errors import ConfigError, TidemarkError
 from tidemark.lake.engine import Engine, open_engine
+from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 from tidemark.model_reader import find_model, read_model
 from tidemark.model_source import FILE as SOURCE_FILE
+from tidemark.model_source import column_of, read_source
+from tidemark.modelling.elsewhere import faults_elsewhere
 from tidemark.modelling.own_files import (
     faults_of_checks,
     faults_of_derivation,
@@ -48,24 +52,27 @@ class Checked:
     """What a check found.
 
     `sampled` counts the rows of each source table on which the SELECTs ran, if there was a source that could be asked;
-    `failure` says why it could not.
+    `failure` says why it could not. `compared` names the star tables whose SELECT ran on DuckDB and on Spark over the
+    same made-up rows, if that was asked for.
     """
 
     directory: Path
     problems: tuple[Problem, ...]
     sampled: Mapping[str, int] | None = None
     failure: TidemarkError | None = None
+    compared: tuple[str, ...] | None = None
 
 
-def check(name: str, source_url: str | None = None) -> Checked:
+def check(name: str, source_url: str | None = None, *, for_spark: bool = False) -> Checked:
     """Find every mistake in a model.
 
     Args:
         name: the model's directory, or the name of one that ships.
         source_url: a source to check it against; None for the files alone.
+        for_spark: whether what does not mean the same in Spark is a mistake too.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or the extra `spark` is missing.
     """
     directory = find_model(name)
     unreadable = list(_unreadable(directory))
@@ -79,7 +86,7 @@ def check(name: str, source_url: str | None = None) -> Checked:
     places = Places(model)
     wrong = list(faults_of_source_file(directory, places))
     problems = [*map(places.problem, sentences), *wrong, *_of_names(model, places), *_of_figures(directory)]
-    sampled, failure = None, None
+    sampled, failure, compared = None, None, None
     with open_engine([]) as engine:
         sound = _sound(model, engine, problems, places, is_derivable=not wrong)
         if source_url is not None and not wrong:
@@ -88,7 +95,17 @@ def check(name: str, source_url: str | None = None) -> Checked:
                 problems = [*(_with_new_column(each, sound, places) for each in problems), *found]
             except TidemarkError as exc:
                 failure = exc
-    return Checked(directory, tuple(dict.fromkeys(sorted(problems, key=_order))), sampled, failure)
+        if for_spark:
+            there = faults_elsewhere(engine, sound, _columns(directory, sound, places, is_readable=not wrong), places)
+            problems, compared = [*problems, *there.problems], tuple(there.compared)
+    return Checked(directory, tuple(dict.fromkeys(sorted(problems, key=_order))), sampled, failure, compared)
+
+
+def _columns(directory: Path, model: Model, places: Places, *, is_readable: bool) -> dict[str, tuple[Column, ...]]:
+    """Give the columns of source tables as the source has them, else as source.toml does, if that can be read."""
+    found = read_source(directory) if is_readable else {}
+    asked = {name: tuple(starmap(column_of, of.items())) for name, of in places.in_source.items()}
+    return {name: of for name, of in {**found, **asked}.items() if name in model.sources}
 
 
 def _with_new_column(problem: Problem, model: Model, places: Places) -> Problem:

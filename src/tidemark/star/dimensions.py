@@ -155,7 +155,10 @@ def judged_rows(dimension: Dimension, tables: WorkingTables, instead: Mapping[st
     For `instead` see `SourceTables.present`.
     """
     batch, star, found = dimension.batch, dimension.star, dimension.yielded
-    judged = star_sql.judged(Select(star.sql), found, batch.limits[star.name], {})
+
+    def judged(made: Select) -> Select:
+        return star_sql.judged(made, found, batch.limits[star.name], {})
+
     sample = sample_of(batch.sources, star, star.reads, instead)
     rows = present_and_doubt(batch.sources, tables, star, instead, judged, star.row_key, sample).rows
     batch.engine.execute(

@@ -185,8 +185,11 @@ def _take(fact: _Fact, part: Rows, before: Iterable[AddAction]) -> AddAction | N
     written = fact.lake.rows([*fact.kept, *(action.path for action in before)])
     beside = star_sql.neighbours(written, star, part, fact.table, fact.columns, fact.open_keys)
     history = star_sql.versions(part, star, fact.table, fact.columns, batch.model, beside.rows)
-    made = star_sql.fact_rows(star, history, batch.number, list(fact.yielded))
-    judged = star_sql.judged(made, fact.yielded, limits, {})
+
+    def judged(made: Select) -> Select:
+        rows = star_sql.fact_rows(star, made, history, batch.number, list(fact.yielded))
+        return star_sql.judged(rows, fact.yielded, limits, {})
+
     joined = [name for name in star.reads if name != star.driving]
     with batch.engine.working_tables() as tables:
         instead, sample = {star.driving: readable}, sample_of(batch.sources, star, joined, {})

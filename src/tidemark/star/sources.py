@@ -7,13 +7,16 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from tidemark.errors import StateError, TransientError
-from tidemark.lake.engine import Engine
+from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.merge import has_places
+from tidemark.lake.spark import Spark
+from tidemark.lake.spark_rows import made_rows, require_same_meaning
 from tidemark.lake.sqltext import (
     OWN,
     Expression,
     Rows,
+    Select,
     empty,
     from_json,
     hidden,
@@ -94,11 +97,16 @@ class SourceState:
 
 @dataclass(frozen=True)
 class SourceTables:
-    """The source tables that the star reads, by name."""
+    """The source tables that the star reads, by name.
+
+    `spark` runs the model's SELECTs, None for the engine itself; `seeds` names the seeds that they may read.
+    """
 
     engine: Engine
     sources: Mapping[str, SourceTable]
     states: Mapping[str, SourceState]
+    spark: Spark | None = None
+    seeds: Sequence[str] = ()
 
     def seen_by(self, star: StarTable) -> Mapping[str, Sequence[Column]]:
         """Give the columns of the tables that a star table reads, as its SELECT sees them."""
@@ -113,6 +121,27 @@ class SourceTables:
         """Make the views that a star table's SELECT reads, without any rows, to learn what it yields."""
         types = {name: _types(self.states[name].entry.columns) for name in star.reads}
         self.present(star, {name: empty(found) for name, found in types.items()})
+
+    def made(
+        self, star: StarTable, instead: Mapping[str, Rows], tables: WorkingTables, *, filled: bool = False
+    ) -> Select:
+        """Make the views that a star table's SELECT reads, and give the SELECT of the rows that it yields.
+
+        Args:
+            star: the star table.
+            instead: see `present`.
+            tables: keep what the rows are read from.
+            filled: see `present`.
+
+        Raises:
+            ConfigError: Spark is to run the SELECT, and understands it otherwise than DuckDB.
+        """
+        self.present(star, instead, filled=filled)
+        if self.spark:
+            seen = {name: {column.name: column.typed for column in of} for name, of in self.seen_by(star).items()}
+            require_same_meaning(star.sql, seen, star.name)
+        reads = [*star.reads, *self.seeds, *([star.kind] if star.kind == "calendar" else [])]
+        return made_rows(self.engine, self.spark, star.sql, reads, tables)
 
     def present(self, star: StarTable, instead: Mapping[str, Rows], *, filled: bool = False) -> None:
         """Make the views that a star table's SELECT reads.

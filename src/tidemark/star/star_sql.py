@@ -242,8 +242,11 @@ def versions(
     )
 
 
-def fact_rows(star: StarTable, history: Select, batch: int, columns: Sequence[str]) -> Select:
-    """Write the SELECT of a fact's rows in a batch: surrogate key, the model's columns, the columns of history."""
+def fact_rows(star: StarTable, made: Select, history: Select, batch: int, columns: Sequence[str]) -> Select:
+    """Write the SELECT of a fact's rows in a batch: surrogate key, the model's columns, the columns of history.
+
+    `made` are the rows that the model's SELECT yields.
+    """
     return select(
         "star",
         "fact_rows",
@@ -251,7 +254,7 @@ def fact_rows(star: StarTable, history: Select, batch: int, columns: Sequence[st
         fields=names(columns, "s."),
         batch=number(batch),
         # A subquery and not a CTE around the model's SELECT: the CTE's name would hide a source table of that name.
-        made=Select(star.sql).rows,
+        made=made.rows,
         history=history.rows,
         same=same(star.source_key, "s.", "h."),
     )

@@ -4,7 +4,7 @@ A SELECT sees an unreadable value as null. Once the SELECT has joined, compared 
 show it. So the SELECT runs twice, once with some other value instead of the null: the rows that differ are doubtful.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tidemark.lake.engine import WorkingTables
 from tidemark.lake.sqltext import Rows, Select, names, same, select, text
@@ -39,7 +39,7 @@ def present_and_doubt(  # noqa: PLR0913, PLR0917 -- a SELECT, its rows, and all 
     tables: WorkingTables,
     star: StarTable,
     instead: Mapping[str, Rows],
-    judged: Select,
+    judged: Callable[[Select], Select],
     key: tuple[str, ...],
     sample: str | None,
 ) -> Select:
@@ -47,21 +47,20 @@ def present_and_doubt(  # noqa: PLR0913, PLR0917 -- a SELECT, its rows, and all 
 
     Args:
         sources: the source tables.
-        tables: keeps the keys of the doubtful rows while the result is read.
+        tables: keep the keys of the doubtful rows, and what the rows are read from, while the result is read.
         star: the star table.
         instead: see `SourceTables.present`.
-        judged: the judged rows; this SELECT reads the views.
+        judged: judges the rows that the SELECT yields.
         key: the columns that identify a row.
         sample: see `sample_of`.
     """
     if sample is None:
-        sources.present(star, instead)
-        return judged
-    made = Select(star.sql)
+        return judged(sources.made(star, instead, tables))
     with sources.engine.working_tables() as scratch:
-        sources.present(star, instead, filled=True)
-        filled = scratch.of(made)
-        sources.present(star, instead)
+        filled = scratch.of(sources.made(star, instead, scratch, filled=True))
+        made = sources.made(star, instead, tables)
         doubtful = tables.of(select("star", "differing", key=names(key), rows=made.rows, filled=filled))
     reason = text(f"{DOUBT}, such as {sample}")
-    return select("star", "doubted", rows=judged.rows, doubtful=doubtful, same=same(key, "d.", "j."), reason=reason)
+    return select(
+        "star", "doubted", rows=judged(made).rows, doubtful=doubtful, same=same(key, "d.", "j."), reason=reason
+    )

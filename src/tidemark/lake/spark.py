@@ -1,0 +1,181 @@
+"""Spark: an engine behind Spark Connect, which runs a model's SELECT over Parquet files and writes its rows as such.
+
+Sail is a Spark without a JVM that Tidemark starts itself. What a SELECT means is what DuckDB makes of it: the session
+has DuckDB's time zone, and a value that does not fit its type is an error and never another value.
+"""
+
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemark.disclosure import without_values
+from tidemark.errors import ConfigError, DataError, TransientError
+from tidemark.extras import needed_for
+
+if TYPE_CHECKING:
+    from pyspark.errors import PySparkException
+    from pyspark.sql.connect.session import SparkSession
+
+# Imports within functions load libraries of an extra.
+# ruff: noqa: PLC0415
+logger = logging.getLogger(__name__)
+SAIL = "sail"
+CONF = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+}
+# Elsewhere a path is a pattern of file names, or ends a literal.
+PLAIN_PATH = re.compile(r"[\w./@+-]+")
+# The states of gRPC that say nothing of the SELECT: the engine is gone, has no room, or has begun anew.
+GONE = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+# Spark's own words for a session that another engine at the same address does not know.
+WHERE = "tidemark model check --engine spark says more, and TIDEMARK_ENGINE=duckdb does without Spark"
+LOST = ("INVALID_HANDLE", "SESSION_CLOSED", "SESSION_NOT_FOUND", "OPERATION_NOT_FOUND")
+
+
+class Spark:
+    """A session on an engine behind Spark Connect."""
+
+    def __init__(self, session: "SparkSession", what: str) -> None:
+        self._session = session
+        self._what = what
+        self._numbers = count(1)
+
+    def made(self, select: str, tables: Mapping[str, Path], folder: Path, what: str = "") -> list[Path]:
+        """Run a SELECT of DuckDB's over Parquet files, and give the Parquet files of its rows, none if there are none.
+
+        Args:
+            select: the SELECT, which reads nothing but `tables`.
+            tables: the file of each table by the name that the SELECT calls it.
+            folder: a folder for the rows. The engine sees it under the same path.
+            what: what the rows are for, as an error names it.
+
+        Raises:
+            ConfigError: Spark does not understand the SELECT.
+            DataError: it fails on a row.
+            TransientError: the engine is gone.
+        """
+        with needed_for("spark"):
+            from tidemark.lake.carrying import carried_over
+
+        target = folder / f"rows-{next(self._numbers):06d}"
+        of = f" of {what}" if what else ""
+        try:
+            carried = carried_over(select)
+        except ValueError as exc:
+            message = f"sqlglot cannot carry the SELECT{of} over to Spark: {exc}"
+            raise ConfigError(message, advice=WHERE) from exc
+        with self._translated(ConfigError, f"does not understand the SELECT{of}"):
+            for name, file in tables.items():
+                self._session.sql(_view(name, file)).collect()
+            rows = self._session.sql(carried)
+            # Asking for this has the engine look up what the SELECT names. What it raises later is about rows.
+            logger.debug("%s yields %s", self._what, rows.schema.names)
+        with self._translated(DataError, f"fails on a row of the SELECT{of}"):
+            rows.write.mode("overwrite").parquet(_plain(target))
+        return sorted(target.glob("*.parquet"))
+
+    def require_same_disk(self, folder: Path) -> None:
+        """Raise ConfigError if the engine does not write into the folder that this process sees under the path."""
+        with self._translated(ConfigError, f"cannot write into the scratch directory {folder.parent}"):
+            self._session.sql("select 1 as one").write.mode("overwrite").parquet(_plain(folder))
+        found = any(folder.glob("*.parquet"))
+        shutil.rmtree(folder, ignore_errors=True)
+        if not found:
+            message = f"{self._what} writes to another disk: it does not see the scratch directory {folder.parent}"
+            advice = "run it on this machine, or set TMPDIR to a directory that both see under one path"
+            raise ConfigError(message, advice=advice)
+
+    def set(self, conf: Mapping[str, str]) -> None:
+        """Set what the session is to do."""
+        with self._translated(ConfigError, "does not take a setting"):
+            for name, value in conf.items():
+                self._session.conf.set(name, value)
+
+    @contextmanager
+    def _translated(self, family: type[ConfigError | DataError], said: str) -> Iterator[None]:
+        from pyspark.errors import PySparkException
+
+        try:
+            with warnings.catch_warnings():
+                # It says that the engine is gone, which the error says too.
+                warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
+                yield
+        except PySparkException as exc:
+            raise _gone(exc, self._what) or family(f"{self._what} {said}: {_shown(exc)}", advice=WHERE) from exc
+
+
+def _gone(exc: "PySparkException", what: str) -> TransientError | None:
+    """Say that the engine is gone if an error means that, by the state of gRPC."""
+    code = str(getattr(getattr(exc, "getGrpcStatusCode", lambda: None)(), "name", ""))
+    if code not in GONE and not any(word in str(exc) for word in LOST):
+        return None
+    return TransientError(f"{what} is gone: {code.lower() or _shown(exc)}", advice="run it again")
+
+
+def _shown(exc: "PySparkException") -> str:
+    return " ".join(without_values(str(exc).strip().partition("\n")[0]).split())
+
+
+def _view(name: str, file: Path) -> str:
+    quoted = name.replace("`", "``")
+    return f"create or replace temporary view `{quoted}` using parquet options (path '{_plain(file)}')"
+
+
+def _plain(path: Path) -> str:
+    if not PLAIN_PATH.fullmatch(str(path)):
+        message = f"expected a path of letters, digits, and . / @ + _ -, and the scratch directory is {path}"
+        raise ConfigError(message, advice="set TMPDIR to such a directory")
+    return str(path)
+
+
+@contextmanager
+def open_spark(address: str) -> Iterator[Spark]:
+    """Open a session on an engine: `sail` starts one that ends with the block, `sc://…` is a Spark Connect server.
+
+    Raises:
+        ConfigError: the extra is not installed.
+        TransientError: the engine cannot be reached.
+    """
+    with needed_for("spark"):
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+        from pyspark.sql.connect.session import SparkSession
+
+    with ExitStack() as opened:
+        what = "Sail" if address == SAIL else "the Spark Connect server"
+        url = opened.enter_context(started_sail())[0] if address == SAIL else address
+        session = SparkSession.builder.remote(url).create()
+        opened.callback(session.stop)
+        session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
+        spark = Spark(session, what)
+        spark.set(CONF)
+        yield spark
+
+
+@contextmanager
+def started_sail() -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Start Sail in a process that ends with this one; give its address and the process."""
+    command = [sys.executable, "-m", "tidemark.lake.sail"]
+    with subprocess.Popen(  # noqa: S603 -- our own interpreter
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            port = process.stdout.readline().strip() if process.stdout else ""
+            if not port.isdecimal() or port == "0":
+                raise TransientError("Sail did not start", advice="python -m tidemark.lake.sail says why")
+            yield f"sc://127.0.0.1:{port}", process
+        finally:
+            process.kill()

@@ -1,0 +1,115 @@
+"""The rows of a model's SELECT, made by DuckDB or by Spark, which are the same in number, type and value."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tidemark.errors import ConfigError
+from tidemark.extras import needed_for
+from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
+from tidemark.lake.spark import WHERE, Spark, open_spark
+from tidemark.lake.sqltext import (
+    Condition,
+    Rows,
+    Select,
+    any_of,
+    converted,
+    empty,
+    listed,
+    named_as,
+    quoted,
+    scratch_parquet,
+    select,
+)
+from tidemark.lake.wide_rows import FEWEST_ROWS, is_wide
+
+logger = logging.getLogger(__name__)
+DUCKDB = "duckdb"
+MOMENTS = ("DATE", "TIMESTAMP")
+
+
+@contextmanager
+def spark_beside(engine: Engine, address: str) -> Iterator[Spark | None]:
+    """Open what runs a model's SELECTs beside the engine: None for `duckdb`, which is the engine itself.
+
+    Raises:
+        ConfigError: the extra is not installed, or the server at this address does not see the engine's scratch files.
+        TransientError: it cannot be reached.
+    """
+    if address == DUCKDB:
+        yield None
+        return
+    with open_spark(address) as spark:
+        spark.require_same_disk(engine.new_file(""))
+        yield spark
+
+
+def require_same_meaning(statement: str, tables: Mapping[str, Mapping[str, str]], what: str) -> None:
+    """Raise ConfigError if a SELECT is known to mean something else in Spark; `tables` has DuckDB types by column."""
+    with needed_for("spark"):
+        from tidemark.lake.carrying import faults_of_carrying  # noqa: PLC0415 -- an extra
+
+    problems = [
+        f"the SELECT of {what}, line {each.line}: {each.said}" for each in faults_of_carrying(statement, tables)
+    ]
+    if problems:
+        raise ConfigError.of(problems, advice=WHERE)
+
+
+def made_rows(
+    engine: Engine, spark: Spark | None, statement: str, reads: Iterable[str], tables: WorkingTables
+) -> Select:
+    """Give the SELECT of the rows that a model's SELECT yields now.
+
+    Where what it reads holds a moment that Spark has not, DuckDB runs it: infinity is none for Spark, and one after the
+    year 9999 has another text.
+
+    Args:
+        engine: has what the SELECT reads as views or tables.
+        spark: runs the SELECT over Parquet files of these; None for DuckDB, which runs it where it is read.
+        statement: the SELECT.
+        reads: the names of what it reads.
+        tables: keep what Spark wrote.
+
+    Raises:
+        ConfigError: Spark does not understand the SELECT.
+        DataError: Spark fails on a row.
+        TransientError: Spark is gone.
+    """
+    if spark is None:
+        return Select(statement)
+    folder = engine.new_file("")
+    tables.keep(folder)
+    files = parquet_of(engine, reads, folder)
+    if any(engine.count(rows, beyond) for rows, beyond in map(partial(_beyond, engine), files.values())):
+        logger.info("%s: DuckDB runs its SELECT, because it reads a moment beyond the years 1 to 9999", engine.what)
+        return Select(statement)
+    kinds = engine.describe(Select(statement))
+    rows = spark.made(statement, files, folder, engine.what)
+    for file in files.values():
+        file.unlink()
+    fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in kinds.items())
+    return select("files", "fields", fields=fields, rows=scratch_parquet(rows) if rows else empty(kinds))
+
+
+def parquet_of(engine: Engine, names: Iterable[str], folder: Path) -> dict[str, Path]:
+    """Write what has these names in the engine as Parquet files of a new folder."""
+    folder.mkdir()
+    files = {name: folder / f"{number}.parquet" for number, name in enumerate(names)}
+    for name, file in files.items():
+        rows = select("files", "all", rows=Rows(quoted(name)))
+        engine.write_parquet(rows, file, FEWEST_ROWS if is_wide(engine.describe(rows)) else ROW_GROUP_ROWS)
+    return files
+
+
+def _beyond(engine: Engine, file: Path) -> tuple[Rows, Condition]:
+    """Give the rows of a file, and the condition that one has a moment beyond the years 1 to 9999."""
+    rows = scratch_parquet([file])
+    kinds = engine.describe(select("files", "all", rows=rows))
+    moments = {name: kind for name, kind in kinds.items() if kind.startswith(MOMENTS)}
+    return rows, any_of(
+        Condition(f"{quoted(name)} < '0001-01-01'::{kind} or {quoted(name)} >= '10000-01-01'::{kind}")
+        for name, kind in moments.items()
+    )

@@ -1,0 +1,244 @@
+"""`tidemark model check --engine spark`: what a SELECT means in DuckDB and not in Spark is named with file and line."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+
+from tests.support.library import LIBRARY
+from tidemark.cli import run
+from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
+from tidemark.lake.carrying import TRAPS, faults_of_carrying
+from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.spark import SAIL, Spark, open_spark, started_sail
+from tidemark.lake.spark_rows import made_rows
+from tidemark.lake.sqltext import Rows, Select, listed, quoted, select
+from tidemark.log.columns import Column
+from tidemark.model import SourceTable
+from tidemark.model_reader import load_model
+from tidemark.modelling.check import check
+from tidemark.modelling.edge_rows import edge_rows
+from tidemark.modelling.elsewhere import written
+from tidemark.star.star_sql import typed
+
+CLINIC = LIBRARY.parent / "clinic"
+SOURCE_TOML = """
+[shelf]
+shelf_id = "integer not null"
+label = "text"
+changed = "timestamp without time zone"
+
+[loan]
+loan_id = "integer not null"
+shelf_id = "integer"
+fee = "numeric(6,2)"
+changed = "timestamp without time zone"
+"""
+EDGES = SourceTable("edges", ("id",))
+COLUMNS = [
+    Column("id", "integer", nullable=False),
+    Column("whole", "integer"),
+    Column("words", "text"),
+    Column("money", "numeric(10,2)"),
+    Column("exact", "numeric(38,18)"),
+    Column("float", "double precision"),
+    Column("day", "date"),
+    Column("moment", "timestamp without time zone"),
+    Column("zoned", "timestamp with time zone"),
+]
+TYPES = {column.name: column.typed for column in COLUMNS}
+# For each trap an expression that is one, and the same meant by both engines; none where Spark has no such thing.
+TRAPPED = [
+    ("cast(money as integer)", "cast(round(money) as integer)"),
+    ("try_cast(words as integer)", "cast(round(try_cast(words as decimal(18, 6))) as integer)"),
+    ("cast(zoned as varchar)", "cast(zoned at time zone 'UTC' as varchar)"),
+    ("cast(float as varchar)", "float"),
+    ("money / money", "cast(money as double) / nullif(cast(money as double), 0)"),
+    ("avg(money) over ()", "cast(sum(money) over () as double) / nullif(count(money) over (), 0)"),
+    ("3 / whole", "3 / nullif(whole, 0)"),
+    ("regexp_replace(words, '[a-c]', 'x')", "regexp_replace(words, '[a-c]', 'x', 'g')"),
+    ("dayofweek(day)", "date_diff('day', cast('0001-01-01' as date), day) % 7"),
+    ("monthname(day)", "strftime(day, '%B')"),
+    ("cast(moment as time)", "cast(moment as varchar)"),
+]
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Spark]:
+    with open_spark(SAIL) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def edges() -> Iterator[Engine]:
+    """An engine with a table of each type, and its edge rows."""
+    with open_engine([]) as engine:
+        rows = written(engine, edge_rows(EDGES, COLUMNS), {each.name: each.log_type for each in COLUMNS})
+        engine.view("edges", typed(rows, COLUMNS))
+        engine.write_parquet(select("files", "all", rows=Rows("edges")), engine.scratch / "edges.parquet")
+        yield engine
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    found = Path(shutil.copytree(LIBRARY, tmp_path / "library"))
+    (found / "source.toml").write_text(SOURCE_TOML, "utf-8")
+    return found
+
+
+def is_same(engine: Engine, spark: Spark, statement: str) -> bool:
+    """Say whether both engines make the same rows, in DuckDB's types."""
+    kinds = engine.describe(Select(statement))
+    with engine.working_tables() as tables:
+        mine = tables.of(Select(statement))
+        try:
+            theirs = tables.of(made_rows(engine, spark, statement, ["edges"], tables))
+        except (TidemarkError, duckdb.Error):
+            return False
+        keys = {"keys": listed(map(quoted, kinds)), "mine": mine, "theirs": theirs}
+        return engine.value(select("modelling", "other_keys", **keys)) == 0
+
+
+def test_edge_rows_have_the_ends_of_each_type() -> None:
+    rows = list(edge_rows(EDGES, COLUMNS))
+    values = {name: set(column) for name, column in zip(TYPES, zip(*rows, strict=True), strict=True)}
+
+    assert all(None in found for name, found in values.items() if name != "id")
+    assert len(values["id"]) == len(rows)
+    assert {"", " ", "1.5"} <= values["words"]
+    assert {"9" * 20 + "." + "9" * 18, "0." + "0" * 17 + "1"} <= values["exact"]
+    assert {"0001-01-01", "9999-12-31"} <= values["day"]
+    assert any("9999-12-31" in str(moment) for moment in values["moment"])
+    assert any(".000001" in str(moment) for moment in values["zoned"])
+    assert {"NaN", "-0", "Infinity"} <= values["float"]
+
+
+def test_both_engines_pass_each_type_on_as_it_is(edges: Engine, spark: Spark) -> None:
+    assert is_same(edges, spark, "select * from edges")
+
+
+@pytest.mark.parametrize(("trap", "meant"), TRAPPED)
+def test_a_trap_differs_and_is_named_and_what_its_advice_says_is_the_same(
+    edges: Engine, spark: Spark, trap: str, meant: str
+) -> None:
+    def named(expression: str) -> list[int]:
+        lines = faults_of_carrying(f"select\n    id,\n    {expression} as v\nfrom edges", {"edges": TYPES})
+        return [fault.line for fault in lines]
+
+    assert set(named(trap)) == {3}
+    assert not is_same(edges, spark, f"select id, {trap} as v from edges")
+    assert named(meant) == []
+    assert is_same(edges, spark, f"select id, {meant} as v from edges")
+
+
+def test_every_trap_is_tried() -> None:
+    advice = {
+        fault.advice
+        for trap, _ in TRAPPED
+        for fault in faults_of_carrying(f"select {trap} from edges", {"edges": TYPES})
+    }
+
+    assert {trap.advice for trap in TRAPS} <= advice
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("select\n    strlen(words) as v\nfrom edges", (2, "calls strlen(), which sqlglot does not know")),
+        (
+            "select\n    id,\n    id + try(1 / whole) as v\nfrom edges",
+            (3, "sqlglot cannot carry it over: Unsupported TRY"),
+        ),
+        ("select 1 as a from range(3) as t(i) where i::", (1, "sqlglot cannot read it")),
+    ],
+)
+def test_what_cannot_be_carried_over_has_its_line(text: str, expected: tuple[int, str]) -> None:
+    found = [(fault.line, fault.said) for fault in faults_of_carrying(text, {})]
+
+    assert any(line == expected[0] and said.startswith(expected[1]) for line, said in found), found
+
+
+def test_the_select_of_every_model_gives_the_same_rows(new_database: Callable[..., str]) -> None:
+    for directory, source in (("totesys", None), (str(LIBRARY), LIBRARY), (str(CLINIC), CLINIC)):
+        url = None
+        if source:
+            url = new_database()
+            with psycopg.connect(url) as connection:
+                connection.execute((source / "schema.sql").read_bytes())
+                connection.execute((source / "rows.sql").read_bytes())
+
+        checked = check(directory, url, for_spark=True)
+
+        assert checked.failure is None
+        assert checked.problems == ()
+        assert set(checked.compared or ()) == set(load_model(directory).stars)
+
+
+def test_a_mistake_for_spark_is_printed_with_its_line(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (model / "fact" / "loan.sql").write_text(
+        "-- fees\nselect\n    loan_id,\n    cast(fee as integer) as shelf_id,\n    fee\nfrom loan\n"
+    )
+    # Nothing in its words says that the two engines count from another place.
+    (model / "dimension" / "shelf.sql").write_text(
+        "select\n    shelf_id,\n    substring(label, 0, 3) as label\nfrom shelf\n"
+    )
+
+    assert run(["model", "check", str(model)]) == 0
+    capsys.readouterr()
+    assert run(["model", "check", str(model), "--engine", "spark", "--json"]) == 2
+
+    document = json.loads(capsys.readouterr().out)
+    assert document["compared"] == ["dim_shelf", "fact_loan"]
+    assert [(each["file"], each["line"]) for each in document["problems"]] == [
+        ("fact/loan.sql", 4),
+        ("dimension/shelf.sql", 3),
+    ]
+    assert document["problems"][1]["problem"] == (
+        "dimension/shelf.sql yields another label in Sail: DuckDB gives ' 1', and Sail ' 12'"
+    )
+    assert run(["model", "show", str(model), "--engine", "spark"]) == 2
+    assert "--engine belongs to check" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_spark_does_not_know_is_named_where_it_stands(model: Path) -> None:
+    (model / "fact" / "loan.sql").write_text(
+        "select\n    loan_id,\n    shelf_id,\n    case when isinf(fee) then 0 else fee end as fee\nfrom loan\n"
+    )
+
+    (problem,) = check(str(model), for_spark=True).problems
+
+    assert (problem.file, problem.line) == ("fact/loan.sql", 4)
+
+
+def test_only_columns_that_are_known_are_compared(model: Path) -> None:
+    (model / "source.toml").unlink()
+
+    checked = check(str(model), for_spark=True)
+
+    assert checked.problems == ()
+    assert checked.compared == ()
+
+
+def test_an_engine_that_is_gone_is_transient(edges: Engine) -> None:
+    files = {"edges": edges.scratch / "edges.parquet"}
+    with started_sail() as (address, process), open_spark(address) as spark:
+        spark.made("select id from edges", files, edges.scratch)
+        process.kill()
+        process.wait()
+
+        with pytest.raises(TransientError, match="is gone"):
+            spark.made("select id from edges", files, edges.scratch)
+
+
+def test_errors_say_whose_they_are(edges: Engine, spark: Spark) -> None:
+    files = {"edges": edges.scratch / "edges.parquet"}
+
+    with pytest.raises(ConfigError, match="does not understand the SELECT"):
+        spark.made("select nope from edges", files, edges.scratch)
+    with pytest.raises(DataError, match="fails on a row") as raised:
+        spark.made("select cast(words as date) as v from edges", files, edges.scratch)
+    assert "abc" not in str(raised.value)
