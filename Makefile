@@ -43,7 +43,7 @@ check: lint unit ## what to run before each commit: format, lint, types, SQL, se
 test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep")
 	@echo "running all tests"
 	@$(BIN)/python -m compileall -q src tests/support
-	@$(BIN)/pytest --numprocesses=2 $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses=2 $(ARGS) # each pytest would compile its plugins anew
 
 .PHONY: exhaustive
 exhaustive: $(VENV)/.dev $(VENV)/.package ## tests that repeat in other forms what `make test` proves (ARGS="-k kill")

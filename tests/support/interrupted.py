@@ -8,7 +8,7 @@ measures how often a run and each other command passes each point, and writes th
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,22 @@ class Start:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that nobody killed: what it began with, how often it passed each fault point, what it left behind."""
+    """A run that nobody killed: what it began with, the fault points as it passed them, what it left behind."""
 
     start: Start
-    passes: Mapping[str, int]
+    passed: Sequence[str]
     expected: Mapping[str, Any]
+
+    @property
+    def passes(self) -> Mapping[str, int]:
+        """Say how often it passed each point."""
+        return Counter(self.passed)
+
+    def before(self, point: str) -> str:
+        """Name the point that it passed just before its first time at another one, and which time that was."""
+        at = self.passed.index(point)
+        before = self.passed[at - 1]
+        return f"{before}:{self.passed[:at].count(before)}"
 
 
 class Copies:
@@ -136,7 +147,7 @@ def uninterrupted(copies: Copies, start: Start) -> Run:
     rig = copies.of(start).rig()
     with watched(passed.append):
         rig.run()
-    return Run(start, Counter(passed), contents(rig))
+    return Run(start, passed, contents(rig))
 
 
 def times_to_kill(passes: int) -> list[int]:
