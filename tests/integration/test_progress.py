@@ -86,7 +86,8 @@ def test_those_who_watch_are_told_of_the_warehouse_and_of_proofs(small_totesys: 
     assert told.foreseen["verify star = warehouse"] == brought
     assert counted(told.so_far["verify star = warehouse"]) == brought
     assert told.foreseen["verify source = latest"] == told.done["verify source = latest"]
-    assert counted(told.so_far["rebuild"]) == {f"warehouse: {name}": count for name, count in brought.items()}
+    of_rebuild = {f"warehouse: {name}": count for name, count in brought.items()}
+    assert counted(told.so_far["rebuild"]) == told.foreseen["rebuild"] == of_rebuild
     assert told.done["compact"].keys() == told.foreseen["compact"].keys()
 
 
