@@ -27,6 +27,8 @@ from tidemark.dashboard.cards import runnable
 from tidemark.dashboard.export import export_pages
 from tidemark.dashboard.figures import Figure, read_figures
 from tidemark.dashboard.filters import Chosen, read_chosen
+from tidemark.dashboard.one_page import one_page
+from tidemark.dashboard.published import PAGE, publish
 from tidemark.dashboard.reader import SESSIONS, Reader
 from tidemark.errors import ConfigError, TransientError
 from tidemark.mirror import Scope
@@ -398,6 +400,20 @@ def test_no_page_keeps_another_from_the_warehouse_or_the_dashboard_from_its_end(
         assert [type(each.exception()) for each in slow] == [TransientError] * SESSIONS
     with pytest.raises(TransientError, match="about to stop"):
         reader.ask(SQL("select 1"))
+
+
+def test_the_one_page_stays_while_the_warehouse_is_away(rig: Rig, make: Callable[[], Pipeline], tmp_path: Path) -> None:
+    place = str(tmp_path / "processed")
+    away = wiring(rig, "unused", processed=place, warehouse_url="postgresql://nobody@127.0.0.1:1/none")
+
+    assert publish(wiring(rig, "unused", processed=place)()) == ""
+    before = (tmp_path / "processed" / PAGE).read_bytes()
+
+    assert publish(away()).startswith("the page of the dashboard could not be written: the database at 127.0.0.1:1")
+    assert (tmp_path / "processed" / PAGE).read_bytes() == before
+    assert "The warehouse cannot be asked" in one_page(away())
+    assert f"The warehouse after batch {BATCHES}" in one_page(make(), timedelta(seconds=0.001))
+    assert "took so long that nothing more was asked" in one_page(make(), timedelta(seconds=0.001))
 
 
 def test_the_first_figure_has_the_warehouse_to_itself_for_a_moment_and_no_longer(rig: Rig) -> None:
