@@ -86,6 +86,12 @@ def encoded(statement: str) -> bytes:
         raise ConfigError("the statement is no text in UTF-8", advice="write it in UTF-8") from exc
 
 
+def without_parameters(what: str, count: int) -> None:
+    """Raise a ConfigError if a statement has parameters, for which there are no values here."""
+    if count:
+        raise refused(what, "it has parameters such as $1", position=None, advice="write their values into it")
+
+
 def require_one(what: str, count: int) -> None:
     """Raise a ConfigError unless there is one statement."""
     if count > 1:

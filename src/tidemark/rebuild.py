@@ -63,18 +63,17 @@ class Rebuild:
             return RebuildReport("latest", 0, {}, is_in_place=False)
         with scratch_copy("rebuild") as copy, open_engine([self.ingestion, copy]) as engine:
             fold = Fold(engine, log, self.model, copy, self.clock)
-
-            steps = _Steps(progress, "latest", head.batch)
-            foresee(progress, STAGE, dict)
-            observe(progress, engine.percent)
-            fold.add_all(log.manifests(1, head.batch), lambda manifest: steps.begin(manifest.batch, manifest.changes))
+            self._fold(fold, head, progress)
             pairs = {}
             for name, source in self.model.sources.items():
                 if name in head.tables:
                     made = open_latest(copy, source, head.tables[name].columns).lake
                     compared = [column for column in made.columns if column != HASH]
                     pairs[name] = Replacement(engine, made, self.ingestion, compared)
-            tables = {name: pair.compared() for name, pair in pairs.items()}
+            tables = {}
+            for name, pair in pairs.items():
+                progress(STAGE, f"latest: comparing {name}", 0, 0, 0.0, head.batch)
+                tables[name] = pair.compared()
             reasons = _reasons([pair.reason(head.batch, "ingest") for pair in pairs.values()], log.objects, head.batch)
             is_in_place = self._may_be_put(reasons)
             if is_in_place:
@@ -82,8 +81,21 @@ class Rebuild:
             for name, pair in pairs.items() if is_in_place else ():
                 source = self.model.sources[name]
                 statistics = statistics_of(source, pair.made.columns)
+                progress(STAGE, f"latest: putting {name} in place", 0, 0, 0.0, head.batch)
                 pair.put(head.batch, self._now_milliseconds(), statistics, key=source.key, carries=HASH)
         return RebuildReport("latest", head.batch, tables, is_in_place, reasons)
+
+    @staticmethod
+    def _fold(fold: Fold, head: Manifest, progress: Progress) -> None:
+        """Fold all batches, and tell how many of all changes are folded, which the ordinals of each batch say."""
+        started, all_changes = time.perf_counter(), _changes_before(head) + head.changes
+        foresee(progress, STAGE, lambda: {"latest": all_changes})
+        observe(progress, fold.engine.percent)
+        fold.add_all(
+            fold.log.manifests(1, head.batch),
+            lambda first: progress(STAGE, "latest", _changes_before(first), 0, 0.0, first.batch),
+        )
+        progress(STAGE, "latest", all_changes, 0, time.perf_counter() - started, head.batch)
 
     def star(self, progress: Progress = quiet) -> RebuildReport:
         """Transform again every batch that has been transformed, each with latest as of that batch.
@@ -207,6 +219,11 @@ class _Steps:
             self.progress(STAGE, self.name(batch - 1), self.rows, 0, now - self.started)
         self.progress(STAGE, self.name(batch), 0, 0, 0.0)
         self.rows, self.started = rows, now
+
+
+def _changes_before(manifest: Manifest) -> int:
+    """Count the changes of all batches before one; an ordinal is the number of a change of its table, from 1 on."""
+    return sum(entry.first_ordinal - 1 for entry in manifest.tables.values() if entry.is_known)
 
 
 def _reasons(found: Sequence[str], objects: Objects, last: int) -> tuple[str, ...]:

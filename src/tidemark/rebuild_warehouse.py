@@ -24,7 +24,7 @@ from tidemark.log.reach import Reach
 from tidemark.model import Model, StarTable
 from tidemark.objects import Objects
 from tidemark.postgres.connection import detail_of, translated
-from tidemark.report import Progress, quiet
+from tidemark.report import Progress, foresee, quiet
 from tidemark.star.copy_lines import StarRows
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import Processed, loaded_columns
@@ -106,6 +106,7 @@ class RebuildWarehouse:
         require_stars(newest, Reach("warehouse", last if loaded else 0, pipeline_id), self.model)
         manifest = stars.manifest(last)
         remade = RemadeTables(warehouse.connection)
+        foresee(progress, "rebuild", lambda: _rows_to_go_through(warehouse, self.model, last))
         for star in (*self.model.dimensions, *self.model.facts):
             started, name = time.perf_counter(), f"warehouse: {star.name}"
             progress("rebuild", name, 0, 0, 0.0)
@@ -155,6 +156,16 @@ class RebuildWarehouse:
                 " the tables, who alone may make what is missing; nothing was changed"
             )
             raise ConfigError(exc.message, advice=advice, sqlstate=NO_RIGHT) from exc
+
+
+def _rows_to_go_through(warehouse: Warehouse, model: Model, last: int) -> dict[str, int | None]:
+    """Count what the batches brought into each table, by the ledger; None where it does not know all batches."""
+    ledger = [row for row in warehouse.ledger() if row.batch <= last]
+    is_whole = len(ledger) == last
+    return {
+        f"warehouse: {star.name}": sum(row.row_counts.get(star.name, 0) for row in ledger) if is_whole else None
+        for star in (*model.dimensions, *model.facts)
+    }
 
 
 @contextmanager

@@ -214,6 +214,8 @@ def _take(given: dict[str, tuple[str, str]], name: str, value: object, place: st
         problems.append(f"{place} is not a setting; there are {', '.join(NAMES)}")
     elif not isinstance(value, str) or not value:
         problems.append(f"{place}: expected a text that is not empty, got {type(value).__name__}")
+    elif "\x00" in value:
+        problems.append(f"{place}: expected a text without the character zero, got one that has it")
     else:
         given[name] = (value, place)
 

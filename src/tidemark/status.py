@@ -73,6 +73,15 @@ class Status:
     health: Health | None = None
 
     @property
+    def counted(self) -> tuple[tuple[str, Place, str], ...]:
+        """Give the places that count rows, in the order in which rows pass them, each with what its rows are."""
+        return (
+            ("change log", self.log, "in the source"),
+            ("star", self.processed, "of that batch"),
+            ("warehouse", self.warehouse, "of all batches"),
+        )
+
+    @property
     def freshness(self) -> timedelta | None:
         """Tell how old the warehouse's state may be."""
         return None if self.fresh_as_of is None else self.now - self.fresh_as_of

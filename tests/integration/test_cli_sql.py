@@ -142,6 +142,7 @@ def test_only_one_statement_that_reads_is_run(site: Site, errors: Callable[..., 
     assert [errors(site, each).partition(",")[0] for each in several] == ["expected one statement"] * len(several)
     assert (site.query(site.warehouse, "select count(*) from t"), file.exists()) == ([(0,)], False)
     assert errors(site, "select set_config('transaction_read_only', 'off', false)").endswith("before any query")
+    assert "parameters such as $1" in errors(site, "select $1")
     for empty in ("", "  ", " -- nothing", ";"):
         assert errors(site, empty).startswith(("expected a statement", "the warehouse at")), empty
     assert site.run("sql", "select E'it\\'s; one' as a;", "--csv").stdout == "a\nit's; one\n"
@@ -317,6 +318,7 @@ def test_the_lake_is_only_read_and_nothing_beside_it(
         "from read_text('/etc/hostname')": "the lake is all that can be read here",
         "select getenv('HOME')": "the lake refuses the statement",
         "select 1; select 2": "expected one statement, got 2",
+        "select $1": "it has parameters such as $1",
         "": "expected a statement",
         "from nothing": "Table with name nothing does not exist! (line 1, column 6)",
         "select 1,\n  x from dim_date": "not found in FROM clause! (line 2, column 3)",
@@ -329,6 +331,11 @@ def test_the_lake_is_only_read_and_nothing_beside_it(
     assert not inside.exists()
     shown = asked(loaded, "--lake", "select currency_code::integer from dim_currency", expect=2)["error"]
     assert "GBP" not in json.dumps(shown)
+    # The statement names files that do not fit together: no table has to be made again.
+    for files in ("processed/**/*.parquet", "processed/none/*.parquet"):
+        told = asked(loaded, "--lake", f"from read_parquet('{tmp_path}/.tidemark/{files}')", expect=2)["error"]
+        assert "the lake has no such files, or they do not fit together" in told["message"]
+        assert "rebuild" not in told["advice"]
     assert "dim_currency" in asked(loaded, "--lake", "from dim_curency", expect=2)["error"]["advice"]
 
 

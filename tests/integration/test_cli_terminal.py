@@ -106,6 +106,10 @@ def test_status_that_watches_writes_one_status_after_another_into_a_pipe(site: S
     assert not any("\x1b" in line for line in text)
     for wrong in ("0", "-1", "soon", "nan", "inf"):
         assert "above zero after --watch" in site.json("status", f"--watch={wrong}", expect=2)["error"]["message"]
+    for other in (["--check"], ["--metrics-file", "x.prom"]):
+        refused = site.json("status", "--watch", *other, expect=2)["error"]["message"]
+        assert "it takes neither --check nor --metrics-file" in refused
+    assert not (site.folder / "x.prom").exists()
 
 
 def test_history_fits_a_terminal_and_shows_what_changed(rig: Rig, site: Site) -> None:

@@ -28,6 +28,19 @@ def arguments(rig: Rig, lake: Path) -> list[str]:
     ]
 
 
+def test_a_place_that_is_away_is_said_not_to_be_compared(
+    small: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = arguments(small, tmp_path / "lake")
+    called[called.index("--warehouse-url") + 1] = "postgresql://nobody@127.0.0.1:1/none"
+
+    assert run(called) == 3
+
+    shown = capsys.readouterr().out
+    assert "star = warehouse: not compared" in shown
+    assert "no difference in what was compared; not compared: star = warehouse; laws of the warehouse (" in shown
+
+
 def test_the_command_ends_with_0_where_all_is_equal_and_with_5_where_not(
     small: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,14 +22,17 @@ from tests.support.mirror import mirror_rig
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
+from tidemark.dashboard.answers import Answers
 from tidemark.dashboard.cards import runnable
 from tidemark.dashboard.export import export_pages
-from tidemark.dashboard.figures import read_figures
-from tidemark.dashboard.filters import read_chosen
+from tidemark.dashboard.figures import Figure, read_figures
+from tidemark.dashboard.filters import Chosen, read_chosen
+from tidemark.dashboard.one_page import one_page
+from tidemark.dashboard.published import PAGE, publish
 from tidemark.dashboard.reader import SESSIONS, Reader
 from tidemark.errors import ConfigError, TransientError
 from tidemark.mirror import Scope
-from tidemark.pipeline import Pipeline
+from tidemark.pipeline import Pipeline, utc_now
 from tidemark.postgres.queries import query
 from tidemark.warehouse.roles import ROLES, role_sql
 
@@ -397,6 +400,42 @@ def test_no_page_keeps_another_from_the_warehouse_or_the_dashboard_from_its_end(
         assert [type(each.exception()) for each in slow] == [TransientError] * SESSIONS
     with pytest.raises(TransientError, match="about to stop"):
         reader.ask(SQL("select 1"))
+
+
+def test_the_one_page_stays_while_the_warehouse_is_away(rig: Rig, make: Callable[[], Pipeline], tmp_path: Path) -> None:
+    place = str(tmp_path / "processed")
+    away = wiring(rig, "unused", processed=place, warehouse_url="postgresql://nobody@127.0.0.1:1/none")
+
+    assert publish(wiring(rig, "unused", processed=place)()) == ""
+    before = (tmp_path / "processed" / PAGE).read_bytes()
+
+    assert publish(away()).startswith("the page of the dashboard could not be written: the database at 127.0.0.1:1")
+    assert (tmp_path / "processed" / PAGE).read_bytes() == before
+    assert "The warehouse cannot be asked" in one_page(away())
+    assert f"The warehouse after batch {BATCHES}" in one_page(make(), timedelta(seconds=0.001))
+    assert "took so long that nothing more was asked" in one_page(make(), timedelta(seconds=0.001))
+
+
+def test_the_first_figure_has_the_warehouse_to_itself_for_a_moment_and_no_longer(rig: Rig) -> None:
+    def figure(name: str, seconds: float) -> Figure:
+        return Figure(name, name, "Page", f"select pg_sleep({seconds}), clock_timestamp() as ended, '{name}' as name")
+
+    def begun_and_ended(first_seconds: float) -> tuple[datetime, datetime]:
+        with closing(Reader(lambda: rig.warehouse_url)) as reader, ThreadPoolExecutor() as executor:
+            answers = Answers(reader, utc_now)
+            answers.newest_batch()
+            first = executor.submit(answers.ask, figure("first", first_seconds), Chosen(), is_first=True)
+            sleeping = "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+            while not rig.warehouse(sleeping):
+                time.sleep(0.01)
+            other = executor.submit(answers.ask, figure("other", 0), Chosen())
+            return first.result().rows[0][1], other.result().rows[0][1]
+
+    quick, after = begun_and_ended(0.3)
+    slow, before = begun_and_ended(1.5)
+
+    assert after > quick
+    assert before < slow
 
 
 def test_a_number_that_no_batch_has_is_no_page(address: str) -> None:

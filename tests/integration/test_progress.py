@@ -69,6 +69,10 @@ def test_those_who_watch_are_told_of_rows_as_they_come(small_totesys: Callable[.
     assert told.foreseen["ingest"] == rows
     assert told.done["transform"].keys() == told.foreseen["transform"].keys() == rig.model.stars.keys()
     assert told.foreseen["rebuild"] == {"star: batch 1 of 1": sum(told.done["transform"].values())}
+    Rebuild(rig.model, rig.ingestion, rig.processed, clock, dry_run=True).latest(watching)
+    changes = sum(manifest.changes for manifest in rig.manifests())
+    assert told.foreseen["rebuild"] == {"latest": changes}
+    assert told.done["rebuild"]["latest"] == changes
     assert all(-1 <= percent <= 100 for percent in told.percents)
     assert told.percents
 
@@ -86,7 +90,8 @@ def test_those_who_watch_are_told_of_the_warehouse_and_of_proofs(small_totesys: 
     assert told.foreseen["verify star = warehouse"] == brought
     assert counted(told.so_far["verify star = warehouse"]) == brought
     assert told.foreseen["verify source = latest"] == told.done["verify source = latest"]
-    assert counted(told.so_far["rebuild"]) == {f"warehouse: {name}": count for name, count in brought.items()}
+    of_rebuild = {f"warehouse: {name}": count for name, count in brought.items()}
+    assert counted(told.so_far["rebuild"]) == told.foreseen["rebuild"] == of_rebuild
     assert told.done["compact"].keys() == told.foreseen["compact"].keys()
 
 

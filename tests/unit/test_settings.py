@@ -246,6 +246,18 @@ def test_what_is_no_moment_is_refused() -> None:
         parse_moment("yesterday")
 
 
+def test_no_setting_has_the_character_zero(tmp_path: Path) -> None:
+    (tmp_path / "tidemark.toml").write_text('model = "a\\u0000b"\n')
+
+    with pytest.raises(ConfigError) as caught:
+        load({"pointer": "\0"}, environ={}, directory=tmp_path)
+
+    assert [each.partition(": expected a text without")[0] for each in caught.value.problems] == [
+        "'model' in tidemark.toml",
+        "--pointer",
+    ]
+
+
 def test_a_choice_is_true_or_false_and_in_the_file_also_without_quotes(tmp_path: Path) -> None:
     (tmp_path / "tidemark.toml").write_text("show_values = true\n")
     assert load({}, environ={}, directory=tmp_path).show_values

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from tidemark.cli import signals
+from tidemark.cli.stdout import take_hold_of_stdout
 
 __all__ = ["main"]
 
@@ -28,13 +29,15 @@ def main() -> None:
     from tidemark.cli.privacy import keep_private  # noqa: PLC0415 -- see above
 
     keep_private()
+    take_hold_of_stdout()
     codes.append(run(sys.argv[1:]))
     sys.exit(codes[0])
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0, that of the error's family, or that of the signal that ended it."""
-    from typer.exceptions import TyperException  # noqa: PLC0415 -- see above
+    from typer import Exit  # noqa: PLC0415 -- see above
+    from typer.exceptions import TyperException  # noqa: PLC0415
 
     from tidemark.cli.app import app  # noqa: PLC0415
     from tidemark.cli.failures import show_error, show_unexpected, show_usage  # noqa: PLC0415
@@ -51,8 +54,13 @@ def run(arguments: Sequence[str]) -> int:
     configure_logging(verbose=verbose, quiet=quiet)
     try:
         code = app(list(arguments) or ["--help"], prog_name="tidemark", standalone_mode=False)
+        sys.stdout.flush()
     except TidemarkError as exc:
+        # What keeps results from stdout would keep this from there, too.
+        as_json = as_json and exc.facts.get("place") != "stdout"
         return signals.exit_code() or show_error(exc, as_json=as_json, verbose=verbose)
+    except Exit as exc:
+        return signals.exit_code() or exc.exit_code
     except TyperException as exc:
         return signals.exit_code() or show_usage(exc, as_json=as_json)
     except Exception as exc:  # noqa: BLE001 -- the last resort: a person reads this, not a caller
@@ -66,7 +74,11 @@ def _leave(codes: Sequence[int]) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     except (AttributeError, OSError, ValueError):
-        # Closed, or its reader is gone: Python has its own words and its own code for that.
+        # Closed: Python has its own words and its own code for that.
         return
+    except Exception as exc:  # noqa: BLE001 -- those of stdout.py, and they have an exit code
+        # No command leaves anything in a buffer, but a library may.
+        os.write(2, f"error: {getattr(exc, 'message', '')}\n".encode())
+        os._exit(getattr(exc, "exit_code", 1))
     if codes:
         os._exit(codes[0])

@@ -8,6 +8,7 @@ from typer import Exit
 
 from tidemark.cli import signals
 from tidemark.cli.metrics_file import try_to_write_metrics
+from tidemark.cli.stdout import READER_GONE
 from tidemark.runs import recording as core
 from tidemark.runs.ending import Ending, ended_by_signal, family_of_code
 from tidemark.runs.recording import Recording
@@ -47,6 +48,8 @@ def recorded(
 def _ending(recording: Recording, exc: BaseException | None) -> Ending | None:
     if code := signals.exit_code():
         return ended_by_signal(code)
+    if isinstance(exc, Exit) and exc.exit_code == READER_GONE:
+        return ended_by_signal(READER_GONE)
     if isinstance(exc, Exit):
         outcome = SET_ASIDE if exc.exit_code == QUARANTINE_EXIT else family_of_code(exc.exit_code)
         return Ending(exc.exit_code, outcome, recording.message)

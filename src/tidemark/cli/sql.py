@@ -1,12 +1,10 @@
 """The command `sql`: ask the warehouse or the lake by hand."""
 
 import itertools
-import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,15 +13,15 @@ from tidemark.cli.options import Invocation, invocation
 from tidemark.cli.output import UNLIMITED, out, print_json, shown_count
 from tidemark.cli.progress import waiting
 from tidemark.disclosure import visible
-from tidemark.errors import ConfigError, TransientError
+from tidemark.errors import ConfigError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from tidemark.answers import Answer, AnswerColumn, Row
 
 SHOWN_ROWS = 1_000
 FROM_STDIN = "-"
-# As a shell reports a command whose reader is gone.
-READER_GONE = 128 + 13
 # What a field of CSV that holds any of these is quoted for; some readers drop blanks at its ends.
 QUOTED = re.compile(r'[,"\r\n]|^\s|\s$')
 
@@ -59,8 +57,7 @@ def sql(
         if called.as_json:
             print_json(_document(answer))
         elif as_csv:
-            with _written():
-                _print_csv(answer)
+            _print_csv(answer)
         else:
             _show(answer)
 
@@ -151,16 +148,3 @@ def _quoted(value: str) -> str:
     if value and not QUOTED.search(value):
         return value
     return '"' + value.replace('"', '""') + '"'
-
-
-@contextmanager
-def _written() -> Iterator[None]:
-    """Say in Tidemark's words that stdout cannot be written; a reader that has enough, such as head, is no error."""
-    try:
-        yield
-    except BrokenPipeError as exc:
-        # Python would write the rest at its end, and say that it cannot.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(READER_GONE) from exc
-    except OSError as exc:
-        raise TransientError(f"stdout cannot be written: {exc}", advice="make room for it, then run again") from exc

@@ -160,13 +160,9 @@ def _show(found: "Status") -> None:
 
     if found.health:
         _show_health(found.health)
-    table = new_table("place", "newest batch", "source as of", "rows", numbers=("newest batch", "rows"))
-    for name, place in (
-        ("change log", found.log),
-        ("star", found.processed),
-        ("warehouse", found.warehouse),
-    ):
-        table.add_row(name, str(place.batch or "-"), shown_time(place.captured_at), _rows(place))
+    table = new_table("place", "newest batch", "source as of", "rows", numbers=("newest batch",))
+    for name, place, which in found.counted:
+        table.add_row(name, str(place.batch or "-"), shown_time(place.captured_at), _rows(place, which))
     out().print(table)
     for name, place in (
         ("source", found.source),
@@ -225,5 +221,5 @@ def _quarantine(found: "Status") -> str:
     return f"{shown_count(sum(found.quarantine.values()))} rows set aside ({counts}): see tidemark quarantine list"
 
 
-def _rows(place: "Place") -> str:
-    return shown_count(sum(place.rows.values())) if place.rows else "-"
+def _rows(place: "Place", which: str) -> str:
+    return f"{shown_count(sum(place.rows.values()))} {which}" if place.rows else "-"

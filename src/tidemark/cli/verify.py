@@ -82,7 +82,8 @@ def _show(found: "Verification") -> None:
     if found.count:
         verdict = f"[bold red]{shown_count(found.count)} differences[/bold red]"
     elif skipped:
-        verdict = f"[yellow]no difference, but not verified: {'; '.join(skipped)}[/yellow]"
+        proven = "no difference in what was compared" if len(skipped) < len(found.edges) else "nothing was compared"
+        verdict = f"[yellow]{proven}; not compared: {'; '.join(skipped)}[/yellow]"
     else:
         verdict = "[green]no difference[/green]"
     out().print(f"{verdict} (batches: {places}; {found.seconds:.1f} s)", soft_wrap=True)
@@ -94,7 +95,7 @@ def _show_edge(edge: "Edge") -> None:
     from tidemark.verification.causes import LAWS  # noqa: PLC0415 -- as above
 
     if edge.skipped:
-        out().print(f"[bold]{edge.name}[/bold]: not verified", style="yellow")
+        out().print(f"[bold]{edge.name}[/bold]: not compared", style="yellow")
         out().print(Text(f"  {masked(edge.skipped)}{f': {edge.advice}' if edge.advice else ''}\n"), soft_wrap=True)
         return
     left, _, right = edge.name.partition(" = ")

@@ -22,6 +22,7 @@ from tidemark.dashboard.health import LAST_BATCHES, LAST_RUNS
 from tidemark.dashboard.pages import environment, render, static_file
 from tidemark.dashboard.problem import Problem, attempted
 from tidemark.dashboard.reader import Answer, Reader
+from tidemark.errors import TransientError
 from tidemark.runs.run import Run
 from tidemark.star.star_log import StarLog
 from tidemark.star.star_manifest import count_set_aside
@@ -59,11 +60,17 @@ class Summary:
         return self.batches[0] if self.batches else None
 
 
-def one_page(pipeline: "Pipeline", within: timedelta = WITHIN) -> str:
-    """Make the page; what cannot be asked within a time is said in its place."""
+def one_page(pipeline: "Pipeline", within: timedelta = WITHIN, *, needs_warehouse: bool = False) -> str:
+    """Make the page; what cannot be asked within a time is said in its place.
+
+    Raises:
+        TransientError: the warehouse cannot be asked, and `needs_warehouse` says that there shall be no page then.
+    """
     reader = Reader(lambda: pipeline.warehouse_url, within=within)
     try:
         summary = _summary(pipeline)
+        if needs_warehouse and summary.problem:
+            raise TransientError(summary.problem.message, advice=summary.problem.advice)
         figures, problem = attempted(lambda: figures_of(pipeline.star_model)[0])
         shown = [each for each in figures or () if "moment" not in each.filters] if summary.newest else []
 

@@ -50,4 +50,6 @@ def _write(pipeline: "Pipeline", within: timedelta | None) -> None:
     within = WITHIN if within is None else min(within, WITHIN)
     if within < LEAST:
         raise TransientError("no time was left for it")
-    pipeline.processed.publish(PAGE, one_page(pipeline, within).encode(), MEDIA_TYPE)
+    # A page that only says that the warehouse is away would take the place of one that says more.
+    page = one_page(pipeline, within, needs_warehouse=True)
+    pipeline.processed.publish(PAGE, page.encode(), MEDIA_TYPE)

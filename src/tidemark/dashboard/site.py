@@ -82,7 +82,7 @@ class Site:
             "page": mine[0].page,
             "away": away,
             "is_empty": newest == 0,
-            "cards": [self._card(each, chosen, is_patient=not self._is_live) for each in mine] if newest else [],
+            "cards": self._cards(mine, chosen) if newest else [],
             "chosen": chosen,
             "filters": offered,
             "has_dates": "dates" in used,
@@ -99,7 +99,8 @@ class Site:
         if found is None:
             raise MissingPageError(f"there is no figure {name!r}")
         chosen = read_chosen(query, [each.name for each in filters])
-        card = self._card(found, chosen, is_patient=True)
+        is_first = pages_of(figures)[found.page][0] is found
+        card = card_of(found, chosen, partial(self._answers.ask, is_first=is_first))
         if is_part:
             return render(self._templates, "figure.html", {"card": card})
         path = f"page/{slug(found.page)}"
@@ -210,6 +211,14 @@ class Site:
         if self._known is None or self._known[0] is not pipeline:
             self._known = pipeline, *figures_of(pipeline.model)
         return self._known[1], self._known[2]
+
+    def _cards(self, figures: Sequence[Figure], chosen: Chosen) -> list[dict[str, object]]:
+        """Gather the figures of a page; the browser asks for the first without waiting until it is seen."""
+        cards = [self._card(each, chosen, is_patient=not self._is_live) for each in figures]
+        if cards[0]["answer"] is None:
+            # From now on, since requests of one page arrive in any order.
+            self._answers.head_start.give()
+        return [{**card, "is_first": number == 0} for number, card in enumerate(cards)]
 
     def _card(self, figure: Figure, chosen: Chosen, *, is_patient: bool) -> dict[str, object]:
         """Gather what a figure shows; without patience only if its answer is known, so that the page opens at once."""

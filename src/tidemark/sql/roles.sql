@@ -73,6 +73,10 @@ alter default privileges in schema {schemas}, tidemark grant select on tables to
 -- To verify that the views show what they should.
 grant select on {views} to {role};
 
+-- name: dashboard_views
+-- The figures read the rows as they are now.
+grant select on {views} to {role};
+
 -- name: source_of_mirror
 -- What the polls of a mirror need of the source, and no more. Run it as the owner of the tables, or as a superuser.
 grant usage on schema {schemas} to {role};

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tidemark.answers import Answer, AnswerColumn, Position, Row, encoded, refused, require_one
+from tidemark.answers import Answer, AnswerColumn, Position, Row, encoded, refused, require_one, without_parameters
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_of_rows, told
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, StateError
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.engine_errors import is_of_broken_file
 from tidemark.lake.sqltext import Rows, names, select
@@ -35,6 +35,8 @@ ONLY_SELECTS = "only what reads is run here: select, from, values, describe, sum
 ALL_TABLES = '`tidemark sql --lake "show all tables"`'
 # A part of a name as DuckDB writes it, and where it says that a mistake is. A line that is too long begins with dots.
 PART = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
+# A function that reads files, or a file's name in the place of a table's. It decides which advice an error has.
+NAMES_FILES = re.compile(r"\b(read_\w+|\w+_scan|parquet_\w+)\s*\(|\b(from|join)\s+'", re.IGNORECASE)
 PLACE = re.compile(r"\n\nLINE (\d+): (?!\.\.\.)[^\n]*\n( *)\^")
 
 # A table's name, in lower case where names are compared, and what opens it: None if it has no rows yet.
@@ -60,7 +62,7 @@ def ask_lake(model: Model, ingestion: Objects, processed: Objects, statement: st
     tables: dict[Name, list[_Table]] = {}
     for table in (*_stars(model, processed), *_latest(model, ingestion)):
         tables.setdefault(tuple(part.lower() for part in table.place), []).append(table)
-    with open_engine([ingestion, processed]) as engine:
+    with _of_named_files(statement), open_engine([ingestion, processed]) as engine:
         with _refused(statement):
             _require_select(engine, statement)
             wanted = _wanted(engine, statement, tables)
@@ -71,6 +73,29 @@ def ask_lake(model: Model, ingestion: Objects, processed: Objects, statement: st
         columns = tuple(map(AnswerColumn, asked.columns, map(str, asked.types)))
         with _refused(None):
             yield Answer(columns, _rows(engine, asked))
+
+
+@contextmanager
+def _of_named_files(statement: str) -> Iterator[None]:
+    """Say of a statement that names files itself that it is those which cannot be read: no table needs to be mended."""
+    try:
+        yield
+    except StateError as exc:
+        # An error of the engine's is the cause; one about a table that was opened by its name has none of these.
+        if not (isinstance(exc.__cause__, _engine_error()) and NAMES_FILES.search(statement)):
+            raise
+        message = f"{WHAT} has no such files, or they do not fit together: {told(exc.__cause__)}"
+        advice = (
+            "name a table instead of files, such as fact_sales_order, or files of one table alone; if that table cannot"
+            " be read by its name either, it is damaged"
+        )
+        raise ConfigError(message, advice=advice) from exc
+
+
+def _engine_error() -> type[Exception]:
+    import duckdb  # noqa: PLC0415 -- loaded with the engine
+
+    return duckdb.Error
 
 
 def _stars(model: Model, processed: Objects) -> list[_Table]:
@@ -109,6 +134,7 @@ def _require_select(engine: Engine, statement: str) -> None:
     require_one(WHAT, len(found))
     if found[0].type != duckdb.StatementType.SELECT:
         raise refused(WHAT, "it is no SELECT", position=None, advice=ONLY_SELECTS)
+    without_parameters(WHAT, len(found[0].named_parameters))
 
 
 def _wanted(engine: Engine, statement: str, tables: Mapping[Name, Sequence[_Table]]) -> list[_Table]:

@@ -16,7 +16,17 @@ from psycopg.adapt import Loader
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from tidemark.answers import ONLY_READS, Answer, AnswerColumn, Position, Row, encoded, refused, require_one
+from tidemark.answers import (
+    ONLY_READS,
+    Answer,
+    AnswerColumn,
+    Position,
+    Row,
+    encoded,
+    refused,
+    require_one,
+    without_parameters,
+)
 from tidemark.disclosure import HOW_TO_SEE, are_values_shown, is_worded_by_a_function, told
 from tidemark.errors import TidemarkError, TransientError
 from tidemark.postgres.connection import connect, hides, translated, where
@@ -62,8 +72,7 @@ def _described(session: Session, what: str, text: bytes) -> tuple[AnswerColumn, 
     _checked(session.wait(generators.execute(connection)))
     connection.send_describe_prepared(b"")
     found = _checked(session.wait(generators.execute(connection)))
-    if found.nparams:
-        raise refused(what, "it has parameters such as $1", position=None, advice="write their values into it")
+    without_parameters(what, found.nparams)
     if not found.nfields:
         raise refused(what, "it gives no rows", position=None, advice=ONLY_READS)
     numbers = range(found.nfields)

@@ -16,6 +16,8 @@ ROLES: Mapping[Whose, str] = {
     "warehouse": "tidemark_loader",
     "dashboard": "tidemark_dashboard",
 }
+# Why each role reads the views.
+VIEWS: Mapping[Whose, str] = {"warehouse": "warehouse_views", "dashboard": "dashboard_views"}
 # What only roles that read are held to.
 LIMITS: Mapping[Whose, str] = {"source": "limits_of_source", "dashboard": "limits_of_dashboard"}
 
@@ -43,7 +45,7 @@ def _of_model(model: Model, database: Whose, role: sql.Identifier) -> list[sql.C
     rights = [query("roles", database, role=role, role_name=sql.Literal(ROLES[database]), tables=tables)]
     views = [sql.Identifier(each.name) for each in generated(model) if each.kind == "view"]
     # The functions as of a moment run with the rights of who calls them, and anybody may call them.
-    return rights + ([query("roles", "warehouse_views", role=role, views=_list(views))] if views else [])
+    return rights + ([query("roles", VIEWS[database], role=role, views=_list(views))] if views else [])
 
 
 def _of_mirror(model: Mirror, database: Whose, role: sql.Identifier) -> list[sql.Composed]:

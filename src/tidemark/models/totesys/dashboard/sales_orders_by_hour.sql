@@ -10,21 +10,31 @@
 with hours as (
     select
         orders.created_date,
-        extract(hour from orders.created_time) as hour,
+        cast(extract(hour from orders.created_time) as integer) as hour,
         count(*) as orders
     from fact_sales_order_current as orders
-    inner join dim_currency on orders.currency_id = dim_currency.currency_id
-    inner join dim_staff on orders.sales_staff_id = dim_staff.staff_id
     where
         orders.created_date between cast(%(first)s as date) and cast(%(last)s as date)
-        and (cast(%(currency)s as text) is null or dim_currency.currency_code = %(currency)s)
-        and (cast(%(department)s as text) is null or dim_staff.department_name = %(department)s)
+        and (
+            cast(%(currency)s as text) is null
+            or orders.currency_id = any(array(
+                select dim_currency.currency_id from dim_currency
+                where dim_currency.currency_code = %(currency)s
+            ))
+        )
+        and (
+            cast(%(department)s as text) is null
+            or orders.sales_staff_id = any(array(
+                select dim_staff.staff_id from dim_staff
+                where dim_staff.department_name = %(department)s
+            ))
+        )
     group by orders.created_date, hour
 )
 
 select
     dim_date.day_of_week || ' ' || left(dim_date.day_name, 3) as weekday,
-    cast(hours.hour as integer) as hour,
+    hours.hour,
     cast(sum(hours.orders) as bigint) as orders
 from hours
 inner join dim_date on hours.created_date = dim_date.date_id

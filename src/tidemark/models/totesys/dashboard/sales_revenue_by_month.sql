@@ -7,17 +7,38 @@
 -- series: currency
 -- filters: dates, currency, department
 -- note: Each currency in its own money; nothing is converted.
+with days as (
+    select
+        orders.created_date,
+        orders.currency_id,
+        sum(orders.units_sold * orders.unit_price) as revenue,
+        count(*) as orders
+    from fact_sales_order_current as orders
+    where
+        orders.created_date between cast(%(first)s as date) and cast(%(last)s as date)
+        and (
+            cast(%(currency)s as text) is null
+            or orders.currency_id = any(array(
+                select dim_currency.currency_id from dim_currency
+                where dim_currency.currency_code = %(currency)s
+            ))
+        )
+        and (
+            cast(%(department)s as text) is null
+            or orders.sales_staff_id = any(array(
+                select dim_staff.staff_id from dim_staff
+                where dim_staff.department_name = %(department)s
+            ))
+        )
+    group by orders.created_date, orders.currency_id
+)
+
 select
-    cast(date_trunc('month', orders.created_date) as date) as month,
+    cast(date_trunc('month', days.created_date) as date) as month,
     dim_currency.currency_code as currency,
-    sum(orders.units_sold * orders.unit_price) as revenue,
-    count(*) as orders
-from fact_sales_order_current as orders
-inner join dim_currency on orders.currency_id = dim_currency.currency_id
-inner join dim_staff on orders.sales_staff_id = dim_staff.staff_id
-where
-    orders.created_date between cast(%(first)s as date) and cast(%(last)s as date)
-    and (cast(%(currency)s as text) is null or dim_currency.currency_code = %(currency)s)
-    and (cast(%(department)s as text) is null or dim_staff.department_name = %(department)s)
+    sum(days.revenue) as revenue,
+    cast(sum(days.orders) as bigint) as orders
+from days
+inner join dim_currency on days.currency_id = dim_currency.currency_id
 group by month, currency
 order by month, currency;

@@ -10,12 +10,22 @@ with parties as (
         count(*) as orders,
         sum(orders.units_sold) as units
     from fact_sales_order_current as orders
-    inner join dim_currency on orders.currency_id = dim_currency.currency_id
-    inner join dim_staff on orders.sales_staff_id = dim_staff.staff_id
     where
         orders.created_date between cast(%(first)s as date) and cast(%(last)s as date)
-        and (cast(%(currency)s as text) is null or dim_currency.currency_code = %(currency)s)
-        and (cast(%(department)s as text) is null or dim_staff.department_name = %(department)s)
+        and (
+            cast(%(currency)s as text) is null
+            or orders.currency_id = any(array(
+                select dim_currency.currency_id from dim_currency
+                where dim_currency.currency_code = %(currency)s
+            ))
+        )
+        and (
+            cast(%(department)s as text) is null
+            or orders.sales_staff_id = any(array(
+                select dim_staff.staff_id from dim_staff
+                where dim_staff.department_name = %(department)s
+            ))
+        )
     group by orders.counterparty_id, orders.sales_staff_id
 )
 

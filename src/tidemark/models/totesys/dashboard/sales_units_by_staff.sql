@@ -6,17 +6,36 @@
 -- y: units
 -- filters: dates, currency, department
 -- note: The ten largest are drawn.
+with members as (
+    select
+        orders.sales_staff_id,
+        sum(orders.units_sold) as units,
+        count(*) as orders
+    from fact_sales_order_current as orders
+    where
+        orders.created_date between cast(%(first)s as date) and cast(%(last)s as date)
+        and (
+            cast(%(currency)s as text) is null
+            or orders.currency_id = any(array(
+                select dim_currency.currency_id from dim_currency
+                where dim_currency.currency_code = %(currency)s
+            ))
+        )
+        and (
+            cast(%(department)s as text) is null
+            or orders.sales_staff_id = any(array(
+                select dim_staff.staff_id from dim_staff
+                where dim_staff.department_name = %(department)s
+            ))
+        )
+    group by orders.sales_staff_id
+)
+
 select
     concat_ws(' ', dim_staff.first_name, dim_staff.last_name) as staff,
     dim_staff.department_name as department,
-    sum(orders.units_sold) as units,
-    count(*) as orders
-from fact_sales_order_current as orders
-inner join dim_currency on orders.currency_id = dim_currency.currency_id
-inner join dim_staff on orders.sales_staff_id = dim_staff.staff_id
-where
-    orders.created_date between cast(%(first)s as date) and cast(%(last)s as date)
-    and (cast(%(currency)s as text) is null or dim_currency.currency_code = %(currency)s)
-    and (cast(%(department)s as text) is null or dim_staff.department_name = %(department)s)
-group by dim_staff.staff_id, staff, department
-order by units desc, staff asc;
+    members.units,
+    members.orders
+from members
+inner join dim_staff on members.sales_staff_id = dim_staff.staff_id
+order by members.units desc, staff asc;
