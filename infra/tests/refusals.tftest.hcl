@@ -213,3 +213,13 @@ run "packages_without_the_authorities_that_the_functions_need" {
 
   expect_failures = [aws_s3_object.package]
 }
+
+run "a_database_that_athena_would_refuse" {
+  command = plan
+
+  variables {
+    catalog_database = "My-Lake"
+  }
+
+  expect_failures = [var.catalog_database]
+}

@@ -176,6 +176,19 @@ def test_two_tables_that_would_have_one_name_are_named() -> None:
         steps_for(DATABASE, "s3://b", entries, {})
 
 
+def test_what_glue_leaves_out_because_it_is_empty_is_no_difference() -> None:
+    columns = {"id": "INTEGER", "valid_from": "TIMESTAMP"}
+    entries = view_entries(DATABASE, "fact_x", "s3://b", columns, Versions(["id"], "id"))
+    there = {each.name: json.loads(json.dumps(each.input)) for each in entries}
+    for each in there.values():
+        del each["PartitionKeys"], each["StorageDescriptor"]["SerdeInfo"], each["StorageDescriptor"]["Location"]
+
+    assert {step.outcome for step in steps_for(DATABASE, "s3://b", entries, there)} == {"unchanged"}
+    there["fact_x_current"]["StorageDescriptor"]["Columns"].pop()
+    steps = steps_for(DATABASE, "s3://b", entries, there)
+    assert [step.name for step in steps if step.outcome == "updated"] == ["fact_x_current"]
+
+
 def test_the_sql_of_a_view_is_athenas_whatever_a_column_is_called() -> None:
     columns = {'a "quoted" {name}': "VARCHAR", "order": "TIMESTAMP WITH TIME ZONE", "valid_from": "TIMESTAMP"}
     columns |= {"is_deleted": "BOOLEAN", "number": "BIGINT", "price": "DECIMAL(10,2)"}

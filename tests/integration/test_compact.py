@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.kept import small_template
 from tests.support.library import LIBRARY, is_whole, library_template
+from tests.support.older_lake import older_tidemark
 from tests.support.pipeline import Rig, Row, clock, work
 from tests.support.postgres import Postgres
 from tidemark.compact import Compact, CompactReport
@@ -322,9 +324,13 @@ def test_a_table_that_a_run_changes_in_the_same_moment_is_left_for_the_next_time
     assert compact(rig).tables[SALES].rewritten == BATCHES
 
 
-def test_runs_and_compactions_at_once_lose_nothing(new_rig: Callable[..., Rig], postgres: Postgres) -> None:
-    rig = new_rig(library_template(postgres), model=str(LIBRARY))
-    rig.run()
+@pytest.mark.parametrize("is_older", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+def test_runs_and_compactions_at_once_lose_nothing(
+    new_rig: Callable[..., Rig], postgres: Postgres, *, is_older: bool
+) -> None:
+    with older_tidemark() if is_older else nullcontext():
+        rig = new_rig(library_template(postgres), model=str(LIBRARY))
+        rig.run()
     stop, failures = threading.Event(), []
 
     def compact_on_and_on() -> None:

@@ -54,13 +54,12 @@ def _step(entry: Entry, present: Mapping[str, Any] | None) -> Step:
 
 
 def _has(present: Any, wanted: Any) -> bool:  # noqa: ANN401 -- values of JSON
-    """Say whether what is there has all that is wanted; it may have more."""
+    """Say whether what is there has all that is wanted; it may have more, and Glue leaves out what is empty."""
     if isinstance(wanted, Mapping):
-        return isinstance(present, Mapping) and all(_has(present.get(name), value) for name, value in wanted.items())
+        return all(_has((present or {}).get(name), value) for name, value in wanted.items())
     if isinstance(wanted, list):
         found = present or []
         return len(found) == len(wanted) and all(map(_has, found, wanted))
-    # Glue leaves out what is empty.
     return bool(present == wanted or (not present and not wanted))
 
 
