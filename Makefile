@@ -46,7 +46,7 @@ test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses=2 $(ARGS) # each pytest would compile its plugins anew
 
 .PHONY: exhaustive
-exhaustive: $(VENV)/.dev $(VENV)/.package ## tests that repeat in other forms what `make test` proves (ARGS="-k kill")
+exhaustive: $(VENV)/.dev $(VENV)/.package .venv-peer-spark/.made .venv-peer-spark35/.made ## tests that repeat in other forms what `make test` proves (ARGS="-k kill")
 	@$(BIN)/pytest -m exhaustive --numprocesses=2 $(ARGS)
 
 .PHONY: unit
@@ -144,7 +144,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark peer-dlt peer-ingestr; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark peer-dlt peer-ingestr peer-spark peer-spark35; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -194,6 +194,14 @@ $(VENV)/.package: pyproject.toml src/tidemark/__init__.py $(VENV)/.runtime
 .venv-lock/.made: $(VENV)/.made
 	@$(VENV)/bin/python -m venv --clear .venv-lock
 	@.venv-lock/bin/python -m pip --quiet --disable-pip-version-check install pip-tools
+	@touch $@
+
+.venv-peer-%/.made: requirements/peer-%.txt requirements/build.txt $(VENV)/.made
+	@echo "installing Spark for the exhaustive tests (400 MB, once)"
+	@$(VENV)/bin/python -m venv --clear .venv-peer-$*
+	@.venv-peer-$*/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/build.txt
+	@.venv-peer-$*/bin/python -m pip --quiet --disable-pip-version-check install --no-build-isolation --require-hashes \
+		-r requirements/peer-$*.txt
 	@touch $@
 
 .venv-audit/.made: $(VENV)/.made

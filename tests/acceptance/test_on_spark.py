@@ -14,6 +14,7 @@ from tests.support.library import after_three_batches
 from tests.support.pipeline import Rig, clock
 from tests.support.quarantine import Story
 from tests.support.replay import Replay
+from tests.support.spark import spark_server
 from tidemark.errors import ConfigError, TransientError
 from tidemark.faults import EFFECTS
 from tidemark.lake.spark import SAIL, open_spark, started_sail
@@ -26,7 +27,7 @@ from tidemark.star.star_manifest import Processed
 from tidemark.transform import Transform
 
 # Where a run is killed; `make exhaustive` does so everywhere.
-POINTS = ("after-dimension-commit", "before-fact-commit", "before-processed-manifest")
+POINTS = ("before-fact-commit", "before-processed-manifest")
 ALL_POINTS = [
     f"{moment}-{name}"
     for name in EFFECTS
@@ -114,6 +115,17 @@ def test_an_engine_that_goes_in_the_middle_of_a_batch_is_made_good_by_the_next_r
     replace(transform, runs_on=SAIL).run()
 
     assert_same(library, other, is_done_again=True)
+
+
+@pytest.mark.exhaustive
+def test_a_server_of_spark_itself_gives_the_same_star(
+    replay: Replay, story: Story, library: Rig, tmp_path: Path
+) -> None:
+    with spark_server(tmp_path) as address:
+        assert_same(library, on(library, tmp_path / "library", address))
+        assert_same(replay.rig, on(replay.rig, tmp_path / "replay", address, DUCKDB))
+        by_duckdb = on(story.rig, tmp_path / "duckdb", DUCKDB)
+        assert_same(by_duckdb, on(story.rig, tmp_path / "spark", address))
 
 
 def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, server: str, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from tests.support.library import LIBRARY
+from tests.support.spark import VERSIONS, spark_without_connect
 from tidemark.cli import run
 from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
-from tidemark.lake.carrying import TRAPS, faults_of_carrying
+from tidemark.lake.carrying import TRAPS, carried_over, faults_of_carrying
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.spark import SAIL, Spark, open_spark, started_sail
 from tidemark.lake.spark_rows import made_rows
@@ -20,9 +21,11 @@ from tidemark.lake.sqltext import Rows, Select, listed, quoted, select
 from tidemark.log.columns import Column
 from tidemark.model import SourceTable
 from tidemark.model_reader import load_model
+from tidemark.model_source import read_source
 from tidemark.modelling.check import check
 from tidemark.modelling.edge_rows import edge_rows
-from tidemark.modelling.elsewhere import written
+from tidemark.modelling.elsewhere import Elsewhere, compare, written
+from tidemark.modelling.places import Places
 from tidemark.star.star_sql import typed
 
 CLINIC = LIBRARY.parent / "clinic"
@@ -135,6 +138,21 @@ def test_a_trap_differs_and_is_named_and_what_its_advice_says_is_the_same(
     assert is_same(edges, spark, f"select id, {meant} as v from edges")
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("version", VERSIONS)
+def test_spark_itself_gives_the_same_rows_and_falls_into_the_same_traps(edges: Engine, version: str) -> None:
+    model = load_model("totesys")
+    with spark_without_connect(version) as spark:
+        assert is_same(edges, spark, "select * from edges")
+        for trap, meant in TRAPPED:
+            assert not is_same(edges, spark, f"select id, {trap} as v from edges"), trap
+            assert is_same(edges, spark, f"select id, {meant} as v from edges"), meant
+        with open_engine([]) as engine:
+            compare(engine, spark, model, read_source(model.directory), Places(model), found := Elsewhere())
+
+    assert found == Elsewhere([], list(model.stars))
+
+
 def test_every_trap_is_tried() -> None:
     advice = {
         fault.advice
@@ -160,6 +178,19 @@ def test_what_cannot_be_carried_over_has_its_line(text: str, expected: tuple[int
     found = [(fault.line, fault.said) for fault in faults_of_carrying(text, {})]
 
     assert any(line == expected[0] and said.startswith(expected[1]) for line, said in found), found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'select * from parquet."/etc/passwd"',
+        "select * from edges, other",
+        "with other as (select 1 as a) select * from other, csv.edges",
+    ],
+)
+def test_nothing_is_carried_over_that_reads_something_else(text: str) -> None:
+    with pytest.raises(ValueError, match="which is none of its tables"):
+        carried_over(text, ["edges"])
 
 
 def test_the_select_of_every_model_gives_the_same_rows(new_database: Callable[..., str]) -> None:
@@ -234,7 +265,9 @@ def test_an_engine_that_is_gone_is_transient(edges: Engine) -> None:
             spark.made("select id from edges", files, edges.scratch)
 
 
-def test_errors_say_whose_they_are(edges: Engine, spark: Spark) -> None:
+def test_errors_say_whose_they_are_and_no_values(
+    edges: Engine, spark: Spark, capfd: pytest.CaptureFixture[str]
+) -> None:
     files = {"edges": edges.scratch / "edges.parquet"}
 
     with pytest.raises(ConfigError, match="does not understand the SELECT"):
@@ -242,3 +275,5 @@ def test_errors_say_whose_they_are(edges: Engine, spark: Spark) -> None:
     with pytest.raises(DataError, match="fails on a row") as raised:
         spark.made("select cast(words as date) as v from edges", files, edges.scratch)
     assert "abc" not in str(raised.value)
+    # The client of Spark logs an error with the row's values, if it is let.
+    assert capfd.readouterr().err == ""

@@ -39,17 +39,24 @@ class _Trap:
     advice: str
 
 
-def carried_over(select: str) -> str:
-    """Write a SELECT of DuckDB's in the SQL of Spark.
+def carried_over(select: str, tables: Collection[str]) -> str:
+    """Write a SELECT of DuckDB's, which reads nothing but `tables`, in the SQL of Spark.
+
+    DuckDB has seen what the SELECT reads. sqlglot may read it otherwise, so what it read is looked at again.
 
     Raises:
-        ValueError: sqlglot cannot; `faults_of_carrying` says where.
+        ValueError: sqlglot cannot, and `faults_of_carrying` says where; or it finds something else that is read.
     """
     try:
-        (carried,) = sqlglot.transpile(select, read=HERE, write=THERE, unsupported_level=ErrorLevel.RAISE)
+        tree = sqlglot.parse_one(select, read=HERE)
+        known = {name.lower() for name in [*tables, *(each.alias for each in tree.find_all(exp.CTE))]}
+        for table in tree.find_all(exp.Table):
+            is_function = isinstance(table.this, exp.Func)
+            if table.args.get("db") or not (is_function or table.name.lower() in known):
+                raise ValueError(f"it reads {table.sql(dialect=HERE)}, which is none of its tables")
+        return tree.sql(dialect=THERE, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as exc:
         raise ValueError(_first_line(exc)) from exc
-    return carried
 
 
 def faults_of_carrying(select: str, tables: Tables) -> Iterator[Fault]:

@@ -74,13 +74,13 @@ class Spark:
         target = folder / f"rows-{next(self._numbers):06d}"
         of = f" of {what}" if what else ""
         try:
-            carried = carried_over(select)
+            carried = carried_over(select, tables)
         except ValueError as exc:
             message = f"sqlglot cannot carry the SELECT{of} over to Spark: {exc}"
             raise ConfigError(message, advice=WHERE) from exc
         with self._translated(ConfigError, f"does not understand the SELECT{of}"):
             for name, file in tables.items():
-                self._session.sql(_view(name, file)).collect()
+                self._session.sql(view_of(name, file)).collect()
             rows = self._session.sql(carried)
             # Asking for this has the engine look up what the SELECT names. What it raises later is about rows.
             logger.debug("%s yields %s", self._what, rows.schema.names)
@@ -130,7 +130,8 @@ def _shown(exc: "PySparkException") -> str:
     return " ".join(without_values(str(exc).strip().partition("\n")[0]).split())
 
 
-def _view(name: str, file: Path) -> str:
+def view_of(name: str, file: Path) -> str:
+    """Write the statement of Spark's that makes a Parquet file readable by a name."""
     quoted = name.replace("`", "``")
     return f"create or replace temporary view `{quoted}` using parquet options (path '{_plain(file)}')"
 
@@ -154,6 +155,8 @@ def open_spark(address: str) -> Iterator[Spark]:
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession
 
+    # It would write each error of a row to standard error, with the row's values.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     with ExitStack() as opened:
         what = "Sail" if address == SAIL else "the Spark Connect server"
         url = opened.enter_context(started_sail())[0] if address == SAIL else address

@@ -73,11 +73,11 @@ def faults_elsewhere(engine: Engine, model: Model, columns: Columns, places: Pla
             for fault in faults_of_carrying(star.sql, reads)
         ]
     with open_spark(SAIL) as spark:
-        _compare(engine, spark, model, columns, places, found)
+        compare(engine, spark, model, columns, places, found)
     return found
 
 
-def _compare(engine: Engine, spark: Spark, model: Model, columns: Columns, places: Places, found: Elsewhere) -> None:
+def compare(engine: Engine, spark: Spark, model: Model, columns: Columns, places: Places, found: Elsewhere) -> None:
     """Run each SELECT on both engines over the same rows."""
     engine.seeds(model.seeds)
     days = written(engine, calendar_days(), {"date_id": "DATE"})

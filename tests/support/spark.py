@@ -1,0 +1,106 @@
+"""Spark itself, on a Java that is there: as a Spark Connect server, and without one as Tidemark's own seam sees it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tidemark.errors import ConfigError
+from tidemark.lake.carrying import carried_over
+from tidemark.lake.spark import CONF, Spark, view_of
+
+REPOSITORY = Path(__file__).parents[2]
+VERSIONS = ("spark35", "spark")
+PATIENCE_SECONDS = 120
+SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
+STARTED = re.compile(r"Spark Connect server started at: 127\.0\.0\.1:(\d+)")
+
+
+class SparkWithoutConnect(Spark):
+    """The same verb as `Spark` has, by a Spark that runs in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self._made = 0
+
+    def made(self, select: str, tables: Mapping[str, Path], folder: Path, what: str = "") -> list[Path]:
+        """Run a SELECT; see `Spark.made`."""
+        self._made += 1
+        target = folder / f"rows-{self._made}"
+        views = [view_of(name, file) for name, file in tables.items()]
+        job = {"statements": views, "select": carried_over(select, tables), "target": str(target)}
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        if error := json.loads(self._process.stdout.readline()):
+            raise ConfigError(f"{what}: {error}")
+        return sorted(target.glob("*.parquet"))
+
+
+def venv_of(version: str) -> Path:
+    """Give the venv of a Spark, which `make exhaustive` makes; skip the test without it or without Java."""
+    venv = REPOSITORY / f".venv-peer-{version}"
+    if not (venv / ".made").exists():
+        pytest.skip(f"there is no Spark in {venv.name}: make exhaustive installs it")
+    if shutil.which("java") is None:
+        pytest.skip("there is no Java: apt-get install openjdk-17-jre-headless")
+    return venv
+
+
+@contextmanager
+def spark_without_connect(version: str) -> Iterator[Spark]:
+    """Start a Spark."""
+    command = [str(venv_of(version) / "bin" / "python"), str(Path(__file__).with_name("spark_job.py"))]
+    with subprocess.Popen(  # noqa: S603 -- our own venv
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            assert process.stdin
+            process.stdin.write(json.dumps(CONF) + "\n")
+            process.stdin.flush()
+            yield SparkWithoutConnect(process)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def spark_server(folder: Path) -> Iterator[str]:
+    """Start a Spark Connect server, and give its address; it has what it writes of its own in `folder`."""
+    (home,) = venv_of("spark").glob("lib/python3*/site-packages/pyspark")
+    settings = {
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": "0",
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "2",
+    }
+    command = [str(home / "bin" / "spark-submit"), "--class", SERVER, "--master", "local[2]"]
+    command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+    log, environment = folder / "spark.log", {"SPARK_HOME": str(home), "PATH": os.defpath}
+    with (
+        log.open("w") as output,
+        subprocess.Popen(  # noqa: S603 -- as above
+            [*command, "spark-internal"], cwd=folder, env=environment, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            yield f"sc://127.0.0.1:{_port(process, log)}"
+        finally:
+            process.kill()
+
+
+def _port(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Give the port on which the server says that it listens."""
+    started = time.monotonic()
+    while not (found := STARTED.search(log.read_text("utf-8"))):
+        assert process.poll() is None, log.read_text("utf-8")[-2000:]
+        assert time.monotonic() - started < PATIENCE_SECONDS, "Spark did not start"
+        time.sleep(0.2)
+    return found[1]
