@@ -53,6 +53,10 @@ locals {
       errors = ["Lambda.ResourceNotFoundException"]
       advice = "The function is not there: somebody or something removed it. `terraform apply` makes it again, and the next run goes on from where the last one ended."
     }
+    TaskFailed = {
+      errors = ["TaskFailed"]
+      advice = "The task on Fargate could not be started, or was stopped before its command had ended. The text says why in AWS's own words: rights, the image, the network, memory or room on its disk (variable fargate)."
+    }
     Unexpected = {
       errors = []
       advice = "Tidemark does not know this error: its name and the text say whether AWS refused something (rights, limits) or Tidemark has a mistake (UnexpectedError). The log has the traceback."

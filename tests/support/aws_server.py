@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -244,6 +244,39 @@ def _prepare_policies() -> None:
     setattr(IAMPolicyStatement, "is_action_permitted", decided)  # noqa: B010 -- a method to mypy
 
 
+def _recased(value: object, change: Callable[[str], str]) -> Any:  # noqa: ANN401 -- JSON
+    """Change the first letter of each member's name, at every depth."""
+    if isinstance(value, dict):
+        return {change(name[:1]) + name[1:]: _recased(each, change) for name, each in value.items()}
+    return [_recased(each, change) for each in value] if isinstance(value, list) else value
+
+
+def _write_names_as_states_do() -> None:
+    """Let states name what ECS takes and gives with a capital letter, as on AWS: moto passes names on as they are."""
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: PLC0415
+        StateTaskServiceAwsSdk,
+    )
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_ecs import (  # noqa: PLC0415
+        StateTaskServiceEcs,
+    )
+
+    def recase(self: Any, value: Any, change: Callable[[str], str]) -> None:  # noqa: ANN401 -- moto's
+        if isinstance(value, dict) and self._get_boto_service_name() == "ecs":
+            named = _recased(value, change)
+            value.clear()
+            value.update(named)
+
+    def normalise(self: Any, parameters: Any, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        recase(self, parameters, str.lower)
+
+    def normalise_back(self: Any, response: Any, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        recase(self, response, str.upper)
+
+    for service in (StateTaskServiceEcs, StateTaskServiceAwsSdk):
+        setattr(service, "_normalise_parameters", normalise)  # noqa: B010 -- methods to mypy
+        setattr(service, "_normalise_response", normalise_back)  # noqa: B010
+
+
 def _fail_as_the_task() -> None:
     """Let a state fail with its task, as on AWS: moto's succeeds with the description of a task that failed."""
     from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails  # noqa: PLC0415 -- as above
@@ -294,6 +327,7 @@ def _fail_as_the_task() -> None:
 @functools.cache
 def _prepare_step_functions() -> None:
     """Shorten waits, and let an execution know its start as a text, as on AWS: moto's intrinsics fail on a datetime."""
+    _write_names_as_states_do()
     _fail_as_the_task()
     from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl  # noqa: PLC0415 -- as above
     from moto.stepfunctions.parser.backend import execution_worker  # noqa: PLC0415 -- as above
