@@ -171,7 +171,7 @@ def test_what_is_too_large_for_a_function_is_ingested_and_loaded_by_tasks(pipeli
     states = ("Ingest", *by_task["Ingest"], "Transform", "Load", *by_task["Load"], "Loaded")
     assert (ended.status, ended.states) == ("SUCCEEDED", states)
     assert ended.output["ingest"]["Payload"] == {"stage": "ingest", "batches": 0, "rows": 0, "rows_to_come": 0}
-    assert ended.output["load"]["Payload"]["rows_to_come"] == 1
+    assert ended.output["load"]["Payload"]["rows_to_come"] == ended.output["transform"]["Payload"]["rows"] > 0
     assert len(_units_sold(pipeline, 107)) == 2
     assert pipeline.execute("verify after tasks", {"verify": True}).states[-1] == "Verified"
     assert pipeline.mails() == []
