@@ -125,7 +125,7 @@ def _check(called: Invocation, name: str, *, for_spark: bool) -> None:
                 "problems": [asdict(problem) for problem in checked.problems],
                 "sampled": checked.sampled,
                 "not_asked": checked.failure.message if checked.failure else None,
-                "compared": checked.compared,
+                **({} if checked.compared is None else {"compared": checked.compared}),
             }
         )
     else:
