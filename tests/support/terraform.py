@@ -156,7 +156,7 @@ def _run(directory: Path, *arguments: str, variables: Mapping[str, str] | None =
     done = subprocess.run(  # noqa: S603 -- no shell
         command,
         cwd=directory,
-        env={**os.environ, **FOR_GO, **(variables or {})},  # noqa: TID251 -- for the child, as a shell would
+        env=_without_aws() | FOR_GO | dict(variables or {}),
         capture_output=True,
         text=True,
         check=False,
@@ -164,6 +164,11 @@ def _run(directory: Path, *arguments: str, variables: Mapping[str, str] | None =
     if done.returncode:
         raise TerraformError(f"terraform {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def _without_aws() -> dict[str, str]:
+    """Give the environment without what somebody's own AWS is reached by, such as AWS_CA_BUNDLE or a profile."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}  # noqa: TID251 -- as a shell
 
 
 def _binary() -> str:
@@ -213,7 +218,7 @@ def _running_provider(endpoint: str | None) -> Mapping[str, str]:
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 -- Terraform starts the same
             [binary, "-debug"],
-            env={**os.environ, **FOR_GO, **QUIET},  # noqa: TID251 -- for the child, as a shell would
+            env=_without_aws() | FOR_GO | QUIET,
             stdout=output,
             stderr=output,
         )
