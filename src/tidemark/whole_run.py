@@ -30,6 +30,7 @@ class Given(TypedDict, total=False):
     schemas: str
     include: str
     exclude: str
+    engine: str
     lag: str
     yield_after: str
     workers: str

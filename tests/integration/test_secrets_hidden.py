@@ -28,6 +28,7 @@ EVERY: dict[str, list[tuple[str, ...]]] = {
     "transform": [()],
     "load": [()],
     "status": [()],
+    "catalog": [("--dry-run",)],
     "backfill": [("--from", "2024-01-01", "--to", "2025-01-01"), ("--from", "soon", "--to", "later")],
     "verify": [(), ("--deep",)],
     "history": [("loan", "1"), ("loan", "no number"), ("nothing", "1")],

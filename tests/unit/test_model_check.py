@@ -142,7 +142,6 @@ def test_the_command_lists_the_mistakes_and_ends_with_2(model: Path, capsys: pyt
         "problems": [],
         "sampled": None,
         "not_asked": None,
-        "compared": None,
     }
     edit(model, "model.toml", 'driving = "loan"', 'driving = "lone"')
 

@@ -151,6 +151,27 @@ def open_spark(address: str) -> Iterator[Spark]:
         ConfigError: the extra is not installed.
         TransientError: the engine cannot be reached.
     """
+    with ExitStack() as opened:
+        opened.enter_context(_program_with_a_file())
+        yield opened.enter_context(_opened(address))
+
+
+@contextmanager
+def _program_with_a_file() -> Iterator[None]:
+    """Let the program have a file: PySpark takes one without, as of `python -c`, for its own doctests, and ends it."""
+    program = sys.modules["__main__"]
+    if hasattr(program, "__file__"):
+        yield
+        return
+    program.__file__ = "-c"
+    try:
+        yield
+    finally:
+        del program.__file__
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[Spark]:
     with needed_for("spark"):
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession
