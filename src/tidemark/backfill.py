@@ -150,8 +150,8 @@ class Backfill:
     ) -> dict[str, Reread]:
         columns = {name: _columns(table, poll.snapshot, head) for name, table in chosen.items()}
         found = {}
-        # Nobody knows how many of the rows lie in the range.
-        foresee(progress, "backfill", lambda: dict.fromkeys(chosen))
+        # Where no index helps, each table is gone through, however few of its rows lie in the range.
+        foresee(progress, "backfill", lambda: {name: head.tables[name].rows for name in chosen})
         for name, table in chosen.items():
             started = time.perf_counter()
             progress("backfill", name, 0, 0, 0.0, poll.batch)

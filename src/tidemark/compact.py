@@ -86,6 +86,15 @@ class _Place:
             return files_to_rewrite(files, wanted_bytes(files), self.last_batch, largest_bytes=MERGED_BYTES)
         return files_to_rewrite(files, VERSIONS_BYTES, self.last_batch)
 
+    def rows_to_write(self) -> int:
+        """Count the rows that a compaction writes anew."""
+        lake = open_table(self.objects, self.path)
+        if lake is None:
+            return 0
+        files = data_files(lake)
+        moved = files if lake.is_older else [file for each in self.rewrites(files) for file in each.files]
+        return sum(file.rows for file in moved)
+
 
 @dataclass(frozen=True)
 class Compact:
@@ -116,7 +125,7 @@ class Compact:
         tables = {}
         with open_engine([self.ingestion, self.processed], threads=1) as engine:
             places = list(self._places(loaded))
-            foresee(progress, "compact", lambda: dict.fromkeys(place.path for place in places))
+            foresee(progress, "compact", lambda: {place.path: place.rows_to_write() for place in places})
             observe(progress, engine.percent)
             for place in places:
                 started = time.perf_counter()

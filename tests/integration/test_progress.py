@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 
 from tests.support.pipeline import Rig, clock
+from tidemark.backfill import Backfill
 from tidemark.compact import Compact
 from tidemark.ingest import Ingest
 from tidemark.lake.engine import open_engine
@@ -93,6 +95,25 @@ def test_those_who_watch_are_told_of_the_warehouse_and_of_proofs(small_totesys: 
     of_rebuild = {f"warehouse: {name}": count for name, count in brought.items()}
     assert counted(told.so_far["rebuild"]) == told.foreseen["rebuild"] == of_rebuild
     assert told.done["compact"].keys() == told.foreseen["compact"].keys()
+
+
+def test_those_who_watch_are_told_what_a_compaction_and_a_backfill_go_through(
+    small_totesys: Callable[..., Rig],
+) -> None:
+    rig, told = small_totesys(4), Recorder()
+    rows = {name: entry.rows for name, entry in rig.newest().tables.items()}
+    day = datetime(2024, 1, 1, tzinfo=UTC)
+
+    found = Compact(rig.model, rig.ingestion, rig.processed, clock, None).run(dry_run=True, progress=told)
+    Backfill(rig.model, rig.source_url, rig.ingestion, rig.pointer, clock).run(
+        day, day + timedelta(days=1), dry_run=True, progress=told
+    )
+
+    rewritten = {path for path, each in found.tables.items() if each.rewritten}
+    assert rewritten
+    assert {path for path, count in told.foreseen["compact"].items() if count} == rewritten
+    assert told.foreseen["backfill"] == {name: rows[name] for name, each in rig.model.sources.items() if each.moments}
+    assert told.done["backfill"].keys() == told.foreseen["backfill"].keys()
 
 
 def test_the_engine_says_how_far_a_statement_is() -> None:
