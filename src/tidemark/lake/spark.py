@@ -42,8 +42,8 @@ PLAIN_PATH = re.compile(r"[\w./@+-]+")
 # The states of gRPC that say nothing of the SELECT: the engine is gone, has no room, or has begun anew.
 GONE = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
 # Spark's own words for a session that another engine at the same address does not know.
-WHERE = "tidemark model check --engine spark says more, and TIDEMARK_ENGINE=duckdb does without Spark"
 LOST = ("INVALID_HANDLE", "SESSION_CLOSED", "SESSION_NOT_FOUND", "OPERATION_NOT_FOUND")
+WHERE = "tidemark model check --engine spark says more, and TIDEMARK_ENGINE=duckdb does without Spark"
 
 
 class Spark:
@@ -153,7 +153,20 @@ def open_spark(address: str) -> Iterator[Spark]:
     """
     with ExitStack() as opened:
         opened.enter_context(_program_with_a_file())
-        yield opened.enter_context(_opened(address))
+        with needed_for("spark"):
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+            from pyspark.sql.connect.session import SparkSession
+
+        # It would write each error of a row to standard error, with the row's values.
+        logging.getLogger("SQLQueryContextLogger").disabled = True
+        what = "Sail" if address == SAIL else "the Spark Connect server"
+        url = opened.enter_context(started_sail())[0] if address == SAIL else address
+        session = SparkSession.builder.remote(url).create()
+        opened.callback(session.stop)
+        session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
+        spark = Spark(session, what)
+        spark.set(CONF)
+        yield spark
 
 
 @contextmanager
@@ -168,25 +181,6 @@ def _program_with_a_file() -> Iterator[None]:
         yield
     finally:
         del program.__file__
-
-
-@contextmanager
-def _opened(address: str) -> Iterator[Spark]:
-    with needed_for("spark"):
-        from pyspark.sql.connect.client.retries import DefaultPolicy
-        from pyspark.sql.connect.session import SparkSession
-
-    # It would write each error of a row to standard error, with the row's values.
-    logging.getLogger("SQLQueryContextLogger").disabled = True
-    with ExitStack() as opened:
-        what = "Sail" if address == SAIL else "the Spark Connect server"
-        url = opened.enter_context(started_sail())[0] if address == SAIL else address
-        session = SparkSession.builder.remote(url).create()
-        opened.callback(session.stop)
-        session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
-        spark = Spark(session, what)
-        spark.set(CONF)
-        yield spark
 
 
 @contextmanager

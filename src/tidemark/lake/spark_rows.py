@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
@@ -24,6 +25,9 @@ from tidemark.lake.sqltext import (
     select,
 )
 from tidemark.lake.wide_rows import FEWEST_ROWS, is_wide
+
+if TYPE_CHECKING:
+    from tidemark.lake.carrying import Fault
 
 logger = logging.getLogger(__name__)
 DUCKDB = "duckdb"
@@ -48,14 +52,19 @@ def spark_beside(engine: Engine, address: str) -> Iterator[Spark | None]:
 
 def require_same_meaning(statement: str, tables: Mapping[str, Mapping[str, str]], what: str) -> None:
     """Raise ConfigError if a SELECT is known to mean something else in Spark; `tables` has DuckDB types by column."""
+    faults = _faults(statement, tuple((name, tuple(of.items())) for name, of in tables.items()))
+    if faults:
+        problems = [f"the SELECT of {what}, line {each.line}: {each.said}" for each in faults]
+        raise ConfigError.of(problems, advice=WHERE)
+
+
+@cache
+def _faults(statement: str, tables: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]) -> "tuple[Fault, ...]":
+    """Find the faults once: each part of a batch's changes has the SELECT run."""
     with needed_for("spark"):
         from tidemark.lake.carrying import faults_of_carrying  # noqa: PLC0415 -- an extra
 
-    problems = [
-        f"the SELECT of {what}, line {each.line}: {each.said}" for each in faults_of_carrying(statement, tables)
-    ]
-    if problems:
-        raise ConfigError.of(problems, advice=WHERE)
+    return tuple(faults_of_carrying(statement, {name: dict(of) for name, of in tables}))
 
 
 def made_rows(

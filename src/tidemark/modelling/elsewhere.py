@@ -31,7 +31,7 @@ from tidemark.modelling.places import Places
 from tidemark.modelling.problem import Problem
 from tidemark.modelling.select_files import yielded
 from tidemark.star.passing import seen_by
-from tidemark.star.selects import tree_of
+from tidemark.star.selects import may_read, tree_of
 from tidemark.star.star_sql import typed
 
 CALENDAR = "calendar"
@@ -116,7 +116,7 @@ def _difference(engine: Engine, spark: Spark, star: StarTable, model: Model, pla
         with engine.working_tables() as tables:
             mine = tables.of(Select(star.sql))
             try:
-                theirs = tables.of(made_rows(engine, spark, star.sql, _read(star, model), tables))
+                theirs = tables.of(made_rows(engine, spark, star.sql, may_read(star, model.seeds), tables))
             except (ConfigError, DataError, duckdb.Error) as exc:
                 said = exc.message if isinstance(exc, ConfigError | DataError) else told(exc)
                 line = _failing(engine, spark, star, model, places)
@@ -136,7 +136,7 @@ def _failing(engine: Engine, spark: Spark, star: StarTable, model: Model, places
         try:
             with engine.working_tables() as tables:
                 if alone:
-                    tables.of(made_rows(engine, spark, alone, _read(star, model), tables))
+                    tables.of(made_rows(engine, spark, alone, may_read(star, model.seeds), tables))
         except (ConfigError, DataError, duckdb.Error):
             failing.append(line)
     return failing[0] if len(failing) == 1 else places.at_byte(f"{star.path}.sql", star.sql, 0)
@@ -146,10 +146,6 @@ def _lines(engine: Engine, star: StarTable, places: Places) -> dict[str, int]:
     """Give the line of each column that a SELECT yields."""
     columns = yielded(tree_of(engine, star)) or ()
     return {name: places.at_byte(f"{star.path}.sql", star.sql, byte) for name, byte in columns}
-
-
-def _read(star: StarTable, model: Model) -> list[str]:
-    return [*star.reads, *model.seeds, *([CALENDAR] if star.kind == CALENDAR else [])]
 
 
 def _differing(

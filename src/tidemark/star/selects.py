@@ -5,7 +5,7 @@ tree lets the error name the function or the table before anything runs, and sho
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from tidemark.errors import ConfigError
@@ -43,6 +43,11 @@ def tree_of(engine: Engine, star: StarTable) -> Mapping[str, Any]:
     return tree
 
 
+def may_read(star: StarTable, seeds: Iterable[str]) -> list[str]:
+    """Name what a star table's SELECT may read: its source tables, the model's seeds, and a calendar's days."""
+    return [*star.reads, *seeds, *([star.kind] if star.kind == "calendar" else [])]
+
+
 def faults_of_reach(engine: Engine, model: Model, star: StarTable) -> list[str]:
     """Say what a star table's SELECT may not do and does."""
     tree = tree_of(engine, star)
@@ -51,12 +56,11 @@ def faults_of_reach(engine: Engine, model: Model, star: StarTable) -> list[str]:
     if tree["error"] or len(tree["statements"]) != 1:
         return ["is not one SELECT: expected no other statement, and a PIVOT that names its values (in …)"]
     nodes = list(_nodes(tree))
-    may_read = [*star.reads, *model.seeds, *(["calendar"] if star.kind == "calendar" else [])]
-    return list(dict.fromkeys(_faults(nodes, may_read)))
+    return list(dict.fromkeys(_faults(nodes, may_read(star, model.seeds))))
 
 
-def _faults(nodes: Collection[Mapping[str, Any]], may_read: Collection[str]) -> Iterator[str]:
-    known = {name.lower() for name in [*may_read, *map(str, _names_within(nodes))]}
+def _faults(nodes: Collection[Mapping[str, Any]], readable: Collection[str]) -> Iterator[str]:
+    known = {name.lower() for name in [*readable, *map(str, _names_within(nodes))]}
     for node in nodes:
         kind = node.get("type")
         if kind == "TABLE_FUNCTION":
@@ -66,7 +70,7 @@ def _faults(nodes: Collection[Mapping[str, Any]], may_read: Collection[str]) -> 
         elif kind == "FUNCTION" and str(node.get("function_name")).lower() in OUTSIDE:
             yield f"calls {node['function_name']}(), which reaches outside of its tables"
         elif kind == "BASE_TABLE" and str(node["table_name"]).lower() not in known:
-            yield f"reads {node['table_name']!r}, and it may read only its own tables and seeds: {', '.join(may_read)}"
+            yield f"reads {node['table_name']!r}, and it may read only its own tables and seeds: {', '.join(readable)}"
         elif kind == "SHOW_REF":
             yield "asks by SHOW, DESCRIBE or SUMMARIZE what the engine has"
 

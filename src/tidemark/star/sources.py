@@ -35,6 +35,7 @@ from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star.passing import seen_by
+from tidemark.star.selects import may_read
 from tidemark.star.star_sql import gone, typed, unreadable
 
 BRING_UP = "run tidemark ingest, which brings it up to date; if it still does not, tidemark rebuild latest"
@@ -140,8 +141,7 @@ class SourceTables:
         if self.spark:
             seen = {name: {column.name: column.typed for column in of} for name, of in self.seen_by(star).items()}
             require_same_meaning(star.sql, seen, star.name)
-        reads = [*star.reads, *self.seeds, *([star.kind] if star.kind == "calendar" else [])]
-        return made_rows(self.engine, self.spark, star.sql, reads, tables)
+        return made_rows(self.engine, self.spark, star.sql, may_read(star, self.seeds), tables)
 
     def present(self, star: StarTable, instead: Mapping[str, Rows], *, filled: bool = False) -> None:
         """Make the views that a star table's SELECT reads.
