@@ -5,7 +5,7 @@ it finds, and the versions before keep theirs.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -35,59 +35,49 @@ def whole_table(
         metadata: what else the commit says.
         same_rows: whether the files hold the same rows as those before.
     """
-    moments = [delta.history(1)[0].get("timestamp", 0), *(action.modification_time for action in added)]
-    actions = _actions(delta, schema, added, transactions, metadata, max(moments), has_changes=not same_rows)
-    return "".join(json.dumps(action) + "\n" for action in actions).encode()
-
-
-def _actions(  # noqa: PLR0913 -- all that a commit says
-    delta: DeltaTable,
-    schema: Schema,
-    added: Sequence[AddAction],
-    transactions: Mapping[str, int],
-    metadata: Mapping[str, str],
-    moment: int,
-    *,
-    has_changes: bool,
-) -> Iterator[dict[str, Any]]:
+    moment = max([delta.history(1)[0].get("timestamp", 0), *(action.modification_time for action in added)])
+    table, files = delta.metadata(), delta.get_add_actions(flatten=True)
     operation = {"operation": "WRITE", "operationParameters": {"mode": "Overwrite"}, "engineInfo": "tidemark"}
-    yield {"commitInfo": {"timestamp": moment, **operation, **metadata}}
-    yield {"protocol": PROTOCOL}
-    table = delta.metadata()
-    yield {
-        "metaData": {
-            "id": table.id,
-            "name": table.name,
-            "description": table.description,
-            "format": {"provider": "parquet", "options": {}},
-            "schemaString": schema.to_json(),
-            "partitionColumns": [],
-            "createdTime": table.created_time,
-            "configuration": table.configuration,
-        }
+    about = {
+        "id": table.id,
+        "name": table.name,
+        "description": table.description,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema.to_json(),
+        "partitionColumns": [],
+        "createdTime": table.created_time,
+        "configuration": table.configuration,
     }
-    for name, version in transactions.items():
-        yield {"txn": {"appId": name, "version": version}}
-    files = delta.get_add_actions(flatten=True)
-    for path, size_bytes in zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True):
-        yield {
-            "remove": {
-                "path": quote(path),
-                "dataChange": has_changes,
-                "deletionTimestamp": moment,
-                "extendedFileMetadata": True,
-                "partitionValues": {},
-                "size": size_bytes,
+    actions: list[dict[str, Any]] = [
+        {"commitInfo": {"timestamp": moment, **operation, **metadata}},
+        {"protocol": PROTOCOL},
+        {"metaData": about},
+        *({"txn": {"appId": name, "version": version}} for name, version in transactions.items()),
+        *(
+            {
+                "remove": {
+                    "path": quote(path),
+                    "dataChange": not same_rows,
+                    "deletionTimestamp": moment,
+                    "extendedFileMetadata": True,
+                    "partitionValues": {},
+                    "size": size_bytes,
+                }
             }
-        }
-    for action in added:
-        yield {
-            "add": {
-                "path": quote(action.path),
-                "partitionValues": {},
-                "size": action.size,
-                "modificationTime": action.modification_time,
-                "dataChange": has_changes,
-                "stats": action.stats,
+            for path, size_bytes in zip(files["path"].to_pylist(), files["size_bytes"].to_pylist(), strict=True)
+        ),
+        *(
+            {
+                "add": {
+                    "path": quote(action.path),
+                    "partitionValues": {},
+                    "size": action.size,
+                    "modificationTime": action.modification_time,
+                    "dataChange": not same_rows,
+                    "stats": action.stats,
+                }
             }
-        }
+            for action in added
+        ),
+    ]
+    return "".join(json.dumps(action) + "\n" for action in actions).encode()

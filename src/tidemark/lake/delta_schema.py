@@ -23,6 +23,7 @@ DELTA_TYPES = {
     "DOUBLE": "double",
     "TIMESTAMP WITH TIME ZONE": "timestamp",
 }
+KINDS = {delta_type: kind for kind, delta_type in DELTA_TYPES.items()}
 NAIVE = "TIMESTAMP"
 # What the field of such a column says of itself; no other reader looks at it.
 NAIVE_MARK = {"tidemark.type": "timestamp without time zone"}
@@ -62,8 +63,7 @@ def _kind_of(field: Field) -> str:
     found = str(getattr(field.type, "type", field.type))
     if found == NAIVE_TYPE or NAIVE_MARK.items() <= field.metadata.items():
         return NAIVE
-    kinds = {delta_type: kind for kind, delta_type in DELTA_TYPES.items()}
-    return kinds.get(found) or found.upper().replace(" ", "")
+    return KINDS.get(found) or found.upper().replace(" ", "")
 
 
 def _delta_type(kind: str) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction
 
 
-def renew(engine: Engine, lake: LakeTable, *, statistics: Sequence[str], now_milliseconds: int) -> int:
-    """Write a table anew in the present form, and return how many files it had; see `write_file` for the arguments.
+def renew(engine: Engine, lake: LakeTable, *, statistics: Sequence[str], now_milliseconds: int) -> None:
+    """Write a table anew in the present form; see `write_file` for the arguments.
 
     A file of a batch stays one, because a batch that is done again finds its own files by their names.
 
@@ -45,4 +45,3 @@ def renew(engine: Engine, lake: LakeTable, *, statistics: Sequence[str], now_mil
         message = f"{lake.path}: {before} rows in {len(files)} files became {after} rows in the new ones"
         raise StateError(message, advice="nothing was changed; tidemark verify shows what is wrong", table=lake.path)
     renewed.overwrite(added, batch=lake.batch, metadata=model_of(lake), same_rows=True)
-    return len(files)
