@@ -16,12 +16,21 @@ locals {
     )
   } if var.fargate != null }
 
-  cluster_arn       = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${var.name}"
-  task_definitions  = { for stage, task in local.tasks : stage => "arn:${local.partition}:ecs:${local.region}:${local.account_id}:task-definition/${task.name}" }
-  task_log_groups   = { for stage, task in local.tasks : stage => "/aws/ecs/${task.name}" }
-  task_log_arns     = { for stage, name in local.task_log_groups : stage => "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}" }
-  task_log_links    = { for stage, task in local.tasks : stage => "${local.console}/cloudwatch/home?region=${local.region}#logsV2:log-groups/log-group/$252Faws$252Fecs$252F${task.name}" }
-  account_condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+  cluster_arn      = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${var.name}"
+  task_definitions = { for stage, task in local.tasks : stage => "arn:${local.partition}:ecs:${local.region}:${local.account_id}:task-definition/${task.name}" }
+  task_log_groups  = { for stage, task in local.tasks : stage => "/aws/ecs/${task.name}" }
+  task_log_arns    = { for stage, name in local.task_log_groups : stage => "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}" }
+  task_log_links   = { for stage, task in local.tasks : stage => "${local.log_link}ecs$252F${task.name}" }
+  # Who may take on a role of the tasks.
+  task_trust = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "ecs-tasks.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+    }]
+  })
 
   # The repository of an image in ECR, which the tasks must be allowed to read; none for an image from elsewhere.
   image_repositories = var.fargate == null ? [] : [
@@ -72,12 +81,9 @@ resource "aws_cloudwatch_log_group" "task" {
 resource "aws_iam_role" "task" {
   for_each = local.tasks
 
-  name        = "${local.global_name}-${each.key}-task"
-  description = "What the task ${each.value.name} may do: the same as the function."
-  assume_role_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole", Condition = local.account_condition }]
-  })
+  name               = "${local.global_name}-${each.key}-task"
+  description        = "What the task ${each.value.name} may do: the same as the function."
+  assume_role_policy = local.task_trust
 }
 
 resource "aws_iam_role_policy" "task" {
@@ -91,12 +97,9 @@ resource "aws_iam_role_policy" "task" {
 resource "aws_iam_role" "tasks" {
   count = var.fargate == null ? 0 : 1
 
-  name        = "${local.global_name}-tasks"
-  description = "What Fargate itself may do to start a task of ${var.name}."
-  assume_role_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Principal = { Service = "ecs-tasks.amazonaws.com" }, Action = "sts:AssumeRole", Condition = local.account_condition }]
-  })
+  name               = "${local.global_name}-tasks"
+  description        = "What Fargate itself may do to start a task of ${var.name}."
+  assume_role_policy = local.task_trust
 }
 
 resource "aws_iam_role_policy" "tasks" {

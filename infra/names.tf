@@ -45,9 +45,7 @@ locals {
   }[local.partition]
   console = "https://${local.region}.${local.console_domain}"
   # The console wants a log group's name encoded twice, with $ for %.
-  log_links = {
-    for key, name in local.function_names :
-    key => "${local.console}/cloudwatch/home?region=${local.region}#logsV2:log-groups/log-group/$252Faws$252Flambda$252F${name}"
-  }
+  log_link       = "${local.console}/cloudwatch/home?region=${local.region}#logsV2:log-groups/log-group/$252Faws$252F"
+  log_links      = { for key, name in local.function_names : key => "${local.log_link}lambda$252F${name}" }
   dashboard_link = "${local.console}/cloudwatch/home?region=${local.region}#dashboards:name=${local.global_name}"
 }

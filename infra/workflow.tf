@@ -109,7 +109,7 @@ locals {
       MaxAttempts     = var.retry_attempts
     }]
     from_rows = try(var.fargate.from_rows, null)
-    families  = { for family, code in local.exit_codes : family => code }
+    families  = local.exit_codes
   })
 }
 
