@@ -3,37 +3,29 @@
 import html
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psycopg
 import pytest
-from psycopg.sql import SQL
 
-from tests.support.dashboard import Reply, get, serving, wiring
-from tests.support.kept import database_of, small_totesys
+from tests.support.dashboard import Reply, get, only_asked, serving, wiring
+from tests.support.kept import small_totesys
 from tests.support.mirror import mirror_rig
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
-from tidemark.dashboard.answers import Answers
 from tidemark.dashboard.cards import runnable
 from tidemark.dashboard.export import export_pages
-from tidemark.dashboard.figures import Figure, read_figures
-from tidemark.dashboard.filters import Chosen, read_chosen
+from tidemark.dashboard.figures import read_figures
+from tidemark.dashboard.filters import read_chosen
 from tidemark.dashboard.one_page import one_page
 from tidemark.dashboard.published import PAGE, publish
-from tidemark.dashboard.reader import SESSIONS, Reader
-from tidemark.errors import ConfigError, TransientError
 from tidemark.mirror import Scope
-from tidemark.pipeline import Pipeline, utc_now
-from tidemark.postgres.queries import query
+from tidemark.pipeline import Pipeline
 from tidemark.warehouse.roles import ROLES, role_sql
 
 if TYPE_CHECKING:
@@ -49,9 +41,8 @@ def kept(
 ) -> Iterator[tuple[Rig, str]]:
     """One pipeline for all tests that only ask, and where it lies."""
     place = str(tmp_path_factory.mktemp("dashboard") / "lake")
-    rig = kept_pipelines.copy(f"totesys after {BATCHES} batches", small_totesys(BATCHES), place)
-    yield rig, place
-    postgres.drop(database_of(rig.warehouse_url))
+    with only_asked(kept_pipelines, postgres, place, BATCHES) as rig:
+        yield rig, place
 
 
 @pytest.fixture
@@ -369,39 +360,6 @@ def test_a_token_is_asked_for_once_and_kept_in_a_cookie(make: Callable[[], Pipel
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "with gone as (delete from fact_payment returning 1) select * from gone",
-        "select 1; commit; delete from fact_payment; select 1",
-        # What tells statements apart before they are sent knows no texts with escapes.
-        r"select E'\''; commit; delete from fact_payment; select 'x'",
-        "delete from fact_payment",
-    ],
-)
-def test_a_figure_cannot_write(statement: str, rig: Rig) -> None:
-    with closing(Reader(lambda: rig.warehouse_url)) as reader, pytest.raises(ConfigError, match="cannot run the SEL"):
-        reader.ask(SQL(statement))
-    assert rig.count("fact_payment") > 0
-
-
-def test_no_page_keeps_another_from_the_warehouse_or_the_dashboard_from_its_end(rig: Rig) -> None:
-    reader = Reader(lambda: rig.warehouse_url)
-    with ThreadPoolExecutor() as executor:
-        slow = [executor.submit(reader.ask, SQL("select pg_sleep(60)")) for _ in range(SESSIONS)]
-        sleeping = "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
-        while len(rig.warehouse(sleeping)) < SESSIONS:
-            time.sleep(0.01)
-        with pytest.raises(TransientError, match="as many questions in hand"):
-            reader.ask(SQL("select 1"))
-
-        reader.close()
-
-        assert [type(each.exception()) for each in slow] == [TransientError] * SESSIONS
-    with pytest.raises(TransientError, match="about to stop"):
-        reader.ask(SQL("select 1"))
-
-
 def test_the_one_page_stays_while_the_warehouse_is_away(rig: Rig, make: Callable[[], Pipeline], tmp_path: Path) -> None:
     place = str(tmp_path / "processed")
     away = wiring(rig, "unused", processed=place, warehouse_url="postgresql://nobody@127.0.0.1:1/none")
@@ -416,57 +374,11 @@ def test_the_one_page_stays_while_the_warehouse_is_away(rig: Rig, make: Callable
     assert "took so long that nothing more was asked" in one_page(make(), timedelta(seconds=0.001))
 
 
-def test_the_first_figure_has_the_warehouse_to_itself_for_a_moment_and_no_longer(rig: Rig) -> None:
-    def figure(name: str, seconds: float) -> Figure:
-        return Figure(name, name, "Page", f"select pg_sleep({seconds}), clock_timestamp() as ended, '{name}' as name")
-
-    def begun_and_ended(first_seconds: float) -> tuple[datetime, datetime]:
-        with closing(Reader(lambda: rig.warehouse_url)) as reader, ThreadPoolExecutor() as executor:
-            answers = Answers(reader, utc_now)
-            answers.newest_batch()
-            first = executor.submit(answers.ask, figure("first", first_seconds), Chosen(), is_first=True)
-            sleeping = "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
-            while not rig.warehouse(sleeping):
-                time.sleep(0.01)
-            other = executor.submit(answers.ask, figure("other", 0), Chosen())
-            return first.result().rows[0][1], other.result().rows[0][1]
-
-    quick, after = begun_and_ended(0.3)
-    slow, before = begun_and_ended(1.5)
-
-    assert after > quick
-    assert before < slow
-
-
 def test_a_number_that_no_batch_has_is_no_page(address: str) -> None:
     digits = "9" * 5000
 
     assert get(address, f"/lineage/batch/{digits}").status == 404
     assert get(address, f"/lineage?table=fact_payment&key=1&version={digits}").status == 200
-
-
-def test_a_statement_that_takes_too_long_ends(rig: Rig) -> None:
-    with (
-        closing(Reader(lambda: rig.warehouse_url, timedelta(milliseconds=50))) as reader,
-        pytest.raises(TransientError, match=r"did not answer within 0\.05 s"),
-    ):
-        reader.ask(SQL("select pg_sleep(5)"))
-
-
-def test_a_session_that_the_server_ended_is_replaced(rig: Rig) -> None:
-    with closing(Reader(lambda: rig.warehouse_url)) as reader:
-        (pid,) = reader.ask(SQL("select pg_backend_pid()")).rows[0]
-        rig.warehouse("select pg_terminate_backend(%s)", [pid])
-
-        assert reader.ask(query("dashboard", "newest_batch")).rows == ((BATCHES,),)
-
-
-def test_a_mistake_in_a_figure_is_said_and_no_traceback(rig: Rig) -> None:
-    reader = Reader(lambda: rig.warehouse_url)
-
-    for statement, said in (("selec 1", "cannot run the SELECT"), ("select %(x)s", "cannot be given its parameters")):
-        with pytest.raises(ConfigError, match=said):
-            reader.ask(SQL(statement), {"a": 1})
 
 
 def test_the_role_of_the_dashboard_reads_what_the_pages_need_and_no_more(kept: tuple[Rig, str]) -> None:

@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tests.support.kept import database_of, small_totesys
 from tests.support.pipeline import Rig
+from tests.support.postgres import Postgres
 from tidemark.dashboard.server import Server, listening, make_app
 from tidemark.pipeline import Pipeline, wire
 from tidemark.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.support.kept import KeptPipelines
 
 TIMEOUT_SECONDS = 30
 
@@ -62,3 +68,11 @@ def get(address: str, path: str = "/", **headers: str) -> Reply:
         return Reply(response.status, dict(response.getheaders()), response.read().decode())
     finally:
         connection.close()
+
+
+@contextmanager
+def only_asked(kept_pipelines: "KeptPipelines", postgres: Postgres, place: str, batches: int) -> Iterator[Rig]:
+    """Give a pipeline of totesys with some batches, for many tests that change nothing in it."""
+    rig = kept_pipelines.copy(f"totesys after {batches} batches", small_totesys(batches), place)
+    yield rig
+    postgres.drop(database_of(rig.warehouse_url))
