@@ -137,6 +137,11 @@ def told(exc: BaseException) -> str:
     return " ".join(text.partition("\n")[0].split())
 
 
+def told_with_kind(exc: BaseException) -> str:
+    """Give what is told of an error that nobody foresaw, with its kind before it."""
+    return f"{type(exc).__name__}: {told(exc)}"
+
+
 def is_of_rows(exc: BaseException) -> bool:
     """Say whether the text of an error may quote a row."""
     library = type(exc).__module__.partition(".")[0]

@@ -22,7 +22,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from tidemark.aws.metrics import put_report
 from tidemark.aws.recording import recorded
 from tidemark.aws.request import Request, read_request
-from tidemark.disclosure import told, traceback_of, visible
+from tidemark.disclosure import told_with_kind, traceback_of, visible
 from tidemark.errors import TidemarkError, family_of, mask_passwords
 from tidemark.pipeline import Pipeline, wire
 from tidemark.report import StageReport
@@ -83,10 +83,10 @@ class Invocation:
             **more,
         }
 
-    def left_to_a_task(self, rows: int) -> dict[str, Any] | None:
-        """Give what the function returns where so many rows are left to a task; None where it takes them itself."""
+    def left_to_a_task(self, count: Callable[[], int]) -> dict[str, Any] | None:
+        """Give what the function returns where as many rows as it counts are left to a task; None if it takes them."""
         from_rows = self.request.from_rows
-        if from_rows is None or rows < from_rows:
+        if from_rows is None or (rows := count()) < from_rows:
             return None
         self.logger.info("about %d rows are to come, and from %d on a task takes them", rows, from_rows)
         return {"batches": 0, "rows": 0, "rows_to_come": rows}
@@ -202,7 +202,7 @@ def _fail(stage: str, exc: Exception, context: LambdaContext, logger: Logger) ->
         raise family(failure_text(stage, exc.message, exc.advice, batch, link)) from None
     logger.error("%s: %s", stage, type(exc).__name__, extra={"exception": traceback_of(exc)})
     advice = "this is a mistake in Tidemark: please report it with the traceback, which the log has"
-    message = mask_passwords(f"{type(exc).__name__}: {told(exc)}")
+    message = mask_passwords(told_with_kind(exc))
     raise UnexpectedError(failure_text(stage, message, advice, batch, link)) from None
 
 

@@ -31,7 +31,7 @@ def _work(invocation: Invocation) -> dict[str, Any]:
     if request.verifies:
         return verified(invocation, pipeline.verify.source_latest)
     is_poll = not (request.span or request.rebuilds)
-    if is_poll and request.from_rows is not None and (left := invocation.left_to_a_task(pipeline.ingest.new_rows())):
+    if is_poll and (left := invocation.left_to_a_task(pipeline.ingest.new_rows)):
         return left
     report = _backfill(invocation, request.span) if request.span else pipeline.ingest.run(invocation.progress)
     rebuilt = rebuilt_if_asked(

@@ -34,9 +34,7 @@ def _work(invocation: Invocation) -> dict[str, Any]:
         return verified(
             invocation, partial(verify_warehouse, pipeline.star_model, pipeline.processed, pipeline.warehouse_url)
         )
-    request = invocation.request
-    is_load = not request.rebuilds
-    if is_load and request.from_rows is not None and (left := invocation.left_to_a_task(pipeline.load.rows_to_come())):
+    if not invocation.request.rebuilds and (left := invocation.left_to_a_task(pipeline.load.rows_to_come)):
         return left
     # First, because a load refuses tables that do not belong to the ledger.
     rebuilt = rebuilt_if_asked(

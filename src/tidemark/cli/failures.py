@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typer.exceptions import TyperException
 
 from tidemark.cli.output import err, masked, print_json
-from tidemark.disclosure import in_one_block, told, traceback_of
+from tidemark.disclosure import in_one_block, told_with_kind, traceback_of
 from tidemark.errors import ConfigError, TidemarkError, family_of
 
 UNEXPECTED = 1
@@ -39,7 +39,7 @@ def show_unexpected(exc: Exception, *, as_json: bool, verbose: bool) -> int:
     advice = "this is a mistake in Tidemark: please report it with the traceback"
     if not verbose:
         advice += ", which the same command with --verbose prints"
-    _show("unexpected", f"{type(exc).__name__}: {told(exc)}", advice, {}, as_json=as_json)
+    _show("unexpected", told_with_kind(exc), advice, {}, as_json=as_json)
     return UNEXPECTED
 
 

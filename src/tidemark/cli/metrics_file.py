@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemark.disclosure import told
+from tidemark.disclosure import told_with_kind
 from tidemark.errors import ConfigError, TidemarkError
 
 if TYPE_CHECKING:
@@ -57,5 +57,5 @@ def try_to_write_metrics(pipeline: "Pipeline", path: Path) -> None:
     try:
         write_metrics(pipeline, path)
     except Exception as exc:  # noqa: BLE001 -- whatever goes wrong here must not end a run that went well
-        text = str(exc) if isinstance(exc, TidemarkError) else f"the metrics: {type(exc).__name__}: {told(exc)}"
+        text = str(exc) if isinstance(exc, TidemarkError) else f"the metrics: {told_with_kind(exc)}"
         logger.warning("%s", text)

@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tidemark.disclosure import told
+from tidemark.disclosure import told_with_kind
 from tidemark.errors import TidemarkError, TransientError
 from tidemark.extras import needed_for
 from tidemark.report import StageReport
@@ -35,7 +35,7 @@ def publish(pipeline: "Pipeline", within: timedelta | None = None) -> str:
     try:
         _write(pipeline, within)
     except Exception as exc:  # noqa: BLE001 -- what was loaded is loaded, whatever goes wrong here
-        text = str(exc) if isinstance(exc, TidemarkError) else f"{type(exc).__name__}: {told(exc)}"
+        text = str(exc) if isinstance(exc, TidemarkError) else told_with_kind(exc)
         warning = f"the page of the dashboard could not be written: {text}"
         logger.warning("%s", warning)
         return warning

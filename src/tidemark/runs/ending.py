@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tidemark.disclosure import told, visible, with_no_values
+from tidemark.disclosure import told_with_kind, visible, with_no_values
 from tidemark.errors import (
     ConfigError,
     ContractError,
@@ -36,7 +36,7 @@ def ending_of(exc: BaseException) -> Ending:
     if isinstance(exc, TidemarkError):
         return Ending(exc.exit_code, family_of(exc).__name__, shown(exc.message))
     if isinstance(exc, Exception):
-        return Ending(1, UNEXPECTED, shown(mask_passwords(f"{type(exc).__name__}: {told(exc)}")))
+        return Ending(1, UNEXPECTED, shown(mask_passwords(told_with_kind(exc))))
     code = getattr(exc, "code", None)
     return ended_by_signal(code if isinstance(code, int) else 1)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tidemark.disclosure import told
+from tidemark.disclosure import told_with_kind
 from tidemark.errors import TidemarkError
 from tidemark.objects import Objects
 from tidemark.runs import beside_pointer
@@ -56,8 +56,7 @@ class Records:
             if is_warehouse_away or not self._kept_in_warehouse(run):
                 self._keep_beside(run)
         except Exception as exc:  # noqa: BLE001 -- whatever goes wrong here must not end a run that went well
-            text = exc.message if isinstance(exc, TidemarkError) else f"{type(exc).__name__}: {told(exc)}"
-            logger.warning("what this run did could not be recorded: %s", text)
+            logger.warning("what this run did could not be recorded: %s", _said(exc))
 
     def newest(self, limit: int = 100) -> list[Run]:
         """Give the newest runs, the newest first, out of both places; a place that cannot be read is left out."""
@@ -66,8 +65,7 @@ class Records:
             try:
                 found |= {run.id: run for run in read(limit)}
             except Exception as exc:  # noqa: BLE001 -- a record that somebody altered hides nothing of the places
-                text = exc.message if isinstance(exc, TidemarkError) else f"{type(exc).__name__}: {told(exc)}"
-                logger.info("the record of runs: %s", text)
+                logger.info("the record of runs: %s", _said(exc))
         return sorted(found.values(), key=lambda run: run.started_at, reverse=True)[:limit]
 
     def _kept_in_warehouse(self, run: Run) -> bool:
@@ -103,3 +101,7 @@ class Records:
             return []
         place = self.beside()
         return beside_pointer.newest(place.objects, place.folder, limit)
+
+
+def _said(exc: Exception) -> str:
+    return exc.message if isinstance(exc, TidemarkError) else told_with_kind(exc)
