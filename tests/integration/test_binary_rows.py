@@ -171,6 +171,20 @@ def test_a_file_that_is_gone_cut_or_altered_is_told(engine: Engine, tmp_path: Pa
             list(rows.blocks())
 
 
+def test_several_files_are_read_whole_however_they_are_grouped(
+    engine: Engine, lakes: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = lake_of(engine, lakes, [[EXTREMES[0]], [EXTREMES[1]], [NOTHING], [EXTREMES[0]]], COLUMNS)
+    together = BinaryRows(lake, {"big": "bigint", "words": "text"}, digests_of(lake))
+    apart = BinaryRows(lake, {"big": "bigint", "words": "text"}, digests_of(lake))
+    blocks = list(together.blocks())
+    monkeypatch.setattr("tidemark.star.copy_binary.GROUP_BYTES", 1)
+
+    assert sorted(apart.blocks()) == sorted(blocks)
+    assert together.rows == apart.rows == len(lake.files) == 4
+    assert together.size_bytes == apart.size_bytes == sum(map(len, blocks[1:-1]))
+
+
 def test_a_machine_without_room_for_a_copy_loads_lines(
     engine: Engine, lakes: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,10 +81,15 @@ class LakeTable:
         return self.delta.transaction_version(APPLICATION) or 0
 
     @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """Give the bytes of each data file by its name relative to the table's folder."""
+        actions = self.delta.get_add_actions(flatten=True)
+        return dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
+
+    @property
     def files(self) -> list[str]:
         """Name the data files, relative to the table's folder, in a fixed order."""
-        actions = self.delta.get_add_actions(flatten=True)
-        return sorted(actions["path"].to_pylist())
+        return sorted(self.sizes)
 
     def metadata(self) -> Mapping[str, str]:
         """Give the metadata of the last commit: among them `batch` and `model`."""
@@ -127,15 +132,11 @@ class LakeTable:
             # The table's files hold other types, so the change replaces all of them.
             self.overwrite(change.added, batch=batch, metadata=metadata)
             return
-        removed = set(change.removed)
-        actions = self.delta.get_add_actions(flatten=True)
-        sizes = (
-            dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)) if removed else {}
-        )
+        sizes = self.sizes if change.removed else {}
         now = max((action.modification_time for action in change.added), default=0)
         removals = [
             RemoveAction(path, data_change=not same_rows, deletion_timestamp=now, size=sizes[path], partition_values={})
-            for path in sorted(removed)
+            for path in sorted(set(change.removed))
         ]
         self._commit([*change.added, *removals], "append", self.delta.schema(), batch, metadata)
 

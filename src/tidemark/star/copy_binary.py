@@ -21,7 +21,7 @@ from tidemark.lake.sqltext import Condition, Expression, Select, listed, quoted
 from tidemark.lake.table import UNFIT_FOR_DELTA, LakeTable
 from tidemark.named_sql import filled
 from tidemark.objects import ObjectMissingError, measured, open_objects
-from tidemark.star.copy_lines import ADVICE, FIRST_DAY, LAST_DAY, LINE, MICROSECONDS, read
+from tidemark.star.copy_lines import ADVICE, FIRST_DAY, LAST_DAY, LINE, MICROSECONDS, ROWS_AT_ONCE, read
 
 logger = logging.getLogger(__name__)
 HEADER, TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
@@ -31,6 +31,10 @@ IS_PLAIN = "is_plain"
 TIME_CHARACTERS = len("HH:MM:SS.ffffff")
 # A numeric is a row of groups of four digits. So many groups, or so many digits as they are, fit into 64 bits.
 GROUP_DIGITS, GROUPS_PACKED, MOST_DIGITS = 4, 4, 18
+# So many bytes of files are read by one query: to plan one takes as long as some thousand rows.
+GROUP_BYTES = 64 << 20
+# Of more rows, as long as they are no more bytes, the next are composed while the server takes these.
+MOST_ROWS_AT_ONCE, BLOCK_BYTES = 8192, 4 << 20
 # The type in the warehouse that a column of the lake has there, without digits in parentheses.
 SAME_TYPES = {
     ("SMALLINT", "smallint"),
@@ -83,9 +87,9 @@ class BinaryRows:
         """
         rows = _rows(self.lake.columns, self.types)
         yield HEADER
-        for file, digest in self.digests.items():
-            with _verified(self.lake, file, digest) as copy:
-                for batch in read(copy, rows):
+        for files in _groups(self.digests, self.lake.sizes):
+            with _verified(self.lake, files) as copy:
+                for batch in read(copy, rows, self._rows_at_once()):
                     if not all(batch.column(IS_PLAIN).to_pylist()):
                         raise NoBinaryFormError
                     block = b"".join(batch.column(LINE).to_pylist())
@@ -94,16 +98,34 @@ class BinaryRows:
                     yield block
         yield TRAILER
 
+    def _rows_at_once(self) -> int:
+        """Say how many rows to compose at once, by how long they were so far."""
+        fitting = BLOCK_BYTES * self.rows // max(self.size_bytes, 1)
+        return max(ROWS_AT_ONCE, min(fitting, MOST_ROWS_AT_ONCE))
+
+
+def _groups(digests: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[dict[str, str]]:
+    """Cut files into groups of at most `GROUP_BYTES` each, or of one file; the first one is a group of its own."""
+    group: dict[str, str] = {}
+    room = 0
+    for file, digest in digests.items():
+        if group and sizes[file] > room:
+            yield group
+            group, room = {}, GROUP_BYTES
+        group[file] = digest
+        room -= sizes[file]
+    yield group
+
 
 @contextmanager
-def _verified(lake: LakeTable, file: str, digest: str) -> Iterator[LakeTable]:
-    """Copy a data file into a table of its own, and compare the copy with its digest.
+def _verified(lake: LakeTable, digests: Mapping[str, str]) -> Iterator[LakeTable]:
+    """Copy data files into a table of their own, and compare the copies with their digests.
 
-    Nobody else can write to the copy. So the bytes that are compared are those that are read.
+    Nobody else can write to the copies. So the bytes that are compared are those that are read.
     """
     try:
         with scratch_folder("load") as folder:
-            yield _copied(lake, file, digest, folder)
+            yield _copied(lake, digests, folder)
     except OSError as exc:
         # Lines need no room on a disk.
         logger.info("%s is loaded as lines, because its files cannot be copied: %s", lake.path, exc)
@@ -118,21 +140,23 @@ def _is_same(kind: str, type_: str) -> bool:
     return (kind.partition("(")[0], base) in SAME_TYPES and (base != "numeric" or _digits_of(kind)[0] <= MOST_DIGITS)
 
 
-def _copied(lake: LakeTable, file: str, digest: str, folder: Path) -> LakeTable:
+def _copied(lake: LakeTable, digests: Mapping[str, str], folder: Path) -> LakeTable:
     table = folder / "table"
     if UNFIT_FOR_DELTA.search(str(table)):
         raise OSError(f"there can be no Delta table at {table}")
     delta = DeltaTable.create(str(table), lake.delta.schema())
-    try:
-        lake.objects.download(f"{lake.path}/{file}", table / file)
-    except ObjectMissingError as missing:
-        raise StateError(f"a data file of {lake.path} is missing: {missing.message}", advice=ADVICE) from missing
-    size_bytes, found = measured(table / file)
-    if found != digest:
-        message = f"a data file of {lake.path} is altered: {lake.uri(file)} has not the bytes that were written"
-        raise StateError(message, advice=ADVICE, sha256=found)
-    action = AddAction(file, size_bytes, {}, 0, data_change=True, stats="{}")
-    delta.create_write_transaction([action], "append", lake.delta.schema())
+    actions = []
+    for file, digest in digests.items():
+        try:
+            lake.objects.download(f"{lake.path}/{file}", table / file)
+        except ObjectMissingError as missing:
+            raise StateError(f"a data file of {lake.path} is missing: {missing.message}", advice=ADVICE) from missing
+        size_bytes, found = measured(table / file)
+        if found != digest:
+            message = f"a data file of {lake.path} is altered: {lake.uri(file)} has not the bytes that were written"
+            raise StateError(message, advice=ADVICE, sha256=found)
+        actions.append(AddAction(file, size_bytes, {}, 0, data_change=True, stats="{}"))
+    delta.create_write_transaction([*actions], "append", lake.delta.schema())
     delta.update_incremental()
     return LakeTable(open_objects(str(folder)), table.name, lake.columns, delta)
 

@@ -27,9 +27,9 @@ HASH = "sha256"
 # The fields that are read of each row: its line, the line's digest, the row's batch.
 LINE, DIGEST, BATCH = "line", "digest", "batch"
 WORDS_OF_DIGEST = 4
+# So many rows are held in memory, in several copies, and a text may be long.
+ROWS_AT_ONCE = 2048
 OPTIONS = {
-    # So many rows are held in memory, in several copies, and a text may be long.
-    "datafusion.execution.batch_size": "2048",
     # One partition is read while the lines of the other are sent to the warehouse.
     "datafusion.execution.target_partitions": "2",
     # The rows come in about the order in which they lie in the files.
@@ -158,10 +158,11 @@ def _dated(column: Expression, written: Expression, is_plain: Condition, place: 
     )
 
 
-def read(lake: LakeTable, select: Select) -> "Iterator[RecordBatch]":
+def read(lake: LakeTable, select: Select, rows_at_once: int = ROWS_AT_ONCE) -> "Iterator[RecordBatch]":
     """Run a SELECT from `star`, which is the table; see `StarRows.blocks` for the errors."""
+    options = {**OPTIONS, "datafusion.execution.batch_size": str(rows_at_once)}
     with _translated(lake):
-        reader = QueryBuilder(OPTIONS).register("star", lake.delta).execute(select)
+        reader = QueryBuilder(options).register("star", lake.delta).execute(select)
     while True:
         with _translated(lake):
             batch = next(reader, None)
@@ -182,10 +183,8 @@ def _translated(lake: LakeTable) -> Iterator[None]:
 def _told(lake: LakeTable, exc: Exception) -> TidemarkError:
     """Find out from the files why a query failed, because delta-rs raises a bare Exception that says less."""
     found = " ".join(str(exc).split())[:FIRST_CHARACTERS]
-    actions = lake.delta.get_add_actions(flatten=True)
-    sizes = zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
     try:
-        for path, size_bytes in sizes:
+        for path, size_bytes in lake.sizes.items():
             if lake.objects.size(f"{lake.path}/{path}") != size_bytes:
                 return StateError(f"{lake.uri(path)} is not the {size_bytes} bytes that were written", advice=ADVICE)
     except StateError as missing:
