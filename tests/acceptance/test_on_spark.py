@@ -48,54 +48,6 @@ def library(kept_rig: Callable[..., Rig]) -> Rig:
     return kept_rig("a library after three batches", after_three_batches)
 
 
-def manifests(objects: Objects) -> list[Processed]:
-    log = StarLog(objects)
-    return [replace(log.manifest(batch), run_id="") for batch in range(1, log.newest_batch() + 1)]
-
-
-def without_versions(manifest: Processed) -> Processed:
-    return replace(manifest, tables={name: replace(entry, version=0) for name, entry in manifest.tables.items()})
-
-
-def quarantine(objects: Objects) -> dict[str, bytes]:
-    return {each.key: objects.get(each.key) for each in objects.list("quarantine/")}
-
-
-def on(rig: Rig, place: Path, *engines: str) -> Rig:
-    """Transform a rig's log anew into a star at `place`, by one engine after the other, batch by batch."""
-    other = replace(rig, processed=open_objects(str(place)))
-    newest = StarLog(rig.processed).newest_batch()
-    for batch in range(1, newest + 1):
-        runs_on = engines[(batch - 1) % len(engines)]
-        Transform(rig.model, rig.ingestion, other.processed, clock, until=batch, runs_on=runs_on).run()
-    return other
-
-
-def assert_same(rig: Rig, other: Rig, *, is_done_again: bool = False) -> None:
-    """Compare two stars; in one that was done again in part, a Delta table may have more versions."""
-    for star in rig.model.stars:
-        assert other.star(star) == rig.star(star), star
-    shown = without_versions if is_done_again else replace
-    assert list(map(shown, manifests(other.processed))) == list(map(shown, manifests(rig.processed)))
-    assert quarantine(other.processed) == quarantine(rig.processed)
-
-
-def test_the_real_rows_in_slices_give_the_same_star_also_when_the_engine_changes(
-    replay: Replay, server: str, tmp_path: Path
-) -> None:
-    assert_same(replay.rig, on(replay.rig, tmp_path, server, DUCKDB))
-
-
-def test_what_the_star_cannot_take_is_set_aside_and_comes_back_in_the_same_way(
-    story: Story, server: str, tmp_path: Path
-) -> None:
-    # Its own star was made by another model, which was mended in between.
-    by_duckdb = on(story.rig, tmp_path / "duckdb", DUCKDB)
-
-    assert quarantine(by_duckdb.processed)
-    assert_same(by_duckdb, on(story.rig, tmp_path / "sail", server))
-
-
 def test_an_engine_that_goes_in_the_middle_of_a_batch_is_made_good_by_the_next_run(
     library: Rig, tmp_path: Path
 ) -> None:
@@ -115,17 +67,6 @@ def test_an_engine_that_goes_in_the_middle_of_a_batch_is_made_good_by_the_next_r
     replace(transform, runs_on=SAIL).run()
 
     assert_same(library, other, is_done_again=True)
-
-
-@pytest.mark.exhaustive
-def test_a_server_of_spark_itself_gives_the_same_star(
-    replay: Replay, story: Story, library: Rig, tmp_path: Path
-) -> None:
-    with spark_server(tmp_path) as address:
-        assert_same(library, on(library, tmp_path / "library", address))
-        assert_same(replay.rig, on(replay.rig, tmp_path / "replay", address, DUCKDB))
-        by_duckdb = on(story.rig, tmp_path / "duckdb", DUCKDB)
-        assert_same(by_duckdb, on(story.rig, tmp_path / "spark", address))
 
 
 def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, server: str, tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def spark_without_connect(version: str) -> Iterator[Spark]:
 
 
 @contextmanager
+def spark_of(version: str, folder: Path) -> Iterator[str | Spark]:
+    """Start a Spark: the newest as a server, whose address this gives; the one before has no server in its package."""
+    with spark_server(folder) if version == VERSIONS[-1] else spark_without_connect(version) as found:
+        yield found
+
+
+@contextmanager
 def spark_server(folder: Path) -> Iterator[str]:
     """Start a Spark Connect server, and give its address; it has what it writes of its own in `folder`."""
     (home,) = venv_of("spark").glob("lib/python3*/site-packages/pyspark")
