@@ -12,10 +12,10 @@ import pytest
 from tests.support.library import LIBRARY
 from tests.support.spark import VERSIONS, spark_without_connect
 from tidemark.cli import run
-from tidemark.errors import ConfigError, DataError, TidemarkError, TransientError
+from tidemark.errors import ConfigError, DataError, TidemarkError
 from tidemark.lake.carrying import TRAPS, carried_over, faults_of_carrying
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.spark import SAIL, Spark, open_spark, started_sail
+from tidemark.lake.spark import SAIL, Spark, open_spark
 from tidemark.lake.spark_rows import made_rows
 from tidemark.lake.sqltext import Rows, Select, listed, quoted, select
 from tidemark.log.columns import Column
@@ -252,17 +252,6 @@ def test_only_columns_that_are_known_are_compared(model: Path) -> None:
 
     assert checked.problems == ()
     assert checked.compared == ()
-
-
-def test_an_engine_that_is_gone_is_transient(edges: Engine) -> None:
-    files = {"edges": edges.scratch / "edges.parquet"}
-    with started_sail() as (address, process), open_spark(address) as spark:
-        spark.made("select id from edges", files, edges.scratch)
-        process.kill()
-        process.wait()
-
-        with pytest.raises(TransientError, match="is gone"):
-            spark.made("select id from edges", files, edges.scratch)
 
 
 def test_errors_say_whose_they_are_and_no_values(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
+from tidemark.faults import effect
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
 from tidemark.lake.spark import WHERE, Spark, open_spark
 from tidemark.lake.sqltext import (
@@ -96,7 +97,8 @@ def made_rows(
         logger.info("%s: DuckDB runs its SELECT, because it reads a moment beyond the years 1 to 9999", engine.what)
         return Select(statement)
     kinds = engine.describe(Select(statement))
-    rows = spark.made(statement, files, folder, engine.what)
+    with effect("spark-rows"):
+        rows = spark.made(statement, files, folder, engine.what)
     for file in files.values():
         file.unlink()
     fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in kinds.items())
