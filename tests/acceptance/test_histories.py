@@ -267,7 +267,7 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(baseline=BASELINES, batches=BATCHES)
 def test_spark_and_duckdb_in_turn_make_the_history_that_duckdb_makes(
     urls: tuple[str, str],
