@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psycopg
 from psycopg import sql
@@ -20,7 +21,14 @@ MEBIBYTE_KIBIBYTES = 1024
 
 
 class FailedError(SystemExit):
-    """A command that was to be measured failed; this ends the benchmark, unless it goes on without what failed."""
+    """A command that was to be measured failed; this ends the benchmark, unless it goes on without what failed.
+
+    `ended` is its exit code, minus the number of the signal if that ended it, and `output` what it wrote.
+    """
+
+    def __init__(self, message: str, ended: int = 1, output: str = "") -> None:
+        super().__init__(message)
+        self.ended, self.output = ended, output
 
 
 @dataclass(frozen=True)
@@ -53,19 +61,21 @@ def median(runs: Sequence[Measured]) -> Measured:
     )
 
 
-def run_process(command: Sequence[str]) -> tuple[Measured, str]:
-    """Run a command to its end; return what it took and its stdout.
+def run_process(command: Sequence[str], log: IO[str] | None = None) -> tuple[Measured, str]:
+    """Run a command to its end; return what it took and its stdout. Its stderr goes to `log`, or to ours.
 
     The time is that of the whole process, with the start of the interpreter and the imports. CPU and memory are what
-    the kernel counted (`wait4`), without those of the database server. Modules are kept compiled, as on a user's
-    machine, whatever the environment of the benchmark says.
+    the kernel counted (`wait4`), with the processes that it started and waited for, and without the database server.
+    Modules are kept compiled, as on a user's machine, whatever the environment of the benchmark says.
     """
     # The processes get what this one has; nothing is read of it.
     inherited = os.environ.items()  # noqa: TID251
     environment = {name: value for name, value in inherited if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, env=environment)  # noqa: S603 -- our own commands, as a list
+        process = subprocess.Popen(  # noqa: S603 -- our own commands, as a list
+            command, stdout=output, stderr=log, env=environment
+        )
         _, status, usage = os.wait4(process.pid, 0)
         wall_seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -73,7 +83,7 @@ def run_process(command: Sequence[str]) -> tuple[Measured, str]:
         text = output.read()
     if process.returncode:
         message = f"{' '.join(command)} ended with {process.returncode}:\n{text}"
-        raise FailedError(message)
+        raise FailedError(message, process.returncode, text)
     # ru_maxrss counts KiB on Linux.
     peak_mib = usage.ru_maxrss / MEBIBYTE_KIBIBYTES
     return Measured(wall_seconds, usage.ru_utime + usage.ru_stime, peak_mib), text

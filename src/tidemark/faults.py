@@ -47,7 +47,9 @@ UPKEEP: Mapping[str, str] = {
     "rebuild-record": "put of the record of a rebuild of the star",
     "tables-commit": "COMMIT of the warehouse's tables",
 }
-POINTS = tuple(f"{moment}-{name}" for name in (*EFFECTS, *UPKEEP) for moment in ("before", "after"))
+# What Spark does for a run whose SELECTs it runs; it changes nothing outside the run's scratch directory.
+BY_SPARK: Mapping[str, str] = {"spark-rows": "rows of a SELECT that Spark writes for the run"}
+POINTS = tuple(f"{moment}-{name}" for name in (*EFFECTS, *UPKEEP, *BY_SPARK) for moment in ("before", "after"))
 # What a key or a table's folder begins with, and how the names of the effects on it begin.
 FOLDERS: Mapping[str, str] = {
     "baseline": "log",

@@ -1,6 +1,6 @@
 """Whatever happens in the source, and whenever polls come: latest, lake and warehouse hold what the polls saw."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.engines import assert_same_star, by_engines
 from tests.support.pipeline import Rig
 from tests.support.postgres import Postgres
 from tests.support.small_source import write_model
+from tests.support.spark import VERSIONS, spark_of
+from tidemark.lake.spark import Spark, started_sail
+from tidemark.lake.spark_rows import DUCKDB
 from tidemark.log.changelog import ChangeLog
 from tidemark.log.pointer import open_pointer
 from tidemark.model import Model
@@ -188,6 +192,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return write_model(tmp_path_factory.mktemp("histories") / "model", MODEL, FILES)
 
 
+@pytest.fixture(scope="module")
+def sail() -> Iterator[str]:
+    """The address of one Sail for all examples."""
+    with started_sail() as (address, _):
+        yield address
+
+
 def state_of(source: psycopg.Connection) -> tuple[dict[int, tuple[Texts, Item]], dict[int, str]]:
     items = source.execute(
         "select item_id, kind_id, amount, note, last_updated, array[item_id::text, kind_id::text, amount::text, note,"
@@ -197,7 +208,7 @@ def state_of(source: psycopg.Connection) -> tuple[dict[int, tuple[Texts, Item]],
     return {row[0]: (tuple(row[5]), row[:5]) for row in items}, kinds
 
 
-@settings(max_examples=7)
+@settings(max_examples=5)
 @given(baseline=BASELINES, batches=BATCHES)
 def test_any_changes_in_any_batches_become_the_history_that_the_polls_saw(
     urls: tuple[str, str],
@@ -222,10 +233,65 @@ def test_many_more_changes_in_any_batches_become_the_history_that_the_polls_saw(
     assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches)
 
 
-def assert_history(
-    urls: tuple[str, str], model: Model, folder: Path, baseline: list[str], batches: list[tuple[list[str], bool]]
+@settings(max_examples=3)
+@given(baseline=BASELINES, batches=BATCHES)
+def test_sail_and_duckdb_in_turn_make_the_history_that_duckdb_makes(
+    urls: tuple[str, str],
+    model: Model,
+    tmp_path_factory: pytest.TempPathFactory,
+    sail: str,
+    baseline: list[str],
+    batches: list[tuple[list[str], bool]],
 ) -> None:
-    """Run a pipeline through these batches, and compare it with what is expected all along."""
+    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches, engines=(sail, DUCKDB))
+
+
+@pytest.mark.exhaustive
+@settings(max_examples=25)
+@given(baseline=BASELINES, batches=BATCHES)
+def test_sail_and_duckdb_in_turn_make_many_more_histories_that_duckdb_makes(
+    urls: tuple[str, str],
+    model: Model,
+    tmp_path_factory: pytest.TempPathFactory,
+    sail: str,
+    baseline: list[str],
+    batches: list[tuple[list[str], bool]],
+) -> None:
+    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches, engines=(DUCKDB, sail))
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | Spark]:
+    with spark_of(request.param, tmp_path_factory.mktemp("spark")) as found:
+        yield found
+
+
+@pytest.mark.exhaustive
+@settings(max_examples=3)
+@given(baseline=BASELINES, batches=BATCHES)
+def test_spark_and_duckdb_in_turn_make_the_history_that_duckdb_makes(
+    urls: tuple[str, str],
+    model: Model,
+    tmp_path_factory: pytest.TempPathFactory,
+    spark: str | Spark,
+    baseline: list[str],
+    batches: list[tuple[list[str], bool]],
+) -> None:
+    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches, engines=(spark, DUCKDB))
+
+
+def assert_history(
+    urls: tuple[str, str],
+    model: Model,
+    folder: Path,
+    baseline: list[str],
+    batches: list[tuple[list[str], bool]],
+    engines: Sequence[str | Spark] = (),
+) -> None:
+    """Run a pipeline through these batches, and compare it with what is expected all along.
+
+    Engines then make the star of the log anew, batch by batch in turn, and the warehouse is loaded from that.
+    """
     rig = Rig(
         model,
         *urls,
@@ -234,8 +300,7 @@ def assert_history(
         open_pointer(str(folder / "pointer.json")),
     )
     expected = Expected()
-    with psycopg.connect(rig.warehouse_url) as warehouse:
-        warehouse.execute("truncate fact_item, dim_kind, tidemark.batch")
+    empty_warehouse(rig)
     with psycopg.connect(rig.source_url, autocommit=True) as source:
         source.execute(START.encode())
         for operations, goes_on in [(baseline, False), *batches]:
@@ -254,8 +319,19 @@ def assert_history(
                 rig.load()
     rig.transform()
     rig.load()
-
     assert_is_loaded(rig, expected)
+
+    if engines:
+        other = by_engines(rig, folder / "other", *engines)
+        empty_warehouse(rig)
+        other.load()
+        assert_is_loaded(other, expected)
+        assert_same_star(rig, other)
+
+
+def empty_warehouse(rig: Rig) -> None:
+    with psycopg.connect(rig.warehouse_url) as warehouse:
+        warehouse.execute("truncate fact_item, dim_kind, tidemark.batch")
 
 
 def latest_of(rig: Rig) -> set[Texts]:

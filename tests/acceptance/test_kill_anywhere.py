@@ -1,10 +1,12 @@
 """A run that is killed at any step and run again ends as if it had never been killed: row for row, key for key."""
 
+import functools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,13 @@ from tests.support.interrupted import (
     matrix,
     new_source,
     new_warehouse,
+    uninterrupted,
 )
 from tests.support.kills import Addresses, contents, killed_at, unlike
 from tests.support.postgres import Postgres
 from tests.support.s3 import ANY_KEY, REGION, S3
-from tidemark.faults import EFFECTS
+from tidemark.faults import BY_SPARK, EFFECTS
+from tidemark.lake.spark import SAIL
 from tidemark.settings import FAULT
 
 POINTS = [f"{moment}-{name}" for name in EFFECTS for moment in ("before", "after")]
@@ -95,6 +99,52 @@ def test_a_run_killed_at_any_point_is_made_good_by_the_next(
     run: str, point: str, times: str, runs: dict[str, Run], copies: Copies
 ) -> None:
     assert_made_good(copies, runs[run], point, times)
+
+
+@pytest.fixture(scope="module")
+def run_on_sail(
+    runs: dict[str, Run], postgres: Postgres, source_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Run]]:
+    """Give a run by Sail that nobody killed; what it is to leave behind is what DuckDB's left."""
+    copies = Copies(postgres, CLINIC, source_url, tmp_path_factory.mktemp("sail"))
+
+    @functools.cache
+    def passed(run: str) -> Run:
+        return replace(uninterrupted(copies, runs[run].start, SAIL), expected=runs[run].expected)
+
+    yield passed
+    copies.drop()
+
+
+def _cases_on_sail() -> Iterator[Any]:
+    """Yield run, point and which times; only what Spark does for a run is not also killed on DuckDB."""
+    names = list(EFFECTS)
+    of_transform = names[names.index("quarantine-file") : names.index("processed-manifest") + 1]
+    for run in RUNS:
+        for name in (*BY_SPARK, *of_transform):
+            for moment in ("before", "after"):
+                for times in (FIRST_TIME, LATER_TIMES) if name in BY_SPARK else (FIRST_TIME,):
+                    repeats = run == BASELINE or name not in BY_SPARK or times == LATER_TIMES
+                    yield pytest.param(
+                        run, f"{moment}-{name}", times, marks=[pytest.mark.exhaustive] if repeats else []
+                    )
+
+
+@pytest.mark.parametrize(("run", "point", "times"), list(_cases_on_sail()))
+def test_a_run_on_sail_killed_at_any_point_of_transform_is_made_good_by_the_next(
+    run: str, point: str, times: str, run_on_sail: Callable[[str], Run], copies: Copies
+) -> None:
+    assert_made_good(copies, run_on_sail(run), point, times, SAIL)
+
+
+@pytest.mark.exhaustive
+def test_a_run_on_sail_passes_each_point_that_one_on_duckdb_passes(
+    runs: dict[str, Run], run_on_sail: Callable[[str], Run]
+) -> None:
+    for run, by_duckdb in runs.items():
+        passes = dict(run_on_sail(run).passes)
+        assert passes.pop("before-spark-rows") == passes.pop("after-spark-rows") > 0
+        assert passes == by_duckdb.passes
 
 
 def test_the_command_itself_is_made_good_by_the_next(runs: dict[str, Run], copies: Copies) -> None:

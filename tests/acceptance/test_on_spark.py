@@ -1,39 +1,43 @@
 """The model's SELECTs run on Spark, and the star is the same: row for row, key for key, manifest for manifest."""
 
+import os
 import shutil
-import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.engines import assert_same_star
 from tests.support.library import after_three_batches
 from tests.support.pipeline import Rig, clock
-from tests.support.quarantine import Story
-from tests.support.replay import Replay
-from tests.support.spark import spark_server
+from tests.support.site import wait_for
 from tidemark.errors import ConfigError, TransientError
-from tidemark.faults import EFFECTS
+from tidemark.faults import watched
 from tidemark.lake.spark import SAIL, open_spark, started_sail
-from tidemark.lake.spark_rows import DUCKDB
+from tidemark.model import Model
 from tidemark.model_reader import load_model
-from tidemark.objects import Objects, open_objects
-from tidemark.settings import FAULT
+from tidemark.objects import open_objects
 from tidemark.star.star_log import StarLog
-from tidemark.star.star_manifest import Processed
 from tidemark.transform import Transform
 
-# Where a run is killed; `make exhaustive` does so everywhere.
-POINTS = ("before-fact-commit", "before-processed-manifest")
-ALL_POINTS = [
-    f"{moment}-{name}"
-    for name in EFFECTS
-    if name.startswith(("dimension-", "fact-", "processed-"))
-    for moment in ("before", "after")
-]
+DURING_A_SELECT = "during a SELECT"
+# A SELECT of the library's loans that no engine is ever through with.
+ENDLESS = """with everything as (
+    select sum(a.loan_id % 3) as total
+    from loan as a, loan as b, loan as c, loan as d, loan as e, loan as f
+    where a.fee + b.fee + c.fee > d.fee - e.fee + f.fee
+)
+
+select
+    loan_id,
+    shelf_id,
+    case when total > 0 then fee end as fee
+from loan, everything
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,93 +52,100 @@ def library(kept_rig: Callable[..., Rig]) -> Rig:
     return kept_rig("a library after three batches", after_three_batches)
 
 
-def manifests(objects: Objects) -> list[Processed]:
-    log = StarLog(objects)
-    return [replace(log.manifest(batch), run_id="") for batch in range(1, log.newest_batch() + 1)]
+def is_gone(pid: int) -> bool:
+    """Say whether a process has ended, also where nobody asks for its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
-def without_versions(manifest: Processed) -> Processed:
-    return replace(manifest, tables={name: replace(entry, version=0) for name, entry in manifest.tables.items()})
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def quarantine(objects: Objects) -> dict[str, bytes]:
-    return {each.key: objects.get(each.key) for each in objects.list("quarantine/")}
+def wait_until_it_computes(pid: int) -> None:
+    """Wait until a process has been busy for longer than with anything but an endless SELECT."""
+    before = cpu_seconds(pid)
+    wait_for(lambda: cpu_seconds(pid) > before + 0.5)
 
 
-def on(rig: Rig, place: Path, *engines: str) -> Rig:
-    """Transform a rig's log anew into a star at `place`, by one engine after the other, batch by batch."""
-    other = replace(rig, processed=open_objects(str(place)))
-    newest = StarLog(rig.processed).newest_batch()
-    for batch in range(1, newest + 1):
-        runs_on = engines[(batch - 1) % len(engines)]
-        Transform(rig.model, rig.ingestion, other.processed, clock, until=batch, runs_on=runs_on).run()
-    return other
+def with_select_of_loan(library: Rig, folder: Path, select: str) -> Model:
+    directory = Path(shutil.copytree(library.model.directory, folder / "model"))
+    (directory / "fact" / "loan.sql").write_text(select, "utf-8")
+    return load_model(str(directory))
 
 
-def assert_same(rig: Rig, other: Rig, *, is_done_again: bool = False) -> None:
-    """Compare two stars; in one that was done again in part, a Delta table may have more versions."""
-    for star in rig.model.stars:
-        assert other.star(star) == rig.star(star), star
-    shown = without_versions if is_done_again else replace
-    assert list(map(shown, manifests(other.processed))) == list(map(shown, manifests(rig.processed)))
-    assert quarantine(other.processed) == quarantine(rig.processed)
-
-
-def test_the_real_rows_in_slices_give_the_same_star_also_when_the_engine_changes(
-    replay: Replay, server: str, tmp_path: Path
-) -> None:
-    assert_same(replay.rig, on(replay.rig, tmp_path, server, DUCKDB))
-
-
-def test_what_the_star_cannot_take_is_set_aside_and_comes_back_in_the_same_way(
-    story: Story, server: str, tmp_path: Path
-) -> None:
-    # Its own star was made by another model, which was mended in between.
-    by_duckdb = on(story.rig, tmp_path / "duckdb", DUCKDB)
-
-    assert quarantine(by_duckdb.processed)
-    assert_same(by_duckdb, on(story.rig, tmp_path / "sail", server))
-
-
+@pytest.mark.parametrize("moment", ["between two SELECTs", DURING_A_SELECT])
 def test_an_engine_that_goes_in_the_middle_of_a_batch_is_made_good_by_the_next_run(
-    library: Rig, tmp_path: Path
+    library: Rig, server: str, tmp_path: Path, moment: str
 ) -> None:
-    other = replace(library, processed=open_objects(str(tmp_path / "star")))
+    model = with_select_of_loan(library, tmp_path, ENDLESS) if moment == DURING_A_SELECT else library.model
+    processed = open_objects(str(tmp_path / "star"))
+    passed: list[str] = []
     with started_sail() as (address, process):
 
-        def kill(_: str, table: str, *__: object) -> None:
-            if table == "fact_loan":
-                process.kill()
-                process.wait()
+        def kill() -> None:
+            if moment == DURING_A_SELECT:
+                wait_until_it_computes(process.pid)
+            process.kill()
+            process.wait()
 
-        transform = Transform(library.model, library.ingestion, other.processed, clock, runs_on=address)
-        with pytest.raises(TransientError, match="the Spark Connect server is gone"):
-            transform.run(kill)
-    assert not StarLog(other.processed).newest_batch()
+        killing = threading.Thread(target=kill)
 
-    replace(transform, runs_on=SAIL).run()
+        def note(point: str) -> None:
+            passed.append(point)
+            if point == "before-spark-rows" and passed.count(point) == 2:
+                killing.start()
+                if moment != DURING_A_SELECT:
+                    killing.join()
 
-    assert_same(library, other, is_done_again=True)
+        transform = Transform(model, library.ingestion, processed, clock, runs_on=address)
+        with watched(note), pytest.raises(TransientError, match="the Spark Connect server is gone"):
+            transform.run()
+        killing.join()
+    assert [point for point in passed if point.endswith("spark-rows")] == [
+        "before-spark-rows",
+        "after-spark-rows",
+        "before-spark-rows",
+    ]
+    assert "after-dimension-commit" in passed
+    assert not StarLog(processed).newest_batch()
+
+    replace(transform, model=library.model, runs_on=server).run()
+
+    assert_same_star(library, replace(library, processed=processed), is_done_again=True)
 
 
-@pytest.mark.exhaustive
-def test_a_server_of_spark_itself_gives_the_same_star(
-    replay: Replay, story: Story, library: Rig, tmp_path: Path
+def test_a_run_that_is_killed_while_sail_runs_its_select_leaves_no_sail_behind(
+    library: Rig, server: str, tmp_path: Path
 ) -> None:
-    with spark_server(tmp_path) as address:
-        assert_same(library, on(library, tmp_path / "library", address))
-        assert_same(replay.rig, on(replay.rig, tmp_path / "replay", address, DUCKDB))
-        by_duckdb = on(story.rig, tmp_path / "duckdb", DUCKDB)
-        assert_same(by_duckdb, on(story.rig, tmp_path / "spark", address))
+    model, processed = with_select_of_loan(library, tmp_path, ENDLESS), open_objects(str(tmp_path / "star"))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    places = ["--ingestion", library.ingestion.url("x").removesuffix("/x"), "--processed", str(tmp_path / "star")]
+    command = [sys.executable, "-m", "tidemark", "transform", "--engine", SAIL, "--model", str(model.directory)]
+    with subprocess.Popen([*command, *places], env={"TMPDIR": str(scratch)}) as killed:  # noqa: S603 -- our own
+        try:
+            # What a SELECT reads.
+            wait_for(lambda: any(scratch.glob("*/*/0.parquet")))
+            (sail,) = map(int, Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split())
+            wait_until_it_computes(sail)
+        finally:
+            killed.kill()
+
+    wait_for(lambda: is_gone(sail))
+    Transform(library.model, library.ingestion, processed, clock, runs_on=server).run()
+    assert_same_star(library, replace(library, processed=processed), is_done_again=True)
 
 
 def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, server: str, tmp_path: Path) -> None:
-    directory = Path(shutil.copytree(library.model.directory, tmp_path / "model"))
-    (directory / "fact" / "loan.sql").write_text(
+    rounded = (
         "select\n    loan_id,\n    shelf_id,\n    cast(cast(fee as integer) as decimal(10, 2)) as fee\nfrom loan\n"
     )
-    processed = open_objects(str(tmp_path / "star"))
-    transform = Transform(load_model(str(directory)), library.ingestion, processed, clock, runs_on=server)
+    model, processed = with_select_of_loan(library, tmp_path, rounded), open_objects(str(tmp_path / "star"))
+    transform = Transform(model, library.ingestion, processed, clock, runs_on=server)
 
     with pytest.raises(ConfigError, match="the SELECT of fact_loan, line 4: casts a number with decimals"):
         transform.run()
@@ -157,22 +168,3 @@ def test_a_server_that_cannot_be_reached_is_transient(library: Rig, tmp_path: Pa
 
     with pytest.raises(TransientError, match="is gone"):
         Transform(library.model, library.ingestion, processed, clock, runs_on=address).run()
-
-
-@pytest.mark.parametrize(
-    "point", [point if point in POINTS else pytest.param(point, marks=pytest.mark.exhaustive) for point in ALL_POINTS]
-)
-def test_a_run_on_sail_that_is_killed_is_made_good_by_the_next(
-    library: Rig, server: str, tmp_path: Path, point: str
-) -> None:
-    other = replace(library, processed=open_objects(str(tmp_path / "star")))
-    arguments = ["--ingestion", library.ingestion.url("x").removesuffix("/x"), "--processed", str(tmp_path / "star")]
-    command = ["transform", "--engine", SAIL, "--model", str(library.model.directory), *arguments]
-
-    killed = subprocess.run(  # noqa: S603 -- our own interpreter
-        [sys.executable, "-m", "tidemark", *command], env={FAULT: point}, check=False, capture_output=True
-    )
-
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    Transform(library.model, library.ingestion, other.processed, clock, runs_on=server).run()
-    assert_same(library, other, is_done_again=True)

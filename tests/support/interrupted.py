@@ -19,6 +19,7 @@ from tests.support.commands import COMMANDS, harmed
 from tests.support.kills import Addresses, contents, killed_at, unlike
 from tests.support.postgres import Postgres, running_postgres
 from tidemark.faults import EFFECTS, UPKEEP, watched
+from tidemark.lake.spark_rows import DUCKDB
 from tidemark.model_reader import load_model
 from tidemark.warehouse.schema import init
 
@@ -142,9 +143,9 @@ def both_runs(postgres: Postgres, model: Path, source_url: str, folder: Path) ->
     return {run: uninterrupted(copies, start) for run, start in zip(RUNS, (empty, copies.kept(filled)), strict=True)}
 
 
-def uninterrupted(copies: Copies, start: Start) -> Run:
+def uninterrupted(copies: Copies, start: Start, runs_on: str = DUCKDB) -> Run:
     passed: list[str] = []
-    rig = copies.of(start).rig()
+    rig = replace(copies.of(start), runs_on=runs_on).rig()
     with watched(passed.append):
         rig.run()
     return Run(start, passed, contents(rig))
@@ -155,12 +156,12 @@ def times_to_kill(passes: int) -> list[int]:
     return [nth for nth in range(1, passes + 1) if nth in {1, 2, passes}]
 
 
-def assert_made_good(copies: Copies, run: Run, point: str, times: str) -> None:
+def assert_made_good(copies: Copies, run: Run, point: str, times: str, runs_on: str = DUCKDB) -> None:
     """Kill runs at a point, the first time that they pass it or later, and compare what the next run makes of each."""
     for nth in times_to_kill(run.passes.get(point, 0)):
         if (nth == 1) != (times == FIRST_TIME):
             continue
-        site = copies.of(run.start)
+        site = replace(copies.of(run.start), runs_on=runs_on)
         assert killed_at(site, f"{point}:{nth}")
 
         rig = site.rig()

@@ -21,6 +21,7 @@ from tests.support.commands import COMMANDS
 from tests.support.pipeline import LAG, Rig, Row, an_engine_for
 from tidemark import faults
 from tidemark.errors import OvertakenError, TidemarkError
+from tidemark.lake.spark_rows import DUCKDB
 from tidemark.lake.sqltext import Select, names
 from tidemark.lake.table import open_table
 from tidemark.log.pointer import open_pointer
@@ -53,6 +54,7 @@ class Addresses:
     warehouse_url: str
     place: str
     pointer: str
+    runs_on: str = DUCKDB
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def rig(self) -> Rig:
@@ -65,6 +67,7 @@ class Addresses:
             processed=open_objects(f"{self.place}/processed"),
             pointer=open_pointer(self.pointer),
             lag=LAG,
+            runs_on=self.runs_on,
         )
 
 

@@ -23,6 +23,7 @@ from tests.support.postgres import Postgres
 from tidemark.embedded.generator import activity, create_tables, fill
 from tidemark.ingest import Ingest
 from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.spark_rows import DUCKDB
 from tidemark.lake.sqltext import Select, names
 from tidemark.lake.table import open_table
 from tidemark.load import Load
@@ -55,7 +56,7 @@ def clock() -> datetime:
 
 @dataclass(frozen=True)
 class Rig:
-    """A source, a lake, a pointer and a warehouse that has its tables."""
+    """A source, a lake, a pointer and a warehouse that has its tables; `runs_on` runs the model's SELECTs."""
 
     model: Model
     source_url: str
@@ -64,6 +65,7 @@ class Rig:
     processed: Objects
     pointer: PointerStore
     lag: timedelta = LAG
+    runs_on: str = DUCKDB
 
     def ingest(self) -> StageReport:
         """Poll the source once."""
@@ -71,7 +73,7 @@ class Rig:
 
     def transform(self) -> StageReport:
         """Bring the star up to the log."""
-        return Transform(self.model, self.ingestion, self.processed, clock).run()
+        return Transform(self.model, self.ingestion, self.processed, clock, runs_on=self.runs_on).run()
 
     def load(self) -> StageReport:
         """Bring the warehouse up to the star."""
@@ -209,13 +211,17 @@ def rigs(postgres: Postgres, folder: str) -> Iterator[Callable[..., Rig]]:
 
     def create(template: str, *, model: str = "totesys", place: str | None = None) -> Rig:
         loaded = load_model(model)
-        # By the hash: two models of tests may have one name.
-        warehouse = postgres.template(f"warehouse of {loaded.hash}", lambda url: init(url, loaded))
-        return open_rig(loaded, clone(template), clone(warehouse), place or folder)
+        return open_rig(loaded, clone(template), clone(warehouse_template(postgres, loaded)), place or folder)
 
     yield create
     for name in databases:
         postgres.drop(name)
+
+
+def warehouse_template(postgres: Postgres, model: Model) -> str:
+    """Give the database with the tables of a model's warehouse, and no rows."""
+    # By the hash: two models of tests may have one name.
+    return postgres.template(f"warehouse of {model.hash}", lambda url: init(url, model))
 
 
 def ask(url: str, query: str, parameters: Sequence[object] | None = None) -> list[Row]:

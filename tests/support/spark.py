@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -46,13 +47,23 @@ class SparkWithoutConnect(Spark):
 
 
 def venv_of(version: str) -> Path:
-    """Give the venv of a Spark, which `make exhaustive` makes; skip the test without it or without Java."""
-    venv = REPOSITORY / f".venv-peer-{version}"
-    if not (venv / ".made").exists():
-        pytest.skip(f"there is no Spark in {venv.name}: make exhaustive installs it")
+    """Give the venv of a Spark; skip the test without it or without Java."""
+    if lacks := what_lacks(version):
+        pytest.skip(lacks)
+    return _venv(version)
+
+
+def what_lacks(version: str) -> str:
+    """Say what this machine lacks for a Spark; nothing if all is there."""
+    if not (_venv(version) / ".made").exists():
+        return f"there is no Spark in {_venv(version).name}: make exhaustive installs it"
     if shutil.which("java") is None:
-        pytest.skip("there is no Java: apt-get install openjdk-17-jre-headless")
-    return venv
+        return "there is no Java: apt-get install openjdk-17-jre-headless"
+    return ""
+
+
+def _venv(version: str) -> Path:
+    return REPOSITORY / f".venv-peer-{version}"
 
 
 @contextmanager
@@ -72,14 +83,32 @@ def spark_without_connect(version: str) -> Iterator[Spark]:
 
 
 @contextmanager
-def spark_server(folder: Path) -> Iterator[str]:
-    """Start a Spark Connect server, and give its address; it has what it writes of its own in `folder`."""
+def spark_of(version: str, folder: Path) -> Iterator[str | Spark]:
+    """Start a Spark: the newest as a server, whose address this gives; the one before has no server in its package."""
+    if version == VERSIONS[-1]:
+        with spark_server(folder) as (address, _):
+            yield address
+    else:
+        with spark_without_connect(version) as found:
+            yield found
+
+
+@contextmanager
+def spark_server(
+    folder: Path, more: Mapping[str, str] = MappingProxyType({})
+) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """Start a Spark Connect server; give its address and its process, which has what it writes of its own in `folder`.
+
+    It has `more` settings than the tests need.
+    """
     (home,) = venv_of("spark").glob("lib/python3*/site-packages/pyspark")
     settings = {
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": "0",
         "spark.ui.enabled": "false",
         "spark.sql.shuffle.partitions": "2",
+        "spark.local.dir": str(folder),
+        **more,
     }
     command = [str(home / "bin" / "spark-submit"), "--class", SERVER, "--master", "local[2]"]
     command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
@@ -91,7 +120,7 @@ def spark_server(folder: Path) -> Iterator[str]:
         ) as process,
     ):
         try:
-            yield f"sc://127.0.0.1:{_port(process, log)}"
+            yield f"sc://127.0.0.1:{_port(process, log)}", process
         finally:
             process.kill()
 

@@ -31,7 +31,7 @@ def named_in_the_code() -> Iterator[str]:
 def test_every_point_that_the_code_names_is_listed() -> None:
     on_folders = {name for name in faults.EFFECTS if name.partition("-")[0] in faults.FOLDERS.values()}
 
-    assert set(named_in_the_code()) == {*faults.EFFECTS, *faults.UPKEEP} - on_folders
+    assert set(named_in_the_code()) == {*faults.EFFECTS, *faults.UPKEEP, *faults.BY_SPARK} - on_folders
 
 
 def test_a_watcher_hears_each_point_within_its_block_and_none_beyond_it() -> None:

@@ -1,6 +1,7 @@
 """The rows of a model's SELECT, made by DuckDB or by Spark, which are the same in number, type and value."""
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
+from tidemark.faults import effect
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
 from tidemark.lake.spark import WHERE, Spark, open_spark
 from tidemark.lake.sqltext import (
@@ -96,7 +98,10 @@ def made_rows(
         logger.info("%s: DuckDB runs its SELECT, because it reads a moment beyond the years 1 to 9999", engine.what)
         return Select(statement)
     kinds = engine.describe(Select(statement))
-    rows = spark.made(statement, files, folder, engine.what)
+    started = time.perf_counter()
+    with effect("spark-rows"):
+        rows = spark.made(statement, files, folder, engine.what)
+    logger.info("%s: its SELECT took %.3f s on Spark", engine.what, time.perf_counter() - started)
     for file in files.values():
         file.unlink()
     fields = listed(named_as(converted(quoted(name), kind), name) for name, kind in kinds.items())

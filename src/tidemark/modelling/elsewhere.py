@@ -82,8 +82,9 @@ def compare(engine: Engine, spark: Spark, model: Model, columns: Columns, places
     engine.seeds(model.seeds)
     days = written(engine, calendar_days(), {"date_id": "DATE"})
     engine.view(CALENDAR, select("files", "all", rows=days))
+    words = list(_words_of_seeds(engine, model))
     rows = {
-        name: written(engine, edge_rows(model.sources[name], of), {each.name: each.log_type for each in of})
+        name: written(engine, edge_rows(model.sources[name], of, words), {each.name: each.log_type for each in of})
         for name, of in columns.items()
     }
     said = {(problem.file, problem.line) for problem in found.problems}
@@ -106,6 +107,13 @@ def written(engine: Engine, rows: Iterable[Sequence[str | None]], types: Mapping
     # The reader passes over the line before the rows.
     path.write_text("\n" + "".join(f"{line}\n" for line in lines), "utf-8", newline="")
     return from_lines([path], types, path.stat().st_size)
+
+
+def _words_of_seeds(engine: Engine, model: Model) -> Iterator[str]:
+    """Give the texts of the first two rows of each seed."""
+    for name in model.seeds:
+        for row in engine.execute(select("files", "all", rows=Rows(quoted(name)))).fetchall()[:2]:
+            yield from (value for value in row if isinstance(value, str))
 
 
 def _difference(engine: Engine, spark: Spark, star: StarTable, model: Model, places: Places) -> list[Problem] | None:
