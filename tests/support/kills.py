@@ -54,8 +54,8 @@ class Addresses:
     warehouse_url: str
     place: str
     pointer: str
-    runs_on: str = DUCKDB
     environment: Mapping[str, str] = field(default_factory=dict)
+    runs_on: str = DUCKDB
 
     def rig(self) -> Rig:
         """Open the parts."""
