@@ -120,10 +120,10 @@ def main() -> None:
                 for engine in options.engines:
                     say(f"{rows:,} rows: {name} by {engine}")
                     taken.append(_taken(directory, rows, (name, model), engine, options.minutes))
+        # After each size: the next one may take hours.
+        print(report(taken), flush=True)
         if options.write:
-            # After each size: the next one may take hours.
             write_into(HERE / "README.md", report(taken), "spark")
-    print(report(taken))
 
 
 def report(taken: Sequence[Taken]) -> str:
