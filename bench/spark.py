@@ -111,19 +111,24 @@ def main() -> None:
     taken: list[Taken] = []
     for scale in options.scale:
         with workspace(options.directory, keep=False) as directory:
-            try:
-                rows = _log(directory, scale)
-            except (FailedError, psycopg.Error) as exc:
-                taken.append(Taken(0, f"a log of {scale:g} times the real size", "-", why_not=_told(exc)))
-                continue
-            for name, model in (("totesys", "totesys"), ("a fact with a window", _heavy_model(directory / "heavy"))):
-                for engine in options.engines:
-                    say(f"{rows:,} rows: {name} by {engine}")
-                    taken.append(_taken(directory, rows, (name, model), engine, options.minutes))
+            taken += _size(directory, scale, options)
+        # After each size: the next one may take hours.
+        print(report(taken), flush=True)
         if options.write:
-            # After each size: the next one may take hours.
             write_into(HERE / "README.md", report(taken), "spark")
-    print(report(taken))
+
+
+def _size(directory: Path, scale: float, options: argparse.Namespace) -> Iterator[Taken]:
+    """Measure one size: each model by each engine."""
+    try:
+        rows = _log(directory, scale)
+    except (FailedError, psycopg.Error) as exc:
+        yield Taken(0, f"a log of {scale:g} times the real size", "any engine", why_not=_told(exc))
+        return
+    for model in (("totesys", "totesys"), ("a fact with a window", _heavy_model(directory / "heavy"))):
+        for engine in options.engines:
+            say(f"{rows:,} rows: {model[0]} by {engine}")
+            yield _taken(directory, rows, model, engine, options.minutes)
 
 
 def report(taken: Sequence[Taken]) -> str:
