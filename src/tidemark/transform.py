@@ -55,6 +55,11 @@ class Transform:
     runs_on: str = DUCKDB
     spark: Spark | None = None
 
+    def rows_to_come(self) -> int:
+        """Count the changes of the batches in the log that the star does not hold."""
+        log, done = ChangeLog(self.ingestion), StarLog(self.processed).newest_batch()
+        return sum(log.manifest(batch).changes for batch in range(done + 1, newest_batch(self.ingestion, done) + 1))
+
     def run(self, progress: Progress = quiet) -> StageReport:
         """Transform every batch of the log that has not been transformed.
 
