@@ -195,7 +195,10 @@ locals {
     "compact-schedule/start" = [
       { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [local.function_arns["compact"]] },
     ]
-  }, { for key, statements in { "state-machine/tasks" = local.task_run_statements } : key => statements if var.fargate != null })
+    },
+    { for key, statements in { "state-machine/tasks" = local.task_run_statements } : key => statements if var.fargate != null },
+    { for key, statements in { "state-machine/job" = local.job_run_statements } : key => statements if var.emr != null },
+  )
 }
 
 resource "aws_iam_role" "service" {

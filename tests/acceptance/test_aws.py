@@ -184,7 +184,7 @@ def test_a_task_that_fails_says_so_in_a_mail_like_a_function(pipeline: Deploymen
     pipeline.rig.change("alter table department rename column place to location")
 
     assert (failed.status, failed.error) == ("FAILED", "ContractError")
-    assert failed.cause == "The task ended with the exit code 4: its log says why."
+    assert failed.cause == "The command ended with the exit code 4: its log says why."
     (mail,) = pipeline.mails()
     assert mail["Subject"] == "Tidemark tidemark: ingest failed (ContractError)"
     assert "$252Faws$252Fecs$252Ftidemark-ingest" in mail["Message"]
