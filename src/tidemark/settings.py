@@ -261,10 +261,12 @@ def _parse_pointer(text: str) -> str:
 
 
 def _parse_engine(text: str) -> str:
-    if text not in ("duckdb", "sail") and not _SPARK_CONNECT.fullmatch(text):
+    if text not in ("duckdb", "sail", "spark") and not _SPARK_CONNECT.fullmatch(text):
         # Such an address may hold a token.
         shown = repr(text) if text.isalnum() else "something else"
-        raise ConfigError(f"expected duckdb, sail, or sc://host:port with or without /;use_ssl=true, got {shown}")
+        raise ConfigError(
+            f"expected duckdb, sail, spark, or sc://host:port with or without /;use_ssl=true, got {shown}"
+        )
     return text
 
 

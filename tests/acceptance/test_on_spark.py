@@ -14,10 +14,10 @@ from tests.support.library import after_three_batches
 from tests.support.pipeline import Rig, clock
 from tests.support.quarantine import Story
 from tests.support.replay import Replay
-from tests.support.spark import spark_server
+from tests.support.spark import VERSIONS, run_program, spark_server
 from tidemark.errors import ConfigError, TransientError
 from tidemark.faults import EFFECTS
-from tidemark.lake.spark import SAIL, open_spark, started_sail
+from tidemark.lake.spark import OF_PROGRAM, SAIL, open_spark, started_sail
 from tidemark.lake.spark_rows import DUCKDB
 from tidemark.model_reader import load_model
 from tidemark.objects import Objects, open_objects
@@ -126,6 +126,46 @@ def test_a_server_of_spark_itself_gives_the_same_star(
         assert_same(replay.rig, on(replay.rig, tmp_path / "replay", address, DUCKDB))
         by_duckdb = on(story.rig, tmp_path / "duckdb", DUCKDB)
         assert_same(by_duckdb, on(story.rig, tmp_path / "spark", address))
+
+
+def test_the_server_that_the_program_names_gives_the_same_star(
+    library: Rig, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", server)
+
+    assert_same(library, on(library, tmp_path, OF_PROGRAM))
+
+
+@pytest.mark.parametrize(("remote", "said"), [("", "has no Spark of its own"), ("local", "expected sc://host:port in")])
+def test_a_program_without_a_spark_is_told_how_to_come_to_one(
+    monkeypatch: pytest.MonkeyPatch, remote: str, said: str
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+
+    with pytest.raises(ConfigError, match=said) as raised, open_spark(OF_PROGRAM):
+        pass
+
+    assert "SPARK_REMOTE to sc://host:port" in raised.value.advice
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_spark_of_the_program_gives_the_same_star_and_stays_as_it_is(
+    library: Rig, tmp_path: Path, version: str
+) -> None:
+    log, stars = library.ingestion.url("x").removesuffix("/x"), [tmp_path / "none", tmp_path / "own"]
+
+    answer = run_program(version, str(library.model.directory), log, *map(str, stars))
+
+    for star in stars:
+        assert_same(library, replace(library, processed=open_objects(str(star))))
+    assert (answer["left"], answer["own"], answer["zone"]) == (False, 17, "Asia/Tokyo")
+    assert str(answer["unknown"]).startswith("ConfigError: the program's Spark does not understand the SELECT")
+    assert str(answer["row"]).startswith("DataError: the program's Spark fails on a row of the SELECT of fact_loan")
+    assert "CAST_INVALID_INPUT" in str(answer["row"])
+    assert "secret words" not in str(answer)
+    assert str(answer["stopped"]).startswith("TransientError: the program's Spark is gone")
+    assert str(answer["killed"]).startswith("TransientError: the program's Spark is gone")
 
 
 def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, server: str, tmp_path: Path) -> None:

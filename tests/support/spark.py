@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,6 +95,28 @@ def spark_server(folder: Path) -> Iterator[str]:
             yield f"sc://127.0.0.1:{_port(process, log)}"
         finally:
             process.kill()
+
+
+def run_program(version: str, *arguments: str) -> dict[str, object]:
+    """Run a program that has this Spark and Tidemark beside it (`spark_program.py`), and give what it says."""
+    (packages,) = venv_of(version).glob("lib/python3*/site-packages")
+    # As spark-submit does it: Spark's own Python comes first.
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(packages), str(REPOSITORY)]),
+        "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
+        "PATH": os.defpath,
+    }
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-m", "tests.support.spark_program", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _port(process: "subprocess.Popen[bytes]", log: Path) -> str:

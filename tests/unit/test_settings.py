@@ -304,7 +304,9 @@ def test_no_freshness_at_all_is_refused(tmp_path: Path) -> None:
         load({"freshness": "0s"}, environ={}, directory=tmp_path)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "sail", "sc://spark.example:15002", "sc://10.0.0.7/;use_ssl=true"])
+@pytest.mark.parametrize(
+    "engine", ["duckdb", "sail", "spark", "sc://spark.example:15002", "sc://10.0.0.7/;use_ssl=true"]
+)
 def test_the_model_runs_on_any_of_these_engines(tmp_path: Path, engine: str) -> None:
     assert load({"engine": engine}, environ={}, directory=tmp_path).engine == engine
 
@@ -315,7 +317,7 @@ def test_the_model_runs_on_any_of_these_engines(tmp_path: Path, engine: str) -> 
 def test_another_engine_and_an_address_with_a_secret_are_refused_without_the_secret(
     tmp_path: Path, engine: str
 ) -> None:
-    with pytest.raises(ConfigError, match="expected duckdb, sail, or sc://host:port") as raised:
+    with pytest.raises(ConfigError, match="expected duckdb, sail, spark, or sc://host:port") as raised:
         load({"engine": engine}, environ={}, directory=tmp_path)
 
     assert "s3cr3t" not in str(raised.value)

@@ -1,6 +1,7 @@
-"""Spark: an engine behind Spark Connect, which runs a model's SELECT over Parquet files and writes its rows as such.
+"""Spark: an engine that runs a model's SELECT over Parquet files and writes its rows as such.
 
-Sail is a Spark without a JVM that Tidemark starts itself. What a SELECT means is what DuckDB makes of it: the session
+It is behind Spark Connect, or is the Spark of the program that Tidemark runs in. Sail is a Spark without a JVM that
+Tidemark starts itself. What a SELECT means is what DuckDB makes of it: the session
 has DuckDB's time zone, and a value that does not fit its type is an error and never another value.
 """
 
@@ -9,25 +10,27 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from tidemark.disclosure import without_values
 from tidemark.errors import ConfigError, DataError, TransientError
 from tidemark.extras import needed_for
+from tidemark.lake.spark_errors import WHERE, translated
+from tidemark.lake.spark_program import has_stopped, remote_of_program, session_beside
 
 if TYPE_CHECKING:
-    from pyspark.errors import PySparkException
-    from pyspark.sql.connect.session import SparkSession
+    from pyspark.sql import SparkSession
 
 # Imports within functions load libraries of an extra.
 # ruff: noqa: PLC0415
 logger = logging.getLogger(__name__)
 SAIL = "sail"
+# The engine's name for the Spark of the program that Tidemark runs in.
+OF_PROGRAM = "spark"
 CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -39,19 +42,15 @@ CONF = {
 }
 # Elsewhere a path is a pattern of file names, or ends a literal.
 PLAIN_PATH = re.compile(r"[\w./@+-]+")
-# The states of gRPC that say nothing of the SELECT: the engine is gone, has no room, or has begun anew.
-GONE = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
-# Spark's own words for a session that another engine at the same address does not know.
-LOST = ("INVALID_HANDLE", "SESSION_CLOSED", "SESSION_NOT_FOUND", "OPERATION_NOT_FOUND")
-WHERE = "tidemark model check --engine spark says more, and TIDEMARK_ENGINE=duckdb does without Spark"
 
 
 class Spark:
-    """A session on an engine behind Spark Connect."""
+    """A session on an engine; what it sets and names there is its own."""
 
-    def __init__(self, session: "SparkSession", what: str) -> None:
+    def __init__(self, session: "SparkSession", what: str, has_stopped: Callable[[], bool] = lambda: False) -> None:
         self._session = session
         self._what = what
+        self._has_stopped = has_stopped
         self._numbers = count(1)
 
     def made(self, select: str, tables: Mapping[str, Path], folder: Path, what: str = "") -> list[Path]:
@@ -105,29 +104,8 @@ class Spark:
             for name, value in conf.items():
                 self._session.conf.set(name, value)
 
-    @contextmanager
-    def _translated(self, family: type[ConfigError | DataError], said: str) -> Iterator[None]:
-        from pyspark.errors import PySparkException
-
-        try:
-            with warnings.catch_warnings():
-                # It says that the engine is gone, which the error says too.
-                warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
-                yield
-        except PySparkException as exc:
-            raise _gone(exc, self._what) or family(f"{self._what} {said}: {_shown(exc)}", advice=WHERE) from exc
-
-
-def _gone(exc: "PySparkException", what: str) -> TransientError | None:
-    """Say that the engine is gone if an error means that, by the state of gRPC."""
-    code = str(getattr(getattr(exc, "getGrpcStatusCode", lambda: None)(), "name", ""))
-    if code not in GONE and not any(word in str(exc) for word in LOST):
-        return None
-    return TransientError(f"{what} is gone: {code.lower() or _shown(exc)}", advice="run it again")
-
-
-def _shown(exc: "PySparkException") -> str:
-    return " ".join(without_values(str(exc).strip().partition("\n")[0]).split())
+    def _translated(self, family: type[ConfigError | DataError], said: str) -> AbstractContextManager[None]:
+        return translated(self._what, family, said, self._has_stopped)
 
 
 def view_of(name: str, file: Path) -> str:
@@ -145,28 +123,44 @@ def _plain(path: Path) -> str:
 
 @contextmanager
 def open_spark(address: str) -> Iterator[Spark]:
-    """Open a session on an engine: `sail` starts one that ends with the block, `sc://…` is a Spark Connect server.
+    """Open a session on an engine.
+
+    Args:
+        address: `sail` starts one that ends with the block, `sc://…` is a Spark Connect server, and `spark` is the
+            Spark of the program that Tidemark runs in.
 
     Raises:
-        ConfigError: the extra is not installed.
+        ConfigError: the extra is not installed, or the program has no Spark.
         TransientError: the engine cannot be reached.
     """
+    # It would write each error of a row to standard error, with the row's values.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     with ExitStack() as opened:
         opened.enter_context(_program_with_a_file())
-        with needed_for("spark"):
-            from pyspark.sql.connect.client.retries import DefaultPolicy
-            from pyspark.sql.connect.session import SparkSession
-
-        # It would write each error of a row to standard error, with the row's values.
-        logging.getLogger("SQLQueryContextLogger").disabled = True
-        what = "Sail" if address == SAIL else "the Spark Connect server"
-        url = opened.enter_context(started_sail())[0] if address == SAIL else address
-        session = SparkSession.builder.remote(url).create()
-        opened.callback(session.stop)
-        session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
-        spark = Spark(session, what)
+        remote = remote_of_program() if address == OF_PROGRAM else address
+        what = {SAIL: "Sail", None: "the program's Spark"}.get(remote, "the Spark Connect server")
+        if remote is None:
+            session = opened.enter_context(session_beside(what))
+            spark = Spark(session, what, partial(has_stopped, session))
+        else:
+            url = opened.enter_context(started_sail())[0] if remote == SAIL else remote
+            spark = Spark(opened.enter_context(_connected(url)), what)
         spark.set(CONF)
         yield spark
+
+
+@contextmanager
+def _connected(url: str) -> Iterator["SparkSession"]:
+    with needed_for("spark"):
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+        from pyspark.sql.connect.session import SparkSession as Connected
+
+    session = Connected.builder.remote(url).create()
+    try:
+        session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
+        yield cast("SparkSession", session)
+    finally:
+        session.stop()
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
-from tidemark.lake.spark import WHERE, Spark, open_spark
+from tidemark.lake.spark import Spark, open_spark
+from tidemark.lake.spark_errors import WHERE
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
