@@ -53,7 +53,7 @@ locals {
       { Effect = "Allow", Action = ["logs:DescribeLogGroups"], Resource = ["*"] },
     ]
     package = [{ Effect = "Allow", Action = ["s3:GetObject"], Resource = [for file in values(local.job_files) : "${local.bucket_arns.packages}/${file}"] }]
-  }) : concern => statements if var.emr != null }
+  }) : "job/${concern}" => statements if var.emr != null }
 
   # What the state machine may do with the job. It learns of its end by a rule of EventBridge that AWS itself names.
   job_run_statements = flatten([for application in aws_emrserverless_application.transform : [
@@ -165,6 +165,6 @@ resource "aws_iam_role_policy" "job" {
   for_each = local.job_statements
 
   role   = aws_iam_role.job[0].id
-  name   = each.key
+  name   = split("/", each.key)[1]
   policy = jsonencode({ Version = "2012-10-17", Statement = each.value })
 }

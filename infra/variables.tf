@@ -460,7 +460,7 @@ variable "fargate" {
 variable "emr" {
   description = "A job of Spark on EMR Serverless that takes over what transform has from_rows rows or more of. driver and workers say what each has, and how many workers there are at most beside the driver; image is one with Python 3.11 on that release, null for EMR's own. Null: no job. docs/aws.md says when it pays. {} takes all as it is here."
   type = object({
-    from_rows       = optional(number, 50000000)
+    from_rows       = optional(number, 100000000)
     release         = optional(string, "emr-7.13.0")
     image           = optional(string)
     timeout_minutes = optional(number, 360)

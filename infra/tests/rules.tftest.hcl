@@ -556,7 +556,7 @@ run "with_a_job_on_emr_serverless" {
 
   assert {
     condition = {
-      for key, policy in aws_iam_role_policy.job : key => policy.policy if !contains(["logs", "package"], key)
+      for key, policy in aws_iam_role_policy.job : split("/", key)[1] => policy.policy if !contains(["job/logs", "job/package"], key)
       } == {
       for key, policy in aws_iam_role_policy.function : split("/", key)[1] => policy.policy
       if startswith(key, "transform/") && !endswith(key, "/logs")
@@ -566,19 +566,19 @@ run "with_a_job_on_emr_serverless" {
 
   assert {
     condition = [
-      for statement in jsondecode(aws_iam_role_policy.job["package"].policy).Statement : [statement.Action, statement.Resource]
+      for statement in jsondecode(aws_iam_role_policy.job["job/package"].policy).Statement : [statement.Action, statement.Resource]
     ] == [[["s3:GetObject"], ["${local.bucket_arns.packages}/job.zip", "${local.bucket_arns.packages}/job.py"]]]
     error_message = "The job may read another's package."
   }
 
   assert {
-    condition     = keys(aws_iam_role_policy.job) == ["ingestion", "logs", "package", "processed"] && jsondecode(aws_iam_role.job[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    condition     = keys(aws_iam_role_policy.job) == ["job/ingestion", "job/logs", "job/package", "job/processed"] && jsondecode(aws_iam_role.job[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
     error_message = "The job has rights of which nobody knows, or another account's job can have them."
   }
 
   assert {
     condition = alltrue([
-      for policy in [aws_iam_role_policy.job["logs"], aws_iam_role_policy.service["state-machine/job"]] : alltrue([
+      for policy in [aws_iam_role_policy.job["job/logs"], aws_iam_role_policy.service["state-machine/job"]] : alltrue([
         for statement in jsondecode(policy.policy).Statement : alltrue(concat(
           [for action in statement.Action : !strcontains(action, "*")],
           [for resource in statement.Resource : resource != "*" || statement.Action == ["logs:DescribeLogGroups"]],
