@@ -136,10 +136,9 @@ resource "aws_emrserverless_application" "transform" {
 resource "aws_s3_object" "job_entry" {
   count = var.emr == null ? 0 : 1
 
-  bucket      = aws_s3_bucket.this["packages"].id
-  key         = local.job_files.entry
-  source      = "${path.module}/job.py"
-  source_hash = filesha256("${path.module}/job.py")
+  bucket  = aws_s3_bucket.this["packages"].id
+  key     = local.job_files.entry
+  content = file("${path.module}/job.py")
 
   # As of the packages.
   depends_on = [aws_s3_bucket_versioning.this]

@@ -159,17 +159,16 @@ def test_a_verification_is_asked_for_by_the_input(pipeline: Deployment) -> None:
 def large(pipeline: Deployment) -> Callable[..., Execution]:
     """Run the state machine as it was applied, for which any number of rows is too large for a function.
 
-    What follows is a text of its definition and what stands there instead.
+    What follows the name is a text of its definition, and what is to stand there.
     """
     steps = pipeline.aws.server.client("stepfunctions")
     machine = steps.describe_state_machine(stateMachineArn=pipeline.outputs["state_machine_arn"])
 
-    def run(name: str, *change: str) -> Execution:
+    def run(name: str, text: str = "", other: str = "") -> Execution:
         definition, count = re.subn(r'"from_rows": *1000000\b', '"from_rows": 0', machine["definition"])
         assert count == len(STAGES)
-        if change:
-            assert change[0] in definition
-            definition = definition.replace(*change)
+        assert text in definition
+        definition = definition.replace(text, other) if text else definition
         made = steps.create_state_machine(name=name, definition=definition, roleArn=machine["roleArn"])
         return pipeline.aws.execute(made["stateMachineArn"])
 
@@ -199,8 +198,6 @@ def test_what_is_too_large_for_a_function_is_done_by_tasks_and_a_job_on_spark(
 def test_a_job_that_fails_says_so_in_a_mail_and_is_not_started_again(
     pipeline: Deployment, large: Callable[..., Execution]
 ) -> None:
-    _change_order(pipeline, 108)
-
     failed = large("failing", 'TIDEMARK_MODEL":"totesys"', 'TIDEMARK_MODEL":"nowhere"')
 
     assert (failed.status, failed.error) == ("FAILED", "ConfigError")
@@ -212,7 +209,6 @@ def test_a_job_that_fails_says_so_in_a_mail_and_is_not_started_again(
     logs = pipeline.aws.server.client("logs")
     lines = logs.filter_log_events(logGroupName="/aws/emr-serverless/tidemark-transform")["events"]
     assert "nowhere" in "".join(each["message"] for each in lines)
-    assert pipeline.tick("after the failed job").states[-1] == "Loaded"
 
 
 def test_a_task_that_fails_says_so_in_a_mail_like_a_function(

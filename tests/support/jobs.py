@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
@@ -20,6 +19,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import boto3
 
 from tests.support.lambdas import linked_libraries
 from tests.support.tasks import KILLED
@@ -175,8 +176,14 @@ class Jobs:
 
     def _object(self, url: str) -> bytes:
         place = urlsplit(url)
-        with urllib.request.urlopen(f"{self._variables['AWS_ENDPOINT_URL']}/{place.netloc}{place.path}") as answer:  # noqa: S310 -- our own server
-            content: bytes = answer.read()
+        client: Any = boto3.client(
+            "s3",
+            endpoint_url=self._variables["AWS_ENDPOINT_URL"],
+            region_name=self._variables["AWS_REGION"],
+            aws_access_key_id=self._variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self._variables["AWS_SECRET_ACCESS_KEY"],
+        )
+        content: bytes = client.get_object(Bucket=place.netloc, Key=place.path.removeprefix("/"))["Body"].read()
         return content
 
 
