@@ -97,6 +97,8 @@ run "with_defaults" {
       for key in keys(local.bucket_names) : alltrue([
         aws_s3_bucket_lifecycle_configuration.this[key].rule[0].noncurrent_version_expiration[0].noncurrent_days == 30,
         aws_s3_bucket_lifecycle_configuration.this[key].rule[1].abort_incomplete_multipart_upload[0].days_after_initiation == 7,
+        aws_s3_bucket_lifecycle_configuration.this[key].rule[2].filter[0].prefix == "tidemark-scratch/",
+        aws_s3_bucket_lifecycle_configuration.this[key].rule[2].expiration[0].days == 7,
       ])
     ])
     error_message = "A bucket keeps old versions or abandoned uploads for ever."
@@ -187,7 +189,7 @@ run "with_defaults" {
       "ingest/ingestion"    = ["${local.bucket_names.ingestion}/sums/*"]
       "transform/processed" = ["${local.bucket_names.processed}/quarantine/*"]
       "compact/ingestion"   = [for folder in ["latest", "sums"] : "${local.bucket_names.ingestion}/${folder}/*"]
-      "compact/processed"   = [for folder in ["dimension", "fact", "mirror"] : "${local.bucket_names.processed}/${folder}/*"]
+      "compact/processed"   = [for folder in ["dimension", "fact", "mirror", "tidemark-scratch"] : "${local.bucket_names.processed}/${folder}/*"]
     }
     error_message = "A function can delete what nobody may, such as an object of the log, or not what it has to."
   }

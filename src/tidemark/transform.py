@@ -82,7 +82,7 @@ class Transform:
             if done < last:
                 newest = log.manifest(last) if self.until is None else log.newest(last)
                 model = completed_by_log(self.model.following(newest.mirrored if newest else {}), log)
-                with spark_beside(engine, self.runs_on) as spark:
+                with spark_beside(engine, self.runs_on, self.processed) as spark:
                     this = replace(self, model=model, spark=spark)
                     before = this.put_all(engine, range(done + 1, last + 1), newest, before, totals, progress)
         return StageReport(

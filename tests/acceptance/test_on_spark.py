@@ -4,8 +4,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,11 +17,16 @@ from tests.support.library import after_three_batches
 from tests.support.pipeline import Rig, clock
 from tests.support.quarantine import Story
 from tests.support.replay import Replay
-from tests.support.spark import VERSIONS, run_program, spark_server
-from tidemark.errors import ConfigError, TransientError
+from tests.support.s3 import S3
+from tests.support.spark import HERE, VERSIONS, run_program, sail_elsewhere, spark_server
+from tidemark.errors import ConfigError, DataError, TransientError
 from tidemark.faults import EFFECTS
+from tidemark.lake.engine import open_engine
 from tidemark.lake.spark import OF_PROGRAM, SAIL, open_spark, started_sail
-from tidemark.lake.spark_rows import DUCKDB
+from tidemark.lake.spark_program import is_cluster
+from tidemark.lake.spark_rows import DUCKDB, spark_beside
+from tidemark.lake.spark_scratch import FOLDER, SCHEMES
+from tidemark.lake.sqltext import Select
 from tidemark.model_reader import load_model
 from tidemark.objects import Objects, open_objects
 from tidemark.settings import FAULT
@@ -61,7 +69,7 @@ def quarantine(objects: Objects) -> dict[str, bytes]:
     return {each.key: objects.get(each.key) for each in objects.list("quarantine/")}
 
 
-def on(rig: Rig, place: Path, *engines: str) -> Rig:
+def on(rig: Rig, place: Path | str, *engines: str) -> Rig:
     """Transform a rig's log anew into a star at `place`, by one engine after the other, batch by batch."""
     other = replace(rig, processed=open_objects(str(place)))
     newest = StarLog(rig.processed).newest_batch()
@@ -148,14 +156,21 @@ def test_a_program_without_a_spark_is_told_how_to_come_to_one(
     assert "SPARK_REMOTE to sc://host:port" in raised.value.advice
 
 
+def test_only_a_spark_of_one_process_sees_the_disk_of_its_program() -> None:
+    masters = ["local", "local[2]", "local[*, 3]", "local-cluster[2,1,1024]", "yarn", "spark://local:7077"]
+
+    assert list(map(is_cluster, masters)) == [False, False, False, True, True, True]
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_spark_of_the_program_gives_the_same_star_and_stays_as_it_is(
-    library: Rig, tmp_path: Path, version: str
+    library: Rig, s3: S3, tmp_path: Path, version: str
 ) -> None:
     log, stars = library.ingestion.url("x").removesuffix("/x"), [tmp_path / "none", tmp_path / "own"]
+    bucket = f"s3://{s3.create_bucket()}"
 
-    answer = run_program(version, str(library.model.directory), log, *map(str, stars))
+    answer = run_program(version, s3.variables, str(library.model.directory), log, bucket, *map(str, stars))
 
     for star in stars:
         assert_same(library, replace(library, processed=open_objects(str(star))))
@@ -164,6 +179,10 @@ def test_the_spark_of_the_program_gives_the_same_star_and_stays_as_it_is(
     assert str(answer["row"]).startswith("DataError: the program's Spark fails on a row of the SELECT of fact_loan")
     assert "CAST_INVALID_INPUT" in str(answer["row"])
     assert "secret words" not in str(answer)
+    # It has no library for S3.
+    assert isinstance(answer["bucket"], list)
+    for scheme, problem in zip(SCHEMES, answer["bucket"], strict=True):
+        assert problem.startswith(f"the program's Spark cannot read and write {bucket.replace('s3', scheme)}/{FOLDER}/")
     assert str(answer["stopped"]).startswith("TransientError: the program's Spark is gone")
     assert str(answer["killed"]).startswith("TransientError: the program's Spark is gone")
 
@@ -182,11 +201,49 @@ def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, se
     assert not StarLog(processed).newest_batch()
 
 
-def test_a_server_that_cannot_write_the_scratch_files_is_refused(server: str, tmp_path: Path) -> None:
-    (tmp_path / "scratch").touch()
+@contextmanager
+def on_another_disk(tmp_path: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """Start a Sail that does not see where this process keeps its scratch files, and give its address."""
+    with pytest.MonkeyPatch.context() as patch, sail_elsewhere(tmp_path / "elsewhere", variables) as address:
+        (tmp_path / "here").mkdir()
+        patch.chdir(tmp_path / "here")
+        patch.setattr(tempfile, "tempdir", HERE)
+        yield address
 
-    with open_spark(server) as spark, pytest.raises(ConfigError, match="cannot write into the scratch directory"):
-        spark.require_same_disk(tmp_path / "scratch" / "probe")
+
+def test_an_engine_on_another_disk_gets_its_files_by_the_processed_bucket(library: Rig, s3: S3, tmp_path: Path) -> None:
+    bucket = f"s3://{s3.create_bucket()}/lake"
+    with on_another_disk(tmp_path, s3.variables) as address:
+        other = on(library, bucket, address)
+
+        with open_engine([]) as engine, spark_beside(engine, address, other.processed) as spark:
+            file = engine.new_file(".parquet")
+            engine.write_parquet(Select("select 'abc' as words"), file)
+            assert spark
+            with pytest.raises(DataError, match="fails on a row"):
+                spark.made("select cast(words as date) as v from loan", {"loan": file}, engine.scratch)
+
+    assert_same(library, other)
+    assert any(f"/lake/{FOLDER}/" in each for each in s3.requests())
+    assert list(other.processed.list(FOLDER)) == []
+
+
+def test_an_engine_that_sees_neither_disk_nor_bucket_is_refused(library: Rig, s3: S3, tmp_path: Path) -> None:
+    refused = s3.variables | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    transform = partial(Transform, library.model, library.ingestion, clock=clock)
+    with on_another_disk(tmp_path, refused) as address:
+        on_disk = transform(processed=open_objects(str(tmp_path / "star")), runs_on=address)
+        with pytest.raises(ConfigError, match=f"does not see the scratch directory {HERE}") as raised:
+            on_disk.run()
+        assert "TMPDIR" in raised.value.advice
+
+        bucket = f"s3://{s3.create_bucket()}"
+        on_s3 = transform(processed=open_objects(bucket), runs_on=address)
+        with pytest.raises(ConfigError) as raised:
+            on_s3.run()
+
+    for scheme, said in zip(SCHEMES, raised.value.problems[1:], strict=True):
+        assert f"cannot read and write {bucket.replace('s3', scheme)}/{FOLDER}/" in said
 
 
 def test_a_server_that_cannot_be_reached_is_transient(library: Rig, tmp_path: Path) -> None:

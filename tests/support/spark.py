@@ -16,10 +16,13 @@ import pytest
 from tidemark.errors import ConfigError
 from tidemark.lake.carrying import carried_over
 from tidemark.lake.spark import CONF, Spark, view_of
+from tidemark.lake.spark_scratch import plain
 
 REPOSITORY = Path(__file__).parents[2]
 VERSIONS = ("spark35", "spark")
 PATIENCE_SECONDS = 120
+# Each process has its own.
+HERE = "/proc/self/cwd"
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 STARTED = re.compile(r"Spark Connect server started at: 127\.0\.0\.1:(\d+)")
 
@@ -35,7 +38,7 @@ class SparkWithoutConnect(Spark):
         """Run a SELECT; see `Spark.made`."""
         self._made += 1
         target = folder / f"rows-{self._made}"
-        views = [view_of(name, file) for name, file in tables.items()]
+        views = [view_of(name, plain(file)) for name, file in tables.items()]
         job = {"statements": views, "select": carried_over(select, tables), "target": str(target)}
         assert self._process.stdin
         assert self._process.stdout
@@ -97,7 +100,29 @@ def spark_server(folder: Path) -> Iterator[str]:
             process.kill()
 
 
-def run_program(version: str, *arguments: str) -> dict[str, object]:
+@contextmanager
+def sail_elsewhere(disk: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """Start a Sail that sees another disk than the tests, and give its address.
+
+    To this process and to Sail a path below `HERE` leads to different directories, as one does on two machines.
+
+    Args:
+        disk: where such a path leads for Sail.
+        variables: tell Sail where S3 is.
+    """
+    disk.mkdir()
+    command, environment = [sys.executable, "-m", "tidemark.lake.sail"], {"PATH": os.defpath, **variables}
+    with subprocess.Popen(  # noqa: S603 -- our own interpreter
+        command, cwd=disk, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert process.stdout
+            yield f"sc://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+def run_program(version: str, variables: Mapping[str, str], *arguments: str) -> dict[str, object]:
     """Run a program that has this Spark and Tidemark beside it (`spark_program.py`), and give what it says."""
     (packages,) = venv_of(version).glob("lib/python3*/site-packages")
     # As spark-submit does it: Spark's own Python comes first.
@@ -105,6 +130,7 @@ def run_program(version: str, *arguments: str) -> dict[str, object]:
         "PYTHONPATH": os.pathsep.join([str(packages), str(REPOSITORY)]),
         "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
         "PATH": os.defpath,
+        **variables,
     }
     done = subprocess.run(  # noqa: S603 -- our own interpreter
         [sys.executable, "-m", "tests.support.spark_program", *arguments],

@@ -12,9 +12,10 @@ from py4j.java_gateway import JavaGateway
 from pyspark.sql import SparkSession
 
 from tests.support.pipeline import clock
-from tidemark.errors import TidemarkError
-from tidemark.lake.engine import open_engine
+from tidemark.errors import ConfigError, TidemarkError
+from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.spark import OF_PROGRAM, Spark, open_spark
+from tidemark.lake.spark_rows import meeting_place
 from tidemark.lake.sqltext import Select
 from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
@@ -40,9 +41,20 @@ def error_of(spark: Spark, select: str, file: Path) -> str:
     return ""
 
 
+def no_place(engine: Engine, bucket: str) -> list[str]:
+    """Say why the engines cannot hand each other files by a bucket where Spark is on other machines."""
+    try:
+        with open_spark(OF_PROGRAM) as spark:
+            spark.is_elsewhere = True
+            meeting_place(engine, spark, open_objects(bucket))
+            return []
+    except ConfigError as exc:
+        return list(exc.problems)
+
+
 def main() -> None:
     """Transform twice, and meet errors in between; in the end the program's Java is killed."""
-    model, ingestion, *stars = sys.argv[1:]
+    model, ingestion, bucket, *stars = sys.argv[1:]
     parts = (load_model(model), open_objects(ingestion))
     # The program has no Spark yet: the run's own is gone with it.
     Transform(*parts, open_objects(stars[0]), clock, runs_on=OF_PROGRAM).run()
@@ -55,6 +67,7 @@ def main() -> None:
         with open_spark(OF_PROGRAM) as spark:
             answer |= {name: error_of(spark, select, file) for name, select in SELECTS.items()}
         answer["zone"] = session.conf.get("spark.sql.session.timeZone")
+        answer["bucket"] = no_place(engine, bucket)
         answer["own"] = session.sql("select own from loan").collect()[0][0]
         with open_spark(OF_PROGRAM) as spark:
             session.stop()

@@ -6,21 +6,19 @@ has DuckDB's time zone, and a value that does not fit its type is an error and n
 """
 
 import logging
-import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tidemark.errors import ConfigError, DataError, TransientError
 from tidemark.extras import needed_for
 from tidemark.lake.spark_errors import WHERE, translated
-from tidemark.lake.spark_program import has_stopped, remote_of_program, session_beside
+from tidemark.lake.spark_program import has_stopped, is_cluster, remote_of_program, session_beside
+from tidemark.lake.spark_scratch import Disk, Place, cleared
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,18 +38,29 @@ CONF = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
-# Elsewhere a path is a pattern of file names, or ends a literal.
-PLAIN_PATH = re.compile(r"[\w./@+-]+")
+PROBE = "tidemark_probe"
+# A cluster may run one task on this very machine, and runs some of so many on others.
+PROBES = 16
+PROBE_ROWS = "select * from range(0, 16, 1, 16), tidemark_probe"
 
 
 class Spark:
     """A session on an engine; what it sets and names there is its own."""
 
-    def __init__(self, session: "SparkSession", what: str, has_stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        session: "SparkSession",
+        what: str,
+        has_stopped: Callable[[], bool] = lambda: False,
+        *,
+        is_elsewhere: bool = False,
+    ) -> None:
         self._session = session
-        self._what = what
+        self.what = what
         self._has_stopped = has_stopped
-        self._numbers = count(1)
+        # Where the engine runs on other machines, they do not see this machine's disk.
+        self.is_elsewhere = is_elsewhere
+        self.place: Place = Disk()
 
     def made(self, select: str, tables: Mapping[str, Path], folder: Path, what: str = "") -> list[Path]:
         """Run a SELECT of DuckDB's over Parquet files, and give the Parquet files of its rows, none if there are none.
@@ -59,7 +68,7 @@ class Spark:
         Args:
             select: the SELECT, which reads nothing but `tables`.
             tables: the file of each table by the name that the SELECT calls it.
-            folder: a folder for the rows. The engine sees it under the same path.
+            folder: a folder for the rows.
             what: what the rows are for, as an error names it.
 
         Raises:
@@ -70,33 +79,37 @@ class Spark:
         with needed_for("spark"):
             from tidemark.lake.carrying import carried_over
 
-        target = folder / f"rows-{next(self._numbers):06d}"
         of = f" of {what}" if what else ""
         try:
             carried = carried_over(select, tables)
         except ValueError as exc:
             message = f"sqlglot cannot carry the SELECT{of} over to Spark: {exc}"
             raise ConfigError(message, advice=WHERE) from exc
-        with self._translated(ConfigError, f"does not understand the SELECT{of}"):
-            for name, file in tables.items():
-                self._session.sql(view_of(name, file)).collect()
-            rows = self._session.sql(carried)
-            # Asking for this has the engine look up what the SELECT names. What it raises later is about rows.
-            logger.debug("%s yields %s", self._what, rows.schema.names)
-        with self._translated(DataError, f"fails on a row of the SELECT{of}"):
-            rows.write.mode("overwrite").parquet(_plain(target))
-        return sorted(target.glob("*.parquet"))
+        with cleared(self.place) as place:
+            addresses = {name: place.given(file) for name, file in tables.items()}
+            target = place.target(folder)
+            with self._translated(ConfigError, f"does not understand the SELECT{of}"):
+                for name, address in addresses.items():
+                    self._session.sql(view_of(name, address)).collect()
+                rows = self._session.sql(carried)
+                # Asking for this has the engine look up what the SELECT names. What it raises later is about rows.
+                logger.debug("%s yields %s", self.what, rows.schema.names)
+            with self._translated(DataError, f"fails on a row of the SELECT{of}"):
+                rows.write.mode("overwrite").parquet(target)
+            return place.taken(target, folder)
 
-    def require_same_disk(self, folder: Path) -> None:
-        """Raise ConfigError if the engine does not write into the folder that this process sees under the path."""
-        with self._translated(ConfigError, f"cannot write into the scratch directory {folder.parent}"):
-            self._session.sql("select 1 as one").write.mode("overwrite").parquet(_plain(folder))
-        found = any(folder.glob("*.parquet"))
-        shutil.rmtree(folder, ignore_errors=True)
-        if not found:
-            message = f"{self._what} writes to another disk: it does not see the scratch directory {folder.parent}"
-            advice = "run it on this machine, or set TMPDIR to a directory that both see under one path"
-            raise ConfigError(message, advice=advice)
+    def probed(self, place: Place, file: Path, folder: Path) -> list[Path]:
+        """Have some of the engine's tasks read a Parquet file at a place and write there, and give what they wrote.
+
+        Raises:
+            ConfigError: the engine cannot.
+            TransientError: it is gone.
+        """
+        with cleared(place), self._translated(ConfigError, f"cannot read and write {place.shown}"):
+            target = place.target(folder)
+            self._session.sql(view_of(PROBE, place.given(file))).collect()
+            self._session.sql(PROBE_ROWS).write.parquet(target)
+            return place.taken(target, folder)
 
     def set(self, conf: Mapping[str, str]) -> None:
         """Set what the session is to do."""
@@ -105,20 +118,13 @@ class Spark:
                 self._session.conf.set(name, value)
 
     def _translated(self, family: type[ConfigError | DataError], said: str) -> AbstractContextManager[None]:
-        return translated(self._what, family, said, self._has_stopped)
+        return translated(self.what, family, said, self._has_stopped)
 
 
-def view_of(name: str, file: Path) -> str:
-    """Write the statement of Spark's that makes a Parquet file readable by a name."""
+def view_of(name: str, address: str) -> str:
+    """Write the statement of Spark's that makes a Parquet file at a plain address readable by a name."""
     quoted = name.replace("`", "``")
-    return f"create or replace temporary view `{quoted}` using parquet options (path '{_plain(file)}')"
-
-
-def _plain(path: Path) -> str:
-    if not PLAIN_PATH.fullmatch(str(path)):
-        message = f"expected a path of letters, digits, and . / @ + _ -, and the scratch directory is {path}"
-        raise ConfigError(message, advice="set TMPDIR to such a directory")
-    return str(path)
+    return f"create or replace temporary view `{quoted}` using parquet options (path '{address}')"
 
 
 @contextmanager
@@ -141,7 +147,9 @@ def open_spark(address: str) -> Iterator[Spark]:
         what = {SAIL: "Sail", None: "the program's Spark"}.get(remote, "the Spark Connect server")
         if remote is None:
             session = opened.enter_context(session_beside(what))
-            spark = Spark(session, what, partial(has_stopped, session))
+            spark = Spark(
+                session, what, partial(has_stopped, session), is_elsewhere=is_cluster(session.sparkContext.master)
+            )
         else:
             url = opened.enter_context(started_sail())[0] if remote == SAIL else remote
             spark = Spark(opened.enter_context(_connected(url)), what)

@@ -1,6 +1,7 @@
 """The Spark of the program that Tidemark runs in, such as a job of spark-submit: its session is lent, not ours."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -68,3 +69,8 @@ def has_stopped(session: "SparkSession") -> bool:
     """Say whether somebody has stopped the Spark of the program, which ends every session on it."""
     java = session.sparkContext._jsc  # noqa: SLF001 -- nothing else says so
     return java is None or bool(java.sc().isStopped())
+
+
+def is_cluster(master: str) -> bool:
+    """Say whether a Spark with this master has its tasks run in other processes, which may be on other machines."""
+    return not re.fullmatch(r"local(\[.*\])?", master)

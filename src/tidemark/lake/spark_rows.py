@@ -1,6 +1,7 @@
 """The rows of a model's SELECT, made by DuckDB or by Spark, which are the same in number, type and value."""
 
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
-from tidemark.lake.spark import Spark, open_spark
+from tidemark.lake.spark import PROBES, Spark, open_spark
 from tidemark.lake.spark_errors import WHERE
+from tidemark.lake.spark_scratch import Disk, Place, buckets_of
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
@@ -26,6 +28,7 @@ from tidemark.lake.sqltext import (
     select,
 )
 from tidemark.lake.wide_rows import FEWEST_ROWS, is_wide
+from tidemark.objects import Objects
 
 if TYPE_CHECKING:
     from tidemark.lake.carrying import Fault
@@ -33,22 +36,58 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 DUCKDB = "duckdb"
 MOMENTS = ("DATE", "TIMESTAMP")
+NO_PLACE = (
+    "run it on this machine, set TMPDIR to a directory that both see under one path, "
+    "or have the processed bucket on S3 and let it read and write below tidemark-scratch/ there"
+)
 
 
 @contextmanager
-def spark_beside(engine: Engine, address: str) -> Iterator[Spark | None]:
+def spark_beside(engine: Engine, address: str, processed: Objects) -> Iterator[Spark | None]:
     """Open what runs a model's SELECTs beside the engine: None for `duckdb`, which is the engine itself.
 
+    Args:
+        engine: makes the files that both hand each other.
+        address: see `open_spark`.
+        processed: holds the files where Spark does not see the engine's.
+
     Raises:
-        ConfigError: the extra is not installed, or the server at this address does not see the engine's scratch files.
+        ConfigError: the extra is not installed, or Spark sees neither the engine's scratch files nor the bucket.
         TransientError: it cannot be reached.
     """
     if address == DUCKDB:
         yield None
         return
     with open_spark(address) as spark:
-        spark.require_same_disk(engine.new_file(""))
+        spark.place = meeting_place(engine, spark, processed)
         yield spark
+
+
+def meeting_place(engine: Engine, spark: Spark, processed: Objects) -> Place:
+    """Find the place that both engines see: what Spark's tasks write there arrives here, row for row.
+
+    Raises:
+        ConfigError: there is none.
+        TransientError: Spark is gone.
+    """
+    buckets = buckets_of(processed)
+    problems = []
+    folder = engine.new_file("")
+    folder.mkdir()
+    file = folder / "probe.parquet"
+    engine.write_parquet(Select("select 1 as one"), file)
+    for place in [*([] if spark.is_elsewhere and buckets else [Disk(engine.scratch)]), *buckets]:
+        try:
+            found = spark.probed(place, file, folder)
+        except ConfigError as exc:
+            problems.append(exc.message)
+            continue
+        if found and engine.count(scratch_parquet(found)) == PROBES:
+            shutil.rmtree(folder, ignore_errors=True)
+            logger.info("%s and DuckDB hand each other files in %s", spark.what, place.shown)
+            return place
+        problems.append(f"{spark.what} writes to another disk: it does not see {place.shown}")
+    raise ConfigError.of(problems, advice=NO_PLACE)
 
 
 def require_same_meaning(statement: str, tables: Mapping[str, Mapping[str, str]], what: str) -> None:
