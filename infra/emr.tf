@@ -52,6 +52,8 @@ locals {
       # This action belongs to no one group.
       { Effect = "Allow", Action = ["logs:DescribeLogGroups"], Resource = ["*"] },
     ]
+    # Where Spark and DuckDB hand each other the files of a SELECT: Spark's way of putting them cannot say If-None-Match.
+    scratch = [{ Effect = "Allow", Action = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"], Resource = ["${local.bucket_arns.processed}/tidemark-scratch/*"] }]
     package = [{ Effect = "Allow", Action = ["s3:GetObject"], Resource = [for file in values(local.job_files) : "${local.bucket_arns.packages}/${file}"] }]
   }) : "job/${concern}" => statements if var.emr != null }
 
@@ -156,7 +158,7 @@ resource "aws_iam_role" "job" {
   count = var.emr == null ? 0 : 1
 
   name               = "${local.global_name}-transform-job"
-  description        = "What the job ${local.job_name} may do: the same as the function, and read its own package."
+  description        = "What the job ${local.job_name} may do: the same as the function, beside its scratch files and its package."
   assume_role_policy = local.task_trusts["emr-serverless"]
 }
 

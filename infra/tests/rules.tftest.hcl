@@ -558,7 +558,7 @@ run "with_a_job_on_emr_serverless" {
 
   assert {
     condition = {
-      for key, policy in aws_iam_role_policy.job : split("/", key)[1] => policy.policy if !contains(["job/logs", "job/package"], key)
+      for key, policy in aws_iam_role_policy.job : split("/", key)[1] => policy.policy if !contains(["job/logs", "job/package", "job/scratch"], key)
       } == {
       for key, policy in aws_iam_role_policy.function : split("/", key)[1] => policy.policy
       if startswith(key, "transform/") && !endswith(key, "/logs")
@@ -574,7 +574,12 @@ run "with_a_job_on_emr_serverless" {
   }
 
   assert {
-    condition     = keys(aws_iam_role_policy.job) == ["job/ingestion", "job/logs", "job/package", "job/processed"] && jsondecode(aws_iam_role.job[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    condition     = flatten([for statement in jsondecode(aws_iam_role_policy.job["job/scratch"].policy).Statement : statement.Resource]) == ["${local.bucket_arns.processed}/tidemark-scratch/*"]
+    error_message = "The job may overwrite or delete more than scratch files."
+  }
+
+  assert {
+    condition     = keys(aws_iam_role_policy.job) == ["job/ingestion", "job/logs", "job/package", "job/processed", "job/scratch"] && jsondecode(aws_iam_role.job[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
     error_message = "The job has rights of which nobody knows, or another account's job can have them."
   }
 

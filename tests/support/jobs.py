@@ -1,7 +1,7 @@
 """EMR Serverless for the tests: a job is the entry out of S3 in a process of its own, beside the archive it asks for.
 
-As on EMR the image brings pyspark, and all else has to be in the archive. Spark is a Sail that this starts, and the
-Python is that of the tests, for which their package is built.
+As on EMR the image brings pyspark, all else has to be in the archive, and Spark sees no disk of the job. It is a Sail
+that this starts, and the Python is that of the tests, for which their package is built.
 """
 
 import hashlib
@@ -24,7 +24,6 @@ import boto3
 
 from tests.support.lambdas import linked_libraries
 from tests.support.tasks import KILLED
-from tidemark.lake.spark import started_sail
 
 # What the image brings: pyspark, and what its client needs.
 LIBRARIES = (
@@ -88,6 +87,8 @@ class Jobs:
         return {"application": self._applications[name]}
 
     def _start(self, application: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        from tests.support.spark import HERE  # noqa: PLC0415 -- slow, and few tests start a job
+
         overrides = given["configurationOverrides"]
         properties = next(each["properties"] for each in overrides["applicationConfiguration"])
         submitted = given["jobDriver"]["sparkSubmit"]
@@ -100,7 +101,7 @@ class Jobs:
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 -- our own entry
                 [str(Path(sys.executable).resolve()), "-S", str(entry), *submitted["entryPointArguments"]],
-                env={"PATH": "/usr/bin:/bin", "TMPDIR": str(directory), "HOME": str(directory)}
+                env={"PATH": "/usr/bin:/bin", "TMPDIR": HERE, "HOME": str(directory)}
                 | environment
                 | {"PYTHONPATH": str(self._libraries()), "SPARK_REMOTE": self._spark()}
                 | dict(self._variables),
@@ -153,9 +154,12 @@ class Jobs:
         return described | {"state": "FAILED", "stateDetails": SAID.format(KILLED if code < 0 else code)}
 
     def _spark(self) -> str:
+        from tests.support.spark import sail_elsewhere  # noqa: PLC0415 -- as above
+
         with self._lock:
             if not self._sail:
-                self._sail, _ = self._opened.enter_context(started_sail())
+                elsewhere = Path(tempfile.mkdtemp(prefix="spark-", dir=self._folder)) / "disk"
+                self._sail = self._opened.enter_context(sail_elsewhere(elsewhere, self._variables))
             return self._sail
 
     def _libraries(self) -> Path:
