@@ -27,7 +27,7 @@ locals {
     }
     ConfigError = {
       errors = ["ConfigError"]
-      advice = "Settings, credentials or rights are wrong, and each run fails until they are mended: variables of Terraform, or the value of a secret."
+      advice = "Settings, credentials or rights are wrong, and each run fails until they are mended: variables of Terraform, or the value of a secret.${var.emr == null ? "" : " From transform it may be a SELECT that Spark cannot run: `tidemark model check --engine spark` says which, and emr = null does without Spark."}"
     }
     ContractError = {
       errors = ["ContractError"]

@@ -15,7 +15,7 @@ from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.spark import Spark
-from tidemark.lake.spark_rows import DUCKDB, spark_beside
+from tidemark.lake.spark_rows import DUCKDB, require_same_meaning, spark_beside
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
 from tidemark.log.reach import reach_of_log, require_together
 from tidemark.mirror import Mirror
@@ -28,6 +28,7 @@ from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.mirror_rows import put_mirrored
+from tidemark.star.passing import seen_by
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.sources import source_tables
 from tidemark.star.star_log import StarLog, reach_of_star
@@ -59,6 +60,19 @@ class Transform:
         """Count the changes of the batches in the log that the star does not hold."""
         log, done = ChangeLog(self.ingestion), StarLog(self.processed).newest_batch()
         return sum(log.manifest(batch).changes for batch in range(done + 1, newest_batch(self.ingestion, done) + 1))
+
+    def require_spark_understands(self) -> None:
+        """Raise ConfigError if Spark is known to understand a SELECT otherwise; it is asked about the newest batch."""
+        log = ChangeLog(self.ingestion)
+        if (newest := log.newest()) is None:
+            return
+        columns = {name: entry.columns for name, entry in newest.tables.items()}
+        with open_engine([]) as engine:
+            model = completed_by_log(self.model.following(newest.mirrored), log)
+            for star in (each for each in model.stars.values() if not each.mirror):
+                seen = seen_by(engine, star, model.sources, {name: columns[name] for name in star.reads})
+                types = {name: {column.name: column.typed for column in of} for name, of in seen.items()}
+                require_same_meaning(star.sql, types, star.name)
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Transform every batch of the log that has not been transformed.

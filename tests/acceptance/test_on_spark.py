@@ -195,8 +195,9 @@ def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, se
     processed = open_objects(str(tmp_path / "star"))
     transform = Transform(load_model(str(directory)), library.ingestion, processed, clock, runs_on=server)
 
-    with pytest.raises(ConfigError, match="the SELECT of fact_loan, line 4: casts a number with decimals"):
-        transform.run()
+    for asked in (transform.run, transform.require_spark_understands):
+        with pytest.raises(ConfigError, match="the SELECT of fact_loan, line 4: casts a number with decimals"):
+            asked()
 
     assert not StarLog(processed).newest_batch()
 

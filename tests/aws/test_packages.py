@@ -52,7 +52,7 @@ TYPER = {
 }
 LIBRARIES = {
     "ingest": {*DELTA, *POWERTOOLS, *POSTGRES, "duckdb", "fsspec", "tzdata"},
-    "transform": {*DELTA, *POWERTOOLS, "duckdb", "fsspec", "tzdata"},
+    "transform": {*DELTA, *POWERTOOLS, "duckdb", "fsspec", "sqlglot", "tzdata"},
     "load": {*DELTA, *POWERTOOLS, *POSTGRES, "duckdb", "jinja2", "markupsafe", "tzdata"},
     # No pyspark, which is EMR's own, and boto3, which Lambda brings.
     JOB: {*DELTA, *BOTO, *TYPER, "duckdb", "fsspec", "sqlglot", "tzdata"},
