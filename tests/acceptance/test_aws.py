@@ -187,9 +187,10 @@ def test_what_is_too_large_for_a_function_is_done_by_tasks_and_a_job_on_spark(
     ended = large("large")
 
     assert (ended.status, ended.states) == ("SUCCEEDED", (*by, "Loaded"))
-    asked = {stage: ended.output[stage.lower()]["Payload"]["rows_to_come"] for stage in STAGES}
-    assert asked == {"Ingest": 0, "Transform": 1, "Load": 1}
-    assert ended.output["transform"]["Payload"] == {"stage": "transform", "batches": 0, "rows": 0, "rows_to_come": 1}
+    left = {"batches": 0, "rows": 0}
+    assert ended.output["ingest"]["Payload"] == {"stage": "ingest", **left, "rows_to_come": 0}
+    assert ended.output["transform"]["Payload"] == {"stage": "transform", **left, "rows_to_come": 1}
+    assert ended.output["load"]["Payload"]["rows_to_come"] > 0
     assert len(_units_sold(pipeline, 107)) == 2
     scratch = f"/{pipeline.outputs['buckets']['processed']}/tidemark-scratch/"
     assert any(path.startswith(scratch) for path, _ in pipeline.aws.puts())
