@@ -104,6 +104,7 @@ def _shared(
     engine: Annotated[
         str | None, _setting("ENGINE", "What runs the model's SELECTs: duckdb, sail, spark, sc://….")
     ] = None,
+    engine_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the engine's address.")] = None,
     lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
     yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for a lock of ours, or off.")] = None,
     workers: Annotated[str | None, _setting("COUNT", "How many sessions read one table of the source.")] = None,
