@@ -38,6 +38,9 @@ _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minu
 _URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
 # Without blanks and control characters, which each reader of an address treats in its own way.
 _WEBHOOK = re.compile(r"https?://[\x21-\x7e]+")
+_ENGINES = "duckdb, sail, spark, sc://host:port[/;use_ssl=true;token=…], or auto:<rows>[:<engine>]"
+_SPARK = ("sail", "spark")
+_AUTO = re.compile(r"auto:(?P<changes>[1-9][0-9]{0,17})(?::(?P<engine>.+))?")
 # In a value PySpark decodes %XX, and takes every other character apart from these for a part of the address.
 _SPARK_CONNECT = re.compile(
     r"sc://(?P<host>[A-Za-z0-9.-]+)(?::[0-9]{1,5})?"
@@ -273,13 +276,15 @@ def parse_engine(text: str) -> str:
     Raises:
         ConfigError: nothing is called so. Such an address may hold a token, so none is shown.
     """
-    if text in ("duckdb", "sail", "spark"):
+    if text == "duckdb":
         return text
-    found = _SPARK_CONNECT.fullmatch(text)
+    address = engine_from(text)[1]
+    found = _SPARK_CONNECT.fullmatch(address)
     if not found:
-        shown = repr(text) if text.isalnum() else "something else"
-        message = "expected duckdb, sail, spark, or sc://host:port with or without /;use_ssl=true;token=…"
-        raise ConfigError(f"{message}, got {shown}")
+        if address not in _SPARK:
+            shown = repr(text) if text.isalnum() else "something else"
+            raise ConfigError(f"expected {_ENGINES}, got {shown}")
+        return text
     options = options_of(text)
     if options.get("use_ssl", "true") not in ("true", "false"):
         raise ConfigError("expected use_ssl=true or use_ssl=false in the address of the engine, got something else")
@@ -293,6 +298,12 @@ def parse_engine(text: str) -> str:
             "without TLS everybody on the way reads the token"
         )
     return text
+
+
+def engine_from(text: str) -> tuple[int, str]:
+    """Return from how many changes of a batch an engine runs the model's SELECTs, and the engine."""
+    chosen = _AUTO.fullmatch(text)
+    return (int(chosen["changes"]), chosen["engine"] or "sail") if chosen else (0, text)
 
 
 def options_of(address: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from tidemark.settings import (
     CHOICES,
     NAMES,
     Settings,
+    engine_from,
     flag,
     load,
     mask_password,
@@ -315,6 +316,9 @@ def test_no_freshness_at_all_is_refused(tmp_path: Path) -> None:
         "sc://spark.example:443/;use_ssl=true;token=s3cr3t-t0ken;x-cluster-id=0123-456789-abc",
         "sc://spark.example/;token=s3cr3t%2Bt0ken;use_ssl=true;user_id=ann",
         "sc://localhost:15002/;token=s3cr3t-t0ken",
+        "auto:1000000",
+        "auto:1:spark",
+        "auto:1000000:sc://spark.example:443/;use_ssl=true;token=s3cr3t-t0ken;x-cluster-id=0123-456789-abc",
     ],
 )
 def test_the_model_runs_on_any_of_these_engines(tmp_path: Path, engine: str) -> None:
@@ -345,6 +349,12 @@ def test_the_model_runs_on_any_of_these_engines(tmp_path: Path, engine: str) -> 
         ("sc://host/;token=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
         ("sc://host/;use_ssl=true;token=s3cr3t-t0ken;use_ssl=false", "expected use_ssl=true beside the token"),
         ("sc://localhost.example/;token=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
+        ("auto:1000000:sc://host/;token=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
+        ("auto:", "got something else"),
+        ("auto:0", "got something else"),
+        ("auto:many", "got something else"),
+        ("auto:1:duckdb", "got something else"),
+        ("auto:1:auto:2", "got something else"),
         ("sc://host/;x-key=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
     ],
 )
@@ -355,3 +365,15 @@ def test_another_engine_and_a_token_that_others_could_read_are_refused_without_t
         load({"engine": engine}, environ={}, directory=tmp_path)
 
     assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("engine", "found"),
+    [
+        ("sc://host:15002", (0, "sc://host:15002")),
+        ("auto:1000000", (1_000_000, "sail")),
+        ("auto:5:sc://host:15002/;use_ssl=true", (5, "sc://host:15002/;use_ssl=true")),
+    ],
+)
+def test_an_engine_may_be_for_batches_from_so_many_changes_on(engine: str, found: tuple[int, str]) -> None:
+    assert engine_from(engine) == found
