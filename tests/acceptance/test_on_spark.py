@@ -144,6 +144,25 @@ def test_the_server_that_the_program_names_gives_the_same_star(
     assert_same(library, on(library, tmp_path, OF_PROGRAM))
 
 
+def test_only_a_batch_of_many_changes_opens_spark(library: Rig, server: str, tmp_path: Path) -> None:
+    most, *others = [manifest.changes for manifest in library.manifests()]
+    assert most > max(others)
+    with started_sail() as (nobody, process):
+        process.kill()
+        process.wait()
+    other = replace(library, processed=open_objects(str(tmp_path)))
+
+    def transform(engine: str, until: int) -> None:
+        Transform(library.model, library.ingestion, other.processed, clock, until=until, runs_on=engine).run()
+
+    with pytest.raises(TransientError, match="the Spark Connect server is gone"):
+        transform(f"auto:{most}:{nobody}", 1)
+    transform(f"auto:{most}:{server}", 1)
+    transform(f"auto:{most}:{nobody}", len(others) + 1)
+
+    assert_same(library, other)
+
+
 @pytest.mark.parametrize(("remote", "said"), [("", "has no Spark of its own"), ("local", "expected sc://host:port in")])
 def test_a_program_without_a_spark_is_told_how_to_come_to_one(
     monkeypatch: pytest.MonkeyPatch, remote: str, said: str
@@ -217,8 +236,8 @@ def test_an_engine_on_another_disk_gets_its_files_by_the_processed_bucket(librar
     with on_another_disk(tmp_path, s3.variables) as address:
         other = on(library, bucket, address)
 
-        with open_engine([]) as engine, spark_beside(engine, address, other.processed) as spark:
-            file = engine.new_file(".parquet")
+        with open_engine([]) as engine, spark_beside(engine, address, other.processed) as spark_for:
+            spark, file = spark_for(1), engine.new_file(".parquet")
             engine.write_parquet(Select("select 'abc' as words"), file)
             assert spark
             with pytest.raises(DataError, match="fails on a row"):

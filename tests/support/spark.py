@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
 from tidemark.errors import ConfigError
@@ -120,6 +123,33 @@ def sail_elsewhere(disk: Path, variables: Mapping[str, str]) -> Iterator[str]:
             yield f"sc://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.kill()
+
+
+class _Refusing(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Refuses each call, and quotes what it was given to prove who calls."""
+
+    def __init__(self, heard: list[str]) -> None:
+        self._heard = heard
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+        given = {str(each.key): str(each.value) for each in handler_call_details.invocation_metadata}
+        self._heard.append(given["authorization"])
+
+        def refuse(_: object, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, f"{given['authorization']} and {given['x-key']} are unknown")
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+@contextmanager
+def refusing_server() -> Iterator[tuple[int, list[str]]]:
+    """Start a server that refuses every token; give its port on localhost, and what it hears."""
+    heard: list[str] = []
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[_Refusing(heard)])
+    port = server.add_secure_port("localhost:0", grpc.local_server_credentials())
+    server.start()
+    yield port, heard
+    server.stop(None).wait()
 
 
 def run_program(version: str, variables: Mapping[str, str], *arguments: str) -> dict[str, object]:

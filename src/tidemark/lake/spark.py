@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tidemark.errors import ConfigError, DataError, TransientError
+from tidemark.errors import ConfigError, DataError, TransientError, hide
 from tidemark.extras import needed_for
 from tidemark.lake.spark_errors import WHERE, translated
 from tidemark.lake.spark_program import has_stopped, is_cluster, remote_of_program, session_beside
 from tidemark.lake.spark_scratch import Disk, Place, cleared
+from tidemark.settings import secrets_in
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -163,6 +164,7 @@ def _connected(url: str) -> Iterator["SparkSession"]:
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession as Connected
 
+    hide(secrets_in(url))
     session = Connected.builder.remote(url).create()
     try:
         session.client.set_retry_policies([DefaultPolicy(max_retries=2)])

@@ -12,6 +12,7 @@ from tidemark.extras import needed_for
 WHERE = "tidemark model check --engine spark says more, and TIDEMARK_ENGINE=duckdb does without Spark"
 # The states of gRPC that say nothing of the SELECT: the engine is gone, has no room, or has begun anew.
 GONE = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+REFUSED = {"PERMISSION_DENIED", "UNAUTHENTICATED"}
 # Spark's own words for a session that another engine at the same address does not know.
 LOST = ("INVALID_HANDLE", "SESSION_CLOSED", "SESSION_NOT_FOUND", "OPERATION_NOT_FOUND")
 CAUSE = re.compile(r"^(?:Caused by)?: (.*)$", re.MULTILINE)
@@ -39,7 +40,8 @@ def translated(
             warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
             yield
     except raised as exc:
-        raise _gone(exc, what, has_stopped) or family(f"{what} {said}: {_shown(exc)}", advice=WHERE) from exc
+        known = _gone(exc, what, has_stopped) or _refused(exc, what)
+        raise known or family(f"{what} {said}: {_shown(exc)}", advice=WHERE) from exc
 
 
 def _java_errors() -> tuple[type[Exception], ...]:
@@ -53,7 +55,7 @@ def _java_errors() -> tuple[type[Exception], ...]:
 
 def _gone(exc: Exception, what: str, has_stopped: Callable[[], bool]) -> TransientError | None:
     """Say that the engine is gone if an error means that, by the state of gRPC or because Java gives no answer."""
-    code = str(getattr(getattr(exc, "getGrpcStatusCode", lambda: None)(), "name", ""))
+    code = _code_of(exc)
     if isinstance(exc, _java_errors()) and not hasattr(exc, "java_exception"):
         said = "its Java does not answer"
     elif code in GONE or any(word in str(exc) for word in LOST):
@@ -63,6 +65,16 @@ def _gone(exc: Exception, what: str, has_stopped: Callable[[], bool]) -> Transie
     else:
         return None
     return TransientError(f"{what} is gone: {said}", advice="run it again")
+
+
+def _refused(exc: Exception, what: str) -> ConfigError | None:
+    if _code_of(exc) not in REFUSED:
+        return None
+    return ConfigError(f"{what} refuses us: {_shown(exc)}", advice="check the token in TIDEMARK_ENGINE")
+
+
+def _code_of(exc: Exception) -> str:
+    return str(getattr(getattr(exc, "getGrpcStatusCode", lambda: None)(), "name", ""))
 
 
 def _shown(exc: Exception) -> str:

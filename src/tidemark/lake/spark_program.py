@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
 from tidemark.lake.spark_errors import translated
-from tidemark.settings import standard_variable
+from tidemark.settings import parse_engine, standard_variable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -29,9 +29,11 @@ def remote_of_program() -> str | None:
     """
     address = standard_variable(REMOTE)
     if address and not address.startswith("sc://"):
-        # Such an address may hold a token.
         raise ConfigError(f"expected sc://host:port in {REMOTE}, got something else", advice=HOW)
-    return address
+    try:
+        return parse_engine(address) if address else None
+    except ConfigError as exc:
+        raise ConfigError(f"{REMOTE}: {exc.message}", advice=HOW) from None
 
 
 @contextmanager

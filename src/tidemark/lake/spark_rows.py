@@ -2,8 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.wide_rows import FEWEST_ROWS, is_wide
 from tidemark.objects import Objects
+from tidemark.settings import engine_from
 
 if TYPE_CHECKING:
     from tidemark.lake.carrying import Fault
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 DUCKDB = "duckdb"
 MOMENTS = ("DATE", "TIMESTAMP")
+SparkFor = Callable[[int], Spark | None]
 NO_PLACE = (
     "run it on this machine, set TMPDIR to a directory that both see under one path, "
     "or have the processed bucket on S3 and let it read and write below tidemark-scratch/ there"
@@ -43,24 +45,31 @@ NO_PLACE = (
 
 
 @contextmanager
-def spark_beside(engine: Engine, address: str, processed: Objects) -> Iterator[Spark | None]:
-    """Open what runs a model's SELECTs beside the engine: None for `duckdb`, which is the engine itself.
+def spark_beside(engine: Engine, setting: str, processed: Objects) -> Iterator[SparkFor]:
+    """Choose what runs a model's SELECTs beside the engine.
+
+    What is yielded gives it for a batch of so many changes: None for the engine itself. Spark is opened by the first
+    batch that it is for.
 
     Args:
         engine: makes the files that both hand each other.
-        address: see `open_spark`.
+        setting: the engine as the settings have it.
         processed: holds the files where Spark does not see the engine's.
 
     Raises:
         ConfigError: the extra is not installed, or Spark sees neither the engine's scratch files nor the bucket.
         TransientError: it cannot be reached.
     """
-    if address == DUCKDB:
-        yield None
-        return
-    with open_spark(address) as spark:
-        spark.place = meeting_place(engine, spark, processed)
-        yield spark
+    fewest, address = engine_from(setting)
+    with ExitStack() as opened:
+
+        @cache
+        def spark() -> Spark:
+            found = opened.enter_context(open_spark(address))
+            found.place = meeting_place(engine, found, processed)
+            return found
+
+        yield lambda changes: spark() if address != DUCKDB and changes >= fewest else None
 
 
 def meeting_place(engine: Engine, spark: Spark, processed: Objects) -> Place:
