@@ -292,7 +292,7 @@ def parse_engine(text: str) -> str:
     if any(len(each) < SHORTEST_SECRET or not each.isascii() or not each.isprintable() for each in secrets):
         message = f"expected a token of {SHORTEST_SECRET} or more visible characters in the address of the engine"
         raise ConfigError(f"{message}, got another one")
-    if secrets and options.get("use_ssl") != "true" and not _LOOPBACK.fullmatch(found["host"]):
+    if secrets and options.get("use_ssl") != "true" and not is_loopback(address):
         raise ConfigError(
             "expected use_ssl=true beside the token in the address of the engine, got none: "
             "without TLS everybody on the way reads the token"
@@ -304,6 +304,12 @@ def engine_from(text: str) -> tuple[int, str]:
     """Return from how many changes of a batch an engine runs the model's SELECTs, and the engine."""
     chosen = _AUTO.fullmatch(text)
     return (int(chosen["changes"]), chosen["engine"] or "sail") if chosen else (0, text)
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether a Spark Connect server's address leads to this machine."""
+    found = _SPARK_CONNECT.fullmatch(address)
+    return bool(found and _LOOPBACK.fullmatch(found["host"]))
 
 
 def options_of(address: str) -> dict[str, str]:

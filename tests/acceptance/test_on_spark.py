@@ -25,7 +25,7 @@ from tidemark.lake.engine import open_engine
 from tidemark.lake.spark import OF_PROGRAM, SAIL, open_spark, started_sail
 from tidemark.lake.spark_program import is_cluster
 from tidemark.lake.spark_rows import DUCKDB, spark_beside
-from tidemark.lake.spark_scratch import FOLDER, SCHEMES
+from tidemark.lake.spark_scratch import FOLDER, SCHEMES, Bucket, Disk
 from tidemark.lake.sqltext import Select
 from tidemark.model_reader import load_model
 from tidemark.objects import Objects, open_objects
@@ -163,6 +163,13 @@ def test_only_a_batch_of_many_changes_opens_spark(library: Rig, server: str, tmp
     assert_same(library, other)
 
 
+def test_the_token_for_another_server_is_not_for_sail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CONNECT_AUTHENTICATE_TOKEN", "s3cr3t-t0ken")
+
+    with open_spark(SAIL) as spark:
+        assert spark.made("select 1 as one", {}, tmp_path)
+
+
 @pytest.mark.parametrize(("remote", "said"), [("", "has no Spark of its own"), ("local", "expected sc://host:port in")])
 def test_a_program_without_a_spark_is_told_how_to_come_to_one(
     monkeypatch: pytest.MonkeyPatch, remote: str, said: str
@@ -246,6 +253,17 @@ def test_an_engine_on_another_disk_gets_its_files_by_the_processed_bucket(librar
     assert_same(library, other)
     assert any(f"/lake/{FOLDER}/" in each for each in s3.requests())
     assert list(other.processed.list(FOLDER)) == []
+
+
+def test_only_an_engine_on_this_machine_is_asked_for_its_disk_first(s3: S3, tmp_path: Path) -> None:
+    processed = open_objects(f"s3://{s3.create_bucket()}")
+    with sail_elsewhere(tmp_path / "elsewhere", s3.variables) as address, open_engine([]) as engine:
+        # To this machine 0.0.0.0 is itself, and its address does not say so.
+        for host, kind in (("127.0.0.1", Disk), ("0.0.0.0", Bucket)):  # noqa: S104 -- nobody listens there
+            with spark_beside(engine, address.replace("127.0.0.1", host), processed) as spark_for:
+                spark = spark_for(1)
+                assert spark
+                assert isinstance(spark.place, kind)
 
 
 def test_an_engine_that_sees_neither_disk_nor_bucket_is_refused(library: Rig, s3: S3, tmp_path: Path) -> None:

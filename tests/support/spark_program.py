@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 
 from tests.support.pipeline import clock
 from tidemark.errors import ConfigError, TidemarkError
-from tidemark.lake.engine import Engine, open_engine
+from tidemark.lake.engine import open_engine
 from tidemark.lake.spark import OF_PROGRAM, Spark, open_spark
-from tidemark.lake.spark_rows import meeting_place
+from tidemark.lake.spark_scratch import Place, buckets_of
 from tidemark.lake.sqltext import Select
 from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
@@ -41,15 +41,14 @@ def error_of(spark: Spark, select: str, file: Path) -> str:
     return ""
 
 
-def no_place(engine: Engine, bucket: str) -> list[str]:
-    """Say why the engines cannot hand each other files by a bucket where Spark is on other machines."""
+def error_at(place: Place, file: Path) -> str:
+    """Give the error that Spark meets where it is to read and write files."""
     try:
         with open_spark(OF_PROGRAM) as spark:
-            spark.is_elsewhere = True
-            meeting_place(engine, spark, open_objects(bucket))
-            return []
+            spark.probed(place, file, file.parent)
     except ConfigError as exc:
-        return list(exc.problems)
+        return exc.message
+    return ""
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def main() -> None:
         with open_spark(OF_PROGRAM) as spark:
             answer |= {name: error_of(spark, select, file) for name, select in SELECTS.items()}
         answer["zone"] = session.conf.get("spark.sql.session.timeZone")
-        answer["bucket"] = no_place(engine, bucket)
+        answer["bucket"] = [error_at(place, file) for place in buckets_of(open_objects(bucket))]
         answer["own"] = session.sql("select own from loan").collect()[0][0]
         with open_spark(OF_PROGRAM) as spark:
             session.stop()

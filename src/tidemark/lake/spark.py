@@ -19,7 +19,7 @@ from tidemark.extras import needed_for
 from tidemark.lake.spark_errors import WHERE, translated
 from tidemark.lake.spark_program import has_stopped, is_cluster, remote_of_program, session_beside
 from tidemark.lake.spark_scratch import Disk, Place, cleared
-from tidemark.settings import secrets_in
+from tidemark.settings import is_loopback, secrets_in, standard_variable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,6 +39,8 @@ CONF = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
+# PySpark sends it to any server whose address has no token.
+TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 # nosec B105 -- a name
 PROBE = "tidemark_probe"
 # A cluster may run one task on this very machine, and runs some of so many on others.
 PROBES = 16
@@ -153,19 +155,27 @@ def open_spark(address: str) -> Iterator[Spark]:
             )
         else:
             url = opened.enter_context(started_sail())[0] if remote == SAIL else remote
-            spark = Spark(opened.enter_context(_connected(url)), what)
+            session = opened.enter_context(_connected(url, is_ours=remote == SAIL))
+            spark = Spark(session, what, is_elsewhere=not is_loopback(url))
         spark.set(CONF)
         yield spark
 
 
 @contextmanager
-def _connected(url: str) -> Iterator["SparkSession"]:
+def _connected(url: str, *, is_ours: bool) -> Iterator["SparkSession"]:
     with needed_for("spark"):
+        from pyspark.sql.connect.client.core import DefaultChannelBuilder
         from pyspark.sql.connect.client.retries import DefaultPolicy
         from pyspark.sql.connect.session import SparkSession as Connected
 
-    hide(secrets_in(url))
-    session = Connected.builder.remote(url).create()
+    class WithoutToken(DefaultChannelBuilder):
+        # PySpark's is the variable's, which is meant for a server of somebody else's, and it speaks TLS for it.
+        token = None
+
+    of_variable = standard_variable(TOKEN)
+    hide([*secrets_in(url), *([of_variable] if of_variable else [])])
+    builder = WithoutToken(url) if is_ours else DefaultChannelBuilder(url)
+    session = Connected.builder.channelBuilder(builder).create()
     try:
         session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
         yield cast("SparkSession", session)

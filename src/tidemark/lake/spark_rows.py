@@ -85,7 +85,9 @@ def meeting_place(engine: Engine, spark: Spark, processed: Objects) -> Place:
     folder.mkdir()
     file = folder / "probe.parquet"
     engine.write_parquet(Select("select 1 as one"), file)
-    for place in [*([] if spark.is_elsewhere and buckets else [Disk(engine.scratch)]), *buckets]:
+    disk = Disk(engine.scratch)
+    # What Spark writes to a disk of its own stays there.
+    for place in [*buckets, disk] if spark.is_elsewhere else [disk, *buckets]:
         try:
             found = spark.probed(place, file, folder)
         except ConfigError as exc:

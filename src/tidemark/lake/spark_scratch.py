@@ -92,7 +92,7 @@ class Bucket(Place):
     def given(self, file: Path) -> str:
         """Put the file into the bucket."""
         key = f"{self._folder}/{next(self._numbers):06d}.parquet"
-        self._objects.put_file_new(key, file)
+        self._objects.upload(key, file)
         return self._address(key)
 
     def target(self, folder: Path) -> str:

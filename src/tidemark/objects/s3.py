@@ -89,6 +89,11 @@ class S3Objects(Objects):
         size = answer.get("ContentRange", "").rpartition("/")[2] or len(body)
         return int(size), body
 
+    def upload(self, key: str, path: Path) -> None:
+        """Put a scratch file of any size, in parts; its key is new, and nobody asks whether the object is there."""
+        with self._errors(), path.open("rb") as file:
+            self._client.upload_fileobj(file, self._bucket, self._prefix + checked(key))
+
     def remove_folder(self, key: str, before: datetime | None = None, *, dry_run: bool = False) -> int:
         """Remove what lies below a folder, also what other programs put there to show directories, and count it.
 
