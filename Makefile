@@ -128,10 +128,10 @@ chaos: $(VENV)/.dev $(VENV)/.package ## kill 100 runs at random moments, start 4
 	@$(BIN)/python bench/chaos.py $(ARGS)
 
 .PHONY: package
-package: $(VENV)/.made ## the zips of the Lambda functions in dist (RUNTIME=, ARCHITECTURE=, MODEL=, SSLROOTCERT=)
+package: $(VENV)/.made ## the zips of the Lambda functions in dist (RUNTIME=, ARCHITECTURE=, MODEL=, SSLROOTCERT=, JOB=1)
 	@$(BIN)/python infra/package.py $(if $(RUNTIME),--runtime "$(RUNTIME)") \
 		$(if $(ARCHITECTURE),--architecture "$(ARCHITECTURE)") \
-		$(if $(MODEL),--model "$(MODEL)") $(if $(SSLROOTCERT),--sslrootcert "$(SSLROOTCERT)")
+		$(if $(MODEL),--model "$(MODEL)") $(if $(SSLROOTCERT),--sslrootcert "$(SSLROOTCERT)") $(if $(JOB),--job)
 
 .PHONY: release
 release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo out of the wheel alone
@@ -144,7 +144,7 @@ release: $(VENV)/.package ## the sdist and the wheel in dist, and a small demo o
 
 .PHONY: lock
 lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
-	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark peer-dlt peer-ingestr peer-spark peer-spark35; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark job peer-dlt peer-ingestr peer-spark peer-spark35; do \
 		echo "resolving requirements/$$name.in" && \
 		.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header \
 			--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -153,7 +153,7 @@ lock: .venv-lock/.made ## renew the pinned requirements/*.txt from the .in files
 
 .PHONY: audit
 audit: .venv-audit/.made ## ask for known holes of every pinned library (needs the internet)
-	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark; do \
+	@for name in build runtime dashboard ingest transform load dev docs deploy openlineage otel spark job; do \
 		echo "requirements/$$name.txt" && \
 		.venv-audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements/$$name.txt || exit 1; \
 	done

@@ -5,6 +5,9 @@ locals {
   # So many five-minute periods surely hold a run, so one failure keeps its alarm on until the next run has ended.
   periods_with_a_run = ceil(var.schedule_minutes / 5) + 1
 
+  # How long each kind of what is left to somebody else may take.
+  longest_minutes = concat([for task in values(local.tasks) : local.task_minutes], var.emr == null ? [] : [var.emr.timeout_minutes])
+
   near_timeout_milliseconds = 0.8 * var.timeout_seconds * 1000
   near_memory_mb            = 0.85 * var.memory_mb
   # A namespace for each pipeline: Lambda's report of an invocation names no function, so its metric has no dimension.
@@ -122,6 +125,25 @@ resource "aws_cloudwatch_metric_alarm" "near_timeout" {
   alarm_actions       = [aws_sns_topic.notices.arn]
 }
 
+# What is left to a task or a job may take hours. While it does, later runs are skipped, and end well.
+resource "aws_cloudwatch_metric_alarm" "run_long" {
+  count = length(local.longest_minutes) > 0 ? 1 : 0
+
+  alarm_name          = "${var.name}-run-near-timeout"
+  alarm_description   = "A run of ${var.name} took more than 80 % of the ${min(local.longest_minutes...)} minutes after which its task or job would have been stopped in the middle of its work. Give it more processors (variables fargate and emr), or a job more time. ${local.see_also}"
+  namespace           = "AWS/States"
+  metric_name         = "ExecutionTime"
+  dimensions          = { StateMachineArn = local.state_machine_arn }
+  statistic           = "Maximum"
+  period              = 300
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 0.8 * min(local.longest_minutes...) * 60 * 1000
+  evaluation_periods  = local.periods_with_a_run
+  datapoints_to_alarm = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.notices.arn]
+}
+
 resource "aws_cloudwatch_log_metric_filter" "memory" {
   for_each = local.function_names
 
@@ -197,6 +219,7 @@ locals {
     },
     { for key, alarm in aws_cloudwatch_metric_alarm.run_failed : "run_${key}" => alarm },
     { for index, alarm in aws_cloudwatch_metric_alarm.no_success : "no_success" => alarm },
+    { for index, alarm in aws_cloudwatch_metric_alarm.run_long : "run_long" => alarm },
     { for key, alarm in aws_cloudwatch_metric_alarm.near_timeout : "near_timeout_${key}" => alarm },
     { for key, alarm in aws_cloudwatch_metric_alarm.near_memory : "near_memory_${key}" => alarm },
     { for key, alarm in aws_cloudwatch_metric_alarm.throttles : "throttles_${key}" => alarm },

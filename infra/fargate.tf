@@ -16,21 +16,24 @@ locals {
     )
   } if var.fargate != null }
 
+  # A day, after which the state machine stops a task.
+  task_minutes = 1440
+
   cluster_arn      = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${var.name}"
   task_definitions = { for stage, task in local.tasks : stage => "arn:${local.partition}:ecs:${local.region}:${local.account_id}:task-definition/${task.name}" }
   task_log_groups  = { for stage, task in local.tasks : stage => "/aws/ecs/${task.name}" }
   task_log_arns    = { for stage, name in local.task_log_groups : stage => "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}" }
   task_log_links   = { for stage, task in local.tasks : stage => "${local.log_link}ecs$252F${task.name}" }
-  # Who may take on a role of the tasks.
-  task_trust = jsonencode({
+  # Who may take on a role of the tasks, and who that of the job (emr.tf).
+  task_trusts = { for service in ["ecs-tasks", "emr-serverless"] : service => jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
-      Principal = { Service = "ecs-tasks.amazonaws.com" }
+      Principal = { Service = "${service}.amazonaws.com" }
       Action    = "sts:AssumeRole"
       Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
     }]
-  })
+  }) }
 
   # The repository of an image in ECR, which the tasks must be allowed to read; none for an image from elsewhere.
   image_repositories = var.fargate == null ? [] : [
@@ -64,6 +67,37 @@ locals {
   ]
 }
 
+locals {
+  # What the state machine does for a stage in which the function leaves its work to a task.
+  task_handovers = { for stage, task in local.tasks : stage => {
+    kind      = "task"
+    name      = task.name
+    log       = local.task_log_links[stage]
+    from_rows = var.fargate.from_rows
+    seconds   = local.task_minutes * 60
+    at_work   = "$.at_work.TaskArns[0]"
+    look = {
+      Resource   = "arn:${local.partition}:states:::aws-sdk:ecs:listTasks"
+      Parameters = { Cluster = local.cluster_arn, Family = task.name }
+    }
+    run = {
+      Resource = "arn:${local.partition}:states:::ecs:runTask.sync"
+      Parameters = {
+        LaunchType     = "FARGATE"
+        Cluster        = local.cluster_arn
+        TaskDefinition = local.task_definitions[stage]
+        NetworkConfiguration = { AwsvpcConfiguration = {
+          Subnets        = var.fargate.subnet_ids
+          SecurityGroups = var.fargate.security_group_ids
+          AssignPublicIp = var.fargate.public_ip ? "ENABLED" : "DISABLED"
+        } }
+      }
+    }
+    # What passes: a start is refused while all of Fargate's room is taken, or too many ask at once.
+    passing = ["ECS.AmazonECSException", "ECS.ServerException", "Ecs.ServerException", "Ecs.EcsException"]
+  } }
+}
+
 resource "aws_ecs_cluster" "this" {
   count = var.fargate == null ? 0 : 1
 
@@ -83,7 +117,7 @@ resource "aws_iam_role" "task" {
 
   name               = "${local.global_name}-${each.key}-task"
   description        = "What the task ${each.value.name} may do: the same as the function."
-  assume_role_policy = local.task_trust
+  assume_role_policy = local.task_trusts["ecs-tasks"]
 }
 
 resource "aws_iam_role_policy" "task" {
@@ -99,7 +133,7 @@ resource "aws_iam_role" "tasks" {
 
   name               = "${local.global_name}-tasks"
   description        = "What Fargate itself may do to start a task of ${var.name}."
-  assume_role_policy = local.task_trust
+  assume_role_policy = local.task_trusts["ecs-tasks"]
 }
 
 resource "aws_iam_role_policy" "tasks" {

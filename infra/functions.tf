@@ -1,8 +1,9 @@
-# Three packages, four functions: compact uses ingest's package, which has all of the libraries.
+# Three packages, four functions: compact uses ingest's package, which has all of the libraries. With var.emr there is the
+# package of the job too.
 
 locals {
   package_directory = startswith(var.package_directory, "/") ? var.package_directory : "${path.module}/${var.package_directory}"
-  packages          = { for key in local.stages : key => "${local.package_directory}/${key}.zip" }
+  packages          = { for key in concat(local.stages, var.emr == null ? [] : ["job"]) : key => "${local.package_directory}/${key}.zip" }
   # What `make package` wrote down about the packages; null if they were made in another way.
   made = fileexists("${local.package_directory}/packages.json") ? jsondecode(file("${local.package_directory}/packages.json")) : null
 
@@ -94,14 +95,14 @@ resource "aws_s3_object" "package" {
   lifecycle {
     precondition {
       condition     = fileexists(each.value)
-      error_message = "There is no ${each.value}: run `make package` first, or set package_directory to where the zip files are."
+      error_message = "There is no ${each.value}: run `make package${each.key == "job" ? " JOB=1" : ""}` first, or set package_directory to where the zip files are."
     }
     precondition {
       condition = local.made == null || try(
         local.made.runtime == var.runtime && local.made.architecture == var.architecture && local.made.packages["${each.key}.zip"] == filesha256(each.value),
         false,
       )
-      error_message = "${each.value} was not made for ${var.runtime} on ${var.architecture}, as packages.json beside it says: run `make package RUNTIME=${var.runtime} ARCHITECTURE=${var.architecture}`."
+      error_message = "${each.value} was not made for ${var.runtime} on ${var.architecture}, as packages.json beside it says: run `make package RUNTIME=${var.runtime} ARCHITECTURE=${var.architecture}${each.key == "job" ? " JOB=1" : ""}`."
     }
     precondition {
       condition     = local.made == null || var.sslrootcert != local.packed_certificates || try(local.made.certificates, false)

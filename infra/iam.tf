@@ -6,7 +6,8 @@ locals {
   # The folders of a bucket in which a function makes objects, holds Delta tables, and from which it deletes, and the
   # objects that it replaces; it may read the whole bucket. Only these are deleted: files that a compaction has made
   # superfluous, what an earlier attempt at a batch set aside under another model, and sums of latest that others have
-  # replaced. Nothing may delete from baseline, changes and batches, which are the log.
+  # replaced, and what Spark left below tidemark-scratch. Nothing may delete from baseline, changes and batches, which are
+  # the log.
   folders = {
     ingest = {
       ingestion = { create = ["baseline", "batches", "changes", "latest", "sums"], tables = ["latest"], delete = ["sums"], replace = [] }
@@ -28,7 +29,7 @@ locals {
       processed = {
         create  = ["dimension", "fact", "mirror"]
         tables  = ["dimension", "fact", "mirror"]
-        delete  = ["dimension", "fact", "mirror"]
+        delete  = ["dimension", "fact", "mirror", "tidemark-scratch"]
         replace = []
       }
     }
@@ -195,7 +196,10 @@ locals {
     "compact-schedule/start" = [
       { Effect = "Allow", Action = ["lambda:InvokeFunction"], Resource = [local.function_arns["compact"]] },
     ]
-  }, { for key, statements in { "state-machine/tasks" = local.task_run_statements } : key => statements if var.fargate != null })
+    },
+    { for key, statements in { "state-machine/tasks" = local.task_run_statements } : key => statements if var.fargate != null },
+    { for key, statements in { "state-machine/job" = local.job_run_statements } : key => statements if var.emr != null },
+  )
 }
 
 resource "aws_iam_role" "service" {

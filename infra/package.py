@@ -1,4 +1,6 @@
-"""Build the zip of each Lambda function from the pinned libraries and the source of Tidemark: `make package`.
+"""Build the zips of the Lambda functions and of the job on EMR Serverless: `make package`.
+
+Each holds the pinned libraries and the source of Tidemark.
 
 pip downloads the wheels and checks their hashes. Their files go into the zip with the compressed bytes that they have
 in the wheel, in sorted order and with a fixed time. So the same inputs give the same bytes, whatever zlib a machine
@@ -15,7 +17,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +28,12 @@ SOURCE = REPOSITORY / "src" / "tidemark"
 WHEELS = REPOSITORY / "build" / "wheels"
 
 FUNCTIONS = ("ingest", "transform", "load")
+# What EMR Serverless runs on Spark, by the Python that its releases bring beside their own 3.9.
+JOB = "job"
+JOB_RUNTIME = "python3.11"
 # On Amazon Linux 2023. Runtimes before python3.12 have glibc 2.26, for which DuckDB has no wheel.
 RUNTIMES = ("python3.12", "python3.13")
+# That of Amazon Linux 2023, on which EMR's releases stand too.
 GLIBC = 34
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 
@@ -41,7 +47,7 @@ UNIX = 3
 # In a zip's local header: the lengths of the name and the extra field. The compressed bytes come after these two.
 LENGTHS = struct.Struct("<26xHH")
 
-# The command line, the embedded server, and what only these two need.
+# The command line, the embedded server, and what only these two need: no function has a use for it.
 NOT_PACKED = ("__main__.py", "cli", "embedded", "sql/demo.sql")
 # What the dashboard gives to browsers: of that, load needs what its one page is made of.
 SERVED = ("dashboard/static", "dashboard/templates")
@@ -92,17 +98,17 @@ class Extras:
     certificates: Path | None = None
 
 
-def requirements(function: str) -> Path:
-    """Return the file that pins a function's libraries."""
-    return REPOSITORY / "requirements" / f"{function}.txt"
+def requirements(name: str) -> Path:
+    """Return the file that pins the libraries of a package."""
+    return REPOSITORY / "requirements" / f"{name}.txt"
 
 
-def download(target: Target) -> Path:
-    """Return a directory with the wheels of all functions for a target; download them if they are not there yet.
+def download(target: Target, names: Sequence[str] = FUNCTIONS) -> Path:
+    """Return a directory with the wheels of these packages for a target; download them if they are not there yet.
 
     The directory's name holds the hash of the requirements. The directory appears only when it is complete.
     """
-    pinned = [requirements(function) for function in FUNCTIONS]
+    pinned = [requirements(name) for name in names]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in pinned)).hexdigest()
     wheels = WHEELS / f"{target}-{digest[:12]}"
     if wheels.is_dir():
@@ -129,38 +135,45 @@ def download(target: Target) -> Path:
     return wheels
 
 
-def chosen_wheels(function: str, wheels: Path) -> list[Path]:
-    """Return the wheels that a function's requirements name by their hash.
+def chosen_wheels(name: str, wheels: Path) -> list[Path]:
+    """Return the wheels that a package's requirements name by their hash.
 
     Raises:
         PackageError: one of the libraries has no wheel there, or another wheel than the pinned one.
 
     """
-    pinned = requirements(function).read_text("utf-8")
+    pinned = requirements(name).read_text("utf-8")
     found = [wheel for wheel in sorted(wheels.glob("*.whl")) if f"sha256:{_sha256(wheel)}" in pinned]
     expected = pinned.count("==")
     if len(found) != expected:
-        message = f"{requirements(function).name} pins {expected} libraries, and {wheels} holds {len(found)} of them"
+        message = f"{requirements(name).name} pins {expected} libraries, and {wheels} holds {len(found)} of them"
         raise PackageError(f"{message}: remove that directory, it will be made again")
     return found
 
 
-def contents(function: str, target: Target, extras: Extras | None = None) -> list[Part]:
-    """Return the files of a function's package, sorted.
+def contents(name: str, target: Target, extras: Extras | None = None) -> list[Part]:
+    """Return the files of a function's or the job's package, sorted.
 
     Raises:
         PackageError: two files have the same path, an extra is not what it should be, or Lambda does not take so much.
 
     """
-    without = (*NOT_PACKED, *(NOT_ON_THE_PAGE if function == "load" else SERVED))
-    parts = [*_file_parts(SOURCE, "tidemark", without), *_extra_parts(extras or Extras())]
-    parts += (part for wheel in chosen_wheels(function, download(target)) for part in _wheel_parts(wheel))
+    parts = [*_file_parts(SOURCE, "tidemark", _left_out(name)), *_extra_parts(extras or Extras())]
+    wheels = download(target, (JOB,) if name == JOB else FUNCTIONS)
+    parts += (part for wheel in chosen_wheels(name, wheels) for part in _wheel_parts(wheel))
     parts.sort(key=lambda part: part.path)
     for one, other in pairwise(parts):
         if one.path == other.path:
             raise PackageError(f"{one.path} comes from {one.owner} and from {other.owner}; rename one of them")
-    check_size(function, parts)
+    if name != JOB:
+        check_size(name, parts)
     return parts
+
+
+def _left_out(name: str) -> tuple[str, ...]:
+    """Name what a package has no use for; the job is the command line."""
+    served = NOT_ON_THE_PAGE if name == "load" else SERVED
+    return served if name == JOB else (*NOT_PACKED, *served)
 
 
 def check_size(function: str, parts: Sequence[Part]) -> None:
@@ -181,28 +194,29 @@ def write(parts: Sequence[Part], path: Path) -> None:
     unfinished.replace(path)
 
 
-def build(function: str, target: Target, folder: Path, extras: Extras | None = None) -> str:
-    """Build `<folder>/<function>.zip` and return a message about it.
+def build(name: str, target: Target, folder: Path, extras: Extras | None = None) -> str:
+    """Build `<folder>/<name>.zip` and return a message about it.
 
     Raises:
         PackageError: it cannot be built.
 
     """
-    parts = contents(function, target, extras)
-    path = folder / f"{function}.zip"
+    parts = contents(name, target, extras)
+    path = folder / f"{name}.zip"
     write(parts, path)
     unpacked = sum(part.size for part in parts) / MIB
     zipped = path.stat().st_size / MIB
-    sizes = f"{zipped:.1f} MiB, {unpacked:.1f} of {LIMIT_MIB} MiB unpacked"
+    of = "" if name == JOB else f" of {LIMIT_MIB}"
+    sizes = f"{zipped:.1f} MiB, {unpacked:.1f}{of} MiB unpacked"
     return f"{path}: {target.runtime} on {target.architecture}, {sizes}\n  {_largest(parts)}"
 
 
-def write_record(target: Target, folder: Path, *, certificates: bool) -> None:
+def write_record(target: Target, folder: Path, *, certificates: bool, job: bool = False) -> None:
     """Write down for Terraform the packages' target and hashes, by which it sees that a package is an older one.
 
-    `certificates` says whether they hold certificate authorities.
+    `certificates` says whether they hold certificate authorities, `job` whether the job's is among them.
     """
-    names = [f"{function}.zip" for function in FUNCTIONS]
+    names = [f"{name}.zip" for name in (*FUNCTIONS, *([JOB] if job else []))]
     made = {"runtime": target.runtime, "architecture": target.architecture, "certificates": certificates}
     hashes = {name: _sha256(folder / name) for name in names}
     (folder / RECORD).write_text(json.dumps(made | {"packages": hashes}, indent=2) + "\n", "utf-8")
@@ -294,18 +308,21 @@ def _largest(parts: Sequence[Part], shown: int = 5) -> str:
 
 def main() -> None:
     """Build the packages that the command line asks for."""
-    parser = argparse.ArgumentParser(description="Build the packages of the Lambda functions.")
+    parser = argparse.ArgumentParser(description="Build the packages of the Lambda functions and the job.")
     parser.add_argument("--runtime", default=Target.runtime, choices=RUNTIMES)
     parser.add_argument("--architecture", default=Target.architecture, choices=tuple(MACHINES))
     parser.add_argument("--model", type=Path, help="the directory of a model to put beside those that ship")
     parser.add_argument("--sslrootcert", type=Path, help=f"certificate authorities, for /var/task/{CERTIFICATES}")
+    parser.add_argument("--job", action="store_true", help="build the package of the job on EMR Serverless too")
     parser.add_argument("--output", type=Path, default=Path("dist"), help="where the packages go")
     given = parser.parse_args()
     target, extras = Target(given.runtime, given.architecture), Extras(given.model, given.sslrootcert)
     try:
         for function in FUNCTIONS:
             print(build(function, target, given.output, extras), flush=True)
-        write_record(target, given.output, certificates=extras.certificates is not None)
+        if given.job:
+            print(build(JOB, replace(target, runtime=JOB_RUNTIME), given.output, extras), flush=True)
+        write_record(target, given.output, certificates=extras.certificates is not None, job=given.job)
     except PackageError as exc:
         sys.exit(f"package: {exc}")
 

@@ -103,6 +103,24 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
+  # What Spark and DuckDB hand each other is removed at once, so no older version of it is of use.
+  rule {
+    id     = "scratch"
+    status = "Enabled"
+
+    filter {
+      prefix = "tidemark-scratch/"
+    }
+
+    expiration {
+      days = 7
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
   # S3 refuses rules on old versions if the bucket has no versions.
   depends_on = [aws_s3_bucket_versioning.this]
 }

@@ -457,6 +457,70 @@ variable "fargate" {
   }
 }
 
+variable "emr" {
+  description = "A job of Spark on EMR Serverless that takes over what transform has from_rows rows or more of. driver and workers say what each has, and how many workers there are at most beside the driver; image is one with Python 3.11 on that release, null for EMR's own. Null: no job. docs/aws.md says when it pays. {} takes all as it is here."
+  type = object({
+    from_rows       = optional(number, 100000000)
+    release         = optional(string, "emr-7.13.0")
+    image           = optional(string)
+    timeout_minutes = optional(number, 360)
+    driver = optional(object({
+      cpu        = optional(number, 8)
+      memory_gb  = optional(number, 60)
+      scratch_gb = optional(number, 200)
+    }), {})
+    workers = optional(object({
+      cpu        = optional(number, 4)
+      memory_gb  = optional(number, 16)
+      scratch_gb = optional(number, 50)
+      most       = optional(number, 8)
+    }), {})
+  })
+  default = null
+
+  validation {
+    condition     = try(var.emr.from_rows >= 1 && floor(var.emr.from_rows) == var.emr.from_rows, var.emr == null)
+    error_message = "emr.from_rows must be a whole number, 1 or more."
+  }
+
+  validation {
+    # Spark 3.5 with Python 3.11, and batch jobs that end after a time.
+    condition     = var.emr == null || can(regex("^emr-7\\.([1-9]|1[0-9])\\.[0-9]+$", var.emr.release))
+    error_message = "emr.release must be one of 7.1 or later, such as emr-7.13.0: older ones lack Python 3.11, and others do not have Spark 3.5."
+  }
+
+  validation {
+    condition     = var.emr == null || try(var.emr.image == null, false) || can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.[a-z.]+/[^\\s]+$", var.emr.image))
+    error_message = "emr.image must name an image in ECR, the only place from which EMR Serverless takes one, or be null."
+  }
+
+  validation {
+    condition     = try(var.emr.timeout_minutes >= 5 && var.emr.timeout_minutes <= 1440 && floor(var.emr.timeout_minutes) == var.emr.timeout_minutes, var.emr == null)
+    error_message = "emr.timeout_minutes must be a whole number from 5 to 1440."
+  }
+
+  validation {
+    condition = var.emr == null || try(alltrue([
+      for worker in [var.emr.driver, var.emr.workers] :
+      worker.memory_gb >= 2 * worker.cpu && worker.memory_gb <= { 1 = 8, 2 = 16, 4 = 30, 8 = 60, 16 = 120 }[worker.cpu]
+      && worker.memory_gb % max(1, worker.cpu == 8 ? 4 : worker.cpu == 16 ? 8 : 1) == 0
+    ]), false)
+    error_message = "EMR Serverless knows workers of 1, 2, 4, 8 and 16 processors, and gives each of these 2 GB or more: at most 8, 16, 30, 60 (in steps of 4) and 120 GB (in steps of 8). emr.driver or emr.workers has another cpu or memory_gb."
+  }
+
+  validation {
+    condition = try(alltrue([
+      for worker in [var.emr.driver, var.emr.workers] : worker.scratch_gb >= 20 && worker.scratch_gb <= 200 && floor(worker.scratch_gb) == worker.scratch_gb
+    ]), var.emr == null)
+    error_message = "emr.driver.scratch_gb and emr.workers.scratch_gb must be whole numbers from 20 to 200."
+  }
+
+  validation {
+    condition     = try(var.emr.workers.most >= 1 && var.emr.workers.most <= 1000 && floor(var.emr.workers.most) == var.emr.workers.most, var.emr == null)
+    error_message = "emr.workers.most must be a whole number from 1 to 1000."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days for which logs are kept."
   type        = number

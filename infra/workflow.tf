@@ -27,7 +27,7 @@ locals {
     }
     ConfigError = {
       errors = ["ConfigError"]
-      advice = "Settings, credentials or rights are wrong, and each run fails until they are mended: variables of Terraform, or the value of a secret."
+      advice = "Settings, credentials or rights are wrong, and each run fails until they are mended: variables of Terraform, or the value of a secret.${var.emr == null ? "" : " From transform it may be a SELECT that Spark cannot run: `tidemark model check --engine spark` says which, and emr = null does without Spark."}"
     }
     ContractError = {
       errors = ["ContractError"]
@@ -55,7 +55,7 @@ locals {
     }
     TaskFailed = {
       errors = ["TaskFailed"]
-      advice = "The task on Fargate could not be started, or was stopped before its command had ended. The text says why in AWS's own words: rights, the image, the network, memory or room on its disk (variable fargate)."
+      advice = "The task on Fargate, or the job on EMR Serverless, could not be started, or was stopped before its command had ended. The text says why in AWS's own words: rights, the image, the network, time, memory or room on its disk (variables fargate and emr)."
     }
     Unexpected = {
       errors = []
@@ -73,42 +73,25 @@ locals {
   })
 
   definition = templatefile("${path.module}/state_machine.json.tftpl", {
-    name                    = var.name
-    partition               = local.partition
-    functions               = local.function_arns
-    function_names          = local.function_names
-    log_links               = local.log_links
-    timeout_seconds         = var.timeout_seconds + 30
-    retried_errors          = concat(["TransientError"], local.lambda_errors)
-    retry_attempts          = var.retry_attempts
-    retry_interval_seconds  = var.retry_interval_seconds
-    retry_max_delay_seconds = var.retry_max_delay_seconds
-    remedies                = local.remedies
-    failure_text            = local.failure_text
-    topic_arn               = aws_sns_topic.notices.arn
-    tasks = { for stage, task in local.tasks : stage => {
-      name       = task.name
-      definition = local.task_definitions[stage]
-      log        = local.task_log_links[stage]
-      network = {
-        AwsvpcConfiguration = {
-          Subnets        = var.fargate.subnet_ids
-          SecurityGroups = var.fargate.security_group_ids
-          AssignPublicIp = var.fargate.public_ip ? "ENABLED" : "DISABLED"
-        }
-      }
-    } }
-    cluster = local.cluster_arn
-    # What passes: a start is refused while all of Fargate's room is taken, or too many ask at once.
-    task_retry = [{
-      ErrorEquals     = ["ECS.AmazonECSException", "ECS.ServerException", "Ecs.ServerException", "Ecs.EcsException"]
+    name            = var.name
+    partition       = local.partition
+    functions       = local.function_arns
+    function_names  = local.function_names
+    log_links       = local.log_links
+    timeout_seconds = var.timeout_seconds + 30
+    retried_errors  = concat(["TransientError"], local.lambda_errors)
+    repetition = {
       IntervalSeconds = var.retry_interval_seconds
       BackoffRate     = 2
       MaxDelaySeconds = var.retry_max_delay_seconds
       JitterStrategy  = "FULL"
       MaxAttempts     = var.retry_attempts
-    }]
-    from_rows = try(var.fargate.from_rows, null)
+    }
+    remedies     = local.remedies
+    failure_text = local.failure_text
+    topic_arn    = aws_sns_topic.notices.arn
+    # What takes over from a function that would have too much to do, by stage.
+    handovers = merge(local.task_handovers, local.job_handovers)
     families  = local.exit_codes
   })
 }
@@ -126,7 +109,7 @@ resource "aws_sfn_state_machine" "run" {
   }
 
   # The rights to deliver logs are checked when the state machine is made.
-  depends_on = [aws_iam_role_policy.service]
+  depends_on = [aws_iam_role_policy.service, aws_iam_role_policy.job]
 }
 
 # CloudWatch allows a resource policy of 5120 characters, and each delivery adds its group to it. Groups with this

@@ -113,7 +113,12 @@ def begun_deployment(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Begu
     from tests.support.deployment import begun  # noqa: PLC0415 -- as below
 
     tasks = {"image": "tidemark", "subnet_ids": ["subnet-0"], "security_group_ids": ["sg-0"], "from_rows": 1_000_000}
-    wanted = {"notification_emails": ["a@example.com"], "dashboard_page": True, "fargate": tasks}
+    wanted = {
+        "notification_emails": ["a@example.com"],
+        "dashboard_page": True,
+        "fargate": tasks,
+        "emr": {"from_rows": 1_000_000},
+    }
     with begun(tmp_path_factory.mktemp("cloud"), **wanted) as found:
         yield found
 

@@ -132,6 +132,36 @@ run "tasks_that_could_not_tell_who_is_at_the_other_end" {
   expect_failures = [var.fargate]
 }
 
+run "a_job_of_a_size_that_there_is_not" {
+  command = plan
+
+  variables {
+    emr = {
+      from_rows       = 0
+      release         = "emr-6.15.0"
+      image           = "tidemark:1"
+      timeout_minutes = 2000
+      driver          = { cpu = 8, memory_gb = 62, scratch_gb = 10 }
+      workers         = { cpu = 3, most = 0 }
+    }
+  }
+
+  expect_failures = [var.emr]
+}
+
+run "a_job_without_its_package" {
+  command = plan
+
+  variables {
+    architecture      = "arm64"
+    package_directory = "tests/packages_arm64"
+    sslrootcert       = null
+    emr               = {}
+  }
+
+  expect_failures = [aws_s3_object.package]
+}
+
 run "more_tags_than_an_object_takes" {
   command = plan
 

@@ -24,6 +24,9 @@ mock_provider "aws" {
   mock_resource "aws_cloudwatch_log_group" {
     defaults = { arn = "arn:aws:logs:eu-west-2:123456789012:log-group:mock" }
   }
+  mock_resource "aws_emrserverless_application" {
+    defaults = { arn = "arn:aws:emr-serverless:eu-west-2:123456789012:/applications/mock" }
+  }
   mock_resource "aws_sns_topic" {
     defaults = { arn = "arn:aws:sns:eu-west-2:123456789012:tidemark-notices" }
   }
@@ -94,6 +97,8 @@ run "with_defaults" {
       for key in keys(local.bucket_names) : alltrue([
         aws_s3_bucket_lifecycle_configuration.this[key].rule[0].noncurrent_version_expiration[0].noncurrent_days == 30,
         aws_s3_bucket_lifecycle_configuration.this[key].rule[1].abort_incomplete_multipart_upload[0].days_after_initiation == 7,
+        aws_s3_bucket_lifecycle_configuration.this[key].rule[2].filter[0].prefix == "tidemark-scratch/",
+        aws_s3_bucket_lifecycle_configuration.this[key].rule[2].expiration[0].days == 7,
       ])
     ])
     error_message = "A bucket keeps old versions or abandoned uploads for ever."
@@ -184,7 +189,7 @@ run "with_defaults" {
       "ingest/ingestion"    = ["${local.bucket_names.ingestion}/sums/*"]
       "transform/processed" = ["${local.bucket_names.processed}/quarantine/*"]
       "compact/ingestion"   = [for folder in ["latest", "sums"] : "${local.bucket_names.ingestion}/${folder}/*"]
-      "compact/processed"   = [for folder in ["dimension", "fact", "mirror"] : "${local.bucket_names.processed}/${folder}/*"]
+      "compact/processed"   = [for folder in ["dimension", "fact", "mirror", "tidemark-scratch"] : "${local.bucket_names.processed}/${folder}/*"]
     }
     error_message = "A function can delete what nobody may, such as an object of the log, or not what it has to."
   }
@@ -286,6 +291,11 @@ run "with_defaults" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.no_success[0].evaluation_periods == 6 && aws_cloudwatch_metric_alarm.no_success[0].treat_missing_data == "breaching"
     error_message = "Half an hour without a successful run raises no alarm."
+  }
+
+  assert {
+    condition     = length(aws_ecs_cluster.this) + length(aws_emrserverless_application.transform) + length(aws_iam_role.job) + length(aws_s3_object.job_entry) + length(aws_cloudwatch_log_group.job) + length(aws_cloudwatch_metric_alarm.run_long) == 0 && keys(aws_s3_object.package) == ["ingest", "load", "transform"]
+    error_message = "Something is made for tasks or a job that nobody asked for."
   }
 }
 
@@ -514,6 +524,110 @@ run "with_tasks_on_fargate" {
       ])
     ]) && !can(jsondecode(aws_sfn_state_machine.run.definition).States["Transform"].Parameters.Payload.from_rows)
     error_message = "The state machine does not know which rows are too many, or asks transform."
+  }
+
+  assert {
+    condition     = one(aws_cloudwatch_metric_alarm.run_long[*].threshold) == 0.8 * 86400 * 1000 && length(local.alarms) == 20
+    error_message = "A task may take as long as it likes before anybody hears of it."
+  }
+}
+
+run "with_a_job_on_emr_serverless" {
+  variables {
+    emr = {
+      from_rows       = 7000000
+      image           = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/data/emr:1"
+      timeout_minutes = 60
+      driver          = { cpu = 4, memory_gb = 24 }
+      workers         = { most = 3 }
+    }
+    kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/33333333-3333-3333-3333-333333333333"
+    sslrootcert = null
+  }
+
+  assert {
+    condition = [
+      for application in aws_emrserverless_application.transform : [
+        application.name, application.release_label, application.architecture, one(application.image_configuration[*].image_uri),
+        one(application.maximum_capacity[*].cpu), one(application.maximum_capacity[*].memory), one(application.maximum_capacity[*].disk),
+        length(application.initial_capacity),
+      ]
+    ] == [["tidemark-transform", "emr-7.13.0", "X86_64", var.emr.image, "16 vCPU", "72 GB", "350 GB", 0]]
+    error_message = "The application may spend more than was said, keeps workers waiting, or is another one."
+  }
+
+  assert {
+    condition = {
+      for key, policy in aws_iam_role_policy.job : split("/", key)[1] => policy.policy if !contains(["job/logs", "job/package", "job/scratch"], key)
+      } == {
+      for key, policy in aws_iam_role_policy.function : split("/", key)[1] => policy.policy
+      if startswith(key, "transform/") && !endswith(key, "/logs")
+    }
+    error_message = "The job may do something else with the two buckets than its function."
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.job["job/package"].policy).Statement : [statement.Action, statement.Resource]
+    ] == [[["s3:GetObject"], ["${local.bucket_arns.packages}/job.zip", "${local.bucket_arns.packages}/job.py"]]]
+    error_message = "The job may read another's package."
+  }
+
+  assert {
+    condition     = flatten([for statement in jsondecode(aws_iam_role_policy.job["job/scratch"].policy).Statement : statement.Resource]) == ["${local.bucket_arns.processed}/tidemark-scratch/*"]
+    error_message = "The job may overwrite or delete more than scratch files."
+  }
+
+  assert {
+    condition     = keys(aws_iam_role_policy.job) == ["job/ingestion", "job/logs", "job/package", "job/processed", "job/scratch"] && jsondecode(aws_iam_role.job[0].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    error_message = "The job has rights of which nobody knows, or another account's job can have them."
+  }
+
+  assert {
+    condition = alltrue([
+      for policy in [aws_iam_role_policy.job["job/logs"], aws_iam_role_policy.service["state-machine/job"]] : alltrue([
+        for statement in jsondecode(policy.policy).Statement : alltrue(concat(
+          [for action in statement.Action : !strcontains(action, "*")],
+          [for resource in statement.Resource : resource != "*" || statement.Action == ["logs:DescribeLogGroups"]],
+        ))
+      ])
+    ])
+    error_message = "The job, or who starts it, may do more than that."
+  }
+
+  assert {
+    condition = alltrue([
+      for states in [jsondecode(aws_sfn_state_machine.run.definition).States] :
+      states["Transform"].Parameters.Payload.from_rows == 7000000 && !can(states["Ingest"].Parameters.Payload.from_rows)
+      && states["Look for a job to transform"].Parameters.ApplicationId == aws_emrserverless_application.transform[0].id
+      && states["Transform by a job"].Parameters.ExecutionTimeoutMinutes == 60 && states["Transform by a job"].TimeoutSeconds == 3600
+      && states["Transform by a job"].Next == "Load" && !contains(flatten(states["Transform by a job"].Retry[*].ErrorEquals), "States.TaskFailed")
+    ])
+    error_message = "The state machine does not know which rows are too many, or starts a job that has failed again."
+  }
+
+  assert {
+    condition = {
+      for name, value in jsondecode(aws_sfn_state_machine.run.definition).States["Transform by a job"].Parameters.ConfigurationOverrides.ApplicationConfiguration[0].Properties :
+      name => value if strcontains(lower(name), "memory") || strcontains(name, "_PYTHON") || strcontains(name, "ENGINE") || strcontains(name, "archives") || strcontains(name, "SSLROOTCERT")
+      } == {
+      "spark.archives"                                       = "s3://${local.bucket_names.packages}/job.zip#package"
+      "spark.driver.memory"                                  = "6144m"
+      "spark.driver.memoryOverhead"                          = "18432m"
+      "spark.executor.memory"                                = "14745m"
+      "spark.executor.memoryOverhead"                        = "1639m"
+      "spark.executorEnv.PYSPARK_PYTHON"                     = "/usr/bin/python3.11"
+      "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON" = "/usr/bin/python3.11"
+      "spark.emr-serverless.driverEnv.PYSPARK_PYTHON"        = "/usr/bin/python3.11"
+      "spark.emr-serverless.driverEnv.TIDEMARK_ENGINE"       = "spark"
+      "spark.emr-serverless.driverEnv.TIDEMARK_MEMORY_LIMIT" = "12288MB"
+    }
+    error_message = "The job does not run the command on Spark, or with memory that it has not."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_log_group.job[0].kms_key_id == var.kms_key_arn && one(aws_cloudwatch_metric_alarm.run_long[*].threshold) == 0.8 * 3600 * 1000
+    error_message = "The log of the job is not encrypted, or the job may take as long as it likes before anybody hears of it."
   }
 }
 

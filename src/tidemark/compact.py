@@ -17,6 +17,7 @@ from tidemark.lake.engine import Engine, open_engine
 from tidemark.lake.files import data_files, model_of, rewrite_files, unneeded_files
 from tidemark.lake.pieces import MERGED_BYTES, DataFile, Rewrite, files_to_rewrite, wanted_bytes
 from tidemark.lake.renewal import renew
+from tidemark.lake.spark_scratch import remove_old_scratch
 from tidemark.lake.table import LakeTable, configured, first_batch, open_as_of, open_table
 from tidemark.log.changelog import ChangeLog, newest_batch
 from tidemark.log.latest import path_of, statistics_of
@@ -55,7 +56,7 @@ class TableCompaction:
 
 @dataclass(frozen=True)
 class CompactReport:
-    """What a compaction did: its tables by folder, orphans of the log, leftovers of killed puts, old sums of latest."""
+    """What a compaction did: its tables by folder, orphans of the log, leftovers of killed runs, old sums of latest."""
 
     tables: Mapping[str, TableCompaction]
     orphans: int
@@ -114,7 +115,7 @@ class Compact:
     def run(self, *, dry_run: bool = False, keep_orphans: bool = False, progress: Progress = quiet) -> CompactReport:
         """Compact every table of latest and of the star, then remove unneeded files that are older than the retention.
 
-        Orphans of the log, leftovers of killed puts and old sums of latest are removed too, if they are older than the
+        Orphans of the log, leftovers of killed runs and old sums of latest are removed too, if they are older than the
         retention. `keep_orphans` only counts the orphans: a function on AWS may not delete from the log.
         """
         if self.retention < SHORTEST_RETENTION:
@@ -139,6 +140,7 @@ class Compact:
                 self.ingestion.delete(each.key for each in orphans)
         stores = (self.ingestion, self.processed)
         leftovers = sum(store.remove_leftovers(cutoff, dry_run=dry_run) for store in stores)
+        leftovers += remove_old_scratch(self.processed, cutoff, dry_run=dry_run)
         old_sums = drop_old_sums(self.ingestion, cutoff, dry_run=dry_run)
         return CompactReport(tables, len(orphans), sum(each.size for each in orphans), leftovers, old_sums)
 

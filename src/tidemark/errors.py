@@ -5,16 +5,29 @@ place where it is raised.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*):\S*@")
 _PASSWORD_OPTION = re.compile(r"(\bpassword\s*=\s*)('(?:\\.|[^'])*'|[^\s&]+)", re.IGNORECASE)
 
 
+# A Spark Connect server's address has its token behind the first semicolon.
+_OPTIONS_OF_SPARK = re.compile(r"(\bsc://[^\s;'\"]*;)[^\s'\"]*", re.IGNORECASE)
+_hidden: set[str] = set()
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Have `mask_passwords` hide these texts from now on, wherever they stand; each is too long to be a usual word."""
+    _hidden.update(secrets)
+
+
 def mask_passwords(text: str) -> str:
-    """Return the text with `***` for every password in a URL or a connection string in it."""
-    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
+    """Return the text with `***` for every password in a URL or a connection string in it, and for what is hidden."""
+    text = _PASSWORD_OPTION.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", _OPTIONS_OF_SPARK.sub(r"\1***", text)))
+    for secret in _hidden:
+        text = text.replace(secret, "***")
+    return text
 
 
 class TidemarkError(Exception):

@@ -190,8 +190,7 @@ class Pipeline:
         """The second stage."""
         from tidemark.transform import Transform
 
-        model, runs_on = self.model_of_any_batch, self.settings.engine
-        return Transform(model, self.ingestion, self.processed, self.clock, runs_on=runs_on)
+        return Transform(self.model_of_any_batch, self.ingestion, self.processed, self.clock, runs_on=self._engine())
 
     @cached_property
     def load(self) -> Load:
@@ -311,6 +310,13 @@ class Pipeline:
 
             return mask_salt(self.settings.mask_salt_secret)
         raise ConfigError('the model masks values by "sha256", and there is no salt', advice=SET_SALT)
+
+    def _engine(self) -> str:
+        if self.settings.engine_secret:
+            from tidemark.secrets import engine_address
+
+            return engine_address(self.settings.engine_secret)
+        return self.settings.engine
 
     def _url(self, database: Database) -> str:
         self.require(database)

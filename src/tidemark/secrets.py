@@ -12,11 +12,12 @@ from urllib.parse import quote, urlencode
 from tidemark.choosing import SHORTEST_SALT
 from tidemark.errors import ConfigError
 from tidemark.objects.aws_client import aws_errors, open_client, open_session
-from tidemark.settings import parse_webhook
+from tidemark.settings import parse_engine, parse_webhook
 
 REQUIRED = ("host", "dbname", "username", "password")
 SHAPE_OF_SALT = '{"salt": …}'
 SHAPE_OF_WEBHOOK = '{"url": …}'
+SHAPE_OF_ENGINE = '{"url": "sc://…"}'
 SHAPE = '{"host": …, "port": …, "dbname": …, "username": …, "password": …}'
 
 
@@ -63,6 +64,22 @@ def webhook_url(secret_id: str) -> str:
     except ConfigError as exc:
         message = f"secret {secret_id!r} holds no webhook: {exc.message}"
         raise ConfigError(message, advice=f"write it as {SHAPE_OF_WEBHOOK}", secret=secret_id) from None
+
+
+def engine_address(secret_id: str) -> str:
+    """Return the address of a Spark Connect server, with its token, that a secret holds as one JSON object.
+
+    Raises:
+        ConfigError: there is no such secret, we may not read it, or it holds no such address.
+        TransientError: Secrets Manager is away.
+
+    """
+    url = str(_members(secret_id, SHAPE_OF_ENGINE, ("url",))["url"])
+    try:
+        return parse_engine(url)
+    except ConfigError as exc:
+        message = f"secret {secret_id!r} holds no engine: {exc.message}"
+        raise ConfigError(message, advice=f"write it as {SHAPE_OF_ENGINE}", secret=secret_id) from None
 
 
 def _members(secret_id: str, shape: str, required: Sequence[str]) -> dict[str, Any]:

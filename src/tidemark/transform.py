@@ -14,8 +14,7 @@ from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
 from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.spark import Spark
-from tidemark.lake.spark_rows import DUCKDB, spark_beside
+from tidemark.lake.spark_rows import DUCKDB, SparkFor, require_same_meaning, spark_beside
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
 from tidemark.log.reach import reach_of_log, require_together
 from tidemark.mirror import Mirror
@@ -28,6 +27,7 @@ from tidemark.star.dimensions import put_calendar, put_dimension
 from tidemark.star.facts import put_fact
 from tidemark.star.limits import Limit, limits_of
 from tidemark.star.mirror_rows import put_mirrored
+from tidemark.star.passing import seen_by
 from tidemark.star.quarantine import Quarantine
 from tidemark.star.sources import source_tables
 from tidemark.star.star_log import StarLog, reach_of_star
@@ -41,8 +41,8 @@ class Transform:
     """The parts that transform works with; `clock` gives the present time in UTC, `new_id` a fresh uuid as text.
 
     A rebuild sets `latest_of`, which gives the bucket that holds latest as of a batch if that is not the log's own, and
-    `until`, the last batch to transform. `runs_on` says what runs the model's SELECTs: `duckdb`, `sail` or a Spark
-    Connect server. A run sets `spark` by it.
+    `until`, the last batch to transform. `runs_on` says what runs the model's SELECTs, as the settings have it. A run
+    sets `spark_for` by it.
     """
 
     model: Model
@@ -53,7 +53,25 @@ class Transform:
     latest_of: Callable[[Manifest], Objects] | None = None
     until: int | None = None
     runs_on: str = DUCKDB
-    spark: Spark | None = None
+    spark_for: SparkFor = lambda _: None
+
+    def rows_to_come(self) -> int:
+        """Count the changes of the batches in the log that the star does not hold."""
+        log, done = ChangeLog(self.ingestion), StarLog(self.processed).newest_batch()
+        return sum(log.manifest(batch).changes for batch in range(done + 1, newest_batch(self.ingestion, done) + 1))
+
+    def require_spark_understands(self) -> None:
+        """Raise ConfigError if Spark is known to understand a SELECT otherwise; it is asked about the newest batch."""
+        log = ChangeLog(self.ingestion)
+        if (newest := log.newest()) is None:
+            return
+        columns = {name: entry.columns for name, entry in newest.tables.items()}
+        with open_engine([]) as engine:
+            model = completed_by_log(self.model.following(newest.mirrored), log)
+            for star in (each for each in model.stars.values() if not each.mirror):
+                seen = seen_by(engine, star, model.sources, {name: columns[name] for name in star.reads})
+                types = {name: {column.name: column.typed for column in of} for name, of in seen.items()}
+                require_same_meaning(star.sql, types, star.name)
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Transform every batch of the log that has not been transformed.
@@ -77,8 +95,8 @@ class Transform:
             if done < last:
                 newest = log.manifest(last) if self.until is None else log.newest(last)
                 model = completed_by_log(self.model.following(newest.mirrored if newest else {}), log)
-                with spark_beside(engine, self.runs_on) as spark:
-                    this = replace(self, model=model, spark=spark)
+                with spark_beside(engine, self.runs_on, self.processed) as spark_for:
+                    this = replace(self, model=model, spark_for=spark_for)
                     before = this.put_all(engine, range(done + 1, last + 1), newest, before, totals, progress)
         return StageReport(
             "transform",
@@ -131,13 +149,14 @@ class Transform:
             progress: told of each star table.
         """
         found, manifest = manifests
+        spark = self.spark_for(manifest.changes)
         log, latest = ChangeLog(self.ingestion), self.latest_of(found) if self.latest_of else self.ingestion
         with source_tables(engine, self.model.sources, self._ordered, manifest, log, latest) as sources:
             batch = Batch(
                 model=self.model,
                 manifest=manifest,
                 engine=engine,
-                sources=replace(sources, spark=self.spark, seeds=tuple(self.model.seeds)),
+                sources=replace(sources, spark=spark, seeds=tuple(self.model.seeds)),
                 limits=limits,
                 quarantine=Quarantine(engine, StarLog(self.processed), manifest.batch, before),
                 writer=StarWriter(engine, self.processed, manifest.batch, before, self.model.hash, self.clock),

@@ -31,6 +31,7 @@ class Given(TypedDict, total=False):
     include: str
     exclude: str
     engine: str
+    engine_secret: str
     lag: str
     yield_after: str
     workers: str

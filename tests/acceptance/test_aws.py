@@ -17,6 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from tests.support.aws import Execution
 from tests.support.browser import CHROMIUM, MISSING, opened, started
 from tests.support.deployment import Begun, Deployment, deployed
 from tests.support.kills import contents, unlike
@@ -25,10 +26,14 @@ from tests.support.postgres import Postgres
 from tests.support.site import wait_for
 
 STAGES = ("Ingest", "Transform", "Load")
-PATH = ("Ingest", "Is it too large to ingest", "Transform", "Load", "Is it too large to load")
+PATH = (
+    *("Ingest", "Is it too large to ingest"),
+    *("Transform", "Is it too large to transform"),
+    *("Load", "Is it too large to load"),
+)
 ENDS = ("What came of it", "Loaded")
-# How a stage goes on where its function has left the work to a task.
-BY_TASK = ("Is it too large to {0}", "Look for a task to {0}", "Is a task to {0} at work", "{1} by a task")
+# How a stage goes on where its function has left the work to a task, or to a job on Spark.
+BY = ("Is it too large to {0}", "Look for a {2} to {0}", "Is a {2} to {0} at work", "{1} by a {2}")
 INCREMENT = (
     """insert into sales_order
        select 20001, '2024-11-16 09:00', '2024-11-16 09:00', design_id, staff_id, counterparty_id, 7, 1.25, currency_id,
@@ -151,40 +156,75 @@ def test_a_verification_is_asked_for_by_the_input(pipeline: Deployment) -> None:
 
 
 @pytest.fixture
-def large(pipeline: Deployment) -> str:
-    """The state machine as it was applied, for which any number of rows is too large for a function."""
+def large(pipeline: Deployment) -> Callable[..., Execution]:
+    """Run the state machine as it was applied, for which any number of rows is too large for a function.
+
+    What follows the name is a text of its definition, and what is to stand there.
+    """
     steps = pipeline.aws.server.client("stepfunctions")
     machine = steps.describe_state_machine(stateMachineArn=pipeline.outputs["state_machine_arn"])
-    definition, count = re.subn(r'"from_rows": *1000000\b', '"from_rows": 0', machine["definition"])
-    assert count == 2
-    made = steps.create_state_machine(name="large", definition=definition, roleArn=machine["roleArn"])
-    arn: str = made["stateMachineArn"]
-    return arn
+
+    def run(name: str, text: str = "", other: str = "") -> Execution:
+        definition, count = re.subn(r'"from_rows": *1000000\b', '"from_rows": 0', machine["definition"])
+        assert count == len(STAGES)
+        assert text in definition
+        definition = definition.replace(text, other) if text else definition
+        made = steps.create_state_machine(name=name, definition=definition, roleArn=machine["roleArn"])
+        return pipeline.aws.execute(made["stateMachineArn"])
+
+    return run
 
 
-def test_what_is_too_large_for_a_function_is_ingested_and_loaded_by_tasks(pipeline: Deployment, large: str) -> None:
+def test_what_is_too_large_for_a_function_is_done_by_tasks_and_a_job_on_spark(
+    pipeline: Deployment, large: Callable[..., Execution]
+) -> None:
     _change_order(pipeline, 107)
-    by_task = {stage: tuple(each.format(stage.lower(), stage) for each in BY_TASK) for stage in STAGES}
+    kinds = {"Ingest": "task", "Transform": "job", "Load": "task"}
+    by = [
+        each for stage, kind in kinds.items() for each in (stage, *(to.format(stage.lower(), stage, kind) for to in BY))
+    ]
 
-    ended = pipeline.aws.execute(large)
+    ended = large("large")
 
-    states = ("Ingest", *by_task["Ingest"], "Transform", "Load", *by_task["Load"], "Loaded")
-    assert (ended.status, ended.states) == ("SUCCEEDED", states)
-    assert ended.output["ingest"]["Payload"] == {"stage": "ingest", "batches": 0, "rows": 0, "rows_to_come": 0}
-    assert ended.output["load"]["Payload"]["rows_to_come"] == ended.output["transform"]["Payload"]["rows"] > 0
+    assert (ended.status, ended.states) == ("SUCCEEDED", (*by, "Loaded"))
+    left = {"batches": 0, "rows": 0}
+    assert ended.output["ingest"]["Payload"] == {"stage": "ingest", **left, "rows_to_come": 0}
+    assert ended.output["transform"]["Payload"] == {"stage": "transform", **left, "rows_to_come": 1}
+    assert ended.output["load"]["Payload"]["rows_to_come"] > 0
     assert len(_units_sold(pipeline, 107)) == 2
+    scratch = f"/{pipeline.outputs['buckets']['processed']}/tidemark-scratch/"
+    assert any(path.startswith(scratch) for path, _ in pipeline.aws.puts())
+    assert list(pipeline.rig.processed.list("tidemark-scratch/")) == []
     assert pipeline.execute("verify after tasks", {"verify": True}).states[-1] == "Verified"
     assert pipeline.mails() == []
 
 
-def test_a_task_that_fails_says_so_in_a_mail_like_a_function(pipeline: Deployment, large: str) -> None:
+def test_a_job_that_fails_says_so_in_a_mail_and_is_not_started_again(
+    pipeline: Deployment, large: Callable[..., Execution]
+) -> None:
+    failed = large("failing", 'TIDEMARK_MODEL":"totesys"', 'TIDEMARK_MODEL":"nowhere"')
+
+    assert (failed.status, failed.error) == ("FAILED", "ConfigError")
+    assert failed.cause == "The command ended with the exit code 2: its log says why."
+    assert failed.attempts.count("Transform by a job") == 1
+    (mail,) = pipeline.mails()
+    assert mail["Subject"] == "Tidemark tidemark: transform failed (ConfigError)"
+    assert "$252Faws$252Femr-serverless$252Ftidemark-transform" in mail["Message"]
+    logs = pipeline.aws.server.client("logs")
+    lines = logs.filter_log_events(logGroupName="/aws/emr-serverless/tidemark-transform")["events"]
+    assert "nowhere" in "".join(each["message"] for each in lines)
+
+
+def test_a_task_that_fails_says_so_in_a_mail_like_a_function(
+    pipeline: Deployment, large: Callable[..., Execution]
+) -> None:
     pipeline.rig.change("alter table department rename column location to place")
 
-    failed = pipeline.aws.execute(large)
+    failed = large("failing-task")
     pipeline.rig.change("alter table department rename column place to location")
 
     assert (failed.status, failed.error) == ("FAILED", "ContractError")
-    assert failed.cause == "The task ended with the exit code 4: its log says why."
+    assert failed.cause == "The command ended with the exit code 4: its log says why."
     (mail,) = pipeline.mails()
     assert mail["Subject"] == "Tidemark tidemark: ingest failed (ContractError)"
     assert "$252Faws$252Fecs$252Ftidemark-ingest" in mail["Message"]
@@ -314,11 +354,12 @@ def test_nothing_but_checkpoints_of_a_delta_log_and_the_page_may_be_overwritten(
     buckets = [pipeline.outputs["buckets"][name] for name in ("ingestion", "processed")]
     puts = [(path, is_new) for path, is_new in pipeline.aws.puts() if path.split("/", 2)[1] in buckets]
     objects = [(path.split("/", 2)[2], is_new) for path, is_new in puts if path.count("/") > 1]
-    checkpoint = re.compile(r"dashboard\.html|.*/_delta_log/(_last_checkpoint|.*\.checkpoint.*)")
+    # What Spark hands to DuckDB, it puts in its own way.
+    checkpoint = re.compile(r"dashboard\.html|tidemark-scratch/.*|.*/_delta_log/(_last_checkpoint|.*\.checkpoint.*)")
 
     assert len(objects) > 100
     assert "dashboard.html" in [key for key, is_new in objects if not is_new]
-    # The functions' roles may put again what this pattern names, and nothing else (infra/iam.tf).
+    # The roles may put again what this pattern names, and nothing else (infra/iam.tf, infra/emr.tf).
     assert [key for key, is_new in objects if not is_new and not checkpoint.fullmatch(key)] == []
 
 

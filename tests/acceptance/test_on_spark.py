@@ -4,20 +4,30 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.engines import assert_same_star
+from tests.support.engines import assert_same_star, by_engines
 from tests.support.library import after_three_batches
 from tests.support.pipeline import Rig, clock
+from tests.support.s3 import S3
 from tests.support.site import wait_for
-from tidemark.errors import ConfigError, TransientError
+from tests.support.spark import HERE, VERSIONS, run_program, sail_elsewhere
+from tidemark.errors import ConfigError, DataError, TransientError
 from tidemark.faults import watched
-from tidemark.lake.spark import SAIL, open_spark, started_sail
+from tidemark.lake.engine import open_engine
+from tidemark.lake.spark import OF_PROGRAM, SAIL, open_spark, started_sail
+from tidemark.lake.spark_program import is_cluster
+from tidemark.lake.spark_rows import spark_beside
+from tidemark.lake.spark_scratch import FOLDER, SCHEMES, Bucket, Disk
+from tidemark.lake.sqltext import Select
 from tidemark.model import Model
 from tidemark.model_reader import load_model
 from tidemark.objects import open_objects
@@ -140,6 +150,83 @@ def test_a_run_that_is_killed_while_sail_runs_its_select_leaves_no_sail_behind(
     assert_same_star(library, replace(library, processed=processed), is_done_again=True)
 
 
+def test_the_server_that_the_program_names_gives_the_same_star(
+    library: Rig, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", server)
+
+    assert_same_star(library, by_engines(library, tmp_path, OF_PROGRAM))
+
+
+def test_only_a_batch_of_many_changes_opens_spark(library: Rig, server: str, tmp_path: Path) -> None:
+    most, *others = [manifest.changes for manifest in library.manifests()]
+    assert most > max(others)
+    with started_sail() as (nobody, process):
+        process.kill()
+        process.wait()
+    other = replace(library, processed=open_objects(str(tmp_path)))
+
+    def transform(engine: str, until: int) -> None:
+        Transform(library.model, library.ingestion, other.processed, clock, until=until, runs_on=engine).run()
+
+    with pytest.raises(TransientError, match="the Spark Connect server is gone"):
+        transform(f"auto:{most}:{nobody}", 1)
+    transform(f"auto:{most}:{server}", 1)
+    transform(f"auto:{most}:{nobody}", len(others) + 1)
+
+    assert_same_star(library, other)
+
+
+def test_the_token_for_another_server_is_not_for_sail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CONNECT_AUTHENTICATE_TOKEN", "s3cr3t-t0ken")
+
+    with open_spark(SAIL) as spark:
+        assert spark.made("select 1 as one", {}, tmp_path)
+
+
+@pytest.mark.parametrize(("remote", "said"), [("", "has no Spark of its own"), ("local", "expected sc://host:port in")])
+def test_a_program_without_a_spark_is_told_how_to_come_to_one(
+    monkeypatch: pytest.MonkeyPatch, remote: str, said: str
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+
+    with pytest.raises(ConfigError, match=said) as raised, open_spark(OF_PROGRAM):
+        pass
+
+    assert "SPARK_REMOTE to sc://host:port" in raised.value.advice
+
+
+def test_only_a_spark_of_one_process_sees_the_disk_of_its_program() -> None:
+    masters = ["local", "local[2]", "local[*, 3]", "local-cluster[2,1,1024]", "yarn", "spark://local:7077"]
+
+    assert list(map(is_cluster, masters)) == [False, False, False, True, True, True]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_spark_of_the_program_gives_the_same_star_and_stays_as_it_is(
+    library: Rig, s3: S3, tmp_path: Path, version: str
+) -> None:
+    log, stars = library.ingestion.url("x").removesuffix("/x"), [tmp_path / "none", tmp_path / "own"]
+    bucket = f"s3://{s3.create_bucket()}"
+
+    answer = run_program(version, s3.variables, str(library.model.directory), log, bucket, *map(str, stars))
+
+    for star in stars:
+        assert_same_star(library, replace(library, processed=open_objects(str(star))))
+    assert (answer["left"], answer["own"], answer["zone"]) == (False, 17, "Asia/Tokyo")
+    assert str(answer["unknown"]).startswith("ConfigError: the program's Spark does not understand the SELECT")
+    assert str(answer["row"]).startswith("DataError: the program's Spark fails on a row of the SELECT of fact_loan")
+    assert "CAST_INVALID_INPUT" in str(answer["row"])
+    assert "secret words" not in str(answer)
+    # It has no library for S3.
+    assert isinstance(answer["bucket"], list)
+    for scheme, problem in zip(SCHEMES, answer["bucket"], strict=True):
+        assert problem.startswith(f"the program's Spark cannot read and write {bucket.replace('s3', scheme)}/{FOLDER}/")
+    assert str(answer["stopped"]).startswith("TransientError: the program's Spark is gone")
+    assert str(answer["killed"]).startswith("TransientError: the program's Spark is gone")
+
+
 def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, server: str, tmp_path: Path) -> None:
     rounded = (
         "select\n    loan_id,\n    shelf_id,\n    cast(cast(fee as integer) as decimal(10, 2)) as fee\nfrom loan\n"
@@ -147,17 +234,67 @@ def test_a_select_that_means_something_else_on_spark_is_refused(library: Rig, se
     model, processed = with_select_of_loan(library, tmp_path, rounded), open_objects(str(tmp_path / "star"))
     transform = Transform(model, library.ingestion, processed, clock, runs_on=server)
 
-    with pytest.raises(ConfigError, match="the SELECT of fact_loan, line 4: casts a number with decimals"):
-        transform.run()
+    for asked in (transform.run, transform.require_spark_understands):
+        with pytest.raises(ConfigError, match="the SELECT of fact_loan, line 4: casts a number with decimals"):
+            asked()
 
     assert not StarLog(processed).newest_batch()
 
 
-def test_a_server_that_cannot_write_the_scratch_files_is_refused(server: str, tmp_path: Path) -> None:
-    (tmp_path / "scratch").touch()
+@contextmanager
+def on_another_disk(tmp_path: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """Start a Sail that does not see where this process keeps its scratch files, and give its address."""
+    with pytest.MonkeyPatch.context() as patch, sail_elsewhere(tmp_path / "elsewhere", variables) as address:
+        (tmp_path / "here").mkdir()
+        patch.chdir(tmp_path / "here")
+        patch.setattr(tempfile, "tempdir", HERE)
+        yield address
 
-    with open_spark(server) as spark, pytest.raises(ConfigError, match="cannot write into the scratch directory"):
-        spark.require_same_disk(tmp_path / "scratch" / "probe")
+
+def test_an_engine_on_another_disk_gets_its_files_by_the_processed_bucket(library: Rig, s3: S3, tmp_path: Path) -> None:
+    bucket = f"s3://{s3.create_bucket()}/lake"
+    with on_another_disk(tmp_path, s3.variables) as address:
+        other = by_engines(library, bucket, address)
+
+        with open_engine([]) as engine, spark_beside(engine, address, other.processed) as spark_for:
+            spark, file = spark_for(1), engine.new_file(".parquet")
+            engine.write_parquet(Select("select 'abc' as words"), file)
+            assert spark
+            with pytest.raises(DataError, match="fails on a row"):
+                spark.made("select cast(words as date) as v from loan", {"loan": file}, engine.scratch)
+
+    assert_same_star(library, other)
+    assert any(f"/lake/{FOLDER}/" in each for each in s3.requests())
+    assert list(other.processed.list(FOLDER)) == []
+
+
+def test_only_an_engine_on_this_machine_is_asked_for_its_disk_first(s3: S3, tmp_path: Path) -> None:
+    processed = open_objects(f"s3://{s3.create_bucket()}")
+    with sail_elsewhere(tmp_path / "elsewhere", s3.variables) as address, open_engine([]) as engine:
+        # To this machine 0.0.0.0 is itself, and its address does not say so.
+        for host, kind in (("127.0.0.1", Disk), ("0.0.0.0", Bucket)):  # noqa: S104 -- nobody listens there
+            with spark_beside(engine, address.replace("127.0.0.1", host), processed) as spark_for:
+                spark = spark_for(1)
+                assert spark
+                assert isinstance(spark.place, kind)
+
+
+def test_an_engine_that_sees_neither_disk_nor_bucket_is_refused(library: Rig, s3: S3, tmp_path: Path) -> None:
+    refused = s3.variables | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    transform = partial(Transform, library.model, library.ingestion, clock=clock)
+    with on_another_disk(tmp_path, refused) as address:
+        on_disk = transform(processed=open_objects(str(tmp_path / "star")), runs_on=address)
+        with pytest.raises(ConfigError, match=f"does not see the scratch directory {HERE}") as raised:
+            on_disk.run()
+        assert "TMPDIR" in raised.value.advice
+
+        bucket = f"s3://{s3.create_bucket()}"
+        on_s3 = transform(processed=open_objects(bucket), runs_on=address)
+        with pytest.raises(ConfigError) as raised:
+            on_s3.run()
+
+    for scheme, said in zip(SCHEMES, raised.value.problems[1:], strict=True):
+        assert f"cannot read and write {bucket.replace('s3', scheme)}/{FOLDER}/" in said
 
 
 def test_a_server_that_cannot_be_reached_is_transient(library: Rig, tmp_path: Path) -> None:

@@ -194,13 +194,16 @@ def test_what_is_too_large_for_a_function_is_counted_and_left_alone(functions: F
     taken = functions.invoke("ingest", asked | {"from_rows": rows + 1})
     # What the log holds is not new, so a poll of a large source is no large poll.
     again = functions.invoke("ingest", asked | {"from_rows": 1})
-    made = functions.invoke("transform", asked)
+    unmade = functions.invoke("transform", asked | {"from_rows": rows})
+    made = functions.invoke("transform", asked | {"from_rows": rows + 1})
     unloaded = functions.invoke("load", asked | {"from_rows": made.result["rows"]})
     loaded = functions.invoke("load", asked | {"from_rows": made.result["rows"] + 1})
 
     assert left.result == {"stage": "ingest", "batches": 0, "rows": 0, "rows_to_come": rows}
     assert (taken.result["batches"], taken.result["rows"]) == (1, rows)
     assert (again.result["batches"], "rows_to_come" in again.result) == (0, False)
+    assert unmade.result == {"stage": "transform", "batches": 0, "rows": 0, "rows_to_come": rows}
+    assert made.result["batches"] == 1
     assert unloaded.result == {"stage": "load", "batches": 0, "rows": 0, "rows_to_come": made.result["rows"]}
     assert loaded.result["batches"] == 1
     assert list(rig.ledger()) == [1]

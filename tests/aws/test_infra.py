@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infra.package import FUNCTIONS, RECORD, Target, write_record
+from infra.package import JOB, RECORD, Target, write_record
 from infra.policies import policy_table
 from tests.support.aws import AWS, Execution
 from tests.support.s3 import S3
@@ -107,10 +107,11 @@ def test_terraforms_own_tests_read_what_make_package_writes(
     architecture: str, *, certificates: bool, tmp_path: Path
 ) -> None:
     packages = INFRA / "tests" / ("packages" if architecture == "x86_64" else f"packages_{architecture}")
-    for function in FUNCTIONS:
-        shutil.copy(packages / f"{function}.zip", tmp_path)
+    shutil.copytree(packages, tmp_path, dirs_exist_ok=True)
+    (tmp_path / RECORD).unlink()
 
-    write_record(Target(architecture=architecture), tmp_path, certificates=certificates)
+    job = (packages / f"{JOB}.zip").exists()
+    write_record(Target(architecture=architecture), tmp_path, certificates=certificates, job=job)
 
     assert (tmp_path / RECORD).read_text() == (packages / RECORD).read_text()
 

@@ -1,6 +1,7 @@
-"""The packages of the functions: what lies in them, that each runs alone, and that Lambda's runtimes take them.
+"""The packages of functions and job: what lies in them, that each runs alone, and that Lambda and EMR take them.
 
-They run here on this machine's Python. For Lambda's own Python, the wheels' tags and the sizes are checked.
+They run here on this machine's Python, the job in test_aws.py. For Lambda's own Python and EMR's, the wheels' tags and
+the sizes are checked.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from packaging.utils import parse_wheel_filename
 
 from infra.package import (
     FUNCTIONS,
+    JOB,
+    JOB_RUNTIME,
     MACHINES,
     MIB,
     RUNTIMES,
@@ -42,16 +45,26 @@ REPOSITORY = Path(__file__).parents[2]
 DELTA = {"arro3-core", "deltalake", "deprecated", "wrapt"}
 POWERTOOLS = {"aws-lambda-powertools", "jmespath", "typing-extensions"}
 POSTGRES = {"psycopg", "psycopg-binary"}
+BOTO = {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
+TYPER = {
+    *("annotated-doc", "annotated-types", "markdown-it-py", "mdurl", "pydantic", "pydantic-core", "pygments", "rich"),
+    *("shellingham", "typer", "typing-extensions", "typing-inspection"),
+}
 LIBRARIES = {
     "ingest": {*DELTA, *POWERTOOLS, *POSTGRES, "duckdb", "fsspec", "tzdata"},
-    "transform": {*DELTA, *POWERTOOLS, "duckdb", "fsspec", "tzdata"},
+    "transform": {*DELTA, *POWERTOOLS, "duckdb", "fsspec", "sqlglot", "tzdata"},
     "load": {*DELTA, *POWERTOOLS, *POSTGRES, "duckdb", "jinja2", "markupsafe", "tzdata"},
+    # No pyspark, which is EMR's own, and boto3, which Lambda brings.
+    JOB: {*DELTA, *BOTO, *TYPER, "duckdb", "fsspec", "sqlglot", "tzdata"},
 }
+PACKAGES = tuple(LIBRARIES)
 # What a package's top level holds of a library that is not named as the library is.
 MODULES = {
     "arro3-core": {"arro3"},
     "duckdb": {"_duckdb", "_duckdb-stubs", "adbc_driver_duckdb", "duckdb"},
+    "markdown-it-py": {"markdown_it"},
     "psycopg-binary": {"psycopg_binary"},
+    "python-dateutil": {"dateutil"},
     "wrapt": {"wrapt", "wrapt-stubs"},
 }
 MADE_BY_INSTALLERS = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
@@ -60,7 +73,7 @@ CERTIFICATES = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The directory with the three packages for the Python at hand."""
+    """The directory with the packages for the Python at hand."""
     folder = tmp_path_factory.mktemp("packages")
     yield built_packages(folder)
     shutil.rmtree(folder)
@@ -170,7 +183,7 @@ def _top_levels(packages: Path) -> set[str]:
     return {entry.filename.partition("/")[0] for name in FUNCTIONS for entry in entries(packages / f"{name}.zip")}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", PACKAGES)
 def test_a_package_holds_its_libraries_and_no_other(function: str, packages: Path) -> None:
     tops = {entry.filename.partition("/")[0] for entry in entries(packages / f"{function}.zip")}
     libraries = {top.split("-")[0].replace("_", "-").lower() for top in tops if top.endswith(".dist-info")}
@@ -180,16 +193,16 @@ def test_a_package_holds_its_libraries_and_no_other(function: str, packages: Pat
     assert modules == {"tidemark"}.union(*(MODULES.get(name, {name.replace("-", "_")}) for name in libraries))
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_package_holds_the_stages_but_not_the_command_line(function: str, packages: Path) -> None:
+@pytest.mark.parametrize("function", PACKAGES)
+def test_a_package_holds_the_stages_and_only_the_jobs_the_command_line(function: str, packages: Path) -> None:
     source = REPOSITORY / "src" / "tidemark"
     own = {entry.filename for entry in entries(packages / f"{function}.zip") if entry.filename.startswith("tidemark/")}
-    left_out = {"__main__.py", "generator.py", "sql/demo.sql"}
+    left_out = () if function == JOB else ("__main__.py", "sql/demo.sql", "cli/", "embedded/")
     expected = {
         f"tidemark/{path}"
         for pattern in ("*.py", "*.sql", "*.toml", "*.csv")
         for path in (file.relative_to(source).as_posix() for file in source.rglob(pattern))
-        if path not in left_out and not path.startswith(("cli/", "embedded/"))
+        if not path.startswith(left_out)
     }
 
     assert "tidemark/models/totesys/model.toml" in expected
@@ -200,7 +213,7 @@ def test_a_package_holds_the_stages_but_not_the_command_line(function: str, pack
     assert {path for path in own if not path.endswith((".md", "py.typed"))} == expected
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", PACKAGES)
 def test_a_package_holds_nothing_that_depends_on_who_builds_it(function: str, packages: Path) -> None:
     found = entries(packages / f"{function}.zip")
 
@@ -227,12 +240,21 @@ def test_lambdas_runtime_takes_the_packages(architecture: str) -> None:
     assert [wheel.name for wheel in chosen_wheels("ingest", download(target)) if not fits(wheel, architecture)] == []
 
 
-def fits(wheel: Path, architecture: str) -> bool:
-    """Say whether CPython 3.13 on Amazon Linux 2023, which has glibc 2.34, can import what lies in a wheel."""
+@pytest.mark.parametrize("architecture", ["x86_64", pytest.param("arm64", marks=pytest.mark.exhaustive)])
+def test_the_python_of_emr_takes_the_jobs_package(architecture: str) -> None:
+    wheels = chosen_wheels(JOB, download(Target(JOB_RUNTIME, architecture), [JOB]))
+
+    assert JOB_RUNTIME == "python3.11"
+    assert [wheel.name for wheel in wheels if not fits(wheel, architecture, 11)] == []
+
+
+def fits(wheel: Path, architecture: str, minor: int = 13) -> bool:
+    """Say whether CPython 3.`minor` on Amazon Linux 2023, which has glibc 2.34, can import what lies in a wheel."""
     machine = {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
-    older = {f"cp3{minor}" for minor in range(2, 14)}
+    older = {f"cp3{each}" for each in range(2, minor + 1)}
+    own = f"cp3{minor}"
     for tag in parse_wheel_filename(wheel.name)[3]:
-        python = tag.interpreter == "py3" or (tag.interpreter, tag.abi) == ("cp313", "cp313")
+        python = tag.interpreter in {"py3", f"py3{minor}"} or (tag.interpreter, tag.abi) == (own, own)
         stable = tag.abi == "abi3" and tag.interpreter in older
         glibc = re.fullmatch(rf"manylinux_2_(\d+)_{machine}", tag.platform)
         if (python or stable) and (tag.platform == "any" or (glibc and int(glibc[1]) <= 34)):
@@ -308,7 +330,7 @@ def test_make_package_says_what_is_wrong(argument: str, problem: str, tmp_path: 
     assert problem.format(tmp_path) in made.stderr
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", PACKAGES)
 def test_a_package_has_the_versions_that_the_other_tests_ran_with(function: str) -> None:
     tested = pinned("dev") | pinned("runtime")
 

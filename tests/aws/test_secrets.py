@@ -13,7 +13,7 @@ from tests.support.s3 import S3
 from tidemark import secrets
 from tidemark.errors import ConfigError, TransientError
 from tidemark.pipeline import wire
-from tidemark.secrets import database_url, mask_salt, webhook_url
+from tidemark.secrets import database_url, engine_address, mask_salt, webhook_url
 from tidemark.settings import Settings
 
 NAME = "tidemark/source"
@@ -145,6 +145,24 @@ def test_a_secret_gives_the_address_of_the_webhook() -> None:
     keep('{"url": "https://hooks.example.com/s3cr3t"}')
 
     assert webhook_url(NAME) == "https://hooks.example.com/s3cr3t"
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_secret_gives_the_address_of_the_engine() -> None:
+    address = "sc://spark.example/;use_ssl=true;token=s3cr3t-t0ken"
+    keep(json.dumps({"url": address}))
+
+    assert wire(Settings(engine_secret=NAME)).transform.runs_on == address
+
+
+@pytest.mark.usefixtures("s3")
+def test_an_address_of_the_engine_that_is_none_is_refused_and_not_quoted() -> None:
+    keep('{"url": "sc://spark.example/;token=s3cr3t-t0ken"}')
+
+    with pytest.raises(ConfigError, match="holds no engine: expected use_ssl=true beside the token") as caught:
+        engine_address(NAME)
+
+    assert "s3cr3t" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("s3")

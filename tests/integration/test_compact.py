@@ -15,6 +15,7 @@ from tests.support.library import LIBRARY, is_whole, library_template
 from tests.support.older_lake import older_tidemark
 from tests.support.pipeline import Rig, Row, clock, work
 from tests.support.postgres import Postgres
+from tests.support.s3 import S3
 from tidemark.compact import Compact, CompactReport
 from tidemark.errors import ConfigError, OvertakenError
 from tidemark.lake.engine import open_engine
@@ -22,7 +23,8 @@ from tidemark.lake.files import batch_of, data_files, rewrite_files, write_file
 from tidemark.lake.pieces import DataFile, Rewrite, files_to_rewrite
 from tidemark.lake.sqltext import Select
 from tidemark.lake.table import CONFIGURATION, Change, LakeTable, add_columns, create_table, open_as_of, open_table
-from tidemark.objects import Objects
+from tidemark.model_reader import load_model
+from tidemark.objects import Objects, open_objects
 from tidemark.star.star_log import StarLog
 from tidemark.verification.verify import Verify
 
@@ -283,6 +285,25 @@ def test_orphans_and_leftovers_go_after_the_retention(rig: Rig, tmp_path: Path) 
     assert not any(path.exists() for path in leftovers)
     logged = {key for key in named if not key.startswith("latest/")}
     assert logged == {each.key for each in rig.ingestion.list() if not each.key.startswith("latest/")}
+
+
+def test_what_spark_left_in_the_bucket_goes_after_the_retention_and_nothing_beside_it(s3: S3) -> None:
+    bucket = s3.create_bucket()
+    processed = open_objects(f"s3://{bucket}/lake")
+    ours = ["lake/tidemark-scratch/0123/000001.parquet", "lake/tidemark-scratch/0123/rows-000002/"]
+    others = ["lake/tidemark-scratches/1", "tidemark-scratch/1"]
+    for key in (*ours, *others):
+        s3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"")
+    log = open_objects(f"s3://{s3.create_bucket()}")
+
+    def left(now: Callable[[], datetime], *, dry_run: bool = False) -> tuple[int, list[str]]:
+        report = Compact(load_model(str(LIBRARY)), log, processed, now, lambda: 0).run(dry_run=dry_run)
+        found = s3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+        return report.leftovers, [each["Key"] for each in found]
+
+    assert left(clock) == (0, [*ours, *others])
+    assert left(in_eight_days, dry_run=True) == (2, [*ours, *others])
+    assert left(in_eight_days) == (2, others)
 
 
 def test_files_of_a_batch_that_may_be_done_again_are_left_alone(rig: Rig) -> None:

@@ -16,6 +16,7 @@ from tests.support.kept import small_template
 from tests.support.library import LIBRARY, library_template
 from tests.support.postgres import Postgres
 from tests.support.s3 import S3
+from tests.support.spark import refusing_server
 from tidemark.cli import run
 from tidemark.cli.app import app
 
@@ -234,4 +235,21 @@ def test_a_secret_is_not_shown(listener: Listener, s3_server: S3, monkeypatch: p
 
     assert 0 not in listener.each_way("ingest", "--source-secret", "shop", "--attempts", "1")
     listener.each_way("doctor", "--source-secret", "shop", "--warehouse-secret", "shop")
+    assert listener.files() == []
+
+
+@pytest.mark.usefixtures("databases")
+def test_an_engine_that_quotes_its_token_shows_none_of_it(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert listener("init") == 0
+    assert listener("ingest") == 0
+    with refusing_server() as (port, heard):
+        monkeypatch.setenv("TIDEMARK_ENGINE", f"sc://localhost:{port}/;token={MARK}%2Bt0ken;x-key={MARK}-key")
+        assert listener.each_way("transform", "--attempts", "1") == {2}
+    assert heard[0] == f"Bearer {MARK}+t0ken"
+    assert any("the Spark Connect server refuses us" in text for text in listener.heard)
+
+    # Nobody listens there any more.
+    assert listener.each_way("transform", "--attempts", "1") == {3}
+    for command in ("status", "doctor"):
+        listener.each_way(command)
     assert listener.files() == []

@@ -1,9 +1,9 @@
 """AWS as a process for the tests: moto's server, and what it lacks for our Terraform and our state machine.
 
 `python -m tests.support.aws_server <port> <folder>`. State machines run; Lambda functions run in processes of their own
-(lambdas.py), and so do tasks of ECS (tasks.py); Step Functions' ValidateStateMachineDefinition and
-ListStateMachineVersions are answered. A test steers it below /test-api: it lists invocations, requests and puts to S3
-there, and lets an invocation fail.
+(lambdas.py), and so do tasks of ECS (tasks.py) and jobs of EMR Serverless (jobs.py). Step Functions'
+ValidateStateMachineDefinition and ListStateMachineVersions are answered (state_machines.py). A test steers it below
+/test-api: it lists invocations, requests and puts to S3 there, and lets an invocation fail.
 """
 
 import functools
@@ -16,9 +16,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -29,8 +28,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import run_simple
 from werkzeug.wrappers import Request, Response
 
+from tests.support.jobs import Jobs
 from tests.support.lambdas import EVENT_ATTEMPTS, Function, Lambdas, tail
 from tests.support.s3 import HOST, reaching
+from tests.support.state_machines import prepare_step_functions, validated
 from tests.support.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 STEP_FUNCTIONS = "AWSStepFunctions."
 CONTAINER_SERVICE = "AmazonEC2ContainerServiceV20141113."
 FUNCTIONS = "/2015-03-31/functions"
-# The waits between a state's retries, which a test has no time for; their sum still takes part in a test's time.
-WAITS_SHORTENED_BY = 20.0
 ENVIRONMENT = os.environ  # noqa: TID251 -- where moto looks for its own port
 
 
@@ -51,6 +50,7 @@ class Server:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self.lambdas = Lambdas(folder, reaching(port), _keep_log)
         self.tasks = Tasks(folder, reaching(port))
+        self.jobs = Jobs(folder, reaching(port), _keep_log)
         self.puts: list[tuple[str, bool]] = []
         self.requests: list[tuple[str, str]] = []
 
@@ -69,7 +69,7 @@ class Server:
         path: str = environ.get("PATH_INFO", "")
         target: str = environ.get("HTTP_X_AMZ_TARGET", "")
         if target.startswith(STEP_FUNCTIONS):
-            _prepare_step_functions()
+            prepare_step_functions()
             return _step_functions(target.removeprefix(STEP_FUNCTIONS), Request(environ))
         if target.startswith(CONTAINER_SERVICE):
             return self._container_service(target.removeprefix(CONTAINER_SERVICE), Request(environ))
@@ -78,19 +78,37 @@ class Server:
             if path.endswith("/invocations"):
                 name = unquote(path.removeprefix(FUNCTIONS).removesuffix("/invocations").strip("/"))
                 return self._invoke(name, Request(environ))
-        is_for_s3 = "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", "")
-        if is_for_s3:
-            self.requests.append((environ["REQUEST_METHOD"], f"{path}?{environ.get('QUERY_STRING', '')}"))
-        if is_for_s3 and environ["REQUEST_METHOD"] == "PUT":
-            self.puts.append((path, environ.get("HTTP_IF_NONE_MATCH") == "*"))
+        if "/emr-serverless/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+            return self._emr_serverless(Request(environ))
+        self._note(environ, path)
         if path.startswith("/test-api/"):
             return self._steer(path.removeprefix("/test-api/"), Request(environ))
         if "policy" in environ.get("QUERY_STRING", ""):
             _prepare_policies()
         if path == "/moto-api/reset":
-            self.lambdas.close()
-            self.tasks.close()
+            self.close()
         return None
+
+    def close(self) -> None:
+        """End all that runs beside this process."""
+        self.lambdas.close()
+        self.tasks.close()
+        self.jobs.close()
+
+    def _emr_serverless(self, request: Request) -> Response:
+        """Answer all of EMR Serverless: moto notes jobs down, and forgets most of an application."""
+        given = request.get_json() if request.data else {}
+        answer = self.jobs.answer(request.method, request.path, given, _region(request))
+        if answer is None:
+            return _refusal(404, "ResourceNotFoundException", f"There is no {request.path}")
+        return Response(json.dumps(answer), mimetype="application/json")
+
+    def _note(self, environ: "WSGIEnvironment", path: str) -> None:
+        """Keep what a request asks of S3, for a test to look at."""
+        if "/s3/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+            self.requests.append((environ["REQUEST_METHOD"], f"{path}?{environ.get('QUERY_STRING', '')}"))
+            if environ["REQUEST_METHOD"] == "PUT":
+                self.puts.append((path, environ.get("HTTP_IF_NONE_MATCH") == "*"))
 
     def _container_service(self, action: str, request: Request) -> Response | None:
         """Run tasks, which moto only notes down; it answers all that is about clusters and definitions."""
@@ -244,122 +262,14 @@ def _prepare_policies() -> None:
     setattr(IAMPolicyStatement, "is_action_permitted", decided)  # noqa: B010 -- a method to mypy
 
 
-def _recased(value: object, change: Callable[[str], str]) -> Any:  # noqa: ANN401 -- JSON
-    """Change the first letter of each member's name, at every depth."""
-    if isinstance(value, dict):
-        return {change(name[:1]) + name[1:]: _recased(each, change) for name, each in value.items()}
-    return [_recased(each, change) for each in value] if isinstance(value, list) else value
-
-
-def _write_names_as_states_do() -> None:
-    """Let states name what ECS takes and gives with a capital letter, as on AWS: moto passes names on as they are."""
-    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: PLC0415
-        StateTaskServiceAwsSdk,
-    )
-    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_ecs import (  # noqa: PLC0415
-        StateTaskServiceEcs,
-    )
-
-    def recase(self: Any, value: Any, change: Callable[[str], str]) -> None:  # noqa: ANN401 -- moto's
-        if isinstance(value, dict) and self._get_boto_service_name() == "ecs":
-            named = _recased(value, change)
-            value.clear()
-            value.update(named)
-
-    def normalise(self: Any, parameters: Any, *_: Any, **__: Any) -> None:  # noqa: ANN401
-        recase(self, parameters, str.lower)
-
-    def normalise_back(self: Any, response: Any, *_: Any, **__: Any) -> None:  # noqa: ANN401
-        recase(self, response, str.upper)
-
-    for service in (StateTaskServiceEcs, StateTaskServiceAwsSdk):
-        setattr(service, "_normalise_parameters", normalise)  # noqa: B010 -- methods to mypy
-        setattr(service, "_normalise_response", normalise_back)  # noqa: B010
-
-
-def _fail_as_the_task() -> None:
-    """Let a state fail with its task, as on AWS: moto's succeeds with the description of a task that failed."""
-    from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails  # noqa: PLC0415 -- as above
-    from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (  # noqa: PLC0415
-        FailureEvent,
-        FailureEventException,
-    )
-    from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import (  # noqa: PLC0415
-        StatesErrorName,
-    )
-    from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (  # noqa: PLC0415
-        StatesErrorNameType,
-    )
-    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_ecs import (  # noqa: PLC0415
-        StateTaskServiceEcs,
-    )
-    from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails  # noqa: PLC0415
-
-    build = StateTaskServiceEcs._build_sync_resolver
-
-    def built(self: Any, env: Any, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401 -- moto's
-        resolve = build(self, env, *arguments, **more)
-
-        def resolved() -> Any:  # noqa: ANN401
-            task = resolve() if resolve else None
-            if task is None or all(each.get("ExitCode") == 0 for each in task["Containers"]):
-                return task
-            details = TaskFailedEventDetails(
-                resource="runTask",
-                resourceType="ecs",
-                error=StatesErrorNameType.StatesTaskFailed.to_name(),
-                cause=json.dumps(task, separators=(",", ":")),
-            )
-            raise FailureEventException(
-                FailureEvent(
-                    env=env,
-                    error_name=StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed),
-                    event_type=HistoryEventType.TaskFailed,
-                    event_details=EventDetails(taskFailedEventDetails=details),  # type: ignore[typeddict-item]
-                )
-            )
-
-        return resolved
-
-    setattr(StateTaskServiceEcs, "_build_sync_resolver", built)  # noqa: B010 -- a method to mypy
-
-
-@functools.cache
-def _prepare_step_functions() -> None:
-    """Shorten waits, and let an execution know its start as a text, as on AWS: moto's intrinsics fail on a datetime."""
-    _write_names_as_states_do()
-    _fail_as_the_task()
-    from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl  # noqa: PLC0415 -- as above
-    from moto.stepfunctions.parser.backend import execution_worker  # noqa: PLC0415 -- as above
-
-    # Only the waits between retries: the module reads the clock for nothing else.
-    retrier_decl.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / WAITS_SHORTENED_BY))  # type: ignore[attr-defined, assignment]
-
-    def execution(**members: Any) -> dict[str, Any]:  # noqa: ANN401 -- moto's
-        return members | {"StartTime": members["StartTime"].isoformat(timespec="milliseconds").replace("+00:00", "Z")}
-
-    setattr(execution_worker, "ExecutionData", execution)  # noqa: B010 -- a type to mypy
-
-
 def _step_functions(action: str, request: Request) -> Response | None:
     if action == "ListStateMachineVersions":
         answer: dict[str, Any] = {"stateMachineVersions": []}
     elif action == "ValidateStateMachineDefinition":
-        answer = _validated(request.get_json(force=True)["definition"])
+        answer = validated(request.get_json(force=True)["definition"])
     else:
         return None
     return Response(json.dumps(answer), mimetype="application/x-amz-json-1.0")
-
-
-def _validated(definition: str) -> dict[str, Any]:
-    from moto.stepfunctions.parser.models import StepFunctionsParserBackend  # noqa: PLC0415 -- as above
-
-    try:
-        StepFunctionsParserBackend._validate_definition(definition)
-    except Exception as exc:  # noqa: BLE001 -- whatever moto's parser raises, the definition is none
-        diagnostic = {"severity": "ERROR", "code": "SCHEMA_VALIDATION_FAILED", "message": str(exc)}
-        return {"result": "FAIL", "diagnostics": [diagnostic], "truncated": False}
-    return {"result": "OK", "diagnostics": [], "truncated": False}
 
 
 def _region(request: Request) -> str:
@@ -385,8 +295,7 @@ def main(port: int, folder: Path) -> None:
     try:
         run_simple(HOST, port, server, threaded=True, request_handler=MotoRequestHandler)
     finally:
-        server.lambdas.close()
-        server.tasks.close()
+        server.close()
         shutil.rmtree(
             folder / "code", ignore_errors=True
         )  # half a gigabyte, of which a failed test's folder has no use

@@ -14,7 +14,7 @@ from tidemark.tables.log_columns import completed_by_log
 from tidemark.transform import Transform
 
 
-def by_engines(rig: Rig, place: Path, *engines: str | Spark) -> Rig:
+def by_engines(rig: Rig, place: Path | str, *engines: str | Spark) -> Rig:
     """Transform a rig's log anew into a star at `place`, batch by batch, each by the next of the engines."""
     other = replace(rig, processed=open_objects(str(place)))
     for batch in range(1, rig.newest().batch + 1):
@@ -32,7 +32,7 @@ def _by_open_spark(transform: Transform, spark: Spark, batch: int) -> None:
     log = ChangeLog(transform.ingestion)
     before = StarLog(transform.processed).manifest(batch - 1) if batch > 1 else None
     with open_engine([transform.ingestion, transform.processed]) as engine:
-        this = replace(transform, model=completed_by_log(transform.model, log), spark=spark)
+        this = replace(transform, model=completed_by_log(transform.model, log), spark_for=lambda _: spark)
         this.put_all(engine, [batch], log.manifest(batch), before, {})
 
 

@@ -18,7 +18,7 @@ import time
 import uuid
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,7 +74,7 @@ class Lambdas:
         self._lock = threading.Lock()
         self.invocations: list[dict[str, Any]] = []
         self.faults: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        self._libraries = _brought_libraries(folder / "runtime")
+        self._libraries = linked_libraries(folder / "runtime", LIBRARIES)
 
     def invoke(self, function: Function, event: bytes) -> Outcome:
         """Run a function once."""
@@ -278,13 +278,13 @@ def tail(log: str) -> str:
     return base64.b64encode(log.encode()[-4096:]).decode()
 
 
-def _brought_libraries(folder: Path) -> Path:
+def linked_libraries(folder: Path, names: Iterable[str]) -> Path:
+    """Make a folder with these libraries of our own, and no other, and return it."""
     folder.mkdir(parents=True)
-    for name in LIBRARIES:
+    for name in names:
         spec = find_spec(name)
         assert spec is not None, name
-        assert spec.origin is not None, name
-        place = Path(spec.origin)
-        place = place.parent if spec.submodule_search_locations else place
+        inside = list(spec.submodule_search_locations or ())
+        place = Path(inside[0] if inside else str(spec.origin))
         (folder / place.name).symlink_to(place)
     return folder

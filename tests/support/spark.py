@@ -5,21 +5,28 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+import grpc
 import pytest
 
 from tidemark.errors import ConfigError
 from tidemark.lake.carrying import carried_over
 from tidemark.lake.spark import CONF, Spark, view_of
+from tidemark.lake.spark_scratch import plain
 
 REPOSITORY = Path(__file__).parents[2]
 VERSIONS = ("spark35", "spark")
 PATIENCE_SECONDS = 120
+# Each process has its own.
+HERE = "/proc/self/cwd"
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 STARTED = re.compile(r"Spark Connect server started at: 127\.0\.0\.1:(\d+)")
 
@@ -35,7 +42,7 @@ class SparkWithoutConnect(Spark):
         """Run a SELECT; see `Spark.made`."""
         self._made += 1
         target = folder / f"rows-{self._made}"
-        views = [view_of(name, file) for name, file in tables.items()]
+        views = [view_of(name, plain(file)) for name, file in tables.items()]
         job = {"statements": views, "select": carried_over(select, tables), "target": str(target)}
         assert self._process.stdin
         assert self._process.stdout
@@ -123,6 +130,78 @@ def spark_server(
             yield f"sc://127.0.0.1:{_port(process, log)}", process
         finally:
             process.kill()
+
+
+@contextmanager
+def sail_elsewhere(disk: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """Start a Sail that sees another disk than the tests, and give its address.
+
+    To this process and to Sail a path below `HERE` leads to different directories, as one does on two machines.
+
+    Args:
+        disk: where such a path leads for Sail.
+        variables: tell Sail where S3 is.
+    """
+    disk.mkdir()
+    command, environment = [sys.executable, "-m", "tidemark.lake.sail"], {"PATH": os.defpath, **variables}
+    with subprocess.Popen(  # noqa: S603 -- our own interpreter
+        command, cwd=disk, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert process.stdout
+            yield f"sc://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+class _Refusing(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Refuses each call, and quotes what it was given to prove who calls."""
+
+    def __init__(self, heard: list[str]) -> None:
+        self._heard = heard
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+        given = {str(each.key): str(each.value) for each in handler_call_details.invocation_metadata}
+        self._heard.append(given["authorization"])
+
+        def refuse(_: object, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, f"{given['authorization']} and {given['x-key']} are unknown")
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+@contextmanager
+def refusing_server() -> Iterator[tuple[int, list[str]]]:
+    """Start a server that refuses every token; give its port on localhost, and what it hears."""
+    heard: list[str] = []
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[_Refusing(heard)])
+    port = server.add_secure_port("localhost:0", grpc.local_server_credentials())
+    server.start()
+    yield port, heard
+    server.stop(None).wait()
+
+
+def run_program(version: str, variables: Mapping[str, str], *arguments: str) -> dict[str, object]:
+    """Run a program that has this Spark and Tidemark beside it (`spark_program.py`), and give what it says."""
+    (packages,) = venv_of(version).glob("lib/python3*/site-packages")
+    # As spark-submit does it: Spark's own Python comes first.
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(packages), str(REPOSITORY)]),
+        "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
+        "PATH": os.defpath,
+        **variables,
+    }
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-m", "tests.support.spark_program", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _port(process: "subprocess.Popen[bytes]", log: Path) -> str:

@@ -36,6 +36,7 @@ OVERRIDE: Mapping[str, Any] = {
 SERVICES = (
     "cloudwatch",
     "ecs",
+    "emrserverless",
     "iam",
     "lambda",
     "logs",

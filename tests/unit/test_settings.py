@@ -13,6 +13,7 @@ from tidemark.settings import (
     CHOICES,
     NAMES,
     Settings,
+    engine_from,
     flag,
     load,
     mask_password,
@@ -304,18 +305,75 @@ def test_no_freshness_at_all_is_refused(tmp_path: Path) -> None:
         load({"freshness": "0s"}, environ={}, directory=tmp_path)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "sail", "sc://spark.example:15002", "sc://10.0.0.7/;use_ssl=true"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "duckdb",
+        "sail",
+        "spark",
+        "sc://spark.example:15002",
+        "sc://10.0.0.7/;use_ssl=true",
+        "sc://spark.example:443/;use_ssl=true;token=s3cr3t-t0ken;x-cluster-id=0123-456789-abc",
+        "sc://spark.example/;token=s3cr3t%2Bt0ken;use_ssl=true;user_id=ann",
+        "sc://localhost:15002/;token=s3cr3t-t0ken",
+        "auto:1000000",
+        "auto:1:spark",
+        "auto:1000000:sc://spark.example:443/;use_ssl=true;token=s3cr3t-t0ken;x-cluster-id=0123-456789-abc",
+    ],
+)
 def test_the_model_runs_on_any_of_these_engines(tmp_path: Path, engine: str) -> None:
-    assert load({"engine": engine}, environ={}, directory=tmp_path).engine == engine
+    got = load({"engine": engine}, environ={}, directory=tmp_path)
+
+    assert got.engine == engine
+    assert "s3cr3t" not in f"{got} {got!r} {got.masked()}"
+    assert "456789" not in repr(got)
 
 
 @pytest.mark.parametrize(
-    "engine", ["Sail", "sc://", "sc://host:15002/;token=s3cr3t", "sc://user:s3cr3t@host", "local[2]", "sc://host\n"]
+    ("engine", "said"),
+    [
+        ("Sail", "got 'Sail'"),
+        ("sc://", "got something else"),
+        ("sc://user:s3cr3t@host", "got something else"),
+        ("local[2]", "got something else"),
+        ("sc://host\n", "got something else"),
+        # PySpark splits at these, or finds no options at all.
+        ("sc://host/;use_ssl=true;token=s3cr3t/t0ken", "got something else"),
+        ("sc://host/;use_ssl=true;token=s3cr3t-t0ken==", "got something else"),
+        ("sc://host/;use_ssl=true;token=s3cr3t-t0ken#x", "got something else"),
+        ("sc://host/s3cr3t;use_ssl=true", "got something else"),
+        ("sc://host/;use_ssl=true;session_id=s3cr3t-t0ken", "got something else"),
+        ("sc://host/;use_ssl=true;token=s3cr3t", "8 or more visible characters"),
+        ("sc://host/;use_ssl=true;token=s3cr3t-t0ken%0a", "8 or more visible characters"),
+        ("sc://host/;use_ssl=yes;token=s3cr3t-t0ken", "expected use_ssl=true or use_ssl=false"),
+        ("sc://host/;token=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
+        ("sc://host/;use_ssl=true;token=s3cr3t-t0ken;use_ssl=false", "expected use_ssl=true beside the token"),
+        ("sc://localhost.example/;token=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
+        ("auto:1000000:sc://host/;token=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
+        ("auto:", "got something else"),
+        ("auto:0", "got something else"),
+        ("auto:many", "got something else"),
+        ("auto:1:duckdb", "got something else"),
+        ("auto:1:auto:2", "got something else"),
+        ("sc://host/;x-key=s3cr3t-t0ken", "expected use_ssl=true beside the token"),
+    ],
 )
-def test_another_engine_and_an_address_with_a_secret_are_refused_without_the_secret(
-    tmp_path: Path, engine: str
+def test_another_engine_and_a_token_that_others_could_read_are_refused_without_the_secret(
+    tmp_path: Path, engine: str, said: str
 ) -> None:
-    with pytest.raises(ConfigError, match="expected duckdb, sail, or sc://host:port") as raised:
+    with pytest.raises(ConfigError, match=said) as raised:
         load({"engine": engine}, environ={}, directory=tmp_path)
 
     assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("engine", "found"),
+    [
+        ("sc://host:15002", (0, "sc://host:15002")),
+        ("auto:1000000", (1_000_000, "sail")),
+        ("auto:5:sc://host:15002/;use_ssl=true", (5, "sc://host:15002/;use_ssl=true")),
+    ],
+)
+def test_an_engine_may_be_for_batches_from_so_many_changes_on(engine: str, found: tuple[int, str]) -> None:
+    assert engine_from(engine) == found

@@ -84,11 +84,11 @@ class Invocation:
         }
 
     def left_to_a_task(self, count: Callable[[], int]) -> dict[str, Any] | None:
-        """Give what the function returns where as many rows as it counts are left to a task; None if it takes them."""
+        """Give what the function returns where as many rows as it counts are left to a task or job, else None."""
         from_rows = self.request.from_rows
         if from_rows is None or (rows := count()) < from_rows:
             return None
-        self.logger.info("about %d rows are to come, and from %d on a task takes them", rows, from_rows)
+        self.logger.info("about %d rows are to come, and from %d on it leaves them to a task", rows, from_rows)
         return {"batches": 0, "rows": 0, "rows_to_come": rows}
 
 

@@ -26,6 +26,10 @@ def _work(invocation: Invocation) -> dict[str, Any]:
     request, pipeline = invocation.request, invocation.pipeline
     if request.verifies:
         return verified(invocation, partial(verify_star, pipeline.model, pipeline.ingestion, pipeline.processed))
+    if not request.rebuilds and (left := invocation.left_to_a_task(pipeline.transform.rows_to_come)):
+        # Else each run would start a job, and pay for it, until somebody has mended the model.
+        pipeline.transform.require_spark_understands()
+        return left
     report = pipeline.transform.run(invocation.progress)
     rebuilt = rebuilt_if_asked(
         invocation, "star", lambda progress: pipeline.rebuild(dry_run=False, accepts=request.accepts).star(progress)

@@ -67,6 +67,6 @@ def _show(report: "CompactReport", *, dry_run: bool) -> None:
     out().print(
         f"{shown_count(len(report.tables) - len(worked))} tables need nothing;"
         f" {shown_count(report.orphans)} objects of no batch ({shown_bytes(report.orphan_bytes)}) {verb},"
-        f" {shown_count(report.leftovers)} leftovers of killed puts {verb},"
+        f" {shown_count(report.leftovers)} leftovers of killed runs {verb},"
         f" {shown_count(report.sums)} old sums of latest {verb}"
     )

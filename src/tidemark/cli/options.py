@@ -101,7 +101,10 @@ def _shared(
     schemas: Annotated[str | None, _setting("NAMES", "The schemas that a mirror copies: public,crm.")] = None,
     include: Annotated[str | None, _setting("NAMES", "The tables that a mirror copies: film_*,crm.customer.")] = None,
     exclude: Annotated[str | None, _setting("NAMES", "What it leaves out: log_*,public.staff.password.")] = None,
-    engine: Annotated[str | None, _setting("ENGINE", "What runs the model's SELECTs: duckdb, sail, sc://….")] = None,
+    engine: Annotated[
+        str | None, _setting("ENGINE", "What runs the model's SELECTs: duckdb, sail, spark, sc://…, auto:….")
+    ] = None,
+    engine_secret: Annotated[str | None, _setting("ID", "Secrets Manager id, instead of the engine's address.")] = None,
     lag: Annotated[str | None, _setting("TIME", "Safety margin below the watermark, such as 5s.")] = None,
     yield_after: Annotated[str | None, _setting("TIME", "How long others may wait for a lock of ours, or off.")] = None,
     workers: Annotated[str | None, _setting("COUNT", "How many sessions read one table of the source.")] = None,

@@ -1,33 +1,35 @@
-"""Spark: an engine behind Spark Connect, which runs a model's SELECT over Parquet files and writes its rows as such.
+"""Spark: an engine that runs a model's SELECT over Parquet files and writes its rows as such.
 
-Sail is a Spark without a JVM that Tidemark starts itself. What a SELECT means is what DuckDB makes of it: the session
+It is behind Spark Connect, or is the Spark of the program that Tidemark runs in. Sail is a Spark without a JVM that
+Tidemark starts itself. What a SELECT means is what DuckDB makes of it: the session
 has DuckDB's time zone, and a value that does not fit its type is an error and never another value.
 """
 
 import logging
-import re
-import shutil
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from tidemark.disclosure import without_values
-from tidemark.errors import ConfigError, DataError, TransientError
+from tidemark.errors import ConfigError, DataError, TransientError, hide
 from tidemark.extras import needed_for
+from tidemark.lake.spark_errors import WHERE, translated
+from tidemark.lake.spark_program import has_stopped, is_cluster, remote_of_program, session_beside
+from tidemark.lake.spark_scratch import Disk, Place, cleared
+from tidemark.settings import is_loopback, secrets_in, standard_variable
 
 if TYPE_CHECKING:
-    from pyspark.errors import PySparkException
-    from pyspark.sql.connect.session import SparkSession
+    from pyspark.sql import SparkSession
 
 # Imports within functions load libraries of an extra.
 # ruff: noqa: PLC0415
 logger = logging.getLogger(__name__)
 SAIL = "sail"
+# The engine's name for the Spark of the program that Tidemark runs in.
+OF_PROGRAM = "spark"
 CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -37,22 +39,31 @@ CONF = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
-# Elsewhere a path is a pattern of file names, or ends a literal.
-PLAIN_PATH = re.compile(r"[\w./@+-]+")
-# The states of gRPC that say nothing of the SELECT: the engine is gone, has no room, or has begun anew.
-GONE = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
-# Spark's own words for a session that another engine at the same address does not know.
-LOST = ("INVALID_HANDLE", "SESSION_CLOSED", "SESSION_NOT_FOUND", "OPERATION_NOT_FOUND")
-WHERE = "tidemark model check --engine spark says more, and TIDEMARK_ENGINE=duckdb does without Spark"
+# PySpark sends it to any server whose address has no token.
+TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 # nosec B105 -- a name
+PROBE = "tidemark_probe"
+# A cluster may run one task on this very machine, and runs some of so many on others.
+PROBES = 16
+PROBE_ROWS = "select * from range(0, 16, 1, 16), tidemark_probe"
 
 
 class Spark:
-    """A session on an engine behind Spark Connect."""
+    """A session on an engine; what it sets and names there is its own."""
 
-    def __init__(self, session: "SparkSession", what: str) -> None:
+    def __init__(
+        self,
+        session: "SparkSession",
+        what: str,
+        has_stopped: Callable[[], bool] = lambda: False,
+        *,
+        is_elsewhere: bool = False,
+    ) -> None:
         self._session = session
-        self._what = what
-        self._numbers = count(1)
+        self.what = what
+        self._has_stopped = has_stopped
+        # Where the engine runs on other machines, they do not see this machine's disk.
+        self.is_elsewhere = is_elsewhere
+        self.place: Place = Disk()
 
     def made(self, select: str, tables: Mapping[str, Path], folder: Path, what: str = "") -> list[Path]:
         """Run a SELECT of DuckDB's over Parquet files, and give the Parquet files of its rows, none if there are none.
@@ -60,7 +71,7 @@ class Spark:
         Args:
             select: the SELECT, which reads nothing but `tables`.
             tables: the file of each table by the name that the SELECT calls it.
-            folder: a folder for the rows. The engine sees it under the same path.
+            folder: a folder for the rows.
             what: what the rows are for, as an error names it.
 
         Raises:
@@ -71,33 +82,37 @@ class Spark:
         with needed_for("spark"):
             from tidemark.lake.carrying import carried_over
 
-        target = folder / f"rows-{next(self._numbers):06d}"
         of = f" of {what}" if what else ""
         try:
             carried = carried_over(select, tables)
         except ValueError as exc:
             message = f"sqlglot cannot carry the SELECT{of} over to Spark: {exc}"
             raise ConfigError(message, advice=WHERE) from exc
-        with self._translated(ConfigError, f"does not understand the SELECT{of}"):
-            for name, file in tables.items():
-                self._session.sql(view_of(name, file)).collect()
-            rows = self._session.sql(carried)
-            # Asking for this has the engine look up what the SELECT names. What it raises later is about rows.
-            logger.debug("%s yields %s", self._what, rows.schema.names)
-        with self._translated(DataError, f"fails on a row of the SELECT{of}"):
-            rows.write.mode("overwrite").parquet(_plain(target))
-        return sorted(target.glob("*.parquet"))
+        with cleared(self.place) as place:
+            addresses = {name: place.given(file) for name, file in tables.items()}
+            target = place.target(folder)
+            with self._translated(ConfigError, f"does not understand the SELECT{of}"):
+                for name, address in addresses.items():
+                    self._session.sql(view_of(name, address)).collect()
+                rows = self._session.sql(carried)
+                # Asking for this has the engine look up what the SELECT names. What it raises later is about rows.
+                logger.debug("%s yields %s", self.what, rows.schema.names)
+            with self._translated(DataError, f"fails on a row of the SELECT{of}"):
+                rows.write.mode("overwrite").parquet(target)
+            return place.taken(target, folder)
 
-    def require_same_disk(self, folder: Path) -> None:
-        """Raise ConfigError if the engine does not write into the folder that this process sees under the path."""
-        with self._translated(ConfigError, f"cannot write into the scratch directory {folder.parent}"):
-            self._session.sql("select 1 as one").write.mode("overwrite").parquet(_plain(folder))
-        found = any(folder.glob("*.parquet"))
-        shutil.rmtree(folder, ignore_errors=True)
-        if not found:
-            message = f"{self._what} writes to another disk: it does not see the scratch directory {folder.parent}"
-            advice = "run it on this machine, or set TMPDIR to a directory that both see under one path"
-            raise ConfigError(message, advice=advice)
+    def probed(self, place: Place, file: Path, folder: Path) -> list[Path]:
+        """Have some of the engine's tasks read a Parquet file at a place and write there, and give what they wrote.
+
+        Raises:
+            ConfigError: the engine cannot.
+            TransientError: it is gone.
+        """
+        with cleared(place), self._translated(ConfigError, f"cannot read and write {place.shown}"):
+            target = place.target(folder)
+            self._session.sql(view_of(PROBE, place.given(file))).collect()
+            self._session.sql(PROBE_ROWS).write.parquet(target)
+            return place.taken(target, folder)
 
     def set(self, conf: Mapping[str, str]) -> None:
         """Set what the session is to do."""
@@ -105,68 +120,67 @@ class Spark:
             for name, value in conf.items():
                 self._session.conf.set(name, value)
 
-    @contextmanager
-    def _translated(self, family: type[ConfigError | DataError], said: str) -> Iterator[None]:
-        from pyspark.errors import PySparkException
-
-        try:
-            with warnings.catch_warnings():
-                # It says that the engine is gone, which the error says too.
-                warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
-                yield
-        except PySparkException as exc:
-            raise _gone(exc, self._what) or family(f"{self._what} {said}: {_shown(exc)}", advice=WHERE) from exc
+    def _translated(self, family: type[ConfigError | DataError], said: str) -> AbstractContextManager[None]:
+        return translated(self.what, family, said, self._has_stopped)
 
 
-def _gone(exc: "PySparkException", what: str) -> TransientError | None:
-    """Say that the engine is gone if an error means that, by the state of gRPC."""
-    code = str(getattr(getattr(exc, "getGrpcStatusCode", lambda: None)(), "name", ""))
-    if code not in GONE and not any(word in str(exc) for word in LOST):
-        return None
-    return TransientError(f"{what} is gone: {code.lower() or _shown(exc)}", advice="run it again")
-
-
-def _shown(exc: "PySparkException") -> str:
-    return " ".join(without_values(str(exc).strip().partition("\n")[0]).split())
-
-
-def view_of(name: str, file: Path) -> str:
-    """Write the statement of Spark's that makes a Parquet file readable by a name."""
+def view_of(name: str, address: str) -> str:
+    """Write the statement of Spark's that makes a Parquet file at a plain address readable by a name."""
     quoted = name.replace("`", "``")
-    return f"create or replace temporary view `{quoted}` using parquet options (path '{_plain(file)}')"
-
-
-def _plain(path: Path) -> str:
-    if not PLAIN_PATH.fullmatch(str(path)):
-        message = f"expected a path of letters, digits, and . / @ + _ -, and the scratch directory is {path}"
-        raise ConfigError(message, advice="set TMPDIR to such a directory")
-    return str(path)
+    return f"create or replace temporary view `{quoted}` using parquet options (path '{address}')"
 
 
 @contextmanager
 def open_spark(address: str) -> Iterator[Spark]:
-    """Open a session on an engine: `sail` starts one that ends with the block, `sc://…` is a Spark Connect server.
+    """Open a session on an engine.
+
+    Args:
+        address: `sail` starts one that ends with the block, `sc://…` is a Spark Connect server, and `spark` is the
+            Spark of the program that Tidemark runs in.
 
     Raises:
-        ConfigError: the extra is not installed.
+        ConfigError: the extra is not installed, or the program has no Spark.
         TransientError: the engine cannot be reached.
     """
+    # It would write each error of a row to standard error, with the row's values.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     with ExitStack() as opened:
         opened.enter_context(_program_with_a_file())
-        with needed_for("spark"):
-            from pyspark.sql.connect.client.retries import DefaultPolicy
-            from pyspark.sql.connect.session import SparkSession
-
-        # It would write each error of a row to standard error, with the row's values.
-        logging.getLogger("SQLQueryContextLogger").disabled = True
-        what = "Sail" if address == SAIL else "the Spark Connect server"
-        url = opened.enter_context(started_sail())[0] if address == SAIL else address
-        session = SparkSession.builder.remote(url).create()
-        opened.callback(session.stop)
-        session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
-        spark = Spark(session, what)
+        remote = remote_of_program() if address == OF_PROGRAM else address
+        what = {SAIL: "Sail", None: "the program's Spark"}.get(remote, "the Spark Connect server")
+        if remote is None:
+            session = opened.enter_context(session_beside(what))
+            spark = Spark(
+                session, what, partial(has_stopped, session), is_elsewhere=is_cluster(session.sparkContext.master)
+            )
+        else:
+            url = opened.enter_context(started_sail())[0] if remote == SAIL else remote
+            session = opened.enter_context(_connected(url, is_ours=remote == SAIL))
+            spark = Spark(session, what, is_elsewhere=not is_loopback(url))
         spark.set(CONF)
         yield spark
+
+
+@contextmanager
+def _connected(url: str, *, is_ours: bool) -> Iterator["SparkSession"]:
+    with needed_for("spark"):
+        from pyspark.sql.connect.client.core import DefaultChannelBuilder
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+        from pyspark.sql.connect.session import SparkSession as Connected
+
+    class WithoutToken(DefaultChannelBuilder):
+        # PySpark's is the variable's, which is meant for a server of somebody else's, and it speaks TLS for it.
+        token = None
+
+    of_variable = standard_variable(TOKEN)
+    hide([*secrets_in(url), *([of_variable] if of_variable else [])])
+    builder = WithoutToken(url) if is_ours else DefaultChannelBuilder(url)
+    session = Connected.builder.channelBuilder(builder).create()
+    try:
+        session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
+        yield cast("SparkSession", session)
+    finally:
+        session.stop()
 
 
 @contextmanager

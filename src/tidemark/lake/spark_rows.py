@@ -1,9 +1,10 @@
 """The rows of a model's SELECT, made by DuckDB or by Spark, which are the same in number, type and value."""
 
 import logging
+import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
 from tidemark.faults import effect
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
-from tidemark.lake.spark import WHERE, Spark, open_spark
+from tidemark.lake.spark import PROBES, Spark, open_spark
+from tidemark.lake.spark_errors import WHERE
+from tidemark.lake.spark_scratch import Disk, Place, buckets_of
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
@@ -27,6 +30,8 @@ from tidemark.lake.sqltext import (
     select,
 )
 from tidemark.lake.wide_rows import FEWEST_ROWS, is_wide
+from tidemark.objects import Objects
+from tidemark.settings import engine_from
 
 if TYPE_CHECKING:
     from tidemark.lake.carrying import Fault
@@ -34,22 +39,68 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 DUCKDB = "duckdb"
 MOMENTS = ("DATE", "TIMESTAMP")
+SparkFor = Callable[[int], Spark | None]
+NO_PLACE = (
+    "run it on this machine, set TMPDIR to a directory that both see under one path, "
+    "or have the processed bucket on S3 and let it read and write below tidemark-scratch/ there"
+)
 
 
 @contextmanager
-def spark_beside(engine: Engine, address: str) -> Iterator[Spark | None]:
-    """Open what runs a model's SELECTs beside the engine: None for `duckdb`, which is the engine itself.
+def spark_beside(engine: Engine, setting: str, processed: Objects) -> Iterator[SparkFor]:
+    """Choose what runs a model's SELECTs beside the engine.
+
+    What is yielded gives it for a batch of so many changes: None for the engine itself. Spark is opened by the first
+    batch that it is for.
+
+    Args:
+        engine: makes the files that both hand each other.
+        setting: the engine as the settings have it.
+        processed: holds the files where Spark does not see the engine's.
 
     Raises:
-        ConfigError: the extra is not installed, or the server at this address does not see the engine's scratch files.
+        ConfigError: the extra is not installed, or Spark sees neither the engine's scratch files nor the bucket.
         TransientError: it cannot be reached.
     """
-    if address == DUCKDB:
-        yield None
-        return
-    with open_spark(address) as spark:
-        spark.require_same_disk(engine.new_file(""))
-        yield spark
+    fewest, address = engine_from(setting)
+    with ExitStack() as opened:
+
+        @cache
+        def spark() -> Spark:
+            found = opened.enter_context(open_spark(address))
+            found.place = meeting_place(engine, found, processed)
+            return found
+
+        yield lambda changes: spark() if address != DUCKDB and changes >= fewest else None
+
+
+def meeting_place(engine: Engine, spark: Spark, processed: Objects) -> Place:
+    """Find the place that both engines see: what Spark's tasks write there arrives here, row for row.
+
+    Raises:
+        ConfigError: there is none.
+        TransientError: Spark is gone.
+    """
+    buckets = buckets_of(processed)
+    problems = []
+    folder = engine.new_file("")
+    folder.mkdir()
+    file = folder / "probe.parquet"
+    engine.write_parquet(Select("select 1 as one"), file)
+    disk = Disk(engine.scratch)
+    # What Spark writes to a disk of its own stays there.
+    for place in [*buckets, disk] if spark.is_elsewhere else [disk, *buckets]:
+        try:
+            found = spark.probed(place, file, folder)
+        except ConfigError as exc:
+            problems.append(exc.message)
+            continue
+        if found and engine.count(scratch_parquet(found)) == PROBES:
+            shutil.rmtree(folder, ignore_errors=True)
+            logger.info("%s and DuckDB hand each other files in %s", spark.what, place.shown)
+            return place
+        problems.append(f"{spark.what} writes to another disk: it does not see {place.shown}")
+    raise ConfigError.of(problems, advice=NO_PLACE)
 
 
 def require_same_meaning(statement: str, tables: Mapping[str, Mapping[str, str]], what: str) -> None:

@@ -8,7 +8,7 @@ condition.
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -89,6 +89,28 @@ class S3Objects(Objects):
         size = answer.get("ContentRange", "").rpartition("/")[2] or len(body)
         return int(size), body
 
+    def upload(self, key: str, path: Path) -> None:
+        """Put a scratch file of any size, in parts; its key is new, and nobody asks whether the object is there."""
+        with self._errors(), path.open("rb") as file:
+            self._client.upload_fileobj(file, self._bucket, self._prefix + checked(key))
+
+    def remove_folder(self, key: str, before: datetime | None = None, *, dry_run: bool = False) -> int:
+        """Remove what lies below a folder, also what other programs put there to show directories, and count it.
+
+        Args:
+            key: the folder.
+            before: remove only what was last changed before this moment.
+            dry_run: only count.
+        """
+        found = [
+            each.key
+            for each in self._found(f"{checked(key)}/", "", limit=1000)
+            if before is None or each.last_modified < before
+        ]
+        if not dry_run:
+            self._delete(iter(found))
+        return len(found)
+
     def _create(self, key: str, body: bytes) -> bool:
         return self._put(key, body)
 
@@ -150,16 +172,18 @@ class S3Objects(Objects):
         return first if first and first.key == key else None
 
     def _list(self, prefix: str, start_after: str, *, limit: int = 1000) -> Iterator[ObjectMeta]:
+        # A key with a slash at its end is how the console of S3 shows a directory.
+        return (each for each in self._found(prefix, start_after, limit=limit) if not each.key.endswith("/"))
+
+    def _found(self, prefix: str, start_after: str, *, limit: int) -> Iterator[ObjectMeta]:
         request = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, "MaxKeys": limit}
         if start_after:
             request["StartAfter"] = self._prefix + start_after
         with self._errors():
             for page in self._client.get_paginator("list_objects_v2").paginate(**request):
                 for found in page.get("Contents", ()):
-                    # A key with a slash at its end is how the console of S3 shows a directory.
-                    if not found["Key"].endswith("/"):
-                        key = found["Key"].removeprefix(self._prefix)
-                        yield ObjectMeta(key, found["Size"], found["LastModified"].astimezone(UTC))
+                    key = found["Key"].removeprefix(self._prefix)
+                    yield ObjectMeta(key, found["Size"], found["LastModified"].astimezone(UTC))
 
     def _delete(self, keys: Iterator[str]) -> None:
         while some := tuple(islice(keys, self._DELETE_LIMIT)):

@@ -40,7 +40,7 @@ from tidemark.star.unreadable_values import present_and_doubt, sample_of
 
 logger = logging.getLogger(__name__)
 # Of fewer rows the threads wait longer for each other; each joins with its version in memory, some 200 bytes.
-ROWS_AT_ONCE = 4 * ROW_GROUP_ROWS
+ROWS_AT_ONCE = 6 * ROW_GROUP_ROWS
 
 
 @dataclass(frozen=True)
