@@ -19,7 +19,7 @@ from tidemark.lake.spark import CONF, Spark, view_of
 
 REPOSITORY = Path(__file__).parents[2]
 VERSIONS = ("spark35", "spark")
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 STARTED = re.compile(r"Spark Connect server started at: 127\.0\.0\.1:(\d+)")
 
