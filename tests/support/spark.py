@@ -24,7 +24,7 @@ from tidemark.lake.spark_scratch import plain
 
 REPOSITORY = Path(__file__).parents[2]
 VERSIONS = ("spark35", "spark")
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 # Each process has its own.
 HERE = "/proc/self/cwd"
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
