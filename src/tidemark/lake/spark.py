@@ -40,7 +40,7 @@ CONF = {
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
 }
 # PySpark sends it to any server whose address has no token.
-TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 # nosec B105 -- a name
+TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 # nosec B105
 PROBE = "tidemark_probe"
 # A cluster may run one task on this very machine, and runs some of so many on others.
 PROBES = 16
