@@ -8,8 +8,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-DEFAULT = "224MB"
-DEFAULT_BYTES = 224_000_000
+DEFAULT = "216MB"
+DEFAULT_BYTES = 216_000_000
 # What a container may use, by cgroup 2 and 1; absent, or no number, where nobody has set that.
 LIMITS_OF_CONTAINER = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -24,7 +24,7 @@ def limit_memory(text: str | None) -> None:
 
 
 def memory_limit() -> str:
-    """Give the limit as DuckDB takes it, such as `224MB`."""
+    """Give the limit as DuckDB takes it, such as `216MB`."""
     return _Limit.text or DEFAULT
 
 

@@ -4,7 +4,7 @@ The URL is made here and held in memory only. A message quotes nothing of the se
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -58,12 +58,7 @@ def webhook_url(secret_id: str) -> str:
         TransientError: Secrets Manager is away.
 
     """
-    url = str(_members(secret_id, SHAPE_OF_WEBHOOK, ("url",))["url"])
-    try:
-        return parse_webhook(url)
-    except ConfigError as exc:
-        message = f"secret {secret_id!r} holds no webhook: {exc.message}"
-        raise ConfigError(message, advice=f"write it as {SHAPE_OF_WEBHOOK}", secret=secret_id) from None
+    return _address(secret_id, SHAPE_OF_WEBHOOK, parse_webhook, "webhook")
 
 
 def engine_address(secret_id: str) -> str:
@@ -74,12 +69,16 @@ def engine_address(secret_id: str) -> str:
         TransientError: Secrets Manager is away.
 
     """
-    url = str(_members(secret_id, SHAPE_OF_ENGINE, ("url",))["url"])
+    return _address(secret_id, SHAPE_OF_ENGINE, parse_engine, "engine")
+
+
+def _address(secret_id: str, shape: str, parse: Callable[[str], str], what: str) -> str:
+    url = str(_members(secret_id, shape, ("url",))["url"])
     try:
-        return parse_engine(url)
+        return parse(url)
     except ConfigError as exc:
-        message = f"secret {secret_id!r} holds no engine: {exc.message}"
-        raise ConfigError(message, advice=f"write it as {SHAPE_OF_ENGINE}", secret=secret_id) from None
+        message = f"secret {secret_id!r} holds no {what}: {exc.message}"
+        raise ConfigError(message, advice=f"write it as {shape}", secret=secret_id) from None
 
 
 def _members(secret_id: str, shape: str, required: Sequence[str]) -> dict[str, Any]:

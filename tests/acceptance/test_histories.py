@@ -1,6 +1,6 @@
 """Whatever happens in the source, and whenever polls come: latest, lake and warehouse hold what the polls saw."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -118,6 +118,9 @@ BATCHES = st.lists(st.tuples(st.lists(OPERATIONS, min_size=1, max_size=5), st.bo
 
 Item = tuple[int, int, Decimal | None, str | None, datetime | None]
 Texts = tuple[str | None, ...]
+# What happens in the source before a poll, and whether transform and load follow it at once.
+Batch = tuple[list[str], bool]
+Told = Callable[..., None]
 
 
 @dataclass
@@ -208,56 +211,48 @@ def state_of(source: psycopg.Connection) -> tuple[dict[int, tuple[Texts, Item]],
     return {row[0]: (tuple(row[5]), row[:5]) for row in items}, kinds
 
 
+@pytest.fixture(scope="module")
+def told(urls: tuple[str, str], model: Model, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """What runs one history, and makes its star by engines in turn, if any are given."""
+
+    def run(baseline: list[str], batches: list[Batch], *engines: str | Spark) -> None:
+        assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches, engines)
+
+    return run
+
+
 @settings(max_examples=5)
 @given(baseline=BASELINES, batches=BATCHES)
 def test_any_changes_in_any_batches_become_the_history_that_the_polls_saw(
-    urls: tuple[str, str],
-    model: Model,
-    tmp_path_factory: pytest.TempPathFactory,
-    baseline: list[str],
-    batches: list[tuple[list[str], bool]],
+    told: Told, baseline: list[str], batches: list[Batch]
 ) -> None:
-    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches)
+    told(baseline, batches)
 
 
 @pytest.mark.exhaustive
 @settings(max_examples=40)
 @given(baseline=BASELINES, batches=BATCHES)
 def test_many_more_changes_in_any_batches_become_the_history_that_the_polls_saw(
-    urls: tuple[str, str],
-    model: Model,
-    tmp_path_factory: pytest.TempPathFactory,
-    baseline: list[str],
-    batches: list[tuple[list[str], bool]],
+    told: Told, baseline: list[str], batches: list[Batch]
 ) -> None:
-    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches)
+    told(baseline, batches)
 
 
 @settings(max_examples=3)
 @given(baseline=BASELINES, batches=BATCHES)
 def test_sail_and_duckdb_in_turn_make_the_history_that_duckdb_makes(
-    urls: tuple[str, str],
-    model: Model,
-    tmp_path_factory: pytest.TempPathFactory,
-    sail: str,
-    baseline: list[str],
-    batches: list[tuple[list[str], bool]],
+    told: Told, sail: str, baseline: list[str], batches: list[Batch]
 ) -> None:
-    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches, engines=(sail, DUCKDB))
+    told(baseline, batches, sail, DUCKDB)
 
 
 @pytest.mark.exhaustive
 @settings(max_examples=25)
 @given(baseline=BASELINES, batches=BATCHES)
 def test_sail_and_duckdb_in_turn_make_many_more_histories_that_duckdb_makes(
-    urls: tuple[str, str],
-    model: Model,
-    tmp_path_factory: pytest.TempPathFactory,
-    sail: str,
-    baseline: list[str],
-    batches: list[tuple[list[str], bool]],
+    told: Told, sail: str, baseline: list[str], batches: list[Batch]
 ) -> None:
-    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches, engines=(DUCKDB, sail))
+    told(baseline, batches, DUCKDB, sail)
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -270,14 +265,9 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @settings(max_examples=3)
 @given(baseline=BASELINES, batches=BATCHES)
 def test_spark_and_duckdb_in_turn_make_the_history_that_duckdb_makes(
-    urls: tuple[str, str],
-    model: Model,
-    tmp_path_factory: pytest.TempPathFactory,
-    spark: str | Spark,
-    baseline: list[str],
-    batches: list[tuple[list[str], bool]],
+    told: Told, spark: str | Spark, baseline: list[str], batches: list[Batch]
 ) -> None:
-    assert_history(urls, model, tmp_path_factory.mktemp("example"), baseline, batches, engines=(spark, DUCKDB))
+    told(baseline, batches, spark, DUCKDB)
 
 
 def assert_history(
@@ -285,7 +275,7 @@ def assert_history(
     model: Model,
     folder: Path,
     baseline: list[str],
-    batches: list[tuple[list[str], bool]],
+    batches: list[Batch],
     engines: Sequence[str | Spark] = (),
 ) -> None:
     """Run a pipeline through these batches, and compare it with what is expected all along.

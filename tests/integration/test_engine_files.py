@@ -78,7 +78,7 @@ def test_a_long_row_takes_more_than_the_default_memory(caplog: pytest.LogCapture
     limit_memory(None)
     with open_engine([]) as engine:
         assert read_as_long(engine.worker("purchase")) == 1
-    assert "purchase: a row or a step needs more than 224MB of memory: the engine may take" in caplog.text
+    assert "purchase: a row or a step needs more than 216MB of memory: the engine may take" in caplog.text
 
 
 @pytest.mark.usefixtures("keeps_limit")
