@@ -10,8 +10,6 @@ from typing import ClassVar
 
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*):\S*@")
 _PASSWORD_OPTION = re.compile(r"(\bpassword\s*=\s*)('(?:\\.|[^'])*'|[^\s&]+)", re.IGNORECASE)
-
-
 # A Spark Connect server's address has its token behind the first semicolon.
 _OPTIONS_OF_SPARK = re.compile(r"(\bsc://[^\s;'\"]*;)[^\s'\"]*", re.IGNORECASE)
 _hidden: set[str] = set()

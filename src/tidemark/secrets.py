@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tidemark.choosing import SHORTEST_SALT
+from tidemark.engine_address import parse_engine
 from tidemark.errors import ConfigError
 from tidemark.objects.aws_client import aws_errors, open_client, open_session
-from tidemark.settings import parse_engine, parse_webhook
+from tidemark.settings import parse_webhook
 
 REQUIRED = ("host", "dbname", "username", "password")
 SHAPE_OF_SALT = '{"salt": …}'

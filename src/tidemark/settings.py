@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from tidemark.choosing import SHORTEST_SALT
+from tidemark.engine_address import parse_engine
 from tidemark.errors import ConfigError, mask_passwords
 
 FILE = "tidemark.toml"
@@ -23,8 +24,6 @@ FAULT = "TIDEMARK_TEST_FAULT"
 
 # A token of the dashboard that nobody guesses.
 SHORTEST_TOKEN = 16
-# A secret of others that can be taken out of any text; a shorter one is part of other words.
-SHORTEST_SECRET = 8
 
 MOST_WORKERS = 64
 
@@ -38,15 +37,6 @@ _UNITS = {"us": "microseconds", "ms": "milliseconds", "s": "seconds", "m": "minu
 _URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
 # Without blanks and control characters, which each reader of an address treats in its own way.
 _WEBHOOK = re.compile(r"https?://[\x21-\x7e]+")
-_ENGINES = "duckdb, sail, spark, sc://host:port[/;use_ssl=true;token=…], or auto:<rows>[:<engine>]"
-_SPARK = ("sail", "spark")
-_AUTO = re.compile(r"auto:(?P<changes>[1-9][0-9]{0,17})(?::(?P<engine>.+))?")
-# In a value PySpark decodes %XX, and takes every other character apart from these for a part of the address.
-_SPARK_CONNECT = re.compile(
-    r"sc://(?P<host>[A-Za-z0-9.-]+)(?::[0-9]{1,5})?"
-    r"(?:/(?P<options>(?:;(?:use_ssl|token|user_id|x-[a-z0-9-]+)=(?:[A-Za-z0-9._~+-]|%[0-9A-Fa-f]{2})+)+))?"
-)
-_LOOPBACK = re.compile(r"localhost|127\.[0-9.]+")
 _USER_PASSWORD = re.compile(r"^([^:]*://[^:]*):.*@", re.DOTALL)
 _QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 
@@ -268,59 +258,6 @@ def _parse_pointer(text: str) -> str:
     if "://" in text or (text.startswith("ssm:") and not text.startswith("ssm:/")):
         raise ConfigError(f"expected ssm:/path or a file, got {text!r}")
     return text
-
-
-def parse_engine(text: str) -> str:
-    """Return what runs the model's SELECTs.
-
-    Raises:
-        ConfigError: nothing is called so. Such an address may hold a token, so none is shown.
-    """
-    if text == "duckdb":
-        return text
-    address = engine_from(text)[1]
-    found = _SPARK_CONNECT.fullmatch(address)
-    if not found:
-        if address not in _SPARK:
-            shown = repr(text) if text.isalnum() else "something else"
-            raise ConfigError(f"expected {_ENGINES}, got {shown}")
-        return text
-    options = options_of(text)
-    if options.get("use_ssl", "true") not in ("true", "false"):
-        raise ConfigError("expected use_ssl=true or use_ssl=false in the address of the engine, got something else")
-    secrets = secrets_in(text)
-    if any(len(each) < SHORTEST_SECRET or not each.isascii() or not each.isprintable() for each in secrets):
-        message = f"expected a token of {SHORTEST_SECRET} or more visible characters in the address of the engine"
-        raise ConfigError(f"{message}, got another one")
-    if secrets and options.get("use_ssl") != "true" and not is_loopback(address):
-        raise ConfigError(
-            "expected use_ssl=true beside the token in the address of the engine, got none: "
-            "without TLS everybody on the way reads the token"
-        )
-    return text
-
-
-def engine_from(text: str) -> tuple[int, str]:
-    """Return from how many changes of a batch an engine runs the model's SELECTs, and the engine."""
-    chosen = _AUTO.fullmatch(text)
-    return (int(chosen["changes"]), chosen["engine"] or "sail") if chosen else (0, text)
-
-
-def is_loopback(address: str) -> bool:
-    """Say whether a Spark Connect server's address leads to this machine."""
-    found = _SPARK_CONNECT.fullmatch(address)
-    return bool(found and _LOOPBACK.fullmatch(found["host"]))
-
-
-def options_of(address: str) -> dict[str, str]:
-    """Return the options of a Spark Connect server's address by name, as PySpark reads them."""
-    pairs = (each.partition("=") for each in address.split(";")[1:])
-    return {name: unquote(value) for name, _, value in pairs}
-
-
-def secrets_in(address: str) -> list[str]:
-    """Return what is secret in a Spark Connect server's address: the token, and what goes along as headers."""
-    return [value for name, value in options_of(address).items() if name == "token" or name.startswith("x-")]
 
 
 def _parse_salt(text: str) -> str:

@@ -14,7 +14,7 @@ from tidemark.disclosure import HOW_TO_SEE, are_values_shown, told
 from tidemark.errors import ContractError, DataError
 from tidemark.faults import effect
 from tidemark.lake.engine import Engine, open_engine
-from tidemark.lake.spark_rows import DUCKDB, SparkFor, require_same_meaning, spark_beside
+from tidemark.lake.spark_rows import DUCKDB, SparkFor, spark_beside
 from tidemark.log.changelog import ChangeLog, Manifest, new_id, newest_batch, put_manifest, with_later_shape
 from tidemark.log.reach import reach_of_log, require_together
 from tidemark.mirror import Mirror
@@ -29,6 +29,7 @@ from tidemark.star.limits import Limit, limits_of
 from tidemark.star.mirror_rows import put_mirrored
 from tidemark.star.passing import seen_by
 from tidemark.star.quarantine import Quarantine
+from tidemark.star.selects import require_same_on_spark
 from tidemark.star.sources import source_tables
 from tidemark.star.star_log import StarLog, reach_of_star
 from tidemark.star.star_manifest import Processed, StarEntry, count_set_aside
@@ -70,8 +71,7 @@ class Transform:
             model = completed_by_log(self.model.following(newest.mirrored), log)
             for star in (each for each in model.stars.values() if not each.mirror):
                 seen = seen_by(engine, star, model.sources, {name: columns[name] for name in star.reads})
-                types = {name: {column.name: column.typed for column in of} for name, of in seen.items()}
-                require_same_meaning(star.sql, types, star.name)
+                require_same_on_spark(star, seen)
 
     def run(self, progress: Progress = quiet) -> StageReport:
         """Transform every batch of the log that has not been transformed.

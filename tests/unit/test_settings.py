@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemark.engine_address import engine_from
 from tidemark.errors import ConfigError
 from tidemark.pipeline import Pipeline, utc_now, workers_for
 from tidemark.settings import (
     CHOICES,
     NAMES,
     Settings,
-    engine_from,
     flag,
     load,
     mask_password,

@@ -54,7 +54,7 @@ class Registration:
                 f"expected a database such as tidemark, of small letters, digits and underscores: {self.database!r}"
             )
             raise ConfigError(message, advice="give another one: --database")
-        if self.processed.local_path("probe") is not None:
+        if self.processed.are_local:
             message = "the lake lies in a directory, and the catalog names tables on S3"
             raise ConfigError(message, advice="it takes TIDEMARK_INGESTION and TIDEMARK_PROCESSED as s3://<bucket>")
         lake = self.processed.url("lake").removesuffix("/lake")

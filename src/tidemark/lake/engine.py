@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 # Imports within functions load DuckDB or boto3.
 # ruff: noqa: PLC0415
 logger = logging.getLogger(__name__)
-PROBE = "probe"
 # DuckDB's default is three times as many. With fewer, it writes 9 % faster and skips more of what a key is not in; with
 # still fewer, what describes them becomes longer than what is read at once of a file's end.
 ROW_GROUP_ROWS = 40_960
@@ -91,7 +90,7 @@ def open_engine(stores: Collection[Objects], *, threads: int = 2) -> Iterator["E
 def _register(
     connection: "duckdb.DuckDBPyConnection", stores: Iterable[Objects], failures: list[TidemarkError]
 ) -> None:
-    remote = [store for store in stores if store.local_path(PROBE) is None]
+    remote = [store for store in stores if not store.are_local]
     if remote:
         # Loading fsspec and boto3 takes a tenth of a second, which a run on directories does not need.
         from tidemark.objects.filesystem import ObjectFileSystem

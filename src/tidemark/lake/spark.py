@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from tidemark.engine_address import is_loopback, secrets_in
 from tidemark.errors import ConfigError, DataError, TransientError, hide
 from tidemark.extras import needed_for
 from tidemark.lake.spark_errors import WHERE, translated
 from tidemark.lake.spark_program import has_stopped, is_cluster, remote_of_program, session_beside
 from tidemark.lake.spark_scratch import Disk, Place, cleared
-from tidemark.settings import is_loopback, secrets_in, standard_variable
+from tidemark.settings import standard_variable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

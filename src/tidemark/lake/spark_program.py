@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tidemark.engine_address import parse_engine
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
 from tidemark.lake.spark_errors import translated
-from tidemark.settings import parse_engine, standard_variable
+from tidemark.settings import standard_variable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

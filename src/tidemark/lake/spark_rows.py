@@ -9,13 +9,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemark.engine_address import engine_from
 from tidemark.errors import ConfigError
 from tidemark.extras import needed_for
 from tidemark.faults import effect
 from tidemark.lake.engine import ROW_GROUP_ROWS, Engine, WorkingTables
 from tidemark.lake.spark import PROBES, Spark, open_spark
 from tidemark.lake.spark_errors import WHERE
-from tidemark.lake.spark_scratch import Disk, Place, buckets_of
+from tidemark.lake.spark_scratch import FOLDER, Disk, Place, buckets_of
 from tidemark.lake.sqltext import (
     Condition,
     Rows,
@@ -31,7 +32,6 @@ from tidemark.lake.sqltext import (
 )
 from tidemark.lake.wide_rows import FEWEST_ROWS, is_wide
 from tidemark.objects import Objects
-from tidemark.settings import engine_from
 
 if TYPE_CHECKING:
     from tidemark.lake.carrying import Fault
@@ -42,7 +42,7 @@ MOMENTS = ("DATE", "TIMESTAMP")
 SparkFor = Callable[[int], Spark | None]
 NO_PLACE = (
     "run it on this machine, set TMPDIR to a directory that both see under one path, "
-    "or have the processed bucket on S3 and let it read and write below tidemark-scratch/ there"
+    f"or have the processed bucket on S3 and let it read and write below {FOLDER}/ there"
 )
 
 

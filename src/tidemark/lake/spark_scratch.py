@@ -160,7 +160,7 @@ def remove_old_scratch(processed: Objects, before: datetime, *, dry_run: bool = 
 
 def on_s3(objects: Objects) -> "S3Objects | None":
     """Give objects that are on S3 as such."""
-    if objects.local_path("probe") is not None:
+    if objects.are_local:
         return None
     from tidemark.objects.s3 import S3Objects  # noqa: PLC0415 -- it loads boto3
 

@@ -86,7 +86,7 @@ class LakeTable:
         actions = self.delta.get_add_actions(flatten=True)
         return dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
 
-    @property
+    @cached_property
     def files(self) -> list[str]:
         """Name the data files, relative to the table's folder, in a fixed order."""
         return sorted(self.sizes)

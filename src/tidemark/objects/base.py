@@ -115,6 +115,11 @@ class Objects(ABC):
     def local_path(self, key: str) -> Path | None:
         """Return the file that holds an object, for readers that read files in place; None on S3."""
 
+    @property
+    def are_local(self) -> bool:
+        """Say whether objects are files of this machine."""
+        return self.local_path("probe") is not None
+
     @abstractmethod
     def url(self, key: str) -> str:
         """Return where an object or a table lies, as delta-rs and DuckDB take it."""

@@ -31,7 +31,7 @@ def newest(objects: Objects, folder: str, limit: int) -> list[Run]:
     """Give the runs, newest first; an object that is no run is passed over, and a bucket is not asked for many."""
     found = []
     keys = _keys(objects, folder)
-    if keys and objects.local_path(keys[0]) is None:
+    if not objects.are_local:
         limit = min(limit, MOST_REQUESTS)
     for key in reversed(keys[-limit:]):
         try:

@@ -5,12 +5,14 @@ tree lets the error name the function or the table before anything runs, and sho
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tidemark.errors import ConfigError
 from tidemark.lake.engine import Engine
+from tidemark.lake.spark_rows import require_same_meaning
 from tidemark.lake.sqltext import Select, select, text
+from tidemark.log.columns import Column
 from tidemark.model import Model, StarTable
 
 # What makes rows of nothing but its arguments.
@@ -46,6 +48,17 @@ def tree_of(engine: Engine, star: StarTable) -> Mapping[str, Any]:
 def may_read(star: StarTable, seeds: Iterable[str]) -> list[str]:
     """Name what a star table's SELECT may read: its source tables, the model's seeds, and a calendar's days."""
     return [*star.reads, *seeds, *([star.kind] if star.kind == "calendar" else [])]
+
+
+def require_same_on_spark(star: StarTable, seen: Mapping[str, Sequence[Column]]) -> None:
+    """Raise ConfigError if Spark is known to understand a star table's SELECT otherwise than DuckDB.
+
+    Args:
+        star: the star table.
+        seen: the columns of the tables that it reads, as its SELECT sees them.
+    """
+    types = {name: {column.name: column.typed for column in columns} for name, columns in seen.items()}
+    require_same_meaning(star.sql, types, star.name)
 
 
 def faults_of_reach(engine: Engine, model: Model, star: StarTable) -> list[str]:

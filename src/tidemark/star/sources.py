@@ -11,7 +11,7 @@ from tidemark.lake.engine import Engine, WorkingTables
 from tidemark.lake.json_lines import longest_line_bytes
 from tidemark.lake.merge import has_places
 from tidemark.lake.spark import Spark
-from tidemark.lake.spark_rows import made_rows, require_same_meaning
+from tidemark.lake.spark_rows import made_rows
 from tidemark.lake.sqltext import (
     OWN,
     Expression,
@@ -35,7 +35,7 @@ from tidemark.log.latest import state_as_of
 from tidemark.model import SourceTable, StarTable
 from tidemark.objects import Objects
 from tidemark.star.passing import seen_by
-from tidemark.star.selects import may_read
+from tidemark.star.selects import may_read, require_same_on_spark
 from tidemark.star.star_sql import gone, typed, unreadable
 
 BRING_UP = "run tidemark ingest, which brings it up to date; if it still does not, tidemark rebuild latest"
@@ -139,8 +139,7 @@ class SourceTables:
         """
         self.present(star, instead, filled=filled)
         if self.spark:
-            seen = {name: {column.name: column.typed for column in of} for name, of in self.seen_by(star).items()}
-            require_same_meaning(star.sql, seen, star.name)
+            require_same_on_spark(star, self.seen_by(star))
         return made_rows(self.engine, self.spark, star.sql, may_read(star, self.seeds), tables)
 
     def present(self, star: StarTable, instead: Mapping[str, Rows], *, filled: bool = False) -> None:
