@@ -15,6 +15,7 @@ GONE = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAV
 REFUSED = {"PERMISSION_DENIED", "UNAUTHENTICATED"}
 # Spark's own words for a session that another engine at the same address does not know.
 LOST = ("INVALID_HANDLE", "SESSION_CLOSED", "SESSION_NOT_FOUND", "OPERATION_NOT_FOUND")
+HOW_TO_BE_LET_IN = "check the token: in TIDEMARK_ENGINE, or in the secret that TIDEMARK_ENGINE_SECRET names"
 CAUSE = re.compile(r"^(?:Caused by)?: (.*)$", re.MULTILINE)
 
 
@@ -70,7 +71,7 @@ def _gone(exc: Exception, what: str, has_stopped: Callable[[], bool]) -> Transie
 def _refused(exc: Exception, what: str) -> ConfigError | None:
     if _code_of(exc) not in REFUSED:
         return None
-    return ConfigError(f"{what} refuses us: {_shown(exc)}", advice="check the token in TIDEMARK_ENGINE")
+    return ConfigError(f"{what} refuses us: {_shown(exc)}", advice=HOW_TO_BE_LET_IN)
 
 
 def _code_of(exc: Exception) -> str:
