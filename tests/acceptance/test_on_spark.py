@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -148,6 +149,32 @@ def test_a_run_that_is_killed_while_sail_runs_its_select_leaves_no_sail_behind(
     wait_for(lambda: is_gone(sail))
     Transform(library.model, library.ingestion, processed, clock, runs_on=server).run()
     assert_same_star(library, replace(library, processed=processed), is_done_again=True)
+
+
+def test_sail_ends_with_its_standard_input_also_in_the_middle_of_a_join(tmp_path: Path) -> None:
+    """Sail's own way to stop waits until the join is through."""
+    tables = ", ".join(f"number as {name}" for name in "abcdef")
+    join = f"select sum(a.n % 3) as total from {tables} where a.n + b.n + c.n > d.n - e.n + f.n"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        started_sail() as (address, sail),
+        open_spark(address) as spark,
+        open_engine([]) as engine,
+    ):
+        numbers = engine.new_file(".parquet")
+        engine.write_parquet(Select("select range as n from range(300)"), numbers)
+        joined = pool.submit(spark.made, join, {"number": numbers}, tmp_path)
+        try:
+            wait_until_it_computes(sail.pid)
+            assert sail.stdin
+
+            sail.stdin.close()
+
+            wait_for(lambda: is_gone(sail.pid))
+        finally:
+            sail.kill()
+        with pytest.raises(TransientError, match="the Spark Connect server is gone"):
+            joined.result()
 
 
 def test_the_server_that_the_program_names_gives_the_same_star(
