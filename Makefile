@@ -43,7 +43,9 @@ check: lint unit ## what to run before each commit: format, lint, types, SQL, se
 test: lint ## everything that CI runs: `make lint` and all tests (ARGS="-k sweep")
 	@echo "running all tests"
 	@$(BIN)/python -m compileall -q src tests/support
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses=2 $(ARGS) # each pytest would compile its plugins anew
+	@# Three on two cores: a test that waits for a browser or a server leaves its core to another. And each pytest would
+	@# compile its plugins anew.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses=3 $(ARGS)
 
 .PHONY: exhaustive
 exhaustive: $(VENV)/.dev $(VENV)/.package .venv-peer-spark/.made .venv-peer-spark35/.made ## tests that repeat in other forms what `make test` proves (ARGS="-k kill")
