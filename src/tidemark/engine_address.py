@@ -10,12 +10,13 @@ from tidemark.errors import ConfigError
 
 # A secret of others that can be taken out of any text; a shorter one is part of other words.
 SHORTEST_SECRET = 8
+LARGEST_PORT = 65_535
 _ENGINES = "duckdb, sail, spark, sc://host:port[/;use_ssl=true;token=…], or auto:<rows>[:<engine>]"
 _SPARK = ("sail", "spark")
 _AUTO = re.compile(r"auto:(?P<changes>[1-9][0-9]{0,17})(?::(?P<engine>.+))?")
 # In a value PySpark decodes %XX, and takes every other character apart from these for a part of the address.
 _SPARK_CONNECT = re.compile(
-    r"sc://(?P<host>[A-Za-z0-9.-]+)(?::[0-9]{1,5})?"
+    r"sc://(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?:/(?:;(?:use_ssl|token|user_id|x-[a-z0-9-]+)=(?:[A-Za-z0-9._~+-]|%[0-9A-Fa-f]{2})+)+)?"
 )
 _LOOPBACK = re.compile(r"localhost|127\.[0-9.]+")
@@ -36,6 +37,8 @@ def parse_engine(text: str) -> str:
             shown = repr(text) if text.isalnum() else "something else"
             raise ConfigError(f"expected {_ENGINES}, got {shown}")
         return text
+    if int(found["port"] or 0) > LARGEST_PORT:
+        raise ConfigError(f"expected a port up to {LARGEST_PORT} in the address of the engine, got {found['port']}")
     options = options_of(text)
     if options.get("use_ssl", "true") not in ("true", "false"):
         raise ConfigError("expected use_ssl=true or use_ssl=false in the address of the engine, got something else")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from tests.support.engines import assert_same_star, by_engines
 from tests.support.library import after_three_batches
 from tests.support.pipeline import Rig, clock
 from tests.support.s3 import S3
-from tests.support.site import wait_for
+from tests.support.site import stop, wait_for
 from tests.support.spark import HERE, VERSIONS, run_program, sail_elsewhere
 from tidemark.errors import ConfigError, DataError, TransientError
 from tidemark.faults import watched
@@ -129,26 +130,47 @@ def test_an_engine_that_goes_in_the_middle_of_a_batch_is_made_good_by_the_next_r
     assert_same_star(library, replace(library, processed=processed), is_done_again=True)
 
 
-def test_a_run_that_is_killed_while_sail_runs_its_select_leaves_no_sail_behind(
-    library: Rig, server: str, tmp_path: Path
-) -> None:
-    model, processed = with_select_of_loan(library, tmp_path, ENDLESS), open_objects(str(tmp_path / "star"))
-    scratch = tmp_path / "scratch"
+@contextmanager
+def while_sail_computes(library: Rig, folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Give a transform whose SELECT never ends, and the process of the Sail that runs it."""
+    model, scratch = with_select_of_loan(library, folder, ENDLESS), folder / "scratch"
     scratch.mkdir()
-    places = ["--ingestion", library.ingestion.url("x").removesuffix("/x"), "--processed", str(tmp_path / "star")]
+    places = ["--ingestion", library.ingestion.url("x").removesuffix("/x"), "--processed", str(folder / "star")]
     command = [sys.executable, "-m", "tidemark", "transform", "--engine", SAIL, "--model", str(model.directory)]
-    with subprocess.Popen([*command, *places], env={"TMPDIR": str(scratch)}) as killed:  # noqa: S603 -- our own
+    with subprocess.Popen(  # noqa: S603 -- our own
+        [*command, *places], env={"TMPDIR": str(scratch)}, stderr=subprocess.PIPE, text=True
+    ) as run:
         try:
             # What a SELECT reads.
             wait_for(lambda: any(scratch.glob("*/*/0.parquet")))
-            (sail,) = map(int, Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split())
+            (sail,) = map(int, Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split())
             wait_until_it_computes(sail)
+            yield run, sail
         finally:
-            killed.kill()
+            run.kill()
+
+
+def test_a_run_that_is_killed_while_sail_runs_its_select_leaves_no_sail_behind(
+    library: Rig, server: str, tmp_path: Path
+) -> None:
+    with while_sail_computes(library, tmp_path) as (run, sail):
+        run.kill()
 
     wait_for(lambda: is_gone(sail))
+    processed = open_objects(str(tmp_path / "star"))
     Transform(library.model, library.ingestion, processed, clock, runs_on=server).run()
     assert_same_star(library, replace(library, processed=processed), is_done_again=True)
+
+
+def test_a_signal_ends_a_run_at_once_while_sail_runs_its_select(library: Rig, tmp_path: Path) -> None:
+    """Sail answers whoever says goodbye when it is through with its query, which is never."""
+    with while_sail_computes(library, tmp_path) as (run, sail):
+        _, err = stop(run)
+
+    assert run.returncode == 128 + signal.SIGTERM
+    assert is_gone(sail)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert "RETRIES_EXCEEDED" not in err
 
 
 def test_sail_ends_with_its_standard_input_also_in_the_middle_of_a_join(tmp_path: Path) -> None:

@@ -337,6 +337,7 @@ def test_the_model_runs_on_any_of_these_engines(tmp_path: Path, engine: str) -> 
         ("sc://user:s3cr3t@host", "got something else"),
         ("local[2]", "got something else"),
         ("sc://host\n", "got something else"),
+        ("sc://host:99999", "expected a port up to 65535 in the address of the engine, got 99999"),
         # PySpark splits at these, or finds no options at all.
         ("sc://host/;use_ssl=true;token=s3cr3t/t0ken", "got something else"),
         ("sc://host/;use_ssl=true;token=s3cr3t-t0ken==", "got something else"),

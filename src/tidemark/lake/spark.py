@@ -8,6 +8,7 @@ has DuckDB's time zone, and a value that does not fit its type is an error and n
 import logging
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from tidemark.engine_address import is_loopback, secrets_in
 from tidemark.errors import ConfigError, DataError, TransientError, hide
 from tidemark.extras import needed_for
-from tidemark.lake.spark_errors import WHERE, translated
+from tidemark.lake.spark_errors import WHERE, translated, without_words_of_its_end
 from tidemark.lake.spark_program import has_stopped, is_cluster, remote_of_program, session_beside
 from tidemark.lake.spark_scratch import Disk, Place, cleared
 from tidemark.settings import standard_variable
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 SAIL = "sail"
 # The engine's name for the Spark of the program that Tidemark runs in.
 OF_PROGRAM = "spark"
+# What would give a SELECT another meaning, whatever the company's Spark has for it.
 CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -39,6 +41,11 @@ CONF = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    # It would put settings and variables of the machine in the place of a text such as ${env:HOME}.
+    "spark.sql.variable.substitute": "false",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",
+    "spark.sql.parser.escapedStringLiterals": "false",
 }
 # PySpark sends it to any server whose address has no token.
 TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 # nosec B105
@@ -117,7 +124,9 @@ class Spark:
 
     def set(self, conf: Mapping[str, str]) -> None:
         """Set what the session is to do."""
-        with self._translated(ConfigError, "does not take a setting"):
+        with self._translated(ConfigError, "does not take a setting"), warnings.catch_warnings():
+            # Sail says that it does not know one: what it does is what the setting asks for.
+            warnings.simplefilter("ignore")
             for name, value in conf.items():
                 self._session.conf.set(name, value)
 
@@ -155,8 +164,11 @@ def open_spark(address: str) -> Iterator[Spark]:
                 session, what, partial(has_stopped, session), is_elsewhere=is_cluster(session.sparkContext.master)
             )
         else:
-            url = opened.enter_context(started_sail())[0] if remote == SAIL else remote
+            url, sail = opened.enter_context(started_sail()) if remote == SAIL else (remote, None)
             session = opened.enter_context(_connected(url, is_ours=remote == SAIL))
+            if sail:
+                # First of all: Sail answers whoever leaves it when it is through with its query.
+                opened.callback(sail.kill)
             spark = Spark(session, what, is_elsewhere=not is_loopback(url))
         spark.set(CONF)
         yield spark
@@ -181,7 +193,8 @@ def _connected(url: str, *, is_ours: bool) -> Iterator["SparkSession"]:
         session.client.set_retry_policies([DefaultPolicy(max_retries=2)])
         yield cast("SparkSession", session)
     finally:
-        session.stop()
+        with without_words_of_its_end():
+            session.stop()
 
 
 @contextmanager

@@ -36,13 +36,19 @@ def translated(
 
     raised: tuple[type[Exception], ...] = (PySparkException, *_java_errors())
     try:
-        with warnings.catch_warnings():
-            # It says that the engine is gone, which the error says too.
-            warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
+        with without_words_of_its_end():
             yield
     except raised as exc:
         known = _gone(exc, what, has_stopped) or _refused(exc, what)
         raise known or family(f"{what} {said}: {_shown(exc)}", advice=WHERE) from exc
+
+
+@contextmanager
+def without_words_of_its_end() -> Iterator[None]:
+    """Keep PySpark from warning that an engine is gone: an error says so, or Tidemark has ended it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
+        yield
 
 
 def _java_errors() -> tuple[type[Exception], ...]:
