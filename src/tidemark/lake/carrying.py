@@ -1,10 +1,10 @@
 """Carrying over: a model's SELECT, which DuckDB's SQL is, in the SQL of Spark, and what of it Spark reads otherwise.
 
-sqlglot carries a SELECT over. It says nothing where both engines take the same words and mean different things by them,
-so those words are looked for here. Whoever imports this does so within `needed_for("spark")`.
+sqlglot carries a SELECT over. It says nothing where both engines take the same words and mean different things by them;
+`meanings.py` knows of which words that is not so. Whoever imports this does so within `needed_for("spark")`.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlglot
@@ -13,12 +13,13 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, UnsupportedErro
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
+from tidemark.lake.meanings import other_meanings, with_decimals
+
 HERE, THERE = "duckdb", "spark"
 # DuckDB types by column, for each table that a SELECT reads.
 Tables = Mapping[str, Mapping[str, str]]
-WHOLE = exp.DataType.INTEGER_TYPES
-FLOATING = {exp.DataType.Type.FLOAT, exp.DataType.Type.DOUBLE}
-TIMES = {exp.DataType.Type.TIME, exp.DataType.Type.TIMETZ}
+# What a calendar's SELECT reads.
+CALENDAR = {"calendar": {"date_id": "DATE"}}
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,6 @@ class Fault:
     """What of a SELECT does not mean the same in Spark; `line` counts from 1 within the SELECT."""
 
     line: int
-    said: str
-    advice: str
-
-
-@dataclass(frozen=True)
-class _Trap:
-    """Words that both engines take and that mean different things; the tests run each on both."""
-
-    is_it: Callable[[exp.Expr], bool]
     said: str
     advice: str
 
@@ -60,7 +52,7 @@ def carried_over(select: str, tables: Collection[str]) -> str:
 
 
 def faults_of_carrying(select: str, tables: Tables) -> Iterator[Fault]:
-    """Find what sqlglot cannot carry over from DuckDB to Spark, and what it carries over with another meaning.
+    """Find what sqlglot cannot carry over from DuckDB to Spark, and what is not known to mean the same there.
 
     Args:
         select: one SELECT of DuckDB's.
@@ -79,10 +71,12 @@ def faults_of_carrying(select: str, tables: Tables) -> Iterator[Fault]:
     for call in tree.find_all(exp.Anonymous):
         said = f"calls {call.name.lower()}(), which sqlglot does not know and hands to Spark as it stands"
         yield Fault(_line(call), said, "write it with a function that both engines have")
-    for node in _typed(tree, tables).walk():
-        for trap in TRAPS:
-            if trap.is_it(node):
-                yield Fault(_line(node), trap.said, trap.advice)
+    known = {**tables, **CALENDAR}
+    reads = {each.name.lower() for each in tree.find_all(exp.Table)}
+    given = {each.lower() for each in [*known, *(each.alias for each in tree.find_all(exp.CTE))]}
+    for node in _typed(tree, known).walk():
+        for said, advice in other_meanings(node, types_are_known=reads <= given):
+            yield Fault(_line(node), said, advice)
 
 
 def one_column(select: str, name: str) -> str | None:
@@ -113,7 +107,7 @@ def _typed(tree: exp.Expr, tables: Tables) -> exp.Expr:
         _quoted(table): {_quoted(name): kind for name, kind in of.items()} for table, of in tables.items()
     }
     try:
-        whole = qualify(tree.copy(), dialect=HERE, schema=known, validate_qualify_columns=False)
+        whole = qualify(with_decimals(tree.copy()), dialect=HERE, schema=known, validate_qualify_columns=False)
         return annotate_types(whole, schema=known, dialect=HERE)
     except (SqlglotError, ValueError):
         # DuckDB understands more than sqlglot's qualifier does.
@@ -133,89 +127,3 @@ def _line(node: exp.Expr) -> int:
 
 def _first_line(exc: Exception) -> str:
     return " ".join(str(exc).strip().partition("\n")[0].split())
-
-
-def _of(node: exp.Expr, *kinds: object) -> bool:
-    return node.type is not None and node.type.this in kinds
-
-
-def _becomes(node: exp.Expr, kinds: Collection[object]) -> bool:
-    return isinstance(node, exp.Cast) and node.to.this in kinds
-
-
-def _is_whole(node: exp.Expr) -> bool:
-    return isinstance(node.unnest(), (exp.Round, exp.Floor, exp.Ceil, exp.Trunc))
-
-
-def _is_decimal(node: exp.Expr) -> bool:
-    return _of(node, exp.DataType.Type.DECIMAL)
-
-
-def _may_divide_by_zero(node: exp.Expr) -> bool:
-    if not isinstance(node, exp.Div):
-        return False
-    by = node.expression.unnest()
-    by = by.this.unnest() if isinstance(by, exp.Cast) else by
-    is_number = isinstance(by, exp.Literal) and not by.is_string and float(by.this) != 0
-    return not is_number and not isinstance(by, exp.Nullif)
-
-
-TRAPS = (
-    _Trap(
-        lambda node: (
-            _becomes(node, WHOLE) and _of(node.this, exp.DataType.Type.DECIMAL, *FLOATING) and not _is_whole(node.this)
-        ),
-        "casts a number with decimals to a whole one: DuckDB rounds it, and Spark cuts its decimals off",
-        "cast what round(…) gives",
-    ),
-    _Trap(
-        lambda node: _becomes(node, WHOLE) and _of(node.this, *exp.DataType.TEXT_TYPES),
-        "casts text to a whole number: of a text such as 1.5 DuckDB makes 2, and Spark makes none",
-        "cast it to a decimal first, and cast what round(…) gives",
-    ),
-    _Trap(
-        lambda node: _becomes(node, exp.DataType.TEXT_TYPES) and _of(node.this, exp.DataType.Type.TIMESTAMPTZ),
-        "casts a timestamp with time zone to text: DuckDB writes the offset, and Spark writes none",
-        "cast it at time zone 'UTC' to text",
-    ),
-    _Trap(
-        lambda node: _becomes(node, exp.DataType.TEXT_TYPES) and _of(node.this, *FLOATING),
-        "casts a floating-point number to text, which each engine writes in its own way",
-        "keep it a number",
-    ),
-    _Trap(
-        lambda node: isinstance(node, exp.Div) and (_is_decimal(node.this) or _is_decimal(node.expression)),
-        "divides decimals: DuckDB gives a floating-point number, and Spark a decimal, which is rounded",
-        "cast both to double",
-    ),
-    _Trap(
-        lambda node: isinstance(node, exp.Avg) and _is_decimal(node.this),
-        "averages decimals: DuckDB gives a floating-point number, and Spark a decimal, which is rounded",
-        "divide cast(sum(…) as double) by nullif(count(…), 0)",
-    ),
-    _Trap(
-        _may_divide_by_zero,
-        "divides by what may be zero: Spark stops at a zero, and DuckDB does not",
-        "divide by nullif(…, 0)",
-    ),
-    _Trap(
-        lambda node: isinstance(node, exp.RegexpReplace) and "g" not in node.text("modifiers"),
-        "calls regexp_replace() without 'g': DuckDB replaces the first match, and Spark each of them",
-        "add 'g' if each match is meant",
-    ),
-    _Trap(
-        lambda node: isinstance(node, exp.DayOfWeek),
-        "calls dayofweek(): Sunday is 0 for DuckDB, and 1 for Spark",
-        "count the days from a Monday: date_diff('day', cast('0001-01-01' as date), …) % 7",
-    ),
-    _Trap(
-        lambda node: isinstance(node, (exp.Dayname, exp.Monthname)),
-        "calls dayname() or monthname(): DuckDB writes the name, and Spark three letters of it",
-        "call strftime(…, '%A') or strftime(…, '%B')",
-    ),
-    _Trap(
-        lambda node: isinstance(node, exp.DataType) and node.this in TIMES,
-        "has a time of day, for which Spark has no type: it becomes a timestamp of today",
-        "keep it as text",
-    ),
-)
