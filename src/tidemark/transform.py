@@ -62,7 +62,7 @@ class Transform:
         return sum(log.manifest(batch).changes for batch in range(done + 1, newest_batch(self.ingestion, done) + 1))
 
     def require_spark_understands(self) -> None:
-        """Raise ConfigError if Spark is known to understand a SELECT otherwise; it is asked about the newest batch."""
+        """Raise ConfigError if a SELECT is not known to mean the same on Spark; it is asked about the newest batch."""
         log = ChangeLog(self.ingestion)
         if (newest := log.newest()) is None:
             return

@@ -41,7 +41,7 @@ def carried_over(select: str, tables: Collection[str]) -> str:
     """
     try:
         tree = sqlglot.parse_one(select, read=HERE)
-        known = {name.lower() for name in [*tables, *(each.alias for each in tree.find_all(exp.CTE))]}
+        known = _names(tree, tables)
         for table in tree.find_all(exp.Table):
             is_function = isinstance(table.this, exp.Func)
             if table.args.get("db") or not (is_function or table.name.lower() in known):
@@ -72,10 +72,9 @@ def faults_of_carrying(select: str, tables: Tables) -> Iterator[Fault]:
         said = f"calls {call.name.lower()}(), which sqlglot does not know and hands to Spark as it stands"
         yield Fault(_line(call), said, "write it with a function that both engines have")
     known = {**tables, **CALENDAR}
-    reads = {each.name.lower() for each in tree.find_all(exp.Table)}
-    given = {each.lower() for each in [*known, *(each.alias for each in tree.find_all(exp.CTE))]}
+    types_are_known = {each.name.lower() for each in tree.find_all(exp.Table)} <= _names(tree, known)
     for node in _typed(tree, known).walk():
-        for said, advice in other_meanings(node, types_are_known=reads <= given):
+        for said, advice in other_meanings(node, types_are_known=types_are_known):
             yield Fault(_line(node), said, advice)
 
 
@@ -90,6 +89,11 @@ def one_column(select: str, name: str) -> str | None:
         return None
     tree.set("expressions", wanted)
     return tree.sql(dialect=HERE)
+
+
+def _names(tree: exp.Expr, tables: Collection[str]) -> set[str]:
+    """Name what a SELECT may read: its tables, and its CTEs wherever they stand."""
+    return {name.lower() for name in [*tables, *(each.alias for each in tree.find_all(exp.CTE))]}
 
 
 def _unsupported(tree: exp.Expr) -> Iterator[tuple[exp.Expr, str]]:

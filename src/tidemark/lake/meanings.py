@@ -85,7 +85,6 @@ _NAMES: dict[type[exp.Expr], str] = {
     exp.DateDiff: "date_diff",
     exp.Pad: "rpad",
     exp.TimeToStr: "strftime",
-    exp.StartsWith: "starts_with",
 }
 
 

@@ -104,7 +104,7 @@ def meeting_place(engine: Engine, spark: Spark, processed: Objects) -> Place:
 
 
 def require_same_meaning(statement: str, tables: Mapping[str, Mapping[str, str]], what: str) -> None:
-    """Raise ConfigError if a SELECT is known to mean something else in Spark; `tables` has DuckDB types by column."""
+    """Raise ConfigError if a SELECT is not known to mean the same on Spark; `tables` has DuckDB types by column."""
     faults = _faults(statement, tuple((name, tuple(of.items())) for name, of in tables.items()))
     if faults:
         problems = [f"the SELECT of {what}, line {each.line}: {each.said}" for each in faults]

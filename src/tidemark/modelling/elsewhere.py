@@ -33,8 +33,8 @@ from tidemark.modelling.select_files import yielded
 from tidemark.star.passing import seen_by
 from tidemark.star.selects import may_read, tree_of
 from tidemark.star.star_sql import typed
+from tidemark.tables.derivation import CALENDAR, DAY
 
-CALENDAR = "calendar"
 # What the text form of COPY writes otherwise.
 ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 Columns = Mapping[str, Sequence[Column]]
@@ -80,7 +80,7 @@ def faults_elsewhere(engine: Engine, model: Model, columns: Columns, places: Pla
 def compare(engine: Engine, spark: Spark, model: Model, columns: Columns, places: Places, found: Elsewhere) -> None:
     """Run each SELECT on both engines over the same rows."""
     engine.seeds(model.seeds)
-    days = written(engine, calendar_days(), {"date_id": "DATE"})
+    days = written(engine, calendar_days(), {DAY: "DATE"})
     engine.view(CALENDAR, select("files", "all", rows=days))
     words = list(_words_of_seeds(engine, model))
     rows = {

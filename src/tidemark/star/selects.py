@@ -51,7 +51,7 @@ def may_read(star: StarTable, seeds: Iterable[str]) -> list[str]:
 
 
 def require_same_on_spark(star: StarTable, seen: Mapping[str, Sequence[Column]]) -> None:
-    """Raise ConfigError if Spark is known to understand a star table's SELECT otherwise than DuckDB.
+    """Raise ConfigError if a star table's SELECT is not known to mean the same on Spark.
 
     Args:
         star: the star table.
